@@ -1,0 +1,56 @@
+# The only door: people and CI run these targets and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BASELINE := tests/contract/baseline.binpb
+LOCK := $(BIN)/uv pip compile pyproject.toml clients/python/pyproject.toml --extra cli --group dev --universal \
+	--python-version 3.11 --no-emit-index-url --no-header --generate-hashes \
+	--no-emit-package perdure --no-emit-package perdure-server --quiet --output-file requirements.txt
+
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.txt pyproject.toml clients/python/pyproject.toml clients/python/generate_stubs.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Perdure needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+	@echo "installing what is needed into $(VENV); this happens once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e clients/python -e .
+	@touch $@
+
+install: $(READY) ## make the one environment that every target uses
+
+up: $(READY) ## start a control plane and an executor on this machine (SQLite, loopback)
+	$(BIN)/perdure-server up
+
+test: $(READY) ## run every test but the long ones
+	$(BIN)/pytest -n 2 --dist loadfile tests
+
+check: $(READY) ## check format, lint, types, the protos and their compatibility, and that stubs are fresh
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/pytest -q tests/architecture tests/contract
+	$(BIN)/python clients/python/generate_stubs.py --check
+
+format: $(READY) ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(READY) ## compile protos/ into the Python client again
+	$(BIN)/python clients/python/generate_stubs.py
+
+proto-baseline: $(READY) ## take protos/ as they are as the promise that `make check` holds them to
+	$(BIN)/buf build --exclude-imports --exclude-source-info --output $(BASELINE)
+
+lock: $(READY) ## resolve requirements.txt again, hashed and without addresses
+	$(LOCK)
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+
+.PHONY: help install up test check format proto proto-baseline lock clean

@@ -1,0 +1,143 @@
+"""`perdure approvals`: hold points, and people's decisions."""
+
+import hashlib
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from perdure.cli import names
+from perdure.cli.asking import confirm
+from perdure.cli.connection import connected
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.failures import Refused
+from perdure.cli.lazy import noun
+from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
+from perdure.cli.options import ApprovalName, Limit, OfFlow, OfRun, OfSession, Output, Yes
+from perdure.cli.printing.descriptions import describe
+from perdure.cli.printing.formats import Format, print_one
+from perdure.cli.printing.words import enum_word, one_line
+from perdure.client import Client, pages
+from perdure.v1.approvals_pb2 import (
+    Approval,
+    DecideApprovalRequest,
+    GetApprovalRequest,
+    ListApprovalsRequest,
+)
+from perdure.v1.fact_events_pb2 import DECISION_KIND_APPROVED, DECISION_KIND_REJECTED, DecisionKind
+
+app = noun("Approvals: what runs wait for people to decide, and what was decided.")
+
+
+class Wanted(StrEnum):
+    """Which approvals to list."""
+
+    OPEN = "open"
+    DECIDED = "decided"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+    ALL = "all"
+
+
+_STATES = {
+    Wanted.OPEN: [Approval.STATE_OPEN],
+    Wanted.DECIDED: [Approval.STATE_DECIDED],
+    Wanted.EXPIRED: [Approval.STATE_EXPIRED],
+    Wanted.CLOSED: [Approval.STATE_CLOSED],
+    Wanted.ALL: [],
+}
+
+
+@app.command("list")
+@connected
+async def list_approvals(
+    perdure: Client,
+    state: Annotated[Wanted, typer.Option("--state", help="Only those that stand so.")] = Wanted.OPEN,
+    run_id: OfRun = None,
+    flow_id: OfFlow = None,
+    session_id: OfSession = None,
+    limit: Limit = DEFAULT_LIMIT,
+    output: Output = Format.TABLE,
+) -> None:
+    """List what waits for a decision, the next to expire first; or, with --state, what was decided."""
+    request = ListApprovalsRequest(
+        states=_STATES[state],
+        run=names.run(run_id) if run_id else "",
+        flow=names.flow(flow_id) if flow_id else "",
+        session=names.session(session_id) if session_id else "",
+        page_size=page_size(limit),
+    )
+    await list_items(pages(perdure.approvals.ListApprovals, request), lambda page: page.approvals, limit, output)
+
+
+@app.command()
+@connected
+async def get(perdure: Client, approval: ApprovalName, output: Output = Format.TABLE) -> None:
+    """Show an approval: the question, exactly what it is about, and who decided what."""
+    print_one(await perdure.approvals.GetApproval(GetApprovalRequest(name=names.approval(approval))), output)
+
+
+@app.command()
+@connected
+async def approve(
+    perdure: Client,
+    approval: ApprovalName,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the decision.")] = "",
+    yes: Yes = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Let a hold point go on. Shows what is approved and asks; the decision counts for exactly what was shown."""
+    shown = await _shown(perdure, approval, DECISION_KIND_APPROVED)
+    if shown.state == Approval.STATE_OPEN:
+        confirm("Approve this?", yes)
+        shown = await _decide(perdure, shown, DECISION_KIND_APPROVED, reason)
+    _print_decided(shown, output)
+
+
+@app.command()
+@connected
+async def reject(
+    perdure: Client,
+    approval: ApprovalName,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; whoever mends it reads it. Required.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Refuse a hold point. Its run does what the playbook says then; it fails where that says nothing."""
+    shown = await _shown(perdure, approval, DECISION_KIND_REJECTED)
+    if shown.state == Approval.STATE_OPEN:
+        shown = await _decide(perdure, shown, DECISION_KIND_REJECTED, reason)
+    _print_decided(shown, output)
+
+
+async def _shown(perdure: Client, name: str, wanted: DecisionKind.ValueType) -> Approval:
+    """What is to be decided, shown to people. Raises Refused where it is not open, unless it was decided so already."""
+    found = await perdure.approvals.GetApproval(GetApprovalRequest(name=names.approval(name)))
+    if found.state == Approval.STATE_DECIDED and found.decision == wanted:
+        typer.echo("it was decided so already; nothing has changed", err=True)
+        return found
+    if found.state != Approval.STATE_OPEN:
+        state = enum_word(Approval.State.DESCRIPTOR, found.state)
+        decision = f", {enum_word(DecisionKind.DESCRIPTOR, found.decision)} by {found.decider}" * bool(found.decision)
+        look = f"perdure approvals get {names.bare(found.name)}"
+        raise Refused(ExitCode.CONFLICT, f"{found.name} is {state}{decision}", look)
+    if hashlib.sha256(found.subject).hexdigest() != found.subject_digest:
+        raise Refused(
+            ExitCode.FAILURE, f"the subject of {found.name} does not have the digest that a decision binds to"
+        )
+    typer.echo("\n".join(describe(found, datetime.now(UTC))), err=True)
+    return found
+
+
+async def _decide(perdure: Client, shown: Approval, decision: DecisionKind.ValueType, reason: str) -> Approval:
+    request = DecideApprovalRequest(name=shown.name, decision=decision, token=shown.token, reason=reason)
+    return await perdure.approvals.DecideApproval(request)
+
+
+def _print_decided(approval: Approval, format: Format) -> None:
+    if format is Format.TABLE:
+        decision = enum_word(DecisionKind.DESCRIPTOR, approval.decision)
+        typer.echo(one_line(f"{approval.name} {decision} by {approval.decider}"))
+        typer.echo(f"follow what comes of it: perdure flows watch {names.bare(approval.flow)}", err=True)
+    else:
+        print_one(approval, format)

@@ -1,0 +1,58 @@
+"""Commands that call a server: `connected` gives them a client and turns what goes wrong into an exit code."""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Concatenate, Final, ParamSpec
+
+import typer
+
+from perdure.cli.chosen import Chosen
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.failures import Refused, report_failure, report_refusal
+from perdure.client import CallFailed, Client
+
+P = ParamSpec("P")
+
+ATTEMPTS: Final = 3
+"""Attempts of a call that no server answers: a restart is waited for, a server that is not there is told at once."""
+
+
+ServerOption = Annotated[
+    str | None, typer.Option("--server", help="Address of the server.", metavar="HOST:PORT", hidden=True)
+]
+
+
+def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | None]]) -> Callable[..., None]:
+    """Makes a command out of a coroutine function whose first argument is a client.
+
+    The command has the options of the function, and `--server` again, so that it may stand behind the command too.
+    """
+
+    def called(*, context: typer.Context, server: str | None = None, **options: Any) -> None:
+        chosen: Chosen = context.obj
+        address = server or chosen.server
+        code = asyncio.run(_run(address, functools.partial(command, **options)))
+        raise typer.Exit(code)
+
+    own = [
+        inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
+        *list(inspect.signature(command).parameters.values())[1:],
+        inspect.Parameter("server", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ServerOption),
+    ]
+    functools.update_wrapper(called, command)
+    del called.__wrapped__  # type: ignore[attr-defined]  # the parser is to read the signature made here
+    called.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]  # read by `inspect.signature`
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
+    return called
+
+
+async def _run(address: str, command: Callable[[Client], Awaitable[ExitCode | None]]) -> ExitCode:
+    try:
+        async with Client(address, attempts=ATTEMPTS) as client:
+            return await command(client) or ExitCode.OK
+    except CallFailed as failure:
+        return report_failure(failure, address)
+    except Refused as refusal:
+        return report_refusal(refusal)

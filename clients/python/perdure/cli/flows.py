@@ -1,0 +1,155 @@
+"""`perdure flows`: starts of playbooks, and what became of them."""
+
+import uuid
+from typing import Annotated
+
+import typer
+from google.protobuf.duration_pb2 import Duration
+
+from perdure.cli import names
+from perdure.cli.connection import connected
+from perdure.cli.durations import parse_duration
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_flow
+from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
+from perdure.cli.lazy import noun
+from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
+from perdure.cli.options import FlowName, Limit, OfPlaybook, OfSession, Output
+from perdure.cli.printing.formats import Format, print_brief, print_one
+from perdure.client import Client, pages
+from perdure.v1.flows_pb2 import CancelFlowRequest, GetFlowRequest, ListFlowsRequest, StartFlowRequest
+
+app = noun("Flows: one for each start of a playbook, with everything that was done for it.")
+
+RunTimeout = Annotated[
+    str | None,
+    typer.Option("--timeout", metavar="DURATION", help="Time the run may take: 30s, 5m, 2h. Replaces the playbook's."),
+]
+WaitTimeout = Annotated[
+    str | None, typer.Option("--wait-timeout", metavar="DURATION", help="Longest time to follow it: 30s, 5m, 2h.")
+]
+Queue = Annotated[str, typer.Option("--queue", metavar="QUEUE", help="Queue to wait in; left out: default.")]
+Priority = Annotated[int, typer.Option("--priority", help="-100 to 100; higher is handed out first.")]
+
+
+@app.command()
+@connected
+async def start(
+    perdure: Client,
+    playbook_id: Annotated[str, typer.Option("--playbook-id", metavar="PLAYBOOK", help="The playbook to start.")],
+    version: Annotated[str, typer.Option("--version", metavar="VERSION", help="Which version of it.")],
+    digest: Annotated[
+        str, typer.Option("--digest", metavar="SHA256", help="Its digest, so that what starts is what was reviewed.")
+    ],
+    session_id: Annotated[str, typer.Option("--session-id", metavar="SESSION", help="The session it is work of.")],
+    flow_id: Annotated[str, typer.Option("--flow-id", metavar="ID", help="Id for the flow; the server chooses.")] = "",
+    idempotency_key: Annotated[
+        str,
+        typer.Option("--idempotency-key", metavar="KEY", help="The same key never starts twice; a fresh one if none."),
+    ] = "",
+    request_file: RequestFile = None,
+    inputs: Inputs = None,
+    input_json: InputJson = None,
+    content: Content = None,
+    queue: Queue = "",
+    priority: Priority = 0,
+    run_limit: RunTimeout = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it until it ends or waits for a person.")] = False,
+    until: UntilOption = Until.HELD,
+    wait_timeout: WaitTimeout = None,
+    output: Output = Format.TABLE,
+) -> ExitCode:
+    """Start a published version of a playbook, named by id, version and digest, in a session that exists."""
+    request = StartFlowRequest(
+        playbook_version=names.version(playbook_id, version),
+        digest=digest,
+        session=names.session(session_id),
+        idempotency_key=idempotency_key or str(uuid.uuid4()),
+        flow_id=names.bare(names.flow(flow_id)) if flow_id else "",
+        request=flow_request(request_file, input_json, inputs, content),
+        queue=queue,
+        priority=priority,
+        timeout=duration_message(run_limit),
+    )
+    bounds = Bounds(until, parse_duration(wait_timeout) if wait_timeout else None)
+    return await start_and_follow(perdure, request, bounds if wait else None, output)
+
+
+@app.command()
+@connected
+async def get(perdure: Client, flow: FlowName, output: Output = Format.TABLE) -> None:
+    """Show a flow: how it stands, what decided that, and everything that belongs to it."""
+    print_one(await perdure.flows.GetFlow(GetFlowRequest(name=names.flow(flow))), output)
+
+
+@app.command("list")
+@connected
+async def list_flows(
+    perdure: Client,
+    session_id: OfSession = None,
+    playbook_id: OfPlaybook = None,
+    limit: Limit = DEFAULT_LIMIT,
+    output: Output = Format.TABLE,
+) -> None:
+    """List flows and how they stand, the latest first."""
+    request = ListFlowsRequest(
+        session=names.session(session_id) if session_id else "",
+        playbook=names.playbook(playbook_id) if playbook_id else "",
+        page_size=page_size(limit),
+    )
+    await list_items(pages(perdure.flows.ListFlows, request), lambda page: page.flows, limit, output)
+
+
+@app.command()
+@connected
+async def cancel(
+    perdure: Client,
+    flow: FlowName,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")] = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Stop a flow for good. One that has ended is shown as it is."""
+    print_one(await perdure.flows.CancelFlow(CancelFlowRequest(name=names.flow(flow), reason=reason)), output)
+
+
+@app.command()
+@connected
+async def watch(
+    perdure: Client,
+    flow: FlowName,
+    until: UntilOption = Until.SETTLED,
+    time_limit: Annotated[
+        str | None, typer.Option("--timeout", metavar="DURATION", help="Longest time to follow it: 30s, 5m, 2h.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> ExitCode:
+    """Follow a flow from its first event, across restarts of the server, and exit with what became of it.
+
+    With -o json every event, and the flow whenever its status changes, is one object a line on standard output.
+    """
+    bounds = Bounds(until, parse_duration(time_limit) if time_limit else None)
+    return await follow_flow(perdure, names.flow(flow), bounds, output)
+
+
+async def start_and_follow(
+    perdure: Client, request: StartFlowRequest, bounds: Bounds | None, output: Format
+) -> ExitCode:
+    """Starts a flow, follows it where bounds are given, and prints it as it is then. Raises CallFailed."""
+    flow = await perdure.flows.StartFlow(request)
+    if bounds is None:
+        print_brief(flow, output)
+        typer.echo(f"follow it: perdure flows watch {names.bare(flow.name)}", err=True)
+        return ExitCode.OK
+    typer.echo(f"started {flow.name}", err=True)
+    code = await follow_flow(perdure, flow.name, bounds)
+    print_brief(await perdure.flows.GetFlow(GetFlowRequest(name=flow.name)), output)
+    return code
+
+
+def duration_message(text: str | None) -> Duration | None:
+    """A duration as a message; None where there is none. Raises BadParameter."""
+    if text is None:
+        return None
+    message = Duration()
+    message.FromTimedelta(parse_duration(text))
+    return message

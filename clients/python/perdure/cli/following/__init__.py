@@ -1,0 +1,1 @@
+"""Follows runs and flows for people: `story` folds what happened, `tree` and `lines` show it, `follow` waits for the end."""

@@ -1,0 +1,128 @@
+"""Follows to an end: the run or flow is over, it waits for a person, or the time that was given is."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.following.story import Story
+from perdure.cli.following.views import Silent, View, fitting_view
+from perdure.cli.printing.formats import Format, print_item
+from perdure.client import Client, FlowNews, watches
+from perdure.runlog.states import TERMINAL, RunState
+from perdure.v1.flows_pb2 import Flow, WatchFlowResponse
+from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure.v1.runs_pb2 import GetRunRequest
+
+
+class Until(StrEnum):
+    """What ends following, beside the end."""
+
+    HELD = "held"
+    SETTLED = "settled"
+
+
+UntilOption = Annotated[
+    Until,
+    typer.Option("--until", help="Stop following when it waits for a person (held), or only at its end (settled)."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far to follow."""
+
+    until: Until
+    limit: timedelta | None
+
+
+async def follow_flow(client: Client, name: str, bounds: Bounds, format: Format = Format.TABLE) -> ExitCode:
+    """Follows a flow, shows it, and says how it ended. Other formats than a table print every piece as data."""
+    story = Story()
+
+    def verdict(news: FlowNews) -> ExitCode | None:
+        return _flow_verdict(news, bounds.until) if isinstance(news, Flow) else None
+
+    following = _Following(story, bounds.limit, format, verdict, f"perdure flows watch {name}")
+    return await following.over(client.watch_flow(name))
+
+
+async def follow_run(client: Client, name: str, bounds: Bounds, format: Format = Format.TABLE) -> ExitCode:
+    """Follows a run, shows it, and says how it ended."""
+    story = Story(alone=True)
+    known = (await client.runs.GetRun(GetRunRequest(name=name))).last_sequence
+
+    def verdict(news: FlowNews) -> ExitCode | None:
+        run = next(iter(story.runs.values()))
+        if run.head.last_sequence < known:
+            # What stood still then has gone on since.
+            return None
+        if run.head.state in TERMINAL:
+            return ExitCode.OK if run.head.state is RunState.COMPLETED else ExitCode.UNSUCCESSFUL
+        return ExitCode.WAITING if run.held and bounds.until is Until.HELD else None
+
+    following = _Following(story, bounds.limit, format, verdict, f"perdure runs watch {name}")
+    return await following.over(client.watch_run(name))
+
+
+def _flow_verdict(flow: Flow, until: Until) -> ExitCode | None:
+    if flow.settled:
+        return ExitCode.OK if flow.status == Flow.STATUS_SUCCEEDED else ExitCode.UNSUCCESSFUL
+    return ExitCode.WAITING if flow.status == Flow.STATUS_WAITING and until is Until.HELD else None
+
+
+class _Notice(logging.Handler):
+    """Tells people that the server is away, and that nothing is lost by it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one line."""
+        typer.echo("the connection to the server was lost; trying again", err=True)
+
+
+@dataclass(slots=True)
+class _Following:
+    story: Story
+    limit: timedelta | None
+    format: Format
+    verdict: Callable[[FlowNews], ExitCode | None]
+    again: str
+
+    async def over(self, news: AsyncIterator[FlowNews]) -> ExitCode:
+        """Follows to the end and tells people what to do then."""
+        view: View = fitting_view() if self.format is Format.TABLE else Silent()
+        reconnections = logging.getLogger(watches.__name__)
+        reconnections.setLevel(logging.INFO)
+        reconnections.addHandler(_Notice())
+        try:
+            async with view, asyncio.timeout(self.limit.total_seconds() if self.limit else None):
+                return await self._take_in(news, view)
+        except TimeoutError:
+            typer.echo(f"the time is over and it goes on; follow it again: {self.again}", err=True)
+            return ExitCode.DEADLINE
+        except asyncio.CancelledError:
+            typer.echo(f"no longer followed, it goes on; follow it again: {self.again}", err=True)
+            raise
+
+    async def _take_in(self, news: AsyncIterator[FlowNews], view: View) -> ExitCode:
+        code: ExitCode | None = None
+        async for item in news:
+            self.story.tell(item)
+            view.show(self.story, item)
+            if self.format is not Format.TABLE:
+                print_item(_piece(self.story, item), self.format, str)
+            code = self.verdict(item)
+            if code is ExitCode.WAITING:
+                break
+        return ExitCode.FAILURE if code is None else code
+
+
+def _piece(story: Story, item: FlowNews) -> WatchFlowResponse | RecordedEvent:
+    if isinstance(item, Flow):
+        return WatchFlowResponse(flow=item)
+    return item if story.alone else WatchFlowResponse(event=item)

@@ -1,0 +1,65 @@
+"""What is followed as plain lines, one for each thing that happened: for logs, pipes and dumb terminals."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from perdure.cli.durations import short_duration
+from perdure.cli.following.next_steps import next_steps
+from perdure.cli.following.signs import note, stage_word, state_word, status_word
+from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, tail
+from perdure.cli.printing.words import at, one_line
+from perdure.runlog.instances import instance
+from perdure.v1.flows_pb2 import Flow
+from perdure.v1.run_events_pb2 import RecordedEvent
+
+_STANDING_STILL: Final = ("run_paused", "run_ended")
+
+
+def lines(story: Story, news: Flow | RecordedEvent) -> Iterator[str]:
+    """The lines for a piece of news that the story has taken in already."""
+    if isinstance(news, Flow):
+        yield f"{news.name} is {status_word(news)}"
+        yield from next_steps(story)
+        return
+    moment = f"{at(news.stored_time):%H:%M:%SZ}"
+    for line in _of_event(story.runs[news.run_id], news):
+        yield f"{moment} {line}"
+    if story.alone and news.event.WhichOneof("kind") in _STANDING_STILL:
+        yield from next_steps(story)
+
+
+def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
+    event = recorded.event
+    match event.WhichOneof("kind"):
+        case "run_created":
+            yield f"run {run.run_id} is queued"
+        case "node_started" | "node_settled" | "node_in_doubt" | "wait_closed" as kind:
+            yield from _of_node(run.nodes[instance(getattr(event, kind).instance)])
+        case "wait_opened":
+            node = run.nodes[instance(event.wait_opened.instance)]
+            yield f"{node.where} waits for a decision: {note(node)}"
+        case "fact_recorded" if event.fact_recorded.HasField("instance"):
+            node = run.nodes[instance(event.fact_recorded.instance)]
+            yield f"{node.where} {note(node)}"
+        case "lease_revoked":
+            yield "the executor was lost"
+        case "jump_begun":
+            yield f"goes back to {event.jump_begun.target}"
+        case "stop_requested":
+            yield f"asked to stop: {one_line(event.stop_requested.reason)}".removesuffix(": ")
+        case "run_continued":
+            yield "the run goes on"
+        case "run_ended":
+            yield f"run {state_word(run.head.state)}: {one_line(run.head.failure_message)}".removesuffix(": ")
+        case "log_line":
+            yield one_line(event.log_line.text)
+
+
+def _of_node(node: NodeStory) -> Iterator[str]:
+    if node.stage is Stage.STARTED:
+        yield f"{node.where} started {one_line(node.command)}".rstrip()
+        return
+    took = f" after {short_duration(node.ended_at - node.began_at)}" if node.ended_at is not None else ""
+    yield f"{node.where} {stage_word(node)}{took}: {note(node)}".removesuffix(": ")
+    if node.stage is Stage.FAILED:
+        yield from (f"{node.where} | {line}" for line in tail(node))

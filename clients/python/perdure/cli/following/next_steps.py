@@ -1,0 +1,34 @@
+"""The commands to type next: what a run that stands still needs, and how one that ended badly can go on."""
+
+from collections.abc import Iterator
+
+from perdure.cli.following.story import NodeStory, RunStory, Stage, Story
+from perdure.runlog.states import CONTINUABLE
+
+
+def next_steps(story: Story) -> list[str]:
+    """One line for each thing that somebody has to do: what it is about, and the command."""
+    return [step for run in story.runs.values() for step in _of_run(run)]
+
+
+def _of_run(run: RunStory) -> Iterator[str]:
+    look = f"perdure runs recovery {run.run_id}"
+    if run.head.in_doubt:
+        doubts = [str(node.where) for node in run.nodes.values() if node.stage is Stage.IN_DOUBT]
+        yield f"nobody knows whether {', '.join(doubts)} happened: {look}"
+    elif run.head.holds:
+        yield f"it is held: {look}"
+    if run.head.ended_sequence:
+        if run.head.state in CONTINUABLE:
+            yield f"it can be continued: {look}"
+        yield from (_output(run, node) for node in run.nodes.values() if str(node.where) == run.head.failed_instance)
+        return
+    for node in run.nodes.values():
+        if node.stage is Stage.WAITING and node.approval:
+            yield f"{node.where} waits for a decision: perdure approvals approve {node.approval}"
+
+
+def _output(run: RunStory, node: NodeStory) -> str:
+    if not node.task:
+        return f"{node.where} failed: perdure runs events {run.run_id}"
+    return f"{node.where} printed: perdure tasks output {run.session_id} {node.task}"

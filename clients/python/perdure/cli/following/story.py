@@ -1,0 +1,196 @@
+"""What has happened in the runs that are followed, folded for showing it: node by node, with times and last words."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, auto
+from typing import Final
+
+from perdure.cli.printing.words import at, enum_word, printable
+from perdure.runlog.effects import GUARDED, task_id
+from perdure.runlog.head import RunHead, advance
+from perdure.runlog.instances import Instance, instance
+from perdure.runlog.states import RunState
+from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
+from perdure.v1.flows_pb2 import Flow
+from perdure.v1.node_events_pb2 import OutputStream, TaskOutput
+from perdure.v1.run_events_pb2 import RecordedEvent
+
+TAIL_LINES: Final = 5
+_LONGEST_LINE: Final = 4096
+
+
+class Stage(Enum):
+    """Where an attempt at a node stands."""
+
+    STARTED = auto()
+    WAITING = auto()
+    IN_DOUBT = auto()
+    LOST = auto()
+    """Its executor was lost, and it will be begun again."""
+    SUCCEEDED = auto()
+    FAILED = auto()
+    STOPPED = auto()
+
+
+_STAGE_OF: Final = {
+    instances_pb2.OUTCOME_SUCCEEDED: Stage.SUCCEEDED,
+    instances_pb2.OUTCOME_FAILED: Stage.FAILED,
+}
+
+
+@dataclass(slots=True)
+class NodeStory:
+    """One attempt at a node."""
+
+    where: Instance
+    began_at: datetime
+    stage: Stage = Stage.STARTED
+    ended_at: datetime | None = None
+    guarded: bool = False
+    command: str = ""
+    task: str = ""
+    """Id of the task that runs its command."""
+    approval: str = ""
+    """Id of the approval it waits for, or waited for."""
+    note: str = ""
+    printed: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    """Last whole lines that its command printed, on either stream."""
+    unfinished: dict[OutputStream.ValueType, str] = field(default_factory=dict)
+    """The beginning of the next line of each stream."""
+
+
+@dataclass(slots=True)
+class RunStory:
+    """One run."""
+
+    run_id: str
+    session_id: str = ""
+    head: RunHead = field(default_factory=RunHead)
+    nodes: dict[Instance, NodeStory] = field(default_factory=dict)
+    began_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it goes on only when a person does something."""
+        return self.head.state is RunState.PAUSED
+
+    def tell(self, recorded: RecordedEvent) -> None:
+        """Folds the next event of the run's log."""
+        event, moment = recorded.event, at(recorded.stored_time)
+        by_holder = recorded.WhichOneof("origin") == "holder"
+        advance(self.head, event, recorded.stored_time.ToMicroseconds(), by_holder=by_holder)
+        match event.WhichOneof("kind"):
+            case "run_created":
+                self.session_id, self.began_at = event.run_created.session_id, moment
+            case "node_started":
+                self._started(recorded, moment)
+            case "task_output":
+                self._printed(event.task_output)
+            case "node_settled":
+                self._settled(event, moment)
+            case "node_in_doubt":
+                self._move(event.node_in_doubt.instance, Stage.IN_DOUBT, event.node_in_doubt.message)
+            case "wait_opened":
+                opened = event.wait_opened
+                node = self._node(opened.instance, moment)
+                node.stage, node.approval, node.note = (
+                    Stage.WAITING,
+                    opened.approval.approval_id,
+                    opened.approval.prompt,
+                )
+            case "wait_closed":
+                self._move(event.wait_closed.instance, Stage.STOPPED, "no longer needed").ended_at = moment
+            case "fact_recorded":
+                self._fact(event.fact_recorded)
+            case "lease_revoked":
+                self._lose()
+            case "run_ended":
+                self.ended_at = moment
+                self._lose()
+            case "run_continued":
+                self.ended_at = None
+
+    def _node(self, message: instances_pb2.Instance, moment: datetime) -> NodeStory:
+        where = instance(message)
+        return self.nodes.setdefault(where, NodeStory(where, moment))
+
+    def _move(self, message: instances_pb2.Instance, stage: Stage, note: str) -> NodeStory:
+        node = self.nodes[instance(message)]
+        node.stage, node.note = stage, note
+        return node
+
+    def _started(self, recorded: RecordedEvent, moment: datetime) -> None:
+        started = recorded.event.node_started
+        node = self._node(started.instance, moment)
+        node.stage, node.guarded, node.command = Stage.STARTED, started.effect in GUARDED, started.command
+        if started.command:
+            node.task = task_id(self.run_id, node.where, recorded.holder.lease_id)
+
+    def _printed(self, output: TaskOutput) -> None:
+        node = self.nodes.get(instance(output.instance))
+        if node is None:
+            return
+        text = node.unfinished.get(output.stream, "") + output.content.decode(errors="replace")
+        *lines, unfinished = text.split("\n")
+        node.printed.extend(line[-_LONGEST_LINE:] for line in lines)
+        node.unfinished[output.stream] = unfinished[-_LONGEST_LINE:]
+
+    def _settled(self, event: run_events_pb2.RunEvent, moment: datetime) -> None:
+        settled = event.node_settled
+        cause = enum_word(instances_pb2.FailureCause.DESCRIPTOR, settled.cause) if settled.cause else ""
+        note = ": ".join(filter(None, (cause, settled.message)))
+        if settled.retry_delay.ToMicroseconds():
+            note += f"; again in {settled.retry_delay.ToTimedelta().total_seconds():.1f}s"
+        node = self._move(settled.instance, _STAGE_OF.get(settled.outcome, Stage.STOPPED), note)
+        node.ended_at = moment
+
+    def _fact(self, recorded: fact_events_pb2.FactRecorded) -> None:
+        node = self.nodes.get(instance(recorded.instance))
+        if node is None:
+            return
+        match recorded.WhichOneof("fact"):
+            case "decision":
+                decision = recorded.decision
+                kind = enum_word(fact_events_pb2.DecisionKind.DESCRIPTOR, decision.kind)
+                node.note = f"{kind} by {decision.decider}" + (f": {decision.reason}" if decision.reason else "")
+            case "wait_expired":
+                node.note = "nobody decided in time"
+            case "resolution":
+                kind = enum_word(fact_events_pb2.ResolutionKind.DESCRIPTOR, recorded.resolution.kind)
+                node.note = f"resolved: {kind}"
+            case "late_report":
+                outcome = enum_word(instances_pb2.Outcome.DESCRIPTOR, recorded.late_report.outcome)
+                node.note = f"its executor says that it {outcome}"
+
+    def _lose(self) -> None:
+        """What had begun and not ended has lost its executor."""
+        for node in self.nodes.values():
+            if node.stage is Stage.STARTED:
+                node.stage = Stage.IN_DOUBT if node.guarded else Stage.LOST
+                node.note = "its executor was lost"
+            elif node.stage is Stage.WAITING and self.head.ended_sequence:
+                node.stage = Stage.STOPPED
+
+
+@dataclass(slots=True)
+class Story:
+    """Everything that is followed: a flow with its runs, or one run alone."""
+
+    alone: bool = False
+    runs: dict[str, RunStory] = field(default_factory=dict)
+    flow: Flow | None = None
+
+    def tell(self, news: Flow | RecordedEvent) -> None:
+        """Takes in the next piece."""
+        if isinstance(news, Flow):
+            self.flow = news
+        else:
+            self.runs.setdefault(news.run_id, RunStory(news.run_id)).tell(news)
+
+
+def tail(node: NodeStory) -> list[str]:
+    """The last lines that a node's command printed, safe to show."""
+    lines = [printable(line.rstrip("\r")) for line in (*node.printed, *node.unfinished.values()) if line.strip()]
+    return lines[-TAIL_LINES:]

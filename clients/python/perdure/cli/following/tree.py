@@ -1,0 +1,70 @@
+"""What is followed as a tree: runs, their nodes, and the last words of whatever is running."""
+
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
+
+from perdure.cli.durations import short_duration
+from perdure.cli.following.next_steps import next_steps
+from perdure.cli.following.signs import (
+    OF_FLOW,
+    OF_RUN,
+    OF_STAGE,
+    UNDER_WAY,
+    note,
+    state_word,
+    status_word,
+)
+from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, tail
+from perdure.cli.names import bare
+
+
+def tree(story: Story, now: datetime) -> RenderableType:
+    """The story as it stands at a moment, and what to type next where something waits."""
+    trunk = Tree(_title(story), guide_style="dim", hide_root=story.flow is None)
+    for run in story.runs.values():
+        branch = trunk.add(_run_line(run, now))
+        for node in run.nodes.values():
+            twig = branch.add(_node_line(node, now))
+            for line in tail(node) if node.stage in (Stage.STARTED, Stage.FAILED) else ():
+                twig.add(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
+    steps = [Text(f"▶ {step}", style="bold") for step in next_steps(story)]
+    return Group(trunk, *steps)
+
+
+def _title(story: Story) -> Text:
+    flow = story.flow
+    if flow is None:
+        return Text()
+    sign, style = OF_FLOW.get(flow.status, UNDER_WAY)
+    playbook = flow.playbook_version.removeprefix("playbooks/").replace("/versions/", " ")
+    return Text.assemble((f"{sign} ", style), (f"flow {bare(flow.name)}", "bold"), f" {status_word(flow)}, {playbook}")
+
+
+def _run_line(run: RunStory, now: datetime) -> Text:
+    sign, style = OF_RUN[run.head.state]
+    line = Text.assemble((f"{sign} ", style), f"run {run.run_id} {state_word(run.head.state)}")
+    if run.began_at is not None:
+        line.append(f"  {_took(run.began_at, run.ended_at or now)}", style="dim")
+    return line
+
+
+def _node_line(node: NodeStory, now: datetime) -> Text:
+    sign, style = OF_STAGE[node.stage]
+    place = node.where.path[-1]
+    again = [f"visit {place.visit}"] if place.visit > 1 else []
+    again += [f"attempt {node.where.attempt}"] if node.where.attempt > 1 else []
+    line = Text.assemble((f"{sign} ", style), place.node, (f" ({', '.join(again)})" if again else "", "dim"))
+    under_way = node.stage in (Stage.STARTED, Stage.WAITING)
+    if node.ended_at is not None or under_way:
+        line.append(f"  {_took(node.began_at, node.ended_at or now)}", style="dim")
+    said = note(node)
+    if said:
+        line.append(f"  {said}", style=style if node.stage is Stage.FAILED else "")
+    return line
+
+
+def _took(began_at: datetime, ended_at: datetime) -> str:
+    return short_duration(ended_at - began_at)

@@ -1,0 +1,81 @@
+"""What to do next, for each reason that a call can fail with."""
+
+from collections import defaultdict
+from typing import Final
+
+import grpc
+
+from perdure.cli.names import bare
+from perdure.client import CallFailed
+
+HINTS: Final = {
+    "FIELD_INVALID": "correct the fields named above; --help says what each option takes",
+    "PAGE_TOKEN_INVALID": "list again from the beginning",
+    "PLAYBOOK_INVALID": "correct the manifest; check it with: perdure playbooks validate --manifest-file FILE",
+    "ALREADY_EXISTS": "choose another id, or look at what has it",
+    "REQUEST_ID_REUSED": "choose a new --idempotency-key for a new request, or repeat the first request unchanged",
+    "VERSION_EXISTS": "a stored version never changes: raise `version` in the manifest",
+    "DIGEST_MISMATCH": "look at what is stored, and give its digest if it is what you mean: perdure playbooks get {path}",
+    "PUBLICATION_STATE": "look at its publication: perdure playbooks get {path}",
+    "EVIDENCE_UNRESOLVED": "name evidence that exists; kinds other than flow, run, task and approval are taken as given",
+    "RUN_STATE": "look at how it can go on: perdure runs recovery {run}",
+    "STOP_STANDS": "wait for the stop to end, or replace it: perdure runs cancel {run}",
+    "ANSWER_STALE": "it has moved on; look again: perdure runs recovery {run}",
+    "CONTINUE_NEEDS": "look at what it needs: perdure runs recovery {run}",
+    "NOT_IN_DOUBT": "look at what is in doubt: perdure runs recovery {run}",
+    "REPORT_UNSEEN": "read the report first: perdure runs recovery {run}",
+    "APPROVAL_CLOSED": "look at what became of it: perdure approvals get {approval}",
+    "APPROVAL_DECIDED": "look at who decided, and why: perdure approvals get {approval}",
+    "TOKEN_MISMATCH": "what it asks has changed; look at it again: perdure approvals get {approval}",
+    "DECISION_NOT_ALLOWED": "look at what it accepts: perdure approvals get {approval}",
+    "SCOPE_MISSING": "ask whoever runs the server for the scope",
+    "PAYLOAD_TOO_LARGE": "make it smaller, or keep it elsewhere and pass a reference; the limits: perdure runtime get",
+    "QUEUE_FULL": "start it again when some runs have gone; the queue: perdure status",
+    "PROVIDER_NOT_CONFIGURED": "configure the provider at an executor; what they have: perdure runtime get",
+    "SERVER_DRAINING": "try again in a moment",
+    "STORE_UNAVAILABLE": "try again in a moment; if it lasts, look at the disk and the log of the server",
+    "CONFLICT": "it changed meanwhile: look again, and repeat",
+    "VERSION_UNSUPPORTED": "bring client and server to versions that go together: perdure --version, perdure status",
+    "PROTOCOL_VIOLATION": "this is an error in the client: report it, with the command",
+    "NOT_SUPPORTED": "leave that field out, or use a server that supports it: perdure runtime get",
+    "DATA_CORRUPT": "stop the server and look at its disk before anything else is written",
+    "INTERNAL": "this is an error in the server: report it, with the request id in the message",
+}
+"""By reason; words in braces are ids in the error's metadata. NOT_FOUND is answered by what was looked for."""
+
+_LISTS: Final = {
+    "playbooks": "perdure playbooks list",
+    "sessions": "perdure sessions list",
+    "flows": "perdure flows list",
+    "runs": "perdure runs list",
+    "approvals": "perdure approvals list --state all",
+    "agents": "perdure agents list",
+}
+
+
+def hint(failure: CallFailed) -> str:
+    """The next thing to do after a failed call; empty where nobody knows."""
+    if failure.reason == "NOT_FOUND":
+        return _not_found(failure.metadata.get("resource", ""))
+    if any(fault.field.startswith("request.input.") for fault in failure.faults):
+        return """inputs that read as JSON are JSON; what is to be text is quoted twice: --input 'code="42"'"""
+    if failure.reason:
+        ids = {key: bare(value) for key, value in failure.metadata.items()}
+        path = failure.metadata.get("resource", "NAME")
+        return HINTS.get(failure.reason, "").format_map(defaultdict(lambda: "NAME", ids, path=path))
+    match failure.code:
+        case grpc.StatusCode.UNAVAILABLE:
+            return "start a server (perdure-server up), or name another with --server or PERDURE_SERVER"
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return "the server did not answer in time: try again; whether it is well: perdure status"
+        case _:
+            return ""
+
+
+def _not_found(resource: str) -> str:
+    collection, _, rest = resource.partition("/")
+    if "/tasks/" in rest:
+        return f"perdure tasks list {rest.partition('/')[0]}"
+    if "/versions/" in rest:
+        return f"perdure playbooks get {rest.partition('/')[0]}"
+    return _LISTS.get(collection, "")

@@ -1,0 +1,52 @@
+"""Commands whose modules are imported when they are called, so that help and completion come at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A command by the module that has it, as `app`, and the line that help shows."""
+
+    module: str
+    help: str
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by a table, and imports one when it is called."""
+
+    table: ClassVar[Mapping[str, Lazy]]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, lazy in self.table.items():
+            self.add_command(TyperCommand(name, help=lazy.help, rich_markup_mode=None))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that is called, imported; what stands in the table was its help only."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is None:
+            return name, command, rest
+        return name, get_command(import_module(self.table[name].module).app), rest
+
+
+def noun(help: str) -> typer.Typer:
+    """The commands of one noun. A noun stays a group even where it has one command only."""
+    app = typer.Typer(help=help, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+    app.callback()(_nothing)
+    return app
+
+
+def verb() -> typer.Typer:
+    """A command that stands alone."""
+    return typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+def _nothing() -> None:
+    pass

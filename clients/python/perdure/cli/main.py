@@ -1,0 +1,86 @@
+"""`perdure`: the table of commands, and what is chosen for all of them.
+
+A command's module is imported when the command is called. Exit codes are in `exit_codes`.
+"""
+
+import os
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from perdure.cli.chosen import DEFAULT_SERVER, Chosen
+from perdure.cli.lazy import Lazy, LazyGroup
+
+COMMANDS: Final = {
+    "status": Lazy("perdure.cli.status", "Whether the server is well, and what waits for whom."),
+    "run": Lazy("perdure.cli.trial", "Try a playbook from a file: store, start and follow it."),
+    "playbooks": Lazy("perdure.cli.playbooks", "Reviewed procedures, in versions that never change."),
+    "flows": Lazy("perdure.cli.flows", "Starts of playbooks, and what became of them."),
+    "approvals": Lazy("perdure.cli.approvals", "Hold points: look at what is asked, and decide."),
+    "runs": Lazy("perdure.cli.runs", "Executions: follow, stop, continue, and settle doubts."),
+    "tasks": Lazy("perdure.cli.tasks", "Commands that runs have executed, and what they printed."),
+    "sessions": Lazy("perdure.cli.sessions", "Lines of work that flows, runs and agents belong to."),
+    "agents": Lazy("perdure.cli.agents", "Identities that work in sessions."),
+    "runtime": Lazy("perdure.cli.runtime", "The server's limits and promises, and its executors."),
+}
+"""Every command, in the order of help. A new one is a line here and a module with a Typer `app`."""
+
+EPILOG: Final = """\b
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict or precondition, 6 unavailable,
+7 deadline, 8 the run or flow was not successful, 9 it waits for a person, 130 interrupted."""
+
+
+class Program(LazyGroup):
+    """The program's own group."""
+
+    table = COMMANDS
+
+
+app = typer.Typer(
+    name="perdure",
+    cls=Program,
+    help="Runs reviewed procedures, and keeps people in charge at their hold points.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"perdure {version('perdure')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    context: typer.Context,
+    server: Annotated[
+        str,
+        typer.Option(
+            envvar="PERDURE_SERVER", metavar="HOST:PORT", help="Address of the server; may stand behind a command too."
+        ),
+    ] = DEFAULT_SERVER,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Keeps what is chosen for all commands."""
+    context.obj = Chosen(server)
+
+
+def run() -> None:
+    """The program."""
+    # What gRPC itself has to say about a lost connection is said better by the command.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that lacks a sign
+    app(prog_name="perdure")
+
+
+if __name__ == "__main__":
+    run()

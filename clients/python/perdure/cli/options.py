@@ -1,0 +1,45 @@
+"""Arguments and options that several commands have, each with the same name and meaning everywhere."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from perdure.cli.printing.formats import Format
+
+Output = Annotated[
+    Format, typer.Option("-o", "--output", help="How to print the data: a table for people, or JSON or YAML.")
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Most items to list.")]
+
+FlowName = Annotated[str, typer.Argument(metavar="FLOW", help="The flow: its id, or flows/{flow}.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run: its id, or runs/{run}.")]
+ApprovalName = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval: its id, or approvals/{approval}.")]
+SessionName = Annotated[str, typer.Argument(metavar="SESSION", help="The session: its id, or sessions/{session}.")]
+PlaybookName = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLAYBOOK",
+        help="The playbook: its id, playbooks/{playbook}, or playbooks/{playbook}/versions/{version}.",
+    ),
+]
+
+OfSession = Annotated[str | None, typer.Option("--session-id", metavar="SESSION", help="Only of this session.")]
+OfFlow = Annotated[str | None, typer.Option("--flow-id", metavar="FLOW", help="Only of this flow.")]
+OfRun = Annotated[str | None, typer.Option("--run-id", metavar="RUN", help="Only of this run.")]
+OfPlaybook = Annotated[str | None, typer.Option("--playbook-id", metavar="PLAYBOOK", help="Only of this playbook.")]
+
+ManifestFile = Annotated[
+    pathlib.Path,
+    typer.Option("--manifest-file", metavar="FILE", help="The manifest, YAML or JSON; - reads standard input."),
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept for good, shown to everybody.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking; needed where nobody can be asked.")]
+EvidenceRefs = Annotated[
+    str | None,
+    typer.Option(
+        "--evidence-refs-json",
+        metavar="JSON",
+        help='What supports it: [{"kind": "review", "id": "CHG-42", "description": "..."}].',
+    ),
+]

@@ -1,0 +1,157 @@
+"""`perdure playbooks`: from a manifest to a version that may be started, and out of use again."""
+
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from perdure.cli import names
+from perdure.cli.connection import connected
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.lazy import noun
+from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
+from perdure.cli.manifests import read_document, show_diagnostics
+from perdure.cli.options import EvidenceRefs, Limit, ManifestFile, Output, PlaybookName
+from perdure.cli.printing.formats import Format, print_one
+from perdure.client import Client, pages
+from perdure.v1.playbooks_pb2 import (
+    PUBLICATION_ACTIVE,
+    PUBLICATION_CANARY,
+    PUBLICATION_VERIFIED,
+    CreatePlaybookVersionRequest,
+    Evidence,
+    GetPlaybookRequest,
+    GetPlaybookVersionRequest,
+    ListPlaybooksRequest,
+    PublishPlaybookVersionRequest,
+    RevokePlaybookVersionRequest,
+    ValidatePlaybookRequest,
+)
+
+app = noun("Playbooks: reviewed procedures, in versions that never change and are published with evidence.")
+
+
+class Status(StrEnum):
+    """What a version can be published as."""
+
+    VERIFIED = "verified"
+    CANARY = "canary"
+    ACTIVE = "active"
+
+
+_PUBLICATIONS = {
+    Status.VERIFIED: PUBLICATION_VERIFIED,
+    Status.CANARY: PUBLICATION_CANARY,
+    Status.ACTIVE: PUBLICATION_ACTIVE,
+}
+
+VersionOption = Annotated[
+    str | None, typer.Option("--version", metavar="VERSION", help="The version, where its name does not say it.")
+]
+Digest = Annotated[str, typer.Option("--digest", metavar="SHA256", help="Digest of the version, as it was reviewed.")]
+
+
+@app.command()
+@connected
+async def validate(perdure: Client, manifest_file: ManifestFile, output: Output = Format.TABLE) -> ExitCode:
+    """Check a manifest and say what its digest would be. Stores nothing; exits with 1 where it has faults."""
+    request = ValidatePlaybookRequest(document=read_document(manifest_file))
+    found = await perdure.playbooks.ValidatePlaybook(request)
+    if output is Format.TABLE:
+        show_diagnostics(found)
+        found.ClearField("errors")
+        found.ClearField("warnings")
+    print_one(found, output)
+    return ExitCode.OK if found.valid else ExitCode.FAILURE
+
+
+@app.command()
+@connected
+async def create(perdure: Client, manifest_file: ManifestFile, output: Output = Format.TABLE) -> None:
+    """Store a version as a draft. The same manifest again is the same version; a changed one needs another version."""
+    request = CreatePlaybookVersionRequest(document=read_document(manifest_file))
+    print_one(await perdure.playbooks.CreatePlaybookVersion(request), output)
+
+
+@app.command()
+@connected
+async def publish(
+    perdure: Client,
+    playbook: PlaybookName,
+    digest: Digest,
+    evidence_refs_json: EvidenceRefs = None,
+    version: VersionOption = None,
+    status: Annotated[Status, typer.Option("--status", help="What to publish it as.")] = Status.ACTIVE,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make a version startable, with evidence for it. A version published as active takes the place of the last one."""
+    request = PublishPlaybookVersionRequest(
+        name=names.version(playbook, version),
+        digest=digest,
+        publication=_PUBLICATIONS[status],
+        evidence=_evidence(evidence_refs_json),
+    )
+    print_one(await perdure.playbooks.PublishPlaybookVersion(request), output)
+
+
+@app.command()
+@connected
+async def revoke(
+    perdure: Client,
+    playbook: PlaybookName,
+    digest: Digest,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the history. Required.")],
+    version: VersionOption = None,
+    evidence_refs_json: EvidenceRefs = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Take a version out of use for good. What has started from it goes on."""
+    request = RevokePlaybookVersionRequest(
+        name=names.version(playbook, version),
+        digest=digest,
+        reason=reason,
+        evidence=_evidence(evidence_refs_json),
+    )
+    print_one(await perdure.playbooks.RevokePlaybookVersion(request), output)
+
+
+@app.command()
+@connected
+async def get(
+    perdure: Client,
+    playbook: PlaybookName,
+    version: VersionOption = None,
+    manifest: Annotated[
+        bool, typer.Option("--manifest", help="Write the manifest alone, as it was given; needs a version.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show a playbook and its versions; or one version, with its manifest and every change of its publication."""
+    if not (version or manifest or "/versions/" in playbook):
+        print_one(await perdure.playbooks.GetPlaybook(GetPlaybookRequest(name=names.playbook(playbook))), output)
+        return
+    request = GetPlaybookVersionRequest(name=names.version(playbook, version))
+    found = await perdure.playbooks.GetPlaybookVersion(request)
+    if manifest:
+        sys.stdout.buffer.write(found.document.text)
+    else:
+        print_one(found, output)
+
+
+@app.command("list")
+@connected
+async def list_playbooks(perdure: Client, limit: Limit = DEFAULT_LIMIT, output: Output = Format.TABLE) -> None:
+    """List playbooks by id, with their latest and their active version."""
+    request = ListPlaybooksRequest(page_size=page_size(limit))
+    await list_items(pages(perdure.playbooks.ListPlaybooks, request), lambda page: page.playbooks, limit, output)
+
+
+def _evidence(text: str | None) -> list[Evidence]:
+    try:
+        references = json.loads(text or "[]")
+        return [Evidence(**reference) for reference in references]
+    except (ValueError, TypeError) as error:
+        wanted = 'is a JSON list of {"kind": ..., "id": ..., "description": ...}'
+        raise typer.BadParameter(f"{wanted}: {error}", param_hint="'--evidence-refs-json'") from error

@@ -1,0 +1,1 @@
+"""What a command prints: `formats` chooses between tables, JSON and YAML; `words` says values the way people read them."""

@@ -1,0 +1,106 @@
+"""Prints data to standard output: as tables for people, as JSON or YAML for programs."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from perdure.cli.printing.descriptions import describe
+from perdure.cli.printing.tables import columns_of
+
+WIDE: Final = 100_000
+"""Columns of a table at most: a name that is cut cannot be copied or searched for."""
+
+STYLES: Final = {
+    **dict.fromkeys(("succeeded", "completed", "approved", "active", "live"), "green"),
+    **dict.fromkeys(("failed", "expired", "timed out", "rejected", "revoked", "gone"), "red"),
+    **dict.fromkeys(("waiting", "paused", "open", "draft", "interrupted"), "yellow"),
+    **dict.fromkeys(("running", "queued", "verified", "canary"), "cyan"),
+}
+"""Colours of words that say how something stands."""
+
+
+class Format(StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def print_one(message: Message, format: Format) -> None:
+    """Prints one thing."""
+    match format:
+        case Format.TABLE:
+            typer.echo("\n".join(describe(message, datetime.now(UTC))))
+        case Format.JSON:
+            typer.echo(json.dumps(as_dict(message), indent=2))
+        case Format.YAML:
+            typer.echo(as_yaml(as_dict(message)), nl=False)
+
+
+def print_brief(message: Message, format: Format) -> None:
+    """Prints one thing that people have just seen, or can look at: as one row for them, whole for programs."""
+    if format is Format.TABLE:
+        _print_table([message])
+    else:
+        print_one(message, format)
+
+
+def print_list(messages: Sequence[Message], format: Format) -> None:
+    """Prints several things of one kind; nothing at all where there are none, but for a note to people."""
+    if format is Format.TABLE and messages:
+        _print_table(messages)
+    elif format is not Format.TABLE:
+        for message in messages:
+            print_item(message, format, str)
+    else:
+        typer.echo("none", err=True)
+
+
+def print_item(message: Message, format: Format, line: Callable[[Any], str]) -> None:
+    """Prints one piece of a stream as soon as it is there; `line` says it to people."""
+    match format:
+        case Format.TABLE:
+            typer.echo(line(message))
+        case Format.JSON:
+            typer.echo(json.dumps(as_dict(message)))
+        case Format.YAML:
+            typer.echo(f"---\n{as_yaml(as_dict(message))}", nl=False)
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """A message as proto JSON, its fields named as in the proto."""
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def as_yaml(document: Any) -> str:
+    """A document as YAML."""
+    import yaml  # type: ignore[import-untyped]  # its types are a distribution of their own
+
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
+def _print_table(messages: Sequence[Message]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    now = datetime.now(UTC)
+    columns = columns_of(messages[0])
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column.header, no_wrap=True)
+    for message in messages:
+        values = [column.value(message, now) for column in columns]
+        table.add_row(*(Text(value, style=STYLES.get(value, "")) for value in values))
+    console = Console(file=sys.stdout, width=WIDE)
+    with console.capture() as captured:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

@@ -1,0 +1,138 @@
+"""Lists as tables: the columns of each kind of message."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from perdure.cli.names import bare
+from perdure.cli.printing.words import age, enum_word, one_line
+
+PROMPT_SIGNS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its header, and what it shows of a message at a moment."""
+
+    header: str
+    value: Callable[[Any, datetime], str]
+
+
+def columns_of(message: Message) -> Sequence[Column]:
+    """The columns for messages of this kind. Raises KeyError for a kind that is not listed anywhere."""
+    return _COLUMNS[message.DESCRIPTOR.name]
+
+
+def _text(header: str, field: str) -> Column:
+    return Column(header, lambda message, now: one_line(str(getattr(message, field)), PROMPT_SIGNS))
+
+
+def _id(header: str, field: str) -> Column:
+    return Column(header, lambda message, now: bare(getattr(message, field)))
+
+
+def _word(header: str, field: str) -> Column:
+    def value(message: Any, now: datetime) -> str:
+        number = getattr(message, field)
+        return enum_word(message.DESCRIPTOR.fields_by_name[field].enum_type, number) if number else ""
+
+    return Column(header, value)
+
+
+def _age(header: str, field: str) -> Column:
+    return Column(header, lambda message, now: age(getattr(message, field), now))
+
+
+def _playbook(message: Any, now: datetime) -> str:
+    playbook, _, version = message.playbook_version.removeprefix("playbooks/").partition("/versions/")
+    return f"{playbook} {version}"
+
+
+def _pending(run: Any, now: datetime) -> str:
+    if run.failure_cause:
+        return enum_word(run.DESCRIPTOR.fields_by_name["failure_cause"].enum_type, run.failure_cause)
+    if run.pause_reason:
+        return enum_word(run.DESCRIPTOR.fields_by_name["pause_reason"].enum_type, run.pause_reason)
+    return ""
+
+
+def _exit(task: Any, now: datetime) -> str:
+    if not task.HasField("result"):
+        return ""
+    return str(task.result.exit_code) if task.result.HasField("exit_code") else f"signal {task.result.signal}"
+
+
+_PLAYBOOK: Final = Column("PLAYBOOK", _playbook)
+
+_COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
+    "Playbook": (
+        _id("PLAYBOOK", "name"),
+        _text("TITLE", "title"),
+        _id("LATEST", "latest_version"),
+        _id("ACTIVE", "active_version"),
+        _age("AGE", "create_time"),
+    ),
+    "Session": (_id("SESSION", "name"), _id("ROOT AGENT", "root_agent"), _age("AGE", "create_time")),
+    "Agent": (
+        _id("AGENT", "name"),
+        _id("SESSION", "session"),
+        _id("SPAWNED BY", "spawned_by_run"),
+        _age("AGE", "create_time"),
+    ),
+    "Flow": (
+        _id("FLOW", "name"),
+        _word("STATUS", "status"),
+        _PLAYBOOK,
+        _id("SESSION", "session"),
+        _age("AGE", "create_time"),
+    ),
+    "Run": (
+        _id("RUN", "name"),
+        _word("STATE", "state"),
+        Column("BECAUSE", _pending),
+        _PLAYBOOK,
+        _id("FLOW", "flow"),
+        _age("AGE", "create_time"),
+    ),
+    "Checkpoint": (
+        _text("CHECKPOINT", "checkpoint_id"),
+        _text("AFTER", "label"),
+        _age("AGE", "stored_time"),
+    ),
+    "Approval": (
+        _id("APPROVAL", "name"),
+        _word("STATE", "state"),
+        _word("DECISION", "decision"),
+        _text("HOLD POINT", "instance"),
+        _id("RUN", "run"),
+        _text("PROMPT", "prompt"),
+        _age("AGE", "create_time"),
+        _age("EXPIRES", "deadline_time"),
+    ),
+    "Task": (
+        _id("TASK", "name"),
+        _word("STATE", "state"),
+        _word("ENDED", "terminal_reason"),
+        Column("EXIT", _exit),
+        _text("NODE", "instance"),
+        _text("COMMAND", "command"),
+        _age("AGE", "start_time"),
+    ),
+    "Executor": (
+        _id("EXECUTOR", "name"),
+        _word("STATE", "state"),
+        Column("RUNS", lambda executor, now: f"{executor.held_runs}/{executor.slots}"),
+        Column("QUEUES", lambda executor, now: one_line(",".join(executor.queues))),
+        Column("NODES", lambda executor, now: one_line(",".join(executor.node_kinds))),
+        Column("PROVIDERS", lambda executor, now: one_line(",".join(executor.providers))),
+        _text("VERSION", "version"),
+    ),
+    "Diagnostic": (
+        _text("CODE", "code"),
+        _text("WHERE", "path"),
+        Column("WHY", lambda found, now: one_line(found.reason)),
+    ),
+}

@@ -1,0 +1,185 @@
+"""`perdure runs recovery|continue|resolve`: what a run that stands still needs, and giving it."""
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from perdure.cli import names
+from perdure.cli.asking import confirm
+from perdure.cli.connection import connected
+from perdure.cli.durations import parse_duration
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.failures import Refused
+from perdure.cli.options import Output, RunName, Yes
+from perdure.cli.printing.descriptions import describe
+from perdure.cli.printing.formats import Format, print_one
+from perdure.cli.request_file import read_json_object
+from perdure.client import Client
+from perdure.v1.fact_events_pb2 import (
+    RESOLUTION_KIND_DONE,
+    RESOLUTION_KIND_FAILED,
+    RESOLUTION_KIND_RETRY,
+)
+from perdure.v1.runs_pb2 import (
+    ContinueRunRequest,
+    EffectInDoubt,
+    GetRecoveryRequest,
+    Recovery,
+    ResolveEffectRequest,
+)
+
+
+class Resolution(StrEnum):
+    """What an operator can say about an effect in doubt."""
+
+    DONE = "done"
+    RETRY = "retry"
+    FAILED = "failed"
+
+
+_KINDS = {
+    Resolution.DONE: RESOLUTION_KIND_DONE,
+    Resolution.RETRY: RESOLUTION_KIND_RETRY,
+    Resolution.FAILED: RESOLUTION_KIND_FAILED,
+}
+
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")]
+
+
+def add_recovery_commands(app: typer.Typer) -> None:
+    """Adds the commands to those of runs."""
+    app.command("recovery")(get_recovery)
+    app.command("continue")(continue_run)
+    app.command("resolve")(resolve_effect)
+
+
+@connected
+async def get_recovery(perdure: Client, run: RunName, output: Output = Format.TABLE) -> None:
+    """Say whether and how a run can go on: from where, what is done, what is in doubt, and what it needs."""
+    found = await perdure.runs.GetRecovery(GetRecoveryRequest(name=names.run(run)))
+    print_one(found, output)
+    for step in _steps(found):
+        typer.echo(step, err=True)
+
+
+@connected
+async def continue_run(
+    perdure: Client,
+    run: RunName,
+    answers_sequence: Annotated[
+        int,
+        typer.Option("--answers-sequence", min=0, help="The end or hold that this answers; left out, the present one."),
+    ] = 0,
+    reopen: Annotated[
+        str,
+        typer.Option("--reopen", metavar="ATTEMPT", help="The attempt to open again; left out, the one it ended at."),
+    ] = "",
+    extra_attempts: Annotated[
+        int, typer.Option("--extra-attempts", min=0, help="Attempts granted to that node beyond its cap.")
+    ] = 0,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--timeout", metavar="DURATION", help="New time to the run's deadline; one that timed out needs it."
+        ),
+    ] = None,
+    reason: ReasonOption = "",
+    yes: Yes = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make a run go on that has ended without success, or is held because too much went wrong with it.
+
+    Shows where it would go on, and asks. What the run needs is filled in from its recovery where it is left out.
+    """
+    request = ContinueRunRequest(name=names.run(run), extra_attempts=extra_attempts, reason=reason)
+    if time_limit is not None:
+        request.timeout.FromTimedelta(parse_duration(time_limit))
+    found = await perdure.runs.GetRecovery(GetRecoveryRequest(name=request.name))
+    request.answers_sequence = answers_sequence or found.answers_sequence
+    request.reopen = reopen or found.reopens
+    if found.can_continue:
+        typer.echo("\n".join(describe(found, datetime.now(UTC))), err=True)
+        confirm("Continue it?", yes)
+    elif not request.answers_sequence:
+        raise Refused(ExitCode.CONFLICT, _why_not(found), next(iter(_steps(found)), f"perdure runs get {_id(found)}"))
+    print_one(await perdure.runs.ContinueRun(request), output)
+
+
+@connected
+async def resolve_effect(
+    perdure: Client,
+    run: RunName,
+    attempt: Annotated[
+        str, typer.Argument(metavar="ATTEMPT", help="The attempt in doubt, as node:visit#attempt; one alone is meant.")
+    ] = "",
+    resolution: Annotated[
+        Resolution | None,
+        typer.Option(
+            "--as",
+            help="It happened (done), do it again as a new effect (retry), or it did not happen, or not well (failed).",
+        ),
+    ] = None,
+    output_json: Annotated[
+        str, typer.Option("--output-json", metavar="JSON", help="With --as done: the node's output, a JSON object.")
+    ] = "",
+    reason: ReasonOption = "",
+    yes: Yes = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Settle an effect in doubt: say whether it happened. Nobody else knows, and it is never repeated by itself.
+
+    Shows what is known, the latest report of the executor that was lost included, and asks.
+    """
+    if resolution is None:
+        raise typer.BadParameter("say what became of it: done, retry or failed", param_hint="'--as'")
+    content = json.dumps(read_json_object(output_json, "--output-json")).encode() if output_json else b""
+    found = await perdure.runs.GetRecovery(GetRecoveryRequest(name=names.run(run)))
+    effect = _effect(found, attempt)
+    typer.echo("\n".join(describe(effect, datetime.now(UTC))), err=True)
+    confirm(f"Resolve it as {resolution}?", yes)
+    request = ResolveEffectRequest(
+        name=found.run,
+        instance=effect.instance,
+        resolution=_KINDS[resolution],
+        output=content,
+        report_sequence=effect.report_sequence,
+        reason=reason,
+    )
+    print_one(await perdure.runs.ResolveEffect(request), output)
+
+
+def _effect(found: Recovery, attempt: str) -> EffectInDoubt:
+    """The one effect that is meant. Raises Refused where there is none, or several."""
+    effects = [effect for effect in found.in_doubt if attempt in ("", effect.instance)]
+    if len(effects) == 1:
+        return effects[0]
+    known = ", ".join(effect.instance for effect in found.in_doubt)
+    if not effects:
+        message = f"{attempt or found.run} has no effect in doubt" + (f"; these have: {known}" if known else "")
+        raise Refused(ExitCode.CONFLICT, message, f"perdure runs recovery {_id(found)}")
+    raise Refused(
+        ExitCode.USAGE, f"several effects are in doubt: {known}", "say which: perdure runs resolve RUN ATTEMPT"
+    )
+
+
+def _why_not(found: Recovery) -> str:
+    if found.in_doubt:
+        return f"{found.run} has effects in doubt, and these are settled first"
+    return f"{found.run} goes on by itself" if found.goes_on_by_itself else f"{found.run} cannot be continued"
+
+
+def _steps(found: Recovery) -> list[str]:
+    steps = [
+        f"perdure runs resolve {_id(found)} '{effect.instance}' --as done|retry|failed" for effect in found.in_doubt
+    ]
+    if found.can_continue:
+        needed = " --timeout DURATION" if "timeout" in found.needs else ""
+        steps.append(f"perdure runs continue {_id(found)}{needed}")
+    return steps
+
+
+def _id(found: Recovery) -> str:
+    return names.bare(found.run)

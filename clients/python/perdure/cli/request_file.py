@@ -1,0 +1,95 @@
+"""The request file of `flows start --request-file`: what a flow is started with, as JSON from elsewhere.
+
+Every key that such files have is known. Those that mean something here are mapped; the others are accepted where they
+are empty and refused by name where they are set, so that nothing that somebody asked for is dropped without a word.
+"""
+
+import json
+import pathlib
+from typing import Any, Final
+
+import typer
+
+from perdure.v1.flows_pb2 import FlowRequest, RequestSource
+
+JsonObject = dict[str, Any]
+
+TEXTS: Final = ("provider", "content")
+SOURCE_TEXTS: Final = ("source_plugin", "source_kind", "actor_id")
+OBJECTS: Final = ("metadata", "input")
+UNSUPPORTED: Final = (
+    "input_items",
+    "attachments",
+    "generation",
+    "binding_keys",
+    "reply_targets",
+    "reply_plugin",
+    "reply_address",
+)
+"""Keys that are known, and may only be empty."""
+
+
+def read_request_file(path: pathlib.Path) -> FlowRequest:
+    """The request in a file. Raises BadParameter, naming the key at fault."""
+    return request_from(read_json_object(read_text(path), str(path)))
+
+
+def request_from(document: JsonObject) -> FlowRequest:
+    """The request in a document. Raises BadParameter, naming the key at fault."""
+    known = (*TEXTS, *SOURCE_TEXTS, *OBJECTS)
+    for key, value in document.items():
+        if key in UNSUPPORTED and value not in (None, "", [], {}):
+            raise _fault(key, "is not supported here; leave it out, or empty")
+        if key not in known and key not in UNSUPPORTED:
+            raise _fault(key, f"is not known; the keys are {', '.join(known)}")
+    texts = {key: _text(document, key) for key in (*TEXTS, *SOURCE_TEXTS)}
+    request = FlowRequest(
+        content=texts["content"],
+        provider=texts["provider"],
+        source=RequestSource(**{key: texts[key] for key in SOURCE_TEXTS}),
+    )
+    request.metadata.update(_object(document, "metadata"))
+    if document.get("input") is not None:
+        request.input = json.dumps(_object(document, "input")).encode()
+    return request
+
+
+def read_text(path: pathlib.Path) -> str:
+    """A text file; `-` is standard input. Raises BadParameter."""
+    try:
+        return typer.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}") from error
+
+
+def read_json_object(text: str, where: str) -> JsonObject:
+    """A JSON object. Raises BadParameter."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{where} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise typer.BadParameter(f"{where} is not a JSON object")
+    return document
+
+
+def _text(document: JsonObject, key: str) -> str:
+    value = document.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _fault(key, "is not text")
+    return value
+
+
+def _object(document: JsonObject, key: str) -> JsonObject:
+    value = document.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _fault(key, "is not an object")
+    return value
+
+
+def _fault(key: str, description: str) -> typer.BadParameter:
+    return typer.BadParameter(f"{key!r} {description}", param_hint="'--request-file'")

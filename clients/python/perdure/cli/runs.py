@@ -1,0 +1,126 @@
+"""`perdure runs`: executions, what happened in them, and how they go on."""
+
+from typing import Annotated
+
+import typer
+
+from perdure.cli import names
+from perdure.cli.connection import connected
+from perdure.cli.durations import parse_duration
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_run
+from perdure.cli.lazy import noun
+from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
+from perdure.cli.options import Limit, OfFlow, OfPlaybook, OfSession, Output, RunName
+from perdure.cli.printing import events
+from perdure.cli.printing.formats import Format, print_item, print_one
+from perdure.cli.recovery import add_recovery_commands
+from perdure.client import Client, pages
+from perdure.runlog.states import RunState
+from perdure.v1.runs_pb2 import (
+    CancelRunRequest,
+    GetRunRequest,
+    InterruptRunRequest,
+    ListCheckpointsRequest,
+    ListRunEventsRequest,
+    ListRunsRequest,
+)
+
+app = noun("Runs: executions of playbooks. A run is its log: everything shown here is read from it.")
+
+StopReason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")]
+
+
+@app.command()
+@connected
+async def get(perdure: Client, run: RunName, output: Output = Format.TABLE) -> None:
+    """Show a run: where it stands, what it waits for, who advances it, and why it failed where it did."""
+    print_one(await perdure.runs.GetRun(GetRunRequest(name=names.run(run))), output)
+
+
+@app.command("list")
+@connected
+async def list_runs(
+    perdure: Client,
+    states: Annotated[
+        list[RunState] | None,
+        typer.Option("--state", case_sensitive=False, help="Only those in this state; repeat for more."),
+    ] = None,
+    flow_id: OfFlow = None,
+    session_id: OfSession = None,
+    playbook_id: OfPlaybook = None,
+    limit: Limit = DEFAULT_LIMIT,
+    output: Output = Format.TABLE,
+) -> None:
+    """List runs and where they stand, the latest first."""
+    request = ListRunsRequest(
+        states=[state.message() for state in states or []],
+        flow=names.flow(flow_id) if flow_id else "",
+        session=names.session(session_id) if session_id else "",
+        playbook=names.playbook(playbook_id) if playbook_id else "",
+        page_size=page_size(limit),
+    )
+    await list_items(pages(perdure.runs.ListRuns, request), lambda page: page.runs, limit, output)
+
+
+@app.command("events")
+@connected
+async def list_events(
+    perdure: Client,
+    run: RunName,
+    after: Annotated[int, typer.Option("--after", min=0, help="Only events after this sequence.")] = 0,
+    output: Output = Format.TABLE,
+) -> None:
+    """Print a run's log: every event that is stored, by sequence. With -o json it is an export."""
+    request = ListRunEventsRequest(name=names.run(run), after_sequence=after)
+    if output is Format.TABLE:
+        typer.echo(events.HEADER)
+    async for page in pages(perdure.runs.ListRunEvents, request):
+        for recorded in page.events:
+            print_item(recorded, output, events.event_line)
+
+
+@app.command("checkpoints")
+@connected
+async def list_checkpoints(
+    perdure: Client, run: RunName, limit: Limit = DEFAULT_LIMIT, output: Output = Format.TABLE
+) -> None:
+    """List the positions of a run's log at which a node had settled, a wait had opened, or the run had ended."""
+    request = ListCheckpointsRequest(name=names.run(run), page_size=page_size(limit))
+    await list_items(pages(perdure.runs.ListCheckpoints, request), lambda page: page.checkpoints, limit, output)
+
+
+@app.command()
+@connected
+async def watch(
+    perdure: Client,
+    run: RunName,
+    until: UntilOption = Until.SETTLED,
+    time_limit: Annotated[
+        str | None, typer.Option("--timeout", metavar="DURATION", help="Longest time to follow it: 30s, 5m, 2h.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> ExitCode:
+    """Follow a run from its first event, across restarts of the server, and exit with what became of it.
+
+    With -o json every event is one object a line on standard output.
+    """
+    bounds = Bounds(until, parse_duration(time_limit) if time_limit else None)
+    return await follow_run(perdure, names.run(run), bounds, output)
+
+
+@app.command()
+@connected
+async def interrupt(perdure: Client, run: RunName, reason: StopReason = "", output: Output = Format.TABLE) -> None:
+    """Stop a run so that it can be continued. Where an executor holds it, it stops as soon as that has let go."""
+    print_one(await perdure.runs.InterruptRun(InterruptRunRequest(name=names.run(run), reason=reason)), output)
+
+
+@app.command()
+@connected
+async def cancel(perdure: Client, run: RunName, reason: StopReason = "", output: Output = Format.TABLE) -> None:
+    """Stop a run for good."""
+    print_one(await perdure.runs.CancelRun(CancelRunRequest(name=names.run(run), reason=reason)), output)
+
+
+add_recovery_commands(app)

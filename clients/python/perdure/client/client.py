@@ -1,0 +1,96 @@
+"""The client: one channel, and the services behind it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from types import TracebackType
+from typing import Final, Self
+
+import grpc
+
+from perdure.client import watches
+from perdure.client.calls import CheckedChannel
+from perdure.client.channel import open_channel
+from perdure.client.watches import FlowNews, Reconnecting
+from perdure.v1.agents_pb2_grpc import AgentServiceStub
+from perdure.v1.approvals_pb2_grpc import ApprovalServiceStub
+from perdure.v1.flows_pb2 import RunCursor, WatchFlowRequest
+from perdure.v1.flows_pb2_grpc import FlowServiceStub
+from perdure.v1.playbooks_pb2_grpc import PlaybookServiceStub
+from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure.v1.runs_pb2 import WatchRunRequest
+from perdure.v1.runs_pb2_grpc import RunServiceStub
+from perdure.v1.server_pb2_grpc import ServerServiceStub
+from perdure.v1.sessions_pb2_grpc import SessionServiceStub
+from perdure.v1.tasks_pb2_grpc import TaskServiceStub
+
+DEADLINE: Final = timedelta(seconds=10)
+PATIENCE: Final = timedelta(minutes=1)
+ATTEMPTS: Final = 5
+
+
+class Client:
+    """A connection to a control plane, for use inside a running event loop, best in an `async with`.
+
+    Its attributes are the generated stubs, one for each service: `await client.flows.GetFlow(GetFlowRequest(...))`.
+    Every call with one answer has a deadline, and is tried again while no server answers; a request that can carry a
+    request id is given one, so that a repetition does nothing. Whatever goes wrong is raised as CallFailed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        deadline: timedelta = DEADLINE,
+        patience: timedelta = PATIENCE,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        """`deadline` is for each unary call that names no `timeout`; `patience` is how long a watch goes on without
+        any server; `attempts` (1 to 5) is how often a unary call that no server answered is made.
+        """
+        asyncio.get_running_loop()  # a channel belongs to the loop it is made in
+        self._channel = CheckedChannel(
+            open_channel(address, credentials, attempts), deadline, lambda: str(uuid.uuid4())
+        )
+        self._reconnecting = Reconnecting(patience)
+        self.playbooks: Final = PlaybookServiceStub(self._channel)
+        self.flows: Final = FlowServiceStub(self._channel)
+        self.sessions: Final = SessionServiceStub(self._channel)
+        self.runs: Final = RunServiceStub(self._channel)
+        self.approvals: Final = ApprovalServiceStub(self._channel)
+        self.tasks: Final = TaskServiceStub(self._channel)
+        self.agents: Final = AgentServiceStub(self._channel)
+        self.server: Final = ServerServiceStub(self._channel)
+
+    def watch_run(self, name: str, after_sequence: int = 0) -> AsyncIterator[RecordedEvent]:
+        """The events of `runs/{run}` after a sequence, each once and in order, until the run has ended.
+
+        Goes on by itself where a connection breaks or a server restarts. Raises CallFailed: the run is not there, or no
+        server was for as long as the client's patience lasts.
+        """
+        request = WatchRunRequest(name=name, after_sequence=after_sequence)
+        return watches.watch_run(self.runs.WatchRun, request, self._reconnecting)
+
+    def watch_flow(self, name: str, cursors: dict[str, int] | None = None) -> AsyncIterator[FlowNews]:
+        """The events of the runs of `flows/{flow}`, each once, and the Flow whenever its status has changed.
+
+        Ends when the flow is settled, with the Flow as the last item. `cursors` has the last sequence seen of runs
+        (`runs/{run}`) known already. Goes on by itself and raises as `watch_run` does.
+        """
+        seen = [RunCursor(run=run, sequence=sequence) for run, sequence in (cursors or {}).items()]
+        request = WatchFlowRequest(name=name, cursors=seen)
+        return watches.watch_flow(self.flows.WatchFlow, request, self._reconnecting)
+
+    async def close(self) -> None:
+        """Ends every call and the connection."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

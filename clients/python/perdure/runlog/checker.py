@@ -1,0 +1,153 @@
+"""Checks a run's log: every event is one that its plan and the log before it allow.
+
+The checker runs the interpreter again over the log. It takes nobody's word: what executors, clients and targets have
+seen themselves is compared in `witnesses`.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from perdure.runlog.effects import GUARDED, idempotency_key
+from perdure.runlog.head import IllegalEvent, RunHead, advance
+from perdure.runlog.instances import Instance, instance
+from perdure.runlog.plans import WalkPlan
+from perdure.runlog.rules import Fault, Rule, fact_faults, origin_faults, rest_faults, row_faults, step_faults
+from perdure.runlog.walk import Walk
+from perdure.v1 import instances_pb2, runs_pb2
+from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that a log breaks. `sequence` is the event's, or 0 where it is about none."""
+
+    rule: Rule
+    run_id: str
+    sequence: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A guarded attempt that began, with the key its target was given."""
+
+    where: Instance
+    key: str
+    sequence: int
+
+
+class LogChecker:
+    """Takes one run's events in order. `violations` grows; an event that cannot be folded at all is the last one checked."""
+
+    def __init__(self, run_id: str, plan: WalkPlan, plan_digest: bytes) -> None:
+        self.run_id: Final = run_id
+        self.violations: Final[list[Violation]] = []
+        self.head: Final = RunHead()
+        self.walk: Final = Walk(plan)
+        self.appended: Final[dict[tuple[str, int], int]] = {}
+        """Sequence of each holder's event, by lease and ordinal."""
+        self.begun: Final[dict[Instance, Begun]] = {}
+        """Guarded attempts that began, in order."""
+        self.done: Final[set[Instance]] = set()
+        """Attempts that succeeded by their own work."""
+        self._plan_digest = plan_digest
+        self._settled: set[Instance] = set()
+        self._contents: dict[tuple[str, Instance], bytes] = {}
+        self._taken = 0
+        self._broken = False
+
+    def take(self, recorded: RecordedEvent) -> None:
+        """Checks the next event and folds it."""
+        if self._broken:
+            return
+        self._taken += 1
+        if recorded.run_id != self.run_id or recorded.sequence != self._taken:
+            self._break(Rule.SEQUENCE, f"{recorded.run_id}@{recorded.sequence} stands at position {self._taken}")
+            return
+        try:
+            self._check(recorded)
+            self._fold(recorded)
+        except IllegalEvent as illegal:
+            self._break(Rule.TRANSITION, str(illegal))
+        except (KeyError, ValueError, StopIteration) as unknown:
+            self._break(Rule.PLAN, f"it names what neither the plan nor the log before it knows: {unknown!r}")
+
+    def finish(self, row: runs_pb2.Run | None = None) -> None:
+        """Checks what the log came to. `row` is the run as the server shows it, at the last event taken."""
+        if self._broken:
+            return
+        if not self._taken:
+            self._break(Rule.SEQUENCE, "the log is empty")
+            return
+        self._violated(rest_faults(self.head, self.walk))
+        if row is not None:
+            self._violated(row_faults(self.head, row))
+
+    def _check(self, recorded: RecordedEvent) -> None:
+        event, kind = recorded.event, recorded.event.WhichOneof("kind") or ""
+        self._violated(origin_faults(self.head, recorded, kind))
+        self._check_content(event, kind)
+        if recorded.WhichOneof("origin") == "holder":
+            self._violated(step_faults(self.head, self.walk, self._settled, event, kind))
+        elif kind == "fact_recorded":
+            self._violated(fact_faults(self.walk, event.fact_recorded))
+
+    def _fold(self, recorded: RecordedEvent) -> None:
+        by_holder = recorded.WhichOneof("origin") == "holder"
+        if by_holder:
+            self.appended[recorded.holder.lease_id, recorded.holder.ordinal] = recorded.sequence
+        advance(self.head, recorded.event, recorded.stored_time.ToMicroseconds(), by_holder=by_holder)
+        self.walk.apply(recorded.event, recorded.sequence)
+        self._note(recorded.event, recorded.event.WhichOneof("kind") or "")
+
+    def _note(self, event: RunEvent, kind: str) -> None:
+        if kind == "node_started" and event.node_started.effect in GUARDED:
+            where = instance(event.node_started.instance)
+            key = idempotency_key(self.walk.lineage_id, where.path, self.walk.redos(where.node))
+            self.begun[where] = Begun(where, key, self._taken)
+        elif kind == "node_settled":
+            settled = event.node_settled
+            self._settled.add(instance(settled.instance))
+            if settled.outcome == instances_pb2.OUTCOME_SUCCEEDED and not settled.resolution_sequence:
+                self.done.add(instance(settled.instance))
+
+    def _check_content(self, event: RunEvent, kind: str) -> None:
+        match kind:
+            case "run_created" if event.run_created.plan_digest != self._plan_digest:
+                self._violated([(Rule.DIGEST, "the plan is not the one the run was created with")])
+            case "rendered_arguments":
+                arguments = event.rendered_arguments
+                self._contents[kind, instance(arguments.instance)] = arguments.json
+            case "node_output":
+                self._contents[kind, instance(event.node_output.instance)] = event.node_output.json
+            case "fact_content":
+                self._contents[kind, instance(event.fact_content.instance)] = event.fact_content.json
+            case "fact_recorded" if event.fact_recorded.HasField("resolution"):
+                recorded = event.fact_recorded
+                self._check_digest("fact_content", recorded.instance, recorded.resolution.output_digest)
+            case "wait_subject":
+                subject = event.wait_subject
+                self._contents[kind, instance(subject.instance)] = subject.canonical_json
+            case "node_started":
+                started = event.node_started
+                self._check_digest("rendered_arguments", started.instance, started.arguments_digest)
+            case "node_settled":
+                settled = event.node_settled
+                self._check_digest("node_output", settled.instance, settled.output_digest)
+            case "wait_opened":
+                opened = event.wait_opened
+                self._check_digest("wait_subject", opened.instance, opened.approval.subject_digest)
+
+    def _check_digest(self, kind: str, where: instances_pb2.Instance, digest: bytes) -> None:
+        content = self._contents.pop((kind, instance(where)), None)
+        if content is not None and digest and hashlib.sha256(content).digest() != digest:
+            self._violated([(Rule.DIGEST, f"the {kind} of {instance(where)} is not what its digest says")])
+
+    def _violated(self, faults: Iterable[Fault]) -> None:
+        self.violations.extend(Violation(rule, self.run_id, self._taken, message) for rule, message in faults)
+
+    def _break(self, rule: Rule, message: str) -> None:
+        self._broken = True
+        self._violated([(rule, message)])

@@ -1,0 +1,311 @@
+"""What comes next in a run: from the state of its walk to intents, and from results to the events that record them.
+
+Pure, so that executors, the checker and tests come to the same answer. Every prefix of a holder's events is a state from
+which `decide` derives the rest.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from perdure.runlog.effects import GUARDED
+from perdure.runlog.head import STOP_ENDS
+from perdure.runlog.instances import Instance, Step
+from perdure.runlog.walk import Fact, NodeWalk, OpenWait, Phase, Walk
+from perdure.v1 import (
+    fact_events_pb2,
+    instances_pb2,
+    node_events_pb2,
+    plans_pb2,
+    run_events_pb2,
+    run_states_pb2,
+)
+from perdure.v1.run_events_pb2 import RunEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Append these events, then ask again. At most the last of them synchronises."""
+
+    events: tuple[RunEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin this attempt of a node."""
+
+    node: plans_pb2.PlanNode
+    instance: Instance
+    redo: int
+    delay: float
+    """Seconds to wait before it."""
+    resolution_sequence: int = 0
+    """The "retry as new" it follows from."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopWork:
+    """End the work of these instances now; their settlements, or doubts, come back as events."""
+
+    instances: tuple[Instance, ...]
+
+
+Intent = Record | Start | StopWork
+
+NEVER_RETRIED: Final = frozenset({
+    instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED,
+    instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED,
+    instances_pb2.FAILURE_CAUSE_FUNCTION_UNKNOWN,
+    instances_pb2.FAILURE_CAUSE_PROVIDER_NOT_CONFIGURED,
+})  # fmt: skip
+"""Causes that another attempt would only meet again."""
+
+
+def decide(walk: Walk) -> list[Intent]:
+    """What the holder does next. Empty: wait for work under way to end, or, after the run's end, nothing."""
+    if walk.ended is not None:
+        return []
+    if walk.stop is not None:
+        return _stop(walk)
+    if walk.jump is not None:
+        return _finish_jump(walk, walk.jump)
+    if walk.held:
+        return [] if _working(walk) else [_pause(ready=_has_work(walk))]
+    for sequence, fact in walk.untaken():
+        return [
+            Record(
+                (
+                    RunEvent(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=sequence)),
+                    *_consequences(walk, sequence, fact),
+                )
+            )
+        ]
+    return _go_on(walk)
+
+
+def decide_unaware(walk: Walk) -> list[Intent]:
+    """What a holder decides that knows of no stop, of no hold, and of no fact it has not taken up."""
+    if walk.ended is not None:
+        return []
+    return _finish_jump(walk, walk.jump) if walk.jump is not None else _go_on(walk)
+
+
+def _stop(walk: Walk) -> list[Intent]:
+    working = _working(walk)
+    if working:
+        return [StopWork(working)]
+    natural = _natural_end(walk)
+    if natural is not None:
+        natural.stop_too_late = True
+        return [Record((RunEvent(run_ended=natural),))]
+    assert walk.stop is not None
+    cause = instances_pb2.FAILURE_CAUSE_STOPPED
+    if STOP_ENDS[walk.stop].message() == run_states_pb2.RUN_STATE_TIMED_OUT:
+        cause = instances_pb2.FAILURE_CAUSE_DEADLINE
+    ended = run_events_pb2.RunEnded(state=STOP_ENDS[walk.stop].message(), cause=cause)
+    return [Record((RunEvent(run_ended=ended),))]
+
+
+def _finish_jump(walk: Walk, jump: run_events_pb2.JumpBegun) -> list[Intent]:
+    working = [where for where in _working(walk) if where.node in jump.region]
+    if not working:
+        return [Record((RunEvent(jumped=run_events_pb2.Jumped(target=jump.target)),))]
+    repeatable = tuple(where for where in working if walk.plan.nodes[where.node].effect not in GUARDED)
+    return [StopWork(repeatable)] if repeatable else []
+
+
+def _go_on(walk: Walk) -> list[Intent]:
+    starts: list[Intent] = []
+    end: run_events_pb2.RunEnded | None = None
+    for node in _in_order(walk, walk.active):
+        state = walk.nodes[node]
+        match state.phase:
+            case Phase.WAITING | Phase.IN_DOUBT:
+                match overdue(walk, node):
+                    case Start() as redo:
+                        starts.append(redo)
+                    case settlement if settlement:
+                        return [Record(settlement)]
+            case Phase.LOST:
+                starts.append(_start(walk, node, state.visit, state.attempt, state.redo))
+            case Phase.AGAIN:
+                starts.append(_start(walk, node, state.visit, state.attempt + 1, state.redo))
+            case Phase.FAILED:
+                match _after_failure(walk, node, state):
+                    case run_events_pb2.RunEnded() as fatal:
+                        end = end or fatal
+                    case run_events_pb2.JumpBegun() as jump:
+                        return [Record((RunEvent(jump_begun=jump),))]
+                    case Start() as retry:
+                        starts.append(retry)
+    if end is not None:
+        return [] if _working(walk) else [Record((RunEvent(run_ended=end),))]
+    starts.extend(_start(walk, node, walk.nodes[node].visit + 1, 1, 0) for node in _in_order(walk, walk.frontier))
+    if starts:
+        return starts
+    if _working(walk):
+        return []
+    return [_pause(ready=False)] if walk.waits else [Record((RunEvent(run_ended=_completed()),))]
+
+
+def _after_failure(
+    walk: Walk, node: str, state: NodeWalk
+) -> Start | run_events_pb2.JumpBegun | run_events_pb2.RunEnded:
+    spec = walk.plan.nodes[node]
+    capped = spec.HasField("iteration_cap")
+    limit = max(1, spec.iteration_cap if capped else 1) + state.extra_attempts
+    jumps_back = bool(spec.inject_into) and spec.inject_into != node
+    if state.cause in NEVER_RETRIED and not (
+        jumps_back and state.cause == instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED
+    ):
+        return _failed(walk, node, state.cause)
+    if state.failures >= limit:
+        return _failed(walk, node, instances_pb2.FAILURE_CAUSE_ITERATION_CAP_EXCEEDED if capped else state.cause)
+    if not jumps_back:
+        return _start(walk, node, state.visit, state.attempt + 1, state.redo, state.retry_delay)
+    if walk.jumps >= walk.plan.message.jump_limit:
+        return _failed(walk, node, instances_pb2.FAILURE_CAUSE_JUMP_LIMIT_EXCEEDED)
+    return run_events_pb2.JumpBegun(
+        source=walk.instance(node).message(),
+        target=spec.inject_into,
+        cause=state.cause,
+        region=walk.plan.region(spec.inject_into),
+    )
+
+
+def _failed(walk: Walk, node: str, cause: instances_pb2.FailureCause.ValueType) -> run_events_pb2.RunEnded:
+    state = walk.nodes[node]
+    expired = state.cause == instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED
+    return run_events_pb2.RunEnded(
+        state=run_states_pb2.RUN_STATE_EXPIRED if expired else run_states_pb2.RUN_STATE_FAILED,
+        cause=cause,
+        failed=walk.instance(node).message(),
+        node_cause=state.cause if cause != state.cause else instances_pb2.FAILURE_CAUSE_UNSPECIFIED,
+        message=state.message,
+    )
+
+
+def _completed() -> run_events_pb2.RunEnded:
+    return run_events_pb2.RunEnded(state=run_states_pb2.RUN_STATE_COMPLETED)
+
+
+def _natural_end(walk: Walk) -> run_events_pb2.RunEnded | None:
+    """The end the walk has come to by itself, or None where it would go on."""
+    for node in _in_order(walk, walk.active):
+        if walk.nodes[node].phase is Phase.FAILED:
+            end = _after_failure(walk, node, walk.nodes[node])
+            return end if isinstance(end, run_events_pb2.RunEnded) else None
+    return None if walk.active or walk.frontier else _completed()
+
+
+def _consequences(walk: Walk, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:
+    where = _addressee(walk, sequence)
+    match fact.recorded.WhichOneof("fact"):
+        case "decision":
+            return _decided(walk, where, walk.waits[where], fact.recorded.decision)
+        case "wait_expired":
+            return (
+                _settled(
+                    walk, where, failed=instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED, message="nobody decided in time"
+                ),
+            )
+        case _:
+            return _resolved(walk, where, sequence, fact)
+
+
+def overdue(walk: Walk, node: str) -> Start | tuple[RunEvent, ...]:
+    """What follows at a node from a fact that is taken up and whose consequences are not recorded."""
+    where, state = walk.instance(node), walk.nodes[node]
+    wait, doubt = walk.waits.get(where), walk.doubts.get(where)
+    sequence = wait.fact_sequence if wait else doubt.resolution_sequence if doubt else 0
+    if not sequence or not walk.facts[sequence].taken:
+        return ()
+    if walk.facts[sequence].recorded.resolution.kind == fact_events_pb2.RESOLUTION_KIND_RETRY:
+        path = (*walk.prefix, Step(node, state.visit))
+        again = Instance(path, state.attempt + 1)
+        return Start(walk.plan.nodes[node], again, state.redo + 1, 0.0, sequence)
+    return _consequences(walk, sequence, walk.facts[sequence])
+
+
+def _addressee(walk: Walk, sequence: int) -> Instance:
+    for where, wait in walk.waits.items():
+        if wait.fact_sequence == sequence:
+            return where
+    return next(where for where, doubt in walk.doubts.items() if doubt.resolution_sequence == sequence)
+
+
+def _decided(walk: Walk, where: Instance, wait: OpenWait, decision: fact_events_pb2.Decision) -> tuple[RunEvent, ...]:
+    if decision.kind == fact_events_pb2.DECISION_KIND_REJECTED:
+        cause = instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED
+        return (_settled(walk, where, failed=cause, message=decision.reason or f"rejected by {decision.decider}"),)
+    shown = json.loads(wait.subject) if wait.subject else {}
+    output = {
+        "decision": fact_events_pb2.DecisionKind.Name(decision.kind).removeprefix("DECISION_KIND_").lower(),
+        "decider": decision.decider,
+        "reason": decision.reason,
+        "subject": shown.get("subject", {}),
+    }
+    return (_output(where, json_bytes(output)), _settled(walk, where))
+
+
+def _resolved(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:
+    resolution = fact.recorded.resolution
+    match resolution.kind:
+        case fact_events_pb2.RESOLUTION_KIND_DONE:
+            return (_output(where, fact.content or b"{}"), _settled(walk, where, resolution=sequence))
+        case fact_events_pb2.RESOLUTION_KIND_RETRY:
+            return ()  # the new attempt itself follows
+        case _:
+            cause = instances_pb2.FAILURE_CAUSE_RESOLVED_FAILED
+            return (_settled(walk, where, failed=cause, message=resolution.reason, resolution=sequence),)
+
+
+def _settled(
+    walk: Walk,
+    where: Instance,
+    *,
+    failed: instances_pb2.FailureCause.ValueType = instances_pb2.FAILURE_CAUSE_UNSPECIFIED,
+    message: str = "",
+    resolution: int = 0,
+) -> RunEvent:
+    return RunEvent(
+        node_settled=node_events_pb2.NodeSettled(
+            instance=where.message(),
+            effect=walk.plan.nodes[where.node].effect,
+            outcome=instances_pb2.OUTCOME_FAILED if failed else instances_pb2.OUTCOME_SUCCEEDED,
+            cause=failed,
+            message=message,
+            resolution_sequence=resolution,
+        )
+    )
+
+
+def _output(where: Instance, output: bytes) -> RunEvent:
+    return RunEvent(node_output=node_events_pb2.NodeOutput(instance=where.message(), json=output))
+
+
+def _start(walk: Walk, node: str, visit: int, attempt: int, redo: int, delay: float = 0.0) -> Start:
+    path = (*walk.prefix, Step(node, visit))
+    return Start(walk.plan.nodes[node], Instance(path, attempt), redo, delay)
+
+
+def _pause(*, ready: bool) -> Record:
+    return Record((RunEvent(run_paused=run_events_pb2.RunPaused(ready=ready)),))
+
+
+def _working(walk: Walk) -> tuple[Instance, ...]:
+    return tuple([walk.instance(node) for node in walk.active if walk.nodes[node].phase is Phase.STARTED])
+
+
+def _has_work(walk: Walk) -> bool:
+    waiting = (Phase.WAITING, Phase.STARTED)
+    return bool(walk.frontier or walk.untaken()) or any(walk.nodes[node].phase not in waiting for node in walk.active)
+
+
+def _in_order(walk: Walk, nodes: set[str]) -> list[str]:
+    return list(nodes) if len(nodes) < 2 else [node for node in walk.plan.nodes if node in nodes]
+
+
+def json_bytes(value: object) -> bytes:
+    """Compact JSON in UTF-8, keys sorted. Raises ValueError for NaN and infinity, TypeError for what is not JSON."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

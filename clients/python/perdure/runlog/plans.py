@@ -1,0 +1,75 @@
+"""A plan, indexed for walking."""
+
+import hashlib
+import heapq
+from functools import cached_property
+from typing import Final
+
+from perdure.v1 import plans_pb2
+
+DEFAULT_ITERATION_CAP: Final = 3
+"""Times a node may fail in a row where its author says nothing and its effect may be repeated."""
+
+DEFAULT_JUMP_LIMIT: Final = 10
+"""Jumps a run may make in all."""
+
+
+class WalkPlan:
+    """One plan and what is next to what in it. Immutable."""
+
+    def __init__(self, message: plans_pb2.Plan) -> None:
+        """Indexes a valid plan; a plan that names an unknown node raises KeyError."""
+        self.message: Final = message
+        self.nodes: Final = {node.id: node for node in message.nodes}
+        self.successors: Final[dict[str, list[str]]] = {node.id: [] for node in message.nodes}
+        self.predecessors: Final[dict[str, list[str]]] = {node.id: [] for node in message.nodes}
+        for edge in message.edges:
+            if edge.target not in self.successors[edge.source]:
+                self.successors[edge.source].append(edge.target)
+                self.predecessors[edge.target].append(edge.source)
+
+    @cached_property
+    def entries(self) -> tuple[str, ...]:
+        """Nodes that nothing comes before, in declaration order."""
+        return tuple(node for node, before in self.predecessors.items() if not before)
+
+    def region(self, target: str) -> tuple[str, ...]:
+        """A node and everything that comes after it, in declaration order: what a jump to it walks again."""
+        after = self._reachable(target, self.successors)
+        return tuple(node for node in self.nodes if node in after)
+
+    def ancestors(self, node: str) -> tuple[str, ...]:
+        """Everything that comes before a node, each after what comes before it, ties in declaration order."""
+        before = self._reachable(node, self.predecessors)
+        return tuple(other for other in self.order if other in before and other != node)
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Every node after what comes before it, ties in declaration order. A node on a cycle is left out."""
+        missing = {node: len(before) for node, before in self.predecessors.items()}
+        ranks = {node: rank for rank, node in enumerate(self.nodes)}
+        ready, placed = [(ranks[node], node) for node in self.entries], []
+        heapq.heapify(ready)
+        while ready:
+            _, node = heapq.heappop(ready)
+            placed.append(node)
+            for after in self.successors[node]:
+                missing[after] -= 1
+                if missing[after] == 0:
+                    heapq.heappush(ready, (ranks[after], after))
+        return tuple(placed)
+
+    def _reachable(self, start: str, steps: dict[str, list[str]]) -> frozenset[str]:
+        found, frontier = {start}, [start]
+        while frontier:
+            fresh = [node for node in steps[frontier.pop()] if node not in found]
+            found.update(fresh)
+            frontier.extend(fresh)
+        return frozenset(found)
+
+
+def read_plan(stored: bytes, digest: bytes) -> WalkPlan:
+    """Reads a stored plan. Raises ValueError where its bytes are not those of the digest."""
+    if hashlib.sha256(stored).digest() != digest:
+        raise ValueError(f"the stored plan is not the one with digest {digest.hex()}")
+    return WalkPlan(plans_pb2.Plan.FromString(stored))

@@ -1,0 +1,222 @@
+"""The rules a log must keep, one function for each: what is wrong with an event, given the log before it.
+
+Each yields the rule that is broken and what is wrong, in words.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from enum import StrEnum
+from typing import Final
+
+from perdure.runlog.effects import GUARDED
+from perdure.runlog.head import RunHead
+from perdure.runlog.instances import Instance, instance
+from perdure.runlog.interpreter import Intent, Record, Start, decide, decide_unaware, overdue
+from perdure.runlog.kinds import HOLDER_KINDS
+from perdure.runlog.states import RunState, run_state
+from perdure.runlog.walk import Phase, Walk
+from perdure.v1 import fact_events_pb2, node_events_pb2, runs_pb2
+from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
+
+
+class Rule(StrEnum):
+    """What was broken."""
+
+    SEQUENCE = "SEQUENCE"
+    """Sequences count from 1 without gaps, in one run."""
+    ORIGIN = "ORIGIN"
+    """Holders append what is the holder's, control planes the rest."""
+    LEASE = "LEASE"
+    """A holder's event stands under the lease that is held, at the next ordinal."""
+    TRANSITION = "TRANSITION"
+    """The event cannot follow the log before it."""
+    PLAN = "PLAN"
+    """The plan does not allow this step here."""
+    STOPPED = "STOPPED"
+    """Nothing begins under a stop or a hold."""
+    SETTLED_ONCE = "SETTLED_ONCE"
+    """An attempt is settled at most once, after it began."""
+    FACT = "FACT"
+    """A fact is used once, in order, and is about what was asked."""
+    DIGEST = "DIGEST"
+    """Content is what its digest says."""
+    STATE = "STATE"
+    """The state the log ends in is one a run may rest in."""
+    ROW = "ROW"
+    """What the server shows of the run is what its log says."""
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    """What was acknowledged is in the log."""
+    LAUNCHED = "LAUNCHED"
+    """A guarded effect was launched once, after its start was stored, and before it is said to have happened."""
+
+
+Fault = tuple[Rule, str]
+
+_EXACT: Final = frozenset({"run_paused", "run_ended", "jump_begun"})
+"""Kinds whose holder has seen everything, so that the log before them says exactly what they are."""
+
+
+def origin_faults(head: RunHead, recorded: RecordedEvent, kind: str) -> Iterator[Fault]:
+    """Who appended it, and whether that was theirs to do."""
+    if recorded.WhichOneof("origin") != "holder":
+        if kind in HOLDER_KINDS and (kind != "run_ended" or head.lease_id is not None):
+            yield Rule.ORIGIN, f"a control plane appended {kind}"
+        return
+    origin = recorded.holder
+    if kind not in HOLDER_KINDS:
+        yield Rule.ORIGIN, f"a holder appended {kind}"
+    if (origin.lease_id, origin.epoch) != (head.lease_id, head.epoch):
+        held = f"{head.lease_id} of epoch {head.epoch}" if head.lease_id else "nobody"
+        yield Rule.LEASE, f"lease {origin.lease_id} appended; {held} holds the run"
+    elif origin.ordinal != head.next_ordinal:
+        yield Rule.LEASE, f"ordinal {origin.ordinal} stands where {head.next_ordinal} was due"
+
+
+def step_faults(
+    head: RunHead, walk: Walk, settled: Collection[Instance], event: RunEvent, kind: str
+) -> Iterator[Fault]:
+    """Whether the plan, at this point of the walk, allows what a holder did. `settled` are the attempts settled before."""
+    match kind:
+        case "node_started":
+            yield from _start_faults(head, walk, event.node_started)
+        case "wait_opened":
+            where = instance(event.wait_opened.instance)
+            yield from _begin_faults(head, where, ran_ahead=False)
+            if _decided_start(walk, where) is None:
+                yield Rule.PLAN, f"{where} is not what comes next"
+        case "node_settled":
+            yield from _settlement_faults(walk, settled, event.node_settled)
+        case "node_in_doubt":
+            where = instance(event.node_in_doubt.instance)
+            if where not in _under_way(walk) or walk.plan.nodes[where.node].effect not in GUARDED:
+                yield Rule.PLAN, f"{where} cannot be in doubt: it is no guarded work under way"
+        case "fact_taken_up":
+            untaken = [sequence for sequence, _ in walk.untaken()]
+            if event.fact_taken_up.sequence not in untaken[:1]:
+                yield Rule.FACT, f"{event.fact_taken_up.sequence} is not the first fact to be taken up"
+        case "lease_returned":
+            for where in _under_way(walk):
+                yield Rule.PLAN, f"the run was given back while {where} was under way"
+        case "jumped":
+            yield from _record_faults(event, kind, decide_unaware(walk))
+        case _ if kind in _EXACT:
+            yield from _record_faults(event, kind, decide(walk))
+
+
+def _start_faults(head: RunHead, walk: Walk, started: node_events_pb2.NodeStarted) -> Iterator[Fault]:
+    where = instance(started.instance)
+    yield from _begin_faults(head, where, ran_ahead=started.ran_ahead and started.effect not in GUARDED)
+    decided = _decided_start(walk, where)
+    if decided is None:
+        yield Rule.PLAN, f"{where} is not what comes next"
+        return
+    said = (started.effect, started.redo, started.resolution_sequence)
+    if said != (decided.node.effect, decided.redo, decided.resolution_sequence):
+        yield Rule.PLAN, f"{where} began with another effect, redo or resolution than its plan and log say"
+
+
+def _begin_faults(head: RunHead, where: Instance, *, ran_ahead: bool) -> Iterator[Fault]:
+    if (head.stop is not None or head.held) and not ran_ahead:
+        yield Rule.STOPPED, f"{where} began under {head.stop or 'a hold'}"
+
+
+def _decided_start(walk: Walk, where: Instance) -> Start | None:
+    starts = (intent for intent in decide_unaware(walk) if isinstance(intent, Start))
+    return next((start for start in starts if start.instance == where), None)
+
+
+def _settlement_faults(
+    walk: Walk, settled: Collection[Instance], settlement: node_events_pb2.NodeSettled
+) -> Iterator[Fault]:
+    where = instance(settlement.instance)
+    if where in settled:
+        yield Rule.SETTLED_ONCE, f"{where} was settled before"
+    elif settlement.effect != walk.plan.nodes[where.node].effect:
+        yield Rule.PLAN, f"{where} was settled with another effect than its plan says"
+    elif where in _under_way(walk):
+        if settlement.resolution_sequence:
+            yield Rule.FACT, f"{where} was settled by an answer while it was under way"
+    elif not _follows(walk, where, settlement):
+        yield Rule.SETTLED_ONCE, f"{where} was settled, and neither work nor a fact stands behind it"
+
+
+def _follows(walk: Walk, where: Instance, settlement: node_events_pb2.NodeSettled) -> bool:
+    if where.node not in walk.active or walk.instance(where.node) != where:
+        return False
+    expected = overdue(walk, where.node)
+    if isinstance(expected, Start):
+        return False
+    due = [event.node_settled for event in expected if event.WhichOneof("kind") == "node_settled"]
+    return any(_gist(one) == _gist(settlement) for one in due)
+
+
+def _gist(settlement: node_events_pb2.NodeSettled) -> tuple[int, int, int]:
+    return settlement.outcome, settlement.cause, settlement.resolution_sequence
+
+
+def _record_faults(event: RunEvent, kind: str, intents: Sequence[Intent]) -> Iterator[Fault]:
+    due = [one for intent in intents if isinstance(intent, Record) for one in intent.events]
+    if not any(one.WhichOneof("kind") == kind and _without_text(one) == _without_text(event) for one in due):
+        yield Rule.PLAN, f"{kind} is not what comes next"
+
+
+def _without_text(event: RunEvent) -> RunEvent:
+    copy = RunEvent()
+    copy.CopyFrom(event)
+    if copy.WhichOneof("kind") == "run_ended":
+        copy.run_ended.ClearField("message")
+    return copy
+
+
+def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[Fault]:
+    """Whether somebody waits for the fact, and whether it is about what was asked."""
+    where = instance(recorded.instance) if recorded.HasField("instance") else None
+    fact = recorded.WhichOneof("fact")
+    if fact in ("decision", "wait_expired"):
+        wait = walk.waits.get(where) if where is not None else None
+        if wait is None or wait.fact_sequence:
+            yield Rule.FACT, f"{fact} for {where}, which does not wait for it"
+        elif fact == "decision":
+            yield from _decision_faults(recorded.decision, wait.opened.approval)
+    elif fact == "resolution":
+        doubt = walk.doubts.get(where) if where is not None else None
+        if doubt is None or doubt.resolution_sequence:
+            yield Rule.FACT, f"an answer for {where}, which is not in doubt"
+        elif doubt.report_sequence != recorded.resolution.report_sequence:
+            yield Rule.FACT, f"an answer for {where} that had not seen its last report"
+
+
+def _decision_faults(decision: fact_events_pb2.Decision, asked: fact_events_pb2.ApprovalWait) -> Iterator[Fault]:
+    if (decision.approval_id, decision.subject_digest) != (asked.approval_id, asked.subject_digest):
+        yield Rule.FACT, "a decision about something else than was asked"
+    if decision.kind not in asked.allowed:
+        yield Rule.FACT, "a decision that was not allowed"
+
+
+def rest_faults(head: RunHead, walk: Walk) -> Iterator[Fault]:
+    """Whether a run may rest where the log ends."""
+    if (head.state is RunState.RUNNING) != (head.lease_id is not None):
+        yield Rule.STATE, f"it is {head.state} and {head.lease_id or 'nobody'} holds it"
+    if head.state is RunState.QUEUED and (head.held or not head.ready):
+        yield Rule.STATE, "it is queued and may not go on"
+    if head.state is RunState.PAUSED and not head.held and (walk.untaken() or not head.open_waits):
+        yield Rule.STATE, "it is paused, and nothing keeps it from going on"
+    open_waits = sum(1 for wait in walk.waits.values() if not wait.fact_sequence)
+    if head.open_waits != open_waits:
+        yield Rule.STATE, f"it counts {head.open_waits} open waits; its walk has {open_waits}"
+    in_doubt = sum(1 for doubt in walk.doubts.values() if not doubt.resolution_sequence)
+    if head.in_doubt != in_doubt:
+        yield Rule.STATE, f"it counts {head.in_doubt} effects in doubt; its walk has {in_doubt}"
+
+
+def row_faults(head: RunHead, row: runs_pb2.Run) -> Iterator[Fault]:
+    """Whether the server shows the run as its log says it is."""
+    lease = (head.lease_id or "", head.epoch if head.lease_id else 0)
+    said = (head.state, head.last_sequence, head.ended_sequence, head.in_doubt, lease)
+    shown_lease = (row.lease.lease_id, row.lease.epoch)
+    shown = (run_state(row.state), row.last_sequence, row.ended_sequence, row.effects_in_doubt, shown_lease)
+    if said != shown:
+        yield Rule.ROW, f"the server shows {shown}; the log says {said}"
+
+
+def _under_way(walk: Walk) -> list[Instance]:
+    return [walk.instance(node) for node in walk.active if walk.nodes[node].phase is Phase.STARTED]

@@ -1,0 +1,44 @@
+"""ApprovalService."""
+
+from typing import Any
+
+from perdure.v1 import approvals_pb2, approvals_pb2_grpc
+from perdure_control_plane.api import names, requests
+from perdure_control_plane.api.interceptors import caller
+from perdure_control_plane.api.messages import approvals as messages
+from perdure_control_plane.api.pages import Pages
+from perdure_control_plane.domain.approval import TokenKeys
+from perdure_control_plane.usecases.decide_approval import decide_approval
+from perdure_control_plane.usecases.get_approval import get_approval
+from perdure_control_plane.usecases.ports import Store
+
+
+class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
+    """Shows approvals and takes decisions."""
+
+    def __init__(self, store: Store, keys: TokenKeys, pages: Pages) -> None:
+        self._store = store
+        self._keys = keys
+        self._pages = pages
+
+    async def GetApproval(self, request: approvals_pb2.GetApprovalRequest, context: Any) -> approvals_pb2.Approval:
+        """Shows an approval with its subject and token."""
+        shown = await get_approval(self._store, self._keys, names.approval_id(request.name))
+        return messages.approval(shown.approval, shown.token)
+
+    async def ListApprovals(
+        self, request: approvals_pb2.ListApprovalsRequest, context: Any
+    ) -> approvals_pb2.ListApprovalsResponse:
+        """Lists approvals."""
+        size, after = self._pages.size(request.page_size), self._pages.position(request)
+        wanted = requests.approval_filter(request)
+        found = await self._store.read(lambda tx: tx.approvals.page(wanted, after, size))
+        token = self._pages.next(request, found, size, lambda item: item[1])
+        listed = [messages.approval(approval) for approval, _ in found]
+        return approvals_pb2.ListApprovalsResponse(approvals=listed, next_page_token=token)
+
+    async def DecideApproval(
+        self, request: approvals_pb2.DecideApprovalRequest, context: Any
+    ) -> approvals_pb2.Approval:
+        """Takes a decision."""
+        return messages.approval(await decide_approval(self._store, self._keys, caller(), requests.deciding(request)))

@@ -1,0 +1,123 @@
+"""What every call goes through: its scope, its caller, and the answer to whatever goes wrong with it."""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_status import rpc_status
+
+from perdure.runlog.head import IllegalEvent
+from perdure.v1 import scopes_pb2
+from perdure_control_plane.api.status import internal_status, status_of
+from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
+from perdure_control_plane.domain.errors import PerdureError, RunStateForbids, ScopeMissing, TooLarge
+
+log = structlog.get_logger(__name__)
+
+_caller: ContextVar[Caller] = ContextVar("caller", default=OPEN_CALLER)
+
+ALL_SCOPES: Final = frozenset(scopes_pb2.Scope.values()) - {scopes_pb2.SCOPE_UNSPECIFIED}
+"""What a caller may do where the server runs open."""
+
+
+def caller() -> Caller:
+    """Who makes the call that is being served."""
+    return _caller.get()
+
+
+def scopes_of(*services: ServiceDescriptor) -> dict[str, scopes_pb2.Scope.ValueType]:
+    """The scope that each RPC declares, by its path; an RPC that declares none is not there."""
+    return {
+        f"/{service.full_name}/{method.name}": method.GetOptions().Extensions[scopes_pb2.scope]
+        for service in services
+        for method in service.methods
+        if method.GetOptions().HasExtension(scopes_pb2.scope)
+    }
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Denies what declares no scope, and turns every error into a status with one ErrorInfo."""
+
+    def __init__(
+        self, scopes: dict[str, scopes_pb2.Scope.ValueType], unscoped: frozenset[str], max_request_bytes: int
+    ) -> None:
+        """`unscoped` are services that everybody may call: health and reflection."""
+        self._scopes = scopes
+        self._unscoped = unscoped
+        self._max_request_bytes = max_request_bytes
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wraps the handler of one call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.split("/")[1] in self._unscoped:
+            return handler
+        return _wrapped(handler, method, self._check_of(method, streams=handler.request_streaming))
+
+    def _check_of(self, method: str, *, streams: bool) -> Callable[[Any], None]:
+        """What a request must pass before it reaches its servicer. The messages of a stream are checked one by one there."""
+        allowed = self._scopes.get(method) in ALL_SCOPES
+
+        def check(request: Any) -> None:
+            if not allowed:
+                raise ScopeMissing(method)
+            if not streams and request.ByteSize() > self._max_request_bytes:
+                raise TooLarge("request", request.ByteSize(), self._max_request_bytes)
+
+        return check
+
+
+def _wrapped(handler: Any, method: str, check: Callable[[Any], None]) -> Any:
+    parts = {"request_deserializer": handler.request_deserializer, "response_serializer": handler.response_serializer}
+    if handler.unary_unary is not None:
+        return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, method, check), **parts)
+    if handler.unary_stream is not None:
+        return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, method, check), **parts)
+    return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, method, check), **parts)
+
+
+def _unary(behaviour: Any, method: str, check: Callable[[Any], None]) -> Any:
+    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        try:
+            check(request)
+            return await behaviour(request, context)
+        except (grpc.aio.AbortError, grpc.aio.UsageError):
+            raise
+        except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
+            await _abort(context, method, error)
+
+    return call
+
+
+def _stream(behaviour: Any, method: str, check: Callable[[Any], None]) -> Any:
+    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        try:
+            check(request)
+            async for response in behaviour(request, context):
+                yield response
+        except (grpc.aio.AbortError, grpc.aio.UsageError):
+            raise
+        except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
+            await _abort(context, method, error)
+
+    return call
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, error: Exception) -> None:
+    if isinstance(error, IllegalEvent):
+        error = RunStateForbids("the run", "in another state", str(error))
+    if isinstance(error, PerdureError):
+        log.info("call.refused", method=method, reason=error.reason)
+        await context.abort_with_status(rpc_status.to_status(status_of(error)))
+    request_id = uuid.uuid4().hex
+    log.error("call.failed", method=method, request=request_id, exc_info=error)
+    await context.abort_with_status(rpc_status.to_status(internal_status(request_id)))

@@ -1,0 +1,1 @@
+"""Domain values as messages, one file per proto; nothing else crosses this line."""

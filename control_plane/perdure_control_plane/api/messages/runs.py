@@ -1,0 +1,109 @@
+"""Runs as messages."""
+
+from collections.abc import Iterable
+
+from perdure.runlog.checkpoints import Checkpoint
+from perdure.runlog.head import Hold, RunHead
+from perdure.runlog.recovery import EffectInDoubt, Recovery
+from perdure.runlog.states import RunState
+from perdure.v1 import run_events_pb2, runs_pb2
+from perdure_control_plane.api.messages.times import timestamp
+from perdure_control_plane.domain.inbox import Wait
+from perdure_control_plane.domain.playbook import version_name
+from perdure_control_plane.domain.run import Run
+
+
+def run(value: Run, waits: Iterable[Wait] = ()) -> runs_pb2.Run:
+    """A run, with what it waits for."""
+    who, head = value.identity, value.head
+    message = runs_pb2.Run(
+        name=value.name,
+        flow=f"flows/{who.flow_id}",
+        session=f"sessions/{who.session_id}",
+        agent=f"agents/{who.agent_id}",
+        parent_run=f"runs/{who.parent_run_id}" if who.parent_run_id else "",
+        playbook_version=version_name(who.playbook_id, who.playbook_version),
+        state=head.state.message(),
+        waits=[_wait(wait) for wait in waits],
+        effects_in_doubt=head.in_doubt,
+        last_sequence=head.last_sequence,
+        ended_sequence=head.ended_sequence,
+        failure_cause=head.failure_cause,  # type: ignore[arg-type]  # stored as the enum's number
+        failure_message=head.failure_message,
+        failed_instance=head.failed_instance,
+        queue=who.queue,
+        priority=who.priority,
+        deadline_time=timestamp(head.deadline_at),
+        create_time=timestamp(who.created_at),
+        end_time=timestamp(head.ended_at),
+    )
+    message.pause_reason = pause_reason(head)
+    if head.stop is not None:
+        message.stop = run_events_pb2.StopKind.Value(f"STOP_KIND_{head.stop}")
+    if head.lease_id is not None:
+        message.lease.CopyFrom(
+            runs_pb2.RunLease(lease_id=head.lease_id, executor_id=head.executor_id or "", epoch=head.epoch)
+        )
+    return message
+
+
+def pause_reason(head: RunHead) -> runs_pb2.PauseReason.ValueType:
+    """What keeps a paused run from going on: the strongest hold, else what it waits for."""
+    if head.state is not RunState.PAUSED:
+        return runs_pb2.PAUSE_REASON_UNSPECIFIED
+    if head.in_doubt:
+        return runs_pb2.PAUSE_REASON_EFFECT_IN_DOUBT
+    for hold, reason in _HOLD_REASONS:
+        if head.holds & hold:
+            return reason
+    return runs_pb2.PAUSE_REASON_APPROVAL if head.open_waits else runs_pb2.PAUSE_REASON_UNSPECIFIED
+
+
+_HOLD_REASONS = (
+    (Hold.TAKEOVER_LIMIT, runs_pb2.PAUSE_REASON_TAKEOVER_LIMIT),
+    (Hold.STORE_RESTORED, runs_pb2.PAUSE_REASON_STORE_RESTORED),
+    (Hold.OPERATOR, runs_pb2.PAUSE_REASON_OPERATOR),
+    (Hold.HANDOFF, runs_pb2.PAUSE_REASON_HANDOFF),
+)
+
+
+def recovery(value: Recovery, subject: Run, tasks: dict[str, str]) -> runs_pb2.Recovery:
+    """How a run can go on. `tasks` has the lease under which each attempt in doubt ran, by the attempt's text."""
+    return runs_pb2.Recovery(
+        run=subject.name,
+        state=subject.head.state.message(),
+        can_continue=value.can_continue,
+        goes_on_by_itself=value.goes_on_by_itself,
+        checkpoint_id=value.checkpoint_id,
+        answers_sequence=value.answers_sequence,
+        needs=value.needs,
+        done=map(str, value.done),
+        open=map(str, value.open),
+        in_doubt=[_in_doubt(effect, tasks) for effect in value.in_doubt],
+        reopens=str(value.reopens) if value.reopens is not None else "",
+    )
+
+
+def _in_doubt(value: EffectInDoubt, tasks: dict[str, str]) -> runs_pb2.EffectInDoubt:
+    return runs_pb2.EffectInDoubt(
+        instance=str(value.instance),
+        idempotency_key=value.idempotency_key,
+        task=tasks.get(str(value.instance), ""),
+        report_sequence=value.doubt.report_sequence,
+        report=value.doubt.report,
+    )
+
+
+def checkpoint(value: Checkpoint) -> runs_pb2.Checkpoint:
+    """A position in a run's log."""
+    return runs_pb2.Checkpoint(
+        checkpoint_id=value.checkpoint_id,
+        sequence=value.sequence,
+        label=value.label,
+        stored_time=value.stored_time,
+    )
+
+
+def _wait(value: Wait) -> runs_pb2.Wait:
+    approval = f"approvals/{value.approval_id}" if value.approval_id else ""
+    return runs_pb2.Wait(instance=value.instance, approval=approval, deadline_time=timestamp(value.deadline_at))

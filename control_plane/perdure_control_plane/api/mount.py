@@ -1,0 +1,101 @@
+"""Everything a control plane serves, on one page."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from perdure.v1 import (
+    agents_pb2,
+    agents_pb2_grpc,
+    approvals_pb2,
+    approvals_pb2_grpc,
+    execution_pb2,
+    execution_pb2_grpc,
+    flows_pb2,
+    flows_pb2_grpc,
+    playbooks_pb2,
+    playbooks_pb2_grpc,
+    runs_pb2,
+    runs_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+    tasks_pb2,
+    tasks_pb2_grpc,
+)
+from perdure_control_plane.api.approval_servicer import ApprovalServicer
+from perdure_control_plane.api.execution_servicer import ExecutionServicer
+from perdure_control_plane.api.flow_servicer import FlowServicer
+from perdure_control_plane.api.health import Health
+from perdure_control_plane.api.interceptors import CallInterceptor, scopes_of
+from perdure_control_plane.api.pages import Pages
+from perdure_control_plane.api.playbook_servicer import PlaybookServicer
+from perdure_control_plane.api.run_servicer import RunServicer
+from perdure_control_plane.api.server_servicer import ServerServicer
+from perdure_control_plane.api.session_servicer import AgentServicer, SessionServicer
+from perdure_control_plane.api.task_servicer import TaskServicer
+from perdure_control_plane.api.work.session import Desk
+from perdure_control_plane.domain.approval import TokenKeys
+from perdure_control_plane.domain.limits import SECOND, Limits
+from perdure_control_plane.usecases.start_flow import FlowStarter
+from perdure_control_plane.usecases.watch_runs import Watcher
+
+SERVICES: Final = [
+    module.DESCRIPTOR.services_by_name[name]
+    for module, name in (
+        (playbooks_pb2, "PlaybookService"),
+        (flows_pb2, "FlowService"),
+        (sessions_pb2, "SessionService"),
+        (runs_pb2, "RunService"),
+        (approvals_pb2, "ApprovalService"),
+        (tasks_pb2, "TaskService"),
+        (agents_pb2, "AgentService"),
+        (server_pb2, "ServerService"),
+        (execution_pb2, "ExecutionService"),
+    )
+]
+
+HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+REFLECTION: Final = reflection.SERVICE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What the servicers work with, beside what sessions do."""
+
+    desk: Desk
+    keys: TokenKeys
+    page_secret: bytes
+    health: Health
+
+
+def interceptor(limits: Limits) -> CallInterceptor:
+    """What every call to the services goes through."""
+    return CallInterceptor(scopes_of(*SERVICES), frozenset({HEALTH, REFLECTION}), limits.max_message_bytes)
+
+
+def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
+    """Adds every service to a server; `reflect` lets tools ask for the schema."""
+    desk = front.desk
+    store, limits = desk.store, desk.limits
+    pages = Pages(front.page_secret, limits)
+    watcher = Watcher(store, desk.changes, limits, desk.timing.heartbeat_interval / SECOND)
+    starter = FlowStarter(store, limits)
+    playbooks_pb2_grpc.add_PlaybookServiceServicer_to_server(PlaybookServicer(store, limits, pages), server)
+    flows_pb2_grpc.add_FlowServiceServicer_to_server(FlowServicer(store, starter, pages, watcher), server)
+    sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(store, limits, pages), server)
+    runs_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(store, limits, pages, watcher), server)
+    approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(store, front.keys, pages), server)
+    tasks_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(store, pages), server)
+    agents_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(store, pages), server)
+    server_servicer = ServerServicer(store, limits, pages, desk.identity)
+    server_pb2_grpc.add_ServerServiceServicer_to_server(server_servicer, server)
+    execution_pb2_grpc.add_ExecutionServiceServicer_to_server(ExecutionServicer(desk), server)
+    health_pb2_grpc.add_HealthServicer_to_server(front.health.servicer, server)
+    if reflect:
+        names = [service.full_name for service in SERVICES]
+        reflection.enable_server_reflection([*names, HEALTH, REFLECTION], server)

@@ -1,0 +1,79 @@
+"""Resource names: `runs/{run}` and so on, read and checked."""
+
+import re
+from typing import Final
+
+from perdure.runlog.instances import NAME
+from perdure_control_plane.domain.errors import field_invalid
+from perdure_control_plane.domain.ids import AgentId, ApprovalId, FlowId, PlaybookId, RunId, SessionId, TaskId
+
+
+def run_id(name: str, field: str = "name") -> RunId:
+    """The id in `runs/{run}`. Raises FieldInvalid."""
+    return RunId(_only(_RUN, name, field, "runs/{run}"))
+
+
+def flow_id(name: str, field: str = "name") -> FlowId:
+    """The id in `flows/{flow}`. Raises FieldInvalid."""
+    return FlowId(_only(_FLOW, name, field, "flows/{flow}"))
+
+
+def session_id(name: str, field: str = "name") -> SessionId:
+    """The id in `sessions/{session}`. Raises FieldInvalid."""
+    return SessionId(_only(_SESSION, name, field, "sessions/{session}"))
+
+
+def playbook_id(name: str, field: str = "name") -> PlaybookId:
+    """The id in `playbooks/{playbook}`. Raises FieldInvalid."""
+    return PlaybookId(_only(_PLAYBOOK, name, field, "playbooks/{playbook}"))
+
+
+def approval_id(name: str, field: str = "name") -> ApprovalId:
+    """The id in `approvals/{approval}`. Raises FieldInvalid."""
+    return ApprovalId(_only(_APPROVAL, name, field, "approvals/{approval}"))
+
+
+def agent_id(name: str, field: str = "name") -> AgentId:
+    """The id in `agents/{agent}`. Raises FieldInvalid."""
+    return AgentId(_only(_AGENT, name, field, "agents/{agent}"))
+
+
+def playbook_version(name: str, field: str = "name") -> tuple[PlaybookId, str]:
+    """Playbook and version in `playbooks/{playbook}/versions/{version}`. Raises FieldInvalid."""
+    playbook, version = _parts(_VERSION, name, field, "playbooks/{playbook}/versions/{version}")
+    return PlaybookId(playbook), version
+
+
+def task_id(name: str, field: str = "name") -> tuple[SessionId, TaskId]:
+    """Session and task in `sessions/{session}/tasks/{task}`. Raises FieldInvalid."""
+    session, task = _parts(_TASK, name, field, "sessions/{session}/tasks/{task}")
+    return SessionId(session), TaskId(task)
+
+
+def chosen_id(value: str, field: str) -> str:
+    """An id that the caller chose. Raises FieldInvalid."""
+    if not NAME.fullmatch(value):
+        raise field_invalid(field, f"{value!r} is not 1 to 128 of letters, digits, '.', '_' and '-'")
+    return value
+
+
+def _only(pattern: re.Pattern[str], name: str, field: str, form: str) -> str:
+    return _parts(pattern, name, field, form)[0]
+
+
+def _parts(pattern: re.Pattern[str], name: str, field: str, form: str) -> tuple[str, ...]:
+    match = pattern.fullmatch(name)
+    if match is None:
+        raise field_invalid(field, f"{name!r} is not of the form {form}" if name else f"is required, as {form}")
+    return match.groups()
+
+
+_ID: Final = f"({NAME.pattern})"
+_RUN: Final = re.compile(f"runs/{_ID}")
+_FLOW: Final = re.compile(f"flows/{_ID}")
+_SESSION: Final = re.compile(f"sessions/{_ID}")
+_PLAYBOOK: Final = re.compile(f"playbooks/{_ID}")
+_APPROVAL: Final = re.compile(f"approvals/{_ID}")
+_AGENT: Final = re.compile(f"agents/{_ID}")
+_VERSION: Final = re.compile(f"playbooks/{_ID}/versions/{_ID}")
+_TASK: Final = re.compile(f"sessions/{_ID}/tasks/{_ID}")

@@ -1,0 +1,62 @@
+"""Pages of lists: sizes within bounds, and tokens that are bound to the request they were made for."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+from google.protobuf.message import Message
+
+from perdure_control_plane.domain.errors import PageTokenInvalid, field_invalid
+from perdure_control_plane.domain.limits import Limits
+
+T = TypeVar("T")
+
+_MAC_LENGTH: Final = 16
+
+
+class Pages:
+    """Reads and makes page tokens. Any server with the same secret accepts them, before and after a restart."""
+
+    def __init__(self, secret: bytes, limits: Limits) -> None:
+        self._secret = hashlib.sha256(b"page tokens" + secret).digest()
+        self._limits = limits
+
+    def size(self, asked: int) -> int:
+        """The page size for what was asked: the default for 0, cut to the ceiling. Raises FieldInvalid if negative."""
+        if asked < 0:
+            raise field_invalid("page_size", "is negative")
+        return min(asked or self._limits.default_page_size, self._limits.max_page_size)
+
+    def position(self, request: Any) -> Any:
+        """Where the request's token goes on; None where it has none. Raises PageTokenInvalid."""
+        if not request.page_token:
+            return None
+        try:
+            raw = base64.urlsafe_b64decode(request.page_token.encode("ascii"))
+        except ValueError as error:
+            raise PageTokenInvalid from error
+        mac, text = raw[:_MAC_LENGTH], raw[_MAC_LENGTH:]
+        if not hmac.compare_digest(mac, self._mac(request, text)):
+            raise PageTokenInvalid
+        return json.loads(text)
+
+    def token(self, request: Any, position: Any) -> str:
+        """A token by which the same request goes on at a position."""
+        text = json.dumps(position).encode()
+        return base64.urlsafe_b64encode(self._mac(request, text) + text).decode("ascii")
+
+    def next(self, request: Any, items: Sequence[T], size: int, position: Any) -> str:
+        """The token for the page after `items`; empty where fewer came than were asked for, so that it was the last."""
+        return self.token(request, position(items[-1])) if len(items) == size else ""
+
+    def _mac(self, request: Message, text: bytes) -> bytes:
+        bound = type(request)()
+        bound.CopyFrom(request)
+        for field in ("page_token", "page_size"):
+            bound.ClearField(field)
+        name = type(request).DESCRIPTOR.full_name.encode()
+        content = name + b"\n" + bound.SerializeToString(deterministic=True) + b"\n" + text
+        return hmac.new(self._secret, content, hashlib.sha256).digest()[:_MAC_LENGTH]

@@ -1,0 +1,205 @@
+"""Requests as commands: what fields hold, checked, in the words of the use cases."""
+
+from collections.abc import Iterable
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
+
+from perdure.runlog.instances import Instance, parse_instance
+from perdure.runlog.states import run_state
+from perdure.v1 import (
+    approvals_pb2,
+    fact_events_pb2,
+    flows_pb2,
+    playbooks_pb2,
+    run_states_pb2,
+    runs_pb2,
+)
+from perdure_control_plane.api import names
+from perdure_control_plane.domain.approval import ApprovalState, Decision
+from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, TooLarge, field_invalid
+from perdure_control_plane.domain.flow import RequestSource
+from perdure_control_plane.domain.ids import FlowId
+from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.domain.playbook import Evidence, Publication
+from perdure_control_plane.domain.queries import ApprovalFilter, FlowFilter, RunFilter
+from perdure_control_plane.usecases.continue_run import Continuing
+from perdure_control_plane.usecases.decide_approval import Deciding
+from perdure_control_plane.usecases.publish_playbook_version import Publishing
+from perdure_control_plane.usecases.resolve_effect import Resolution
+from perdure_control_plane.usecases.revoke_playbook_version import Revoking
+from perdure_control_plane.usecases.start_flow import Start
+
+MAX_REASON_BYTES = 1024
+PRIORITIES = range(-100, 101)
+DEFAULT_QUEUE = "default"
+
+
+def document(message: playbooks_pb2.PlaybookDocument, limits: Limits) -> bytes:
+    """A manifest's text. Raises FieldInvalid, TooLarge."""
+    if not message.text:
+        raise field_invalid("document.text", "is required")
+    if len(message.text) > limits.max_manifest_bytes:
+        raise TooLarge("document.text", len(message.text), limits.max_manifest_bytes)
+    return message.text
+
+
+def publishing(request: playbooks_pb2.PublishPlaybookVersionRequest) -> Publishing:
+    """What is to be published. Raises FieldInvalid."""
+    playbook, version = names.playbook_version(request.name)
+    asked = request.publication or playbooks_pb2.PUBLICATION_ACTIVE
+    publication = Publication(playbooks_pb2.Publication.Name(asked).removeprefix("PUBLICATION_"))
+    supporting = evidence(request.evidence)
+    return Publishing(playbook, version, request.digest, publication, supporting, request_id(request.request_id))
+
+
+def revoking(request: playbooks_pb2.RevokePlaybookVersionRequest) -> Revoking:
+    """What is to be revoked. Raises FieldInvalid."""
+    playbook, version = names.playbook_version(request.name)
+    supporting, used = evidence(request.evidence), request_id(request.request_id)
+    return Revoking(playbook, version, request.digest, reason(request.reason), supporting, used)
+
+
+def evidence(messages: Iterable[playbooks_pb2.Evidence]) -> tuple[Evidence, ...]:
+    """References to evidence. Raises FieldInvalid where one has no kind or id."""
+    references: list[Evidence] = []
+    for index, message in enumerate(messages):
+        for field in ("kind", "id"):
+            if not getattr(message, field):
+                raise field_invalid(f"evidence[{index}].{field}", "is required")
+        references.append(Evidence(message.kind, message.id, message.description))
+    return tuple(references)
+
+
+def start(request: flows_pb2.StartFlowRequest) -> Start:
+    """What is to be started. Raises FieldInvalid with every missing field at once."""
+    missing = [
+        FieldFault(field, "is required")
+        for field in ("playbook_version", "digest", "session", "idempotency_key")
+        if not getattr(request, field)
+    ]
+    if missing:
+        raise FieldInvalid(*missing)
+    playbook, version = names.playbook_version(request.playbook_version, "playbook_version")
+    if request.priority not in PRIORITIES:
+        raise field_invalid("priority", "is from -100 to 100")
+    source = request.request.source
+    return Start(
+        playbook_id=playbook,
+        version=version,
+        digest=request.digest,
+        session_id=names.session_id(request.session, "session"),
+        idempotency_key=names.chosen_id(request.idempotency_key, "idempotency_key"),
+        flow_id=FlowId(names.chosen_id(request.flow_id, "flow_id")) if request.flow_id else None,
+        content=request.request.content,
+        input=request.request.input,
+        metadata=MessageToDict(request.request.metadata),
+        provider=request.request.provider,
+        source=RequestSource(source.source_plugin, source.source_kind, source.actor_id),
+        queue=names.chosen_id(request.queue, "queue") if request.queue else DEFAULT_QUEUE,
+        priority=request.priority,
+        timeout_micros=positive_micros(request.timeout, "timeout") if request.HasField("timeout") else 0,
+    )
+
+
+def continuing(request: runs_pb2.ContinueRunRequest) -> Continuing:
+    """What is to go on. Raises FieldInvalid."""
+    if request.answers_sequence < 1:
+        raise field_invalid("answers_sequence", "is required: the sequence of the end, or hold, that this answers")
+    if request.extra_attempts < 0:
+        raise field_invalid("extra_attempts", "is negative")
+    reopen = str(instance(request.reopen, "reopen")) if request.reopen else ""
+    return Continuing(
+        run_id=names.run_id(request.name),
+        answers_sequence=request.answers_sequence,
+        reopen=reopen,
+        extra_attempts=request.extra_attempts,
+        timeout_micros=positive_micros(request.timeout, "timeout") if request.HasField("timeout") else 0,
+        reason=reason(request.reason),
+        request_id=request_id(request.request_id),
+    )
+
+
+def resolution(request: runs_pb2.ResolveEffectRequest) -> Resolution:
+    """What an operator says. Raises FieldInvalid."""
+    return Resolution(
+        run_id=names.run_id(request.name),
+        instance=instance(request.instance, "instance"),
+        kind=request.resolution,
+        output=request.output,
+        report_sequence=request.report_sequence,
+        reason=reason(request.reason),
+        request_id=request_id(request.request_id),
+    )
+
+
+def deciding(request: approvals_pb2.DecideApprovalRequest) -> Deciding:
+    """What is decided. Raises FieldInvalid."""
+    approval = names.approval_id(request.name)
+    if request.decision == fact_events_pb2.DECISION_KIND_UNSPECIFIED:
+        raise field_invalid("decision", "is one of APPROVED and REJECTED")
+    if not request.token:
+        raise field_invalid("token", "is required; GetApproval gives it with what it is about")
+    decision = Decision(fact_events_pb2.DecisionKind.Name(request.decision).removeprefix("DECISION_KIND_"))
+    return Deciding(approval, decision, request.token, reason(request.reason), request_id(request.request_id))
+
+
+def run_filter(request: runs_pb2.ListRunsRequest) -> RunFilter:
+    """Which runs. Raises FieldInvalid."""
+    if run_states_pb2.RUN_STATE_UNSPECIFIED in request.states:
+        raise field_invalid("states", "holds the unspecified state; leave the list empty for any")
+    return RunFilter(
+        states=tuple(run_state(state) for state in request.states),
+        flow_id=names.flow_id(request.flow, "flow") if request.flow else None,
+        session_id=names.session_id(request.session, "session") if request.session else None,
+        playbook_id=names.playbook_id(request.playbook, "playbook") if request.playbook else None,
+    )
+
+
+def flow_filter(request: flows_pb2.ListFlowsRequest) -> FlowFilter:
+    """Which flows. Raises FieldInvalid."""
+    return FlowFilter(
+        session_id=names.session_id(request.session, "session") if request.session else None,
+        playbook_id=names.playbook_id(request.playbook, "playbook") if request.playbook else None,
+    )
+
+
+def approval_filter(request: approvals_pb2.ListApprovalsRequest) -> ApprovalFilter:
+    """Which approvals. Raises FieldInvalid."""
+    if approvals_pb2.Approval.STATE_UNSPECIFIED in request.states:
+        raise field_invalid("states", "holds the unspecified state; leave the list empty for any")
+    states = (approvals_pb2.Approval.State.Name(state).removeprefix("STATE_") for state in request.states)
+    return ApprovalFilter(
+        states=tuple(ApprovalState(state) for state in states),
+        run_id=names.run_id(request.run, "run") if request.run else None,
+        flow_id=names.flow_id(request.flow, "flow") if request.flow else None,
+        session_id=names.session_id(request.session, "session") if request.session else None,
+    )
+
+
+def instance(text: str, field: str) -> Instance:
+    """An attempt, from its text. Raises FieldInvalid."""
+    try:
+        return parse_instance(text)
+    except ValueError as error:
+        raise field_invalid(field, str(error)) from error
+
+
+def reason(text: str) -> str:
+    """What a caller wrote. Raises FieldInvalid where it is too long."""
+    if len(text.encode()) > MAX_REASON_BYTES:
+        raise field_invalid("reason", f"is longer than {MAX_REASON_BYTES} bytes")
+    return text
+
+
+def request_id(value: str) -> str:
+    """A request id, or empty. Raises FieldInvalid."""
+    return names.chosen_id(value, "request_id") if value else ""
+
+
+def positive_micros(value: Duration, field: str) -> int:
+    """A duration in microseconds. Raises FieldInvalid where it is not positive."""
+    micros = value.ToMicroseconds()
+    if micros <= 0:
+        raise field_invalid(field, "is not positive")
+    return micros

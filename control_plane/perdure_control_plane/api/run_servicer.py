@@ -1,0 +1,127 @@
+"""RunService."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from perdure.runlog.checkpoints import LABELLED_KINDS, checkpoint
+from perdure.runlog.head import Stop
+from perdure.v1 import runs_pb2, runs_pb2_grpc
+from perdure_control_plane.api import names, requests
+from perdure_control_plane.api.interceptors import caller
+from perdure_control_plane.api.messages import runs as messages
+from perdure_control_plane.api.pages import Pages
+from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.continue_run import continue_run
+from perdure_control_plane.usecases.get_recovery import get_recovery
+from perdure_control_plane.usecases.ports import Store
+from perdure_control_plane.usecases.read_logs import run_events, run_plan
+from perdure_control_plane.usecases.resolve_effect import resolve_effect
+from perdure_control_plane.usecases.stop_run import stop_run
+from perdure_control_plane.usecases.watch_runs import Watcher
+
+
+class RunServicer(runs_pb2_grpc.RunServiceServicer):
+    """Shows runs, stops them, settles their doubts, and makes them go on."""
+
+    def __init__(self, store: Store, limits: Limits, pages: Pages, watcher: Watcher) -> None:
+        self._store = store
+        self._limits = limits
+        self._pages = pages
+        self._watcher = watcher
+
+    async def GetRun(self, request: runs_pb2.GetRunRequest, context: Any) -> runs_pb2.Run:
+        """Shows a run."""
+        run_id = names.run_id(request.name)
+        return await self._shown(await self._store.read(lambda tx: tx.runs.get(run_id)))
+
+    async def ListRuns(self, request: runs_pb2.ListRunsRequest, context: Any) -> runs_pb2.ListRunsResponse:
+        """Lists runs."""
+        size, before = self._pages.size(request.page_size), self._pages.position(request)
+        wanted = requests.run_filter(request)
+        found = await self._store.read(lambda tx: tx.runs.page(wanted, before, size))
+        token = self._pages.next(request, found, size, lambda run: [run.identity.created_at, run.run_id])
+        return runs_pb2.ListRunsResponse(runs=await self._all_shown(found), next_page_token=token)
+
+    async def ListRunEvents(
+        self, request: runs_pb2.ListRunEventsRequest, context: Any
+    ) -> runs_pb2.ListRunEventsResponse:
+        """Lists a run's events."""
+        size = self._pages.size(request.page_size)
+        after = self._pages.position(request) or request.after_sequence
+        found = await run_events(self._store, self._limits, names.run_id(request.name), after, size)
+        token = self._pages.token(request, found.position) if found.more else ""
+        return runs_pb2.ListRunEventsResponse(events=found.events, next_page_token=token)
+
+    async def ListCheckpoints(
+        self, request: runs_pb2.ListCheckpointsRequest, context: Any
+    ) -> runs_pb2.ListCheckpointsResponse:
+        """Lists the positions worth going back to."""
+        run_id, size = names.run_id(request.name), self._pages.size(request.page_size)
+        after = self._pages.position(request) or 0
+        await self._store.read(lambda tx: tx.runs.get(run_id))
+        found = await self._store.read(lambda tx: tx.events.of_kinds(run_id, LABELLED_KINDS, after=after, limit=size))
+        token = self._pages.next(request, found, size, lambda recorded: recorded.sequence)
+        listed = [messages.checkpoint(checkpoint(recorded)) for recorded in found]
+        return runs_pb2.ListCheckpointsResponse(checkpoints=listed, next_page_token=token)
+
+    async def GetRunPlan(self, request: runs_pb2.GetRunPlanRequest, context: Any) -> runs_pb2.RunPlan:
+        """Shows what a run walks."""
+        found = await run_plan(self._store, names.run_id(request.name))
+        return runs_pb2.RunPlan(run=found.run.name, plan=found.plan, digest=found.run.identity.plan_digest)
+
+    async def GetRecovery(self, request: runs_pb2.GetRecoveryRequest, context: Any) -> runs_pb2.Recovery:
+        """Says how a run can go on."""
+        found = await get_recovery(self._store, names.run_id(request.name))
+        return messages.recovery(found.recovery, found.run, found.tasks)
+
+    async def ContinueRun(self, request: runs_pb2.ContinueRunRequest, context: Any) -> runs_pb2.Run:
+        """Makes a run go on."""
+        return await self._shown(await continue_run(self._store, caller(), requests.continuing(request)))
+
+    async def ResolveEffect(self, request: runs_pb2.ResolveEffectRequest, context: Any) -> runs_pb2.Run:
+        """Settles an effect in doubt."""
+        asked = requests.resolution(request)
+        return await self._shown(await resolve_effect(self._store, self._limits, caller(), asked))
+
+    async def CancelRun(self, request: runs_pb2.CancelRunRequest, context: Any) -> runs_pb2.Run:
+        """Stops a run for good."""
+        return await self._stop(request, Stop.CANCEL)
+
+    async def InterruptRun(self, request: runs_pb2.InterruptRunRequest, context: Any) -> runs_pb2.Run:
+        """Stops a run for now."""
+        return await self._stop(request, Stop.INTERRUPT)
+
+    async def WatchRun(
+        self, request: runs_pb2.WatchRunRequest, context: Any
+    ) -> AsyncIterator[runs_pb2.WatchRunResponse]:
+        """Streams a run's events."""
+        run_id = names.run_id(request.name)
+        async for recorded in self._watcher.run(run_id, request.after_sequence):
+            if recorded is not None:
+                yield runs_pb2.WatchRunResponse(event=recorded)
+            else:
+                yield runs_pb2.WatchRunResponse(heartbeat_time=_now())
+
+    async def _stop(
+        self, request: runs_pb2.CancelRunRequest | runs_pb2.InterruptRunRequest, stop: Stop
+    ) -> runs_pb2.Run:
+        run_id, request_id = names.run_id(request.name), requests.request_id(request.request_id)
+        reason = requests.reason(request.reason)
+        return await self._shown(await stop_run(self._store, caller(), run_id, stop, reason, request_id))
+
+    async def _shown(self, run: Run) -> runs_pb2.Run:
+        return (await self._all_shown([run]))[0]
+
+    async def _all_shown(self, runs: Sequence[Run]) -> list[runs_pb2.Run]:
+        waiting = [run.run_id for run in runs if run.head.open_waits]
+        waits = await self._store.read(lambda tx: tx.approvals.open_waits(waiting)) if waiting else []
+        return [messages.run(run, [wait for wait in waits if wait.run_id == run.run_id]) for run in runs]
+
+
+def _now() -> Timestamp:
+    message = Timestamp()
+    message.GetCurrentTime()
+    return message

@@ -1,0 +1,86 @@
+"""What each refusal is on the wire: the one table from exceptions to status codes."""
+
+from typing import Final
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from perdure.v1 import errors_pb2
+from perdure_control_plane.domain import errors
+from perdure_control_plane.domain.errors import PerdureError
+
+DOMAIN: Final = "perdure"
+
+CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
+    errors.FieldInvalid: (grpc.StatusCode.INVALID_ARGUMENT, None),
+    errors.PageTokenInvalid: (grpc.StatusCode.INVALID_ARGUMENT, None),
+    errors.PlaybookInvalid: (grpc.StatusCode.INVALID_ARGUMENT, None),
+    errors.DecisionNotAllowed: (grpc.StatusCode.INVALID_ARGUMENT, None),
+    errors.ProtocolViolation: (grpc.StatusCode.INVALID_ARGUMENT, None),
+    errors.NotSupported: (grpc.StatusCode.UNIMPLEMENTED, None),
+    errors.NotFound: (grpc.StatusCode.NOT_FOUND, None),
+    errors.AlreadyExists: (grpc.StatusCode.ALREADY_EXISTS, None),
+    errors.RequestIdReused: (grpc.StatusCode.ALREADY_EXISTS, None),
+    errors.VersionExists: (grpc.StatusCode.ALREADY_EXISTS, None),
+    errors.DigestMismatch: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.PublicationForbids: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.EvidenceUnresolved: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.ProviderNotConfigured: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.RunStateForbids: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.StopStands: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.AnswerStale: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.ContinueNeeds: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.NotInDoubt: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.ReportUnseen: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.ApprovalClosed: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.ApprovalDecided: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.VersionUnsupported: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.TokenMismatch: (grpc.StatusCode.PERMISSION_DENIED, None),
+    errors.ScopeMissing: (grpc.StatusCode.PERMISSION_DENIED, None),
+    errors.TooLarge: (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
+    errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, 1.0),
+    errors.Conflict: (grpc.StatusCode.ABORTED, 0.05),
+    errors.ServerDraining: (grpc.StatusCode.UNAVAILABLE, 1.0),
+    errors.StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, 1.0),
+    errors.DataCorrupt: (grpc.StatusCode.DATA_LOSS, None),
+}
+"""Status code of each refusal, and the seconds after which a repetition may help."""
+
+
+def status_of(error: PerdureError) -> status_pb2.Status:
+    """The status of a refusal: one ErrorInfo, a BadRequest for faults of fields, a RetryInfo where a retry helps."""
+    code, retry_seconds = CODES[type(error)]
+    errors_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}")  # a reason that is not published is a program error
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata))
+    ]
+    if error.faults:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=fault.field, description=fault.description)
+            for fault in error.faults
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if retry_seconds is not None:
+        delay = Duration()
+        delay.FromMicroseconds(round(retry_seconds * 1e6))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return _status(code, str(error), details)
+
+
+def internal_status(request_id: str) -> status_pb2.Status:
+    """The status of a program error: no detail but the id under which the server's log has it."""
+    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})
+    message = f"the server made an error; its log has it under request {request_id}"
+    return _status(grpc.StatusCode.INTERNAL, message, [info])
+
+
+def _status(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:
+    packed = []
+    for detail in details:
+        any_message = AnyMessage()
+        any_message.Pack(detail)
+        packed.append(any_message)
+    return status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message, details=packed)

@@ -1,0 +1,118 @@
+"""Event batches as they come: each event is checked for its form, and turned into the bytes that are stored."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from perdure.v1 import execution_pb2, instances_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.admission import Batch, Incoming, Refused
+from perdure_control_plane.domain.ids import LeaseId, RunId
+
+KIND_NUMBERS: Final[dict[str, int]] = {
+    field.name: field.number for field in RunEvent.DESCRIPTOR.oneofs_by_name["kind"].fields
+}
+
+ENVELOPE_BYTES: Final = 4096
+"""What an event may have beside its payload."""
+
+MAX_MESSAGE_BYTES: Final = 1024
+"""Longest line for people in a control event."""
+
+
+def read_batch(message: execution_pb2.EventBatch, max_payload_bytes: int) -> Batch:
+    """The batch a message holds, up to the first event that is unfit whatever the run's state."""
+    events: list[Incoming] = []
+    batch = Batch(
+        RunId(message.run_id), LeaseId(message.lease_id), message.tail, message.first_ordinal, message.seen, events
+    )
+    limit = max_payload_bytes + ENVELOPE_BYTES
+    for event in message.events:
+        kind = event.WhichOneof("kind") or ""
+        stored = event.SerializeToString()
+        if len(stored) > limit:
+            reason = execution_pb2.REFUSAL_REASON_PAYLOAD_TOO_LARGE
+            batch.malformed = _refused(batch, reason, f"{kind} has {len(stored)} bytes; the limit is {limit}")
+            return batch
+        check = _CHECKS.get(kind)
+        fault = check(getattr(event, kind)) if check is not None else ("" if kind in KIND_NUMBERS else "no kind is set")
+        if fault:
+            batch.malformed = _refused(batch, execution_pb2.REFUSAL_REASON_MALFORMED, f"{kind}: {fault}")
+            return batch
+        events.append(Incoming(kind, KIND_NUMBERS[kind], stored, event))
+    return batch
+
+
+def _refused(batch: Batch, reason: execution_pb2.RefusalReason.ValueType, message: str) -> Refused:
+    return Refused(batch.first_ordinal + len(batch.events), reason, message)
+
+
+def _instance(message: Any) -> str:
+    where: instances_pb2.Instance = message.instance
+    if where.attempt > 0 and where.path:
+        for step in where.path:
+            if not step.node or step.visit < 1:
+                break
+        else:
+            return ""
+    return "instance is not a whole address"
+
+
+def _started(message: Any) -> str:
+    return _instance(message) or ("" if message.effect else "effect is missing")
+
+
+def _settled(message: Any) -> str:
+    fault = _instance(message)
+    if fault or not message.effect or not message.outcome:
+        return fault or "effect or outcome is missing"
+    if (message.outcome == instances_pb2.OUTCOME_SUCCEEDED) == bool(message.cause):
+        return "cause and outcome contradict each other"
+    return _line(message)
+
+
+def _doubted(message: Any) -> str:
+    return _instance(message) or _line(message)
+
+
+def _wait_opened(message: Any) -> str:
+    if message.WhichOneof("wait") != "approval":
+        return "wait is missing"
+    asked = message.approval
+    if not asked.approval_id or not asked.allowed or len(asked.subject_digest) != 32 or not asked.nonce:
+        return "approval lacks an id, what is allowed, a subject digest or a nonce"
+    return _instance(message)
+
+
+def _ended(message: Any) -> str:
+    return _line(message) or ("" if message.state else "state is missing")
+
+
+def _taken_up(message: Any) -> str:
+    return "" if message.sequence > 0 else "sequence is missing"
+
+
+def _jump_begun(message: Any) -> str:
+    return "" if message.target in message.region else "target is not in region"
+
+
+def _line(message: Any) -> str:
+    text = message.message
+    too_long = bool(text) and len(text.encode()) > MAX_MESSAGE_BYTES
+    return f"message is longer than {MAX_MESSAGE_BYTES} bytes" if too_long else ""
+
+
+_CHECKS: Final[dict[str, Callable[[Any], str]]] = {
+    "node_started": _started,
+    "node_settled": _settled,
+    "node_in_doubt": _doubted,
+    "wait_opened": _wait_opened,
+    "wait_closed": _instance,
+    "fact_taken_up": _taken_up,
+    "jump_begun": _jump_begun,
+    "run_ended": _ended,
+    "node_output": _instance,
+    "task_output": _instance,
+    "unit_content": _instance,
+    "rendered_arguments": _instance,
+    "wait_subject": _instance,
+}

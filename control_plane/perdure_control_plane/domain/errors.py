@@ -1,0 +1,371 @@
+"""What a use case refuses, as a small tree with data. The API turns each into a status in one table.
+
+PerdureError
+├── FieldInvalid             a field is missing, malformed, or contradicts another
+├── PageTokenInvalid         a page token is unknown or was made for other arguments
+├── PlaybookInvalid          a manifest has faults
+├── NotSupported             a field asks for something that is not done here
+├── NotFound                 nothing has that name
+├── Taken                    the name, the request id or the version is taken
+│   ├── AlreadyExists
+│   ├── RequestIdReused
+│   └── VersionExists
+├── Refused                  the state of things does not allow it
+│   ├── DigestMismatch, PublicationForbids, EvidenceUnresolved, ProviderNotConfigured
+│   ├── RunStateForbids, StopStands, AnswerStale, ContinueNeeds, NotInDoubt, ReportUnseen
+│   └── ApprovalClosed, ApprovalDecided
+├── DecisionNotAllowed       the approval does not accept that decision
+├── TokenMismatch            the token was made for something else
+├── ScopeMissing             the caller may not do this
+├── TooLarge                 a payload is over the limit
+├── QueueFull                too many runs wait
+├── Conflict                 the run changed meanwhile
+├── ServerDraining           the server is about to end
+├── StoreUnavailable         the store cannot write now
+├── VersionUnsupported       no version is shared
+├── ProtocolViolation        a stream's message is out of order
+└── DataCorrupt              something stored cannot be read
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """One thing that is wrong with one field. `field` is its path in the request, or in the document."""
+
+    field: str
+    description: str
+
+
+class PerdureError(Exception):
+    """Base of everything a use case refuses. `reason` is a name in ErrorReason, `metadata` what to branch on."""
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, faults: tuple[FieldFault, ...] = (), **metadata: object) -> None:
+        super().__init__(message)
+        self.faults = faults
+        self.metadata: Mapping[str, str] = {key: str(value) for key, value in metadata.items()}
+
+
+class FieldInvalid(PerdureError):
+    """One or more fields of the request are not acceptable."""
+
+    reason = "FIELD_INVALID"
+
+    def __init__(self, *faults: FieldFault) -> None:
+        super().__init__("; ".join(f"{fault.field}: {fault.description}" for fault in faults), faults)
+
+
+def field_invalid(field: str, description: str) -> FieldInvalid:
+    """The error for a single field."""
+    return FieldInvalid(FieldFault(field, description))
+
+
+class PageTokenInvalid(PerdureError):
+    """The page token cannot be used here."""
+
+    reason = "PAGE_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        description = "unknown, or made for other arguments; begin again without it"
+        super().__init__(f"page_token: {description}", (FieldFault("page_token", description),))
+
+
+class PlaybookInvalid(PerdureError):
+    """The manifest has faults; `faults` has a path for each."""
+
+    reason = "PLAYBOOK_INVALID"
+
+    def __init__(self, faults: tuple[FieldFault, ...]) -> None:
+        first = f"{faults[0].field}: {faults[0].description}" if faults else "it cannot be read"
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        super().__init__(f"the manifest is not valid: {first}{more}", faults)
+
+
+class NotSupported(PerdureError):
+    """A field asks for something that this server does not do."""
+
+    reason = "NOT_SUPPORTED"
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field}: {description}", (FieldFault(field, description),), field=field)
+
+
+class NotFound(PerdureError):
+    """Nothing has that name."""
+
+    reason = "NOT_FOUND"
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"there is no {resource}", resource=resource)
+
+
+class Taken(PerdureError):
+    """Something else has the name already."""
+
+
+class AlreadyExists(Taken):
+    """The name is taken by something else."""
+
+    reason = "ALREADY_EXISTS"
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"{resource} exists already; choose another id", resource=resource)
+
+
+class RequestIdReused(Taken):
+    """The request id, or idempotency key, was used for another request."""
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, field: str, request_id: str) -> None:
+        description = f"{request_id!r} was used for another request; choose a new one"
+        super().__init__(f"{field}: {description}", (FieldFault(field, description),), request_id=request_id)
+
+
+class VersionExists(Taken):
+    """The playbook version is stored with another digest."""
+
+    reason = "VERSION_EXISTS"
+
+    def __init__(self, resource: str, stored_digest: str, digest: str) -> None:
+        message = f"{resource} is stored with digest {stored_digest}; a version never changes, so raise it"
+        super().__init__(message, resource=resource, stored_digest=stored_digest, digest=digest)
+
+
+class Refused(PerdureError):
+    """The state of things does not allow it."""
+
+
+class DigestMismatch(Refused):
+    """The digest given is not the stored one."""
+
+    reason = "DIGEST_MISMATCH"
+
+    def __init__(self, resource: str, stored_digest: str) -> None:
+        fault = FieldFault("digest", f"is not that of {resource}, which is {stored_digest}")
+        super().__init__(f"digest: {fault.description}", (fault,), resource=resource, stored_digest=stored_digest)
+
+
+class PublicationForbids(Refused):
+    """The version's publication does not allow it."""
+
+    reason = "PUBLICATION_STATE"
+
+    def __init__(self, resource: str, publication: str, way_out: str) -> None:
+        super().__init__(f"{resource} is {publication}; {way_out}", resource=resource, publication=publication)
+
+
+class EvidenceUnresolved(Refused):
+    """Evidence of a kind that the server resolves names nothing."""
+
+    reason = "EVIDENCE_UNRESOLVED"
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(
+            f"evidence: there is no {kind} {id!r}",
+            (FieldFault("evidence", f"there is no {kind} {id!r}"),),
+            kind=kind,
+            id=id,
+        )
+
+
+class ProviderNotConfigured(Refused):
+    """No connected executor has the provider configured."""
+
+    reason = "PROVIDER_NOT_CONFIGURED"
+
+    def __init__(self, provider: str, setting: str) -> None:
+        message = f"no connected executor has the provider {provider!r} configured; {setting}"
+        super().__init__(message, provider=provider, setting=setting)
+
+
+class RunStateForbids(Refused):
+    """The run's state does not allow it."""
+
+    reason = "RUN_STATE"
+
+    def __init__(self, run: str, state: str, way_out: str) -> None:
+        super().__init__(f"{run} is {state}; {way_out}", run=run, state=state)
+
+
+class StopStands(Refused):
+    """Another stop stands."""
+
+    reason = "STOP_STANDS"
+
+    def __init__(self, run: str, standing: str) -> None:
+        super().__init__(
+            f"{run} is already asked to stop ({standing}); only a cancel replaces it", run=run, standing=standing
+        )
+
+
+class AnswerStale(Refused):
+    """The run has moved on since what the request answers."""
+
+    reason = "ANSWER_STALE"
+
+    def __init__(self, run: str, answered: int, current: int) -> None:
+        fault = FieldFault("answers_sequence", f"is {answered}; what there is to answer now is {current}")
+        super().__init__(
+            f"answers_sequence {fault.description}: read {run} again",
+            (fault,),
+            run=run,
+            answered_sequence=answered,
+            sequence=current,
+        )
+
+
+class ContinueNeeds(Refused):
+    """Going on needs more than was given."""
+
+    reason = "CONTINUE_NEEDS"
+
+    def __init__(self, run: str, needs: str, description: str) -> None:
+        super().__init__(f"{run}: {description}", (FieldFault(needs, description),), run=run, needs=needs)
+
+
+class NotInDoubt(Refused):
+    """The instance has no effect in doubt."""
+
+    reason = "NOT_IN_DOUBT"
+
+    def __init__(self, run: str, instance: str) -> None:
+        super().__init__(f"{instance} of {run} has no effect in doubt", run=run, instance=instance)
+
+
+class ReportUnseen(Refused):
+    """A report arrived that the operator has not seen."""
+
+    reason = "REPORT_UNSEEN"
+
+    def __init__(self, run: str, instance: str, sequence: int) -> None:
+        fault = FieldFault("report_sequence", f"the latest report about {instance} is {sequence}; read it first")
+        super().__init__(
+            f"report_sequence: {fault.description}", (fault,), run=run, instance=instance, report_sequence=sequence
+        )
+
+
+class ApprovalClosed(Refused):
+    """The approval can no longer be decided."""
+
+    reason = "APPROVAL_CLOSED"
+
+    def __init__(self, approval: str, state: str) -> None:
+        super().__init__(f"{approval} is {state} and can no longer be decided", approval=approval, state=state)
+
+
+class ApprovalDecided(Refused):
+    """The approval is decided otherwise."""
+
+    reason = "APPROVAL_DECIDED"
+
+    def __init__(self, approval: str, decision: str) -> None:
+        super().__init__(f"{approval} is decided already: {decision}", approval=approval, decision=decision)
+
+
+class DecisionNotAllowed(PerdureError):
+    """The approval does not accept that decision."""
+
+    reason = "DECISION_NOT_ALLOWED"
+
+    def __init__(self, approval: str, allowed: str) -> None:
+        super().__init__(
+            f"decision: {approval} accepts {allowed}",
+            (FieldFault("decision", f"accepts {allowed}"),),
+            approval=approval,
+            allowed=allowed,
+        )
+
+
+class TokenMismatch(PerdureError):
+    """The token was not made for this request."""
+
+    reason = "TOKEN_MISMATCH"
+
+    def __init__(self, approval: str) -> None:
+        description = "was not made for this request as it is now; get the approval again and look at it"
+        super().__init__(f"token: {description}", (FieldFault("token", description),), approval=approval)
+
+
+class ScopeMissing(PerdureError):
+    """The RPC declares no scope, or the caller lacks it."""
+
+    reason = "SCOPE_MISSING"
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"{method} declares no scope, so nobody may call it", scope="")
+
+
+class TooLarge(PerdureError):
+    """A payload is over the limit."""
+
+    reason = "PAYLOAD_TOO_LARGE"
+
+    def __init__(self, field: str, size: int, limit: int) -> None:
+        description = f"has {size} bytes; the limit is {limit}"
+        super().__init__(f"{field} {description}", (FieldFault(field, description),), limit_bytes=limit, bytes=size)
+
+
+class QueueFull(PerdureError):
+    """Too many runs wait for an executor."""
+
+    reason = "QUEUE_FULL"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} runs wait for an executor already; start again when some have gone", limit=limit)
+
+
+class Conflict(PerdureError):
+    """The run changed between reading and writing."""
+
+    reason = "CONFLICT"
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"{run} changed meanwhile; read it again and repeat", run=run)
+
+
+class ServerDraining(PerdureError):
+    """The server is about to end, or has not begun."""
+
+    reason = "SERVER_DRAINING"
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping; connect again, here or at another")
+
+
+class StoreUnavailable(PerdureError):
+    """The store cannot write now. `description` is one plain sentence."""
+
+    reason = "STORE_UNAVAILABLE"
+
+    def __init__(self, store: str, description: str) -> None:
+        super().__init__(description, store=store)
+
+
+class VersionUnsupported(PerdureError):
+    """No protocol or fold version is shared."""
+
+    reason = "VERSION_UNSUPPORTED"
+
+    def __init__(self, what: str, supported: str) -> None:
+        super().__init__(f"no {what} version is shared; this server supports {supported}", supported=supported)
+
+
+class ProtocolViolation(PerdureError):
+    """A stream's message is out of order or contradicts what was said before."""
+
+    reason = "PROTOCOL_VIOLATION"
+
+
+class DataCorrupt(PerdureError):
+    """Something stored cannot be read."""
+
+    reason = "DATA_CORRUPT"
+
+    def __init__(self, resource: str, description: str) -> None:
+        super().__init__(f"{resource} cannot be read: {description}", resource=resource)

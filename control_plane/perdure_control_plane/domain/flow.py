@@ -1,0 +1,149 @@
+"""Flows: one start of a playbook, and what became of the work under it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from perdure.runlog.states import RunState
+from perdure_control_plane.domain.ids import (
+    AgentId,
+    ApprovalId,
+    FlowId,
+    PlaybookId,
+    Principal,
+    RunId,
+    SessionId,
+)
+from perdure_control_plane.domain.playbook import Evidence
+from perdure_control_plane.domain.run import Run
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSource:
+    """Where a request says that it came from; shown, never trusted."""
+
+    source_plugin: str = ""
+    source_kind: str = ""
+    actor_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What of a flow never changes."""
+
+    flow_id: FlowId
+    idempotency_key: str
+    principal: Principal
+    playbook_id: PlaybookId
+    version: str
+    digest: str
+    session_id: SessionId
+    root_run_id: RunId
+    request_digest: bytes
+    metadata: JsonObject
+    source: RequestSource
+    created_at: int
+
+    @property
+    def name(self) -> str:
+        """The flow's resource name."""
+        return f"flows/{self.flow_id}"
+
+
+class FlowStatus(StrEnum):
+    """What became of a flow."""
+
+    UNKNOWN = "UNKNOWN"
+    PENDING = "PENDING"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    MOVED = "MOVED"
+    INTERRUPTED = "INTERRUPTED"
+    SUCCEEDED = "SUCCEEDED"
+
+
+@dataclass(frozen=True, slots=True)
+class ContractCheck:
+    """One required piece of evidence, and whether it is there."""
+
+    evidence: Evidence
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlowView:
+    """A flow as it is at one reading: computed from its primitives, never stored."""
+
+    flow: Flow
+    status: FlowStatus
+    decided_by: str
+    """Name of the primitive that decided the status; empty where the contract or nothing did."""
+    settled: bool
+    """No work of it can still move by itself or by a fact that is awaited."""
+    runs: tuple[Run, ...]
+    tasks: tuple[str, ...]
+    agents: tuple[AgentId, ...]
+    approvals: tuple[ApprovalId, ...]
+    contract: tuple[ContractCheck, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A status, and the primitive that decided it."""
+
+    status: FlowStatus
+    decided_by: str = ""
+
+
+STATUS_OF_RUN: dict[RunState, FlowStatus] = {
+    RunState.FAILED: FlowStatus.FAILED,
+    RunState.EXPIRED: FlowStatus.FAILED,
+    RunState.TIMED_OUT: FlowStatus.FAILED,
+    RunState.CANCELLED: FlowStatus.CANCELLED,
+    RunState.PAUSED: FlowStatus.WAITING,
+    RunState.QUEUED: FlowStatus.RUNNING,
+    RunState.RUNNING: FlowStatus.RUNNING,
+    RunState.MOVED: FlowStatus.MOVED,
+    RunState.INTERRUPTED: FlowStatus.INTERRUPTED,
+    RunState.COMPLETED: FlowStatus.SUCCEEDED,
+}
+"""What a run in a state makes of its flow, unless another run has more weight."""
+
+PRECEDENCE: tuple[FlowStatus, ...] = tuple(FlowStatus)
+"""The first that matches holds; the enum's own order."""
+
+
+def flow_verdict(flow: Flow, runs: Sequence[Run], contract: Sequence[ContractCheck]) -> Verdict:
+    """What became of a flow whose runs are these; the root is among them unless it cannot be read.
+
+    A wait, a hold or an effect in doubt shows as a PAUSED run; an effect in doubt also beside a run that was
+    interrupted, or whose holder lets other work end first.
+    """
+    root = next((run for run in runs if run.run_id == flow.root_run_id), None)
+    if root is None:
+        return Verdict(FlowStatus.UNKNOWN, f"runs/{flow.root_run_id}")
+    found = [Verdict(_status_of(run), run.name) for run in runs]
+    decided = min(found, key=lambda verdict: PRECEDENCE.index(verdict.status))
+    if decided.status is FlowStatus.SUCCEEDED:
+        missing = next((check for check in contract if not check.passed), None)
+        if missing is not None:
+            return Verdict(FlowStatus.FAILED, "")
+        return Verdict(FlowStatus.SUCCEEDED, root.name)
+    return decided
+
+
+def is_settled(runs: Sequence[Run]) -> bool:
+    """Whether no run can still move by itself or by a fact that is awaited."""
+    return bool(runs) and all(run.head.ended_sequence > 0 for run in runs)
+
+
+def _status_of(run: Run) -> FlowStatus:
+    status = STATUS_OF_RUN[run.head.state]
+    if run.head.in_doubt and status in (FlowStatus.RUNNING, FlowStatus.INTERRUPTED):
+        return FlowStatus.WAITING
+    return status

@@ -1,0 +1,36 @@
+"""What this control plane refuses to exceed, and how long it waits."""
+
+from dataclasses import dataclass
+
+SECOND = 1_000_000
+"""Microseconds in a second; every time and duration below is in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on sizes and counts."""
+
+    max_message_bytes: int = 4 * 1024 * 1024
+    max_payload_bytes: int = 1024 * 1024
+    max_manifest_bytes: int = 1024 * 1024
+    max_plan_nodes: int = 1000
+    default_page_size: int = 100
+    max_page_size: int = 500
+    max_page_bytes: int = 1024 * 1024
+    max_queued_runs: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Leases and the waits around them, in microseconds."""
+
+    lease: int = 30 * SECOND
+    heartbeat_interval: int = 10 * SECOND
+    stall_allowance: int = 30 * SECOND
+    stop_grace: int = 10 * SECOND
+    assignment_ack: int = 5 * SECOND
+    sweep_interval: int = 1 * SECOND
+    stream_age: int = 45 * 60 * SECOND
+    drain_notice: int = 30 * SECOND
+    takeover_limit: int = 5
+    """Leases lapsed in a row without an accepted event, after which a run is held."""

@@ -1,0 +1,35 @@
+"""What lists can be narrowed to."""
+
+from dataclasses import dataclass
+
+from perdure.runlog.states import RunState
+from perdure_control_plane.domain.approval import ApprovalState
+from perdure_control_plane.domain.ids import FlowId, PlaybookId, RunId, SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Runs that match everything that is set."""
+
+    states: tuple[RunState, ...] = ()
+    flow_id: FlowId | None = None
+    session_id: SessionId | None = None
+    playbook_id: PlaybookId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFilter:
+    """Flows that match everything that is set."""
+
+    session_id: SessionId | None = None
+    playbook_id: PlaybookId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalFilter:
+    """Approvals that match everything that is set."""
+
+    states: tuple[ApprovalState, ...] = ()
+    run_id: RunId | None = None
+    flow_id: FlowId | None = None
+    session_id: SessionId | None = None

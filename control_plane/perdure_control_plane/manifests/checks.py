@@ -1,0 +1,202 @@
+"""What must hold between the parts of a manifest."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import cel
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from perdure.runlog.templates import TemplateInvalid, expressions, referenced_nodes
+from perdure_control_plane.manifests.diagnostics import Diagnostic
+from perdure_control_plane.manifests.graph import Graph
+from perdure_control_plane.manifests.model import (
+    AgenticNode,
+    ApprovalNode,
+    DeterministicNode,
+    LaterNode,
+    Manifest,
+    Node,
+)
+
+WORKSPACE_TOOLS: Final = ("list_files", "read_file", "search_files")
+"""Tools that every executor offers its agents; they read, and change nothing."""
+
+
+def faults(manifest: Manifest) -> list[Diagnostic]:
+    """Everything that makes a manifest unfit, in document order as far as it can be told."""
+    graph = Graph.of(manifest)
+    return [
+        *_duplicates(manifest),
+        *_unknown_nodes(manifest),
+        *graph.faults(),
+        *_jumps(manifest, graph),
+        *_expressions(manifest, graph),
+        *_schemas(manifest),
+        *_tools(manifest),
+        *_not_run_yet(manifest),
+    ]
+
+
+def doubts(manifest: Manifest) -> list[Diagnostic]:
+    """What a reviewer should look at; it refuses nothing."""
+    found = []
+    if not manifest.phases and not manifest.nodes:
+        found.append(Diagnostic("phases", "NO_PHASES", "there is nothing to do: no phases and no nodes"))
+    if not manifest.acceptance_criteria:
+        found.append(Diagnostic("acceptance_criteria", "NO_ACCEPTANCE_CRITERIA", "nothing says when it is done well"))
+    for index, node in enumerate(manifest.nodes):
+        if isinstance(node, DeterministicNode) and node.effect is None:
+            reason = "counts as at_most_once: it is tried once, and a lost executor leaves it in doubt"
+            found.append(Diagnostic(f"nodes[{index}].effect", "EFFECT_UNSTATED", reason))
+    return found
+
+
+def _duplicates(manifest: Manifest) -> Iterator[Diagnostic]:
+    lists: list[tuple[str, str, list[str]]] = [
+        ("nodes", "id", [node.id for node in manifest.nodes]),
+        ("phases", "phase_id", [phase.phase_id for phase in manifest.phases]),
+        ("roles", "role_id", [role.role_id for role in manifest.roles]),
+    ]
+    if isinstance(manifest.inputs, list):
+        lists.append(("inputs", "name", [given.name for given in manifest.inputs]))
+    for field, key, ids in lists:
+        for index, name in enumerate(ids):
+            if name in ids[:index]:
+                reason = f"{name!r} stands already at {field}[{ids.index(name)}].{key}"
+                yield Diagnostic(f"{field}[{index}].{key}", "ID_DUPLICATE", reason)
+    if manifest.nodes and manifest.phases:
+        yield Diagnostic(
+            "phases", "PHASES_AND_NODES", "a playbook has either phases or nodes; move the phases into nodes"
+        )
+
+
+def _unknown_nodes(manifest: Manifest) -> Iterator[Diagnostic]:
+    known = {node.id for node in manifest.nodes}
+    named: list[tuple[str, str | None]] = []
+    for index, node in enumerate(manifest.nodes):
+        named += [(f"nodes[{index}].depends[{place}]", other) for place, other in enumerate(node.depends)]
+        named.append((f"nodes[{index}].on_failure.inject_into", node.on_failure.inject_into))
+    for index, edge in enumerate(manifest.edges):
+        named += [(f"edges[{index}].from", edge.source), (f"edges[{index}].to", edge.target)]
+    for path, name in named:
+        if name is not None and name not in known:
+            code = "INJECT_UNKNOWN" if path.endswith("inject_into") else "NODE_UNKNOWN"
+            yield Diagnostic(path, code, f"there is no node {name!r}")
+
+
+def _jumps(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
+    for index, node in enumerate(manifest.nodes):
+        target = node.on_failure.inject_into
+        if target is None or target not in graph.nodes or target == node.id:
+            continue
+        if target not in graph.before(node.id):
+            reason = f"{target!r} does not come before {node.id!r}; a failure can only go back"
+            yield Diagnostic(f"nodes[{index}].on_failure.inject_into", "INJECT_NOT_BEFORE", reason)
+
+
+def _expressions(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
+    for index, node in enumerate(manifest.nodes):
+        before = graph.before(node.id)
+        for path, template in _templates(node):
+            yield from _check_template(f"nodes[{index}].{path}", template, before)
+
+
+def _templates(node: Node) -> Iterator[tuple[str, str]]:
+    match node:
+        case AgenticNode():
+            yield "prompt", node.prompt
+            yield "workspace", node.workspace
+            yield from _strings("inputs", node.inputs)
+        case DeterministicNode():
+            yield "command", node.command
+            yield "cwd", node.cwd
+            yield "stdin", node.stdin
+            yield from _strings("args", node.args)
+            yield from _strings("env", node.env)
+        case ApprovalNode():
+            yield "prompt", node.prompt
+            yield from _strings("subject", node.subject)
+        case _:
+            yield from _strings("inputs", getattr(node, "inputs", {}))
+
+
+def _strings(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    match value:
+        case str():
+            yield path, value
+        case dict():
+            for key, inner in value.items():
+                yield from _strings(f"{path}.{key}", inner)
+        case list():
+            for index, inner in enumerate(value):
+                yield from _strings(f"{path}[{index}]", inner)
+
+
+def _check_template(path: str, template: str, before: Iterable[str]) -> Iterator[Diagnostic]:
+    try:
+        sources = expressions(template)
+    except TemplateInvalid as error:
+        yield Diagnostic(path, "EXPRESSION_INVALID", str(error))
+        return
+    for source in sources:
+        try:
+            cel.compile(source)
+        except ValueError as error:
+            yield Diagnostic(path, "EXPRESSION_INVALID", f"{source!r} is not CEL: {str(error).splitlines()[0]}")
+        for node in sorted(referenced_nodes(source) - set(before)):
+            yield Diagnostic(path, "REFERENCE_NOT_BEFORE", f"it reads nodes.{node}, which does not come before it")
+
+
+def _schemas(manifest: Manifest) -> Iterator[Diagnostic]:
+    schemas: list[tuple[str, Any]] = [("inputs", manifest.inputs)] if isinstance(manifest.inputs, dict) else []
+    for index, node in enumerate(manifest.nodes):
+        if isinstance(node, AgenticNode) and node.output_schema is not None:
+            schemas.append((f"nodes[{index}].output_schema", node.output_schema))
+    for path, schema in schemas:
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            yield Diagnostic(path, "SCHEMA_INVALID", f"it is not JSON Schema: {error.message}")
+
+
+def _tools(manifest: Manifest) -> Iterator[Diagnostic]:
+    for index, tool in enumerate(manifest.tools.allow):
+        if tool in manifest.tools.deny:
+            yield Diagnostic(f"tools.allow[{index}]", "TOOL_CONFLICT", f"{tool!r} is both allowed and denied")
+    for index, node in enumerate(manifest.nodes):
+        for place, tool in enumerate((node.tools or []) if isinstance(node, AgenticNode) else []):
+            path = f"nodes[{index}].tools[{place}]"
+            if tool not in WORKSPACE_TOOLS:
+                yield Diagnostic(
+                    path, "TOOL_UNKNOWN", f"there is no tool {tool!r}; there are {', '.join(WORKSPACE_TOOLS)}"
+                )
+            elif tool in manifest.tools.deny or (manifest.tools.allow and tool not in manifest.tools.allow):
+                yield Diagnostic(path, "TOOL_CONFLICT", f"the playbook's own tool policy forbids {tool!r}")
+
+
+def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
+    """What the format has and this version does not run: refused, so that nobody relies on it."""
+    for index, node in enumerate(manifest.nodes):
+        path = f"nodes[{index}]"
+        if isinstance(node, LaterNode):
+            yield _unsupported(f"{path}.type", f"nodes of type {node.type!r} are not run by this version")
+        if node.on_failure.escalate:
+            yield _unsupported(f"{path}.on_failure.escalate", "escalation is not done by this version")
+        if isinstance(node, ApprovalNode) and node.on_timeout != "fail":
+            yield _unsupported(
+                f"{path}.on_timeout", "an approval that nobody decides in time fails; leave it at `fail`"
+            )
+        if isinstance(node, AgenticNode) and node.agent is None and node.skill is None:
+            yield Diagnostic(f"{path}.agent", "FIELD_MISSING", "name the agent, or the skill")
+    for index, edge in enumerate(manifest.edges):
+        if edge.when is not None:
+            yield _unsupported(f"edges[{index}].when", "guarded edges are not run by this version")
+        if edge.contract is not None:
+            yield _unsupported(f"edges[{index}].contract", "edge contracts are not checked by this version")
+    if manifest.error_handlers:
+        yield _unsupported("error_handlers", "error handlers are not run by this version; use on_failure")
+
+
+def _unsupported(path: str, reason: str) -> Diagnostic:
+    return Diagnostic(path, "NOT_SUPPORTED", reason)

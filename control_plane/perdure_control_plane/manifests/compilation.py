@@ -1,0 +1,181 @@
+"""Makes the plan of a manifest that has no faults."""
+
+import json
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from perdure.runlog.effects import GUARDED
+from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT
+from perdure.v1 import instances_pb2, plans_pb2
+from perdure_control_plane.manifests.checks import WORKSPACE_TOOLS
+from perdure_control_plane.manifests.graph import steps
+from perdure_control_plane.manifests.model import (
+    AgenticNode,
+    ApprovalNode,
+    DeterministicNode,
+    FunctionNode,
+    Manifest,
+    Node,
+    Phase,
+    Retry,
+)
+
+DEFAULT_EXPIRY_SECONDS: Final = 24 * 3600.0
+"""Time an approval stays open where its node names none."""
+
+
+def compile_plan(manifest: Manifest, digest: str) -> plans_pb2.Plan:
+    """The plan of a manifest. `digest` is the manifest's own."""
+    plan = plans_pb2.Plan(
+        playbook_id=manifest.playbook_id,
+        version=manifest.version,
+        playbook_digest=digest,
+        jump_limit=DEFAULT_JUMP_LIMIT,
+        input_schema=_json(_input_schema(manifest)),
+    )
+    if manifest.timeout_seconds is not None:
+        plan.timeout.CopyFrom(_duration(manifest.timeout_seconds))
+    for required in [*manifest.required_evidence, *(r for phase in manifest.phases for r in phase.required_evidence)]:
+        plan.required_evidence.add(kind=required.kind, id=required.id, description=required.description)
+    if manifest.nodes:
+        plan.nodes.extend(_node(manifest, node) for node in manifest.nodes)
+        plan.edges.extend(plans_pb2.PlanEdge(source=source, target=target) for source, target in steps(manifest))
+    else:
+        plan.nodes.extend(_phase(manifest, phase) for phase in manifest.phases)
+        ids = [phase.phase_id for phase in manifest.phases]
+        plan.edges.extend(plans_pb2.PlanEdge(source=a, target=b) for a, b in zip(ids, ids[1:], strict=False))
+    providers = {node.agentic.provider for node in plan.nodes if node.WhichOneof("kind") == "agentic"}
+    plan.providers.extend(sorted(providers))
+    return plan
+
+
+def _node(manifest: Manifest, node: Node) -> plans_pb2.PlanNode:
+    made = plans_pb2.PlanNode(id=node.id, description=node.description, inject_into=node.on_failure.inject_into or "")
+    match node:
+        case AgenticNode():
+            made.effect = instances_pb2.EFFECT_NONE
+            made.agentic.CopyFrom(_agentic(manifest, node))
+            _set_call(made, node.inputs, node.timeout_seconds)
+        case DeterministicNode():
+            made.effect = _effect(node.effect)
+            made.deterministic.CopyFrom(_command(node))
+            _set_call(made, {}, node.timeout_ms / 1000 if node.timeout_ms else None)
+        case FunctionNode():
+            made.effect = _effect(node.effect)
+            made.function.function = node.function
+            _set_call(made, node.inputs, node.timeout_seconds)
+        case ApprovalNode():
+            made.effect = instances_pb2.EFFECT_NONE
+            made.approval.prompt = node.prompt
+            made.approval.subject = _json(node.subject)
+            made.approval.expiry.CopyFrom(_duration(node.timeout_seconds or DEFAULT_EXPIRY_SECONDS))
+        case _:
+            raise TypeError(f"a node of type {type(node).__name__} has no plan")
+    _set_retries(made, node)
+    return made
+
+
+def _set_call(made: plans_pb2.PlanNode, inputs: dict[str, Any], timeout_seconds: float | None) -> None:
+    if inputs:
+        made.inputs = _json(inputs)
+    if timeout_seconds is not None:
+        made.timeout.CopyFrom(_duration(timeout_seconds))
+
+
+def _set_retries(made: plans_pb2.PlanNode, node: Node) -> None:
+    cap = node.on_failure.max_iterations
+    if cap is None and (made.effect not in GUARDED or made.inject_into):
+        cap = DEFAULT_ITERATION_CAP
+    if cap is not None:
+        made.iteration_cap = cap
+    if node.retry is not None:
+        made.backoff.CopyFrom(_backoff(node.retry))
+
+
+def _agentic(manifest: Manifest, node: AgenticNode) -> plans_pb2.AgenticNode:
+    schema = b"" if node.output_schema is None else _json(node.output_schema)
+    return plans_pb2.AgenticNode(
+        agent=node.agent or node.skill or "",
+        role=node.role,
+        prompt=node.prompt,
+        provider=node.provider or manifest.runtime_defaults.provider,
+        model=node.model or manifest.runtime_defaults.model,
+        tools=_allowed_tools(manifest, node.tools),
+        workspace=node.workspace,
+        output_schema=schema,
+    )
+
+
+def _phase(manifest: Manifest, phase: Phase) -> plans_pb2.PlanNode:
+    criteria = "".join(f"\n- {criterion}" for criterion in phase.acceptance_criteria)
+    prompt = f"{phase.objective}\n\nIt is done when:{criteria}" if criteria else phase.objective
+    agentic = plans_pb2.AgenticNode(
+        agent=phase.phase_id,
+        role="worker",
+        prompt=prompt,
+        provider=manifest.runtime_defaults.provider,
+        model=manifest.runtime_defaults.model,
+        tools=_allowed_tools(manifest, None),
+    )
+    return plans_pb2.PlanNode(
+        id=phase.phase_id,
+        effect=instances_pb2.EFFECT_NONE,
+        iteration_cap=DEFAULT_ITERATION_CAP,
+        description=phase.objective[:200],
+        agentic=agentic,
+    )
+
+
+def _allowed_tools(manifest: Manifest, wanted: list[str] | None) -> list[str]:
+    policy = manifest.tools
+    allowed = [
+        tool for tool in WORKSPACE_TOOLS if tool not in policy.deny and (not policy.allow or tool in policy.allow)
+    ]
+    return allowed if wanted is None else [tool for tool in wanted if tool in allowed]
+
+
+def _command(node: DeterministicNode) -> plans_pb2.CommandNode:
+    formats = {"text": plans_pb2.OUTPUT_FORMAT_TEXT, "json": plans_pb2.OUTPUT_FORMAT_JSON}
+    return plans_pb2.CommandNode(
+        arguments=[node.command, *node.args],
+        cwd=node.cwd,
+        env=[plans_pb2.EnvironmentVariable(name=name, value=value) for name, value in node.env.items()],
+        stdin=node.stdin,
+        success_exit_codes=node.success_exit_codes,
+        output_format=formats[node.output],
+        shell=node.shell,
+    )
+
+
+def _backoff(retry: Retry) -> plans_pb2.Backoff:
+    return plans_pb2.Backoff(
+        initial=_duration(retry.initial_seconds),
+        maximum=_duration(retry.maximum_seconds),
+        factor=retry.factor,
+        jitter=retry.jitter,
+    )
+
+
+def _effect(word: str | None) -> instances_pb2.Effect.ValueType:
+    return instances_pb2.Effect.Value(f"EFFECT_{(word or 'at_most_once').upper()}")
+
+
+def _input_schema(manifest: Manifest) -> dict[str, Any]:
+    if isinstance(manifest.inputs, dict):
+        return manifest.inputs
+    return {
+        "type": "object",
+        "properties": {given.name: {"description": given.description} for given in manifest.inputs},
+        "required": [given.name for given in manifest.inputs if given.required],
+    }
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromMicroseconds(round(seconds * 1e6))
+    return duration
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() if value else b""

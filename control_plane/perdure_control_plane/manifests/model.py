@@ -1,0 +1,201 @@
+"""What a manifest may hold: its fields, their types and bounds. What must hold between them is in `checks`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from perdure.runlog.instances import NAME
+
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+JsonObject = dict[str, Any]
+
+
+class Part(BaseModel):
+    """A part of a manifest: unknown fields are faults, and values are never converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Requirement(Part):
+    """A reference to evidence that must be there."""
+
+    kind: Line
+    id: Line
+    description: str = ""
+
+
+class Input(Part):
+    """One input, in the short form."""
+
+    name: Line
+    description: str = ""
+    required: bool = False
+
+
+class Role(Part):
+    """Someone a phase or node speaks of."""
+
+    role_id: Name
+    purpose: str = ""
+
+
+class Phase(Part):
+    """One stretch of a playbook that has no nodes: an agent does it."""
+
+    phase_id: Name
+    objective: Line
+    acceptance_criteria: list[Line] = []
+    required_evidence: list[Requirement] = []
+
+
+class Tools(Part):
+    """Tools that agents of this playbook may and may not call."""
+
+    allow: list[Line] = []
+    deny: list[Line] = []
+    enforce: bool = True
+
+
+class RuntimeDefaults(Part):
+    """Where agents think, unless their node says otherwise."""
+
+    provider: Line = "builtin"
+    model: Line = "offline"
+
+
+class Scopes(Part):
+    """Guidance for reviewers; nothing is granted by it."""
+
+    capability_scope: str = ""
+    credential_scope: str = ""
+
+
+class OnFailure(Part):
+    """What follows when a node fails."""
+
+    max_iterations: Annotated[int, Field(ge=0, le=10)] | None = None
+    inject_into: str | None = None
+    escalate: bool = False
+
+
+class Retry(Part):
+    """The pause before the next attempt."""
+
+    initial_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
+    maximum_seconds: Annotated[float, Field(ge=0, le=86400)] = 60.0
+    factor: Annotated[float, Field(ge=1, le=10)] = 2.0
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.2
+
+
+Effect = Literal["none", "idempotent", "at_most_once", "compensable"]
+
+
+class Node(Part):
+    """What every kind of node has."""
+
+    id: Name
+    description: str = ""
+    depends: list[str] = []
+    on_failure: OnFailure = OnFailure()
+    retry: Retry | None = None
+
+
+class AgenticNode(Node):
+    """Work done by a language model with tools."""
+
+    type: Literal["agentic"]
+    agent: Name | None = None
+    skill: Name | None = None
+    role: str = "worker"
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
+    inputs: JsonObject = {}
+    provider: Line | None = None
+    model: Line | None = None
+    tools: list[Line] | None = None
+    workspace: str = ""
+    output_schema: JsonObject | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=86400)] | None = None
+
+
+class DeterministicNode(Node):
+    """Work done by a program."""
+
+    type: Literal["deterministic"]
+    command: Line
+    args: list[str] = []
+    cwd: str = ""
+    env: dict[Annotated[str, StringConstraints(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
+    stdin: str = ""
+    shell: bool = False
+    output: Literal["text", "json"] = "text"
+    success_exit_codes: list[Annotated[int, Field(ge=0, le=255)]] = [0]
+    effect: Effect | None = None
+    timeout_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
+
+
+class FunctionNode(Node):
+    """Work done in the executor's own process."""
+
+    type: Literal["function"]
+    function: Line
+    inputs: JsonObject = {}
+    effect: Effect | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=86400)] | None = None
+
+
+class ApprovalNode(Node):
+    """A hold point."""
+
+    type: Literal["approval"]
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
+    subject: JsonObject = {}
+    timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    on_timeout: Literal["fail", "continue", "escalate"] = "fail"
+    policy: Literal["conservative", "permissive", "custom"] = "conservative"
+
+
+class LaterNode(Node):
+    """A kind of node that the plan format has and this version does not run."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    type: Literal["wait", "playbook", "map"]
+
+
+AnyNode = Annotated[
+    AgenticNode | DeterministicNode | FunctionNode | ApprovalNode | LaterNode, Field(discriminator="type")
+]
+
+
+class Edge(Part):
+    """A step from one node to another."""
+
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+    when: str | None = None
+    contract: JsonObject | None = None
+
+
+class Manifest(Part):
+    """A whole playbook version."""
+
+    playbook_id: Name
+    version: Name
+    title: Line
+    objective: Line
+    description: str = ""
+    inputs: JsonObject | list[Input] = {}
+    preconditions: list[Line] = []
+    roles: list[Role] = []
+    phases: list[Phase] = []
+    nodes: Annotated[list[AnyNode], Field(max_length=1000)] = []
+    edges: list[Edge] = []
+    acceptance_criteria: list[Line] = []
+    evidence_expectations: list[Line] = []
+    required_evidence: list[Requirement] = []
+    tools: Tools = Tools()
+    runtime_defaults: RuntimeDefaults = RuntimeDefaults()
+    scopes: Scopes = Scopes()
+    error_handlers: list[JsonObject] = []
+    timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    metadata: JsonObject = {}

@@ -1,0 +1,107 @@
+"""Approvals and waits, as their readers see them; `projections` writes them."""
+
+from typing import Any
+
+from sqlalchemy import case, func, literal_column, select
+from sqlalchemy.engine import Connection
+
+from perdure_control_plane.domain.approval import Approval, ApprovalState, Decision
+from perdure_control_plane.domain.errors import NotFound
+from perdure_control_plane.domain.ids import ApprovalId, FlowId, RunId
+from perdure_control_plane.domain.inbox import Wait, WaitState
+from perdure_control_plane.domain.queries import ApprovalFilter
+from perdure_control_plane.storage.lists import unpack
+from perdure_control_plane.storage.tables import approvals, run_waits
+
+_PLACE = (
+    case((approvals.c.state == ApprovalState.OPEN.value, 0), else_=1),
+    case((approvals.c.state == ApprovalState.OPEN.value, approvals.c.deadline_at), else_=-approvals.c.closed_at),
+    approvals.c.approval_id,
+)
+"""Open ones first, by deadline; then the others, the latest closed first."""
+
+
+class Approvals:
+    """Reads approvals and waits."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, approval_id: ApprovalId) -> Approval:
+        """The approval, without its subject. Raises NotFound."""
+        row = self._connection.execute(select(*approvals.c).where(approvals.c.approval_id == approval_id)).first()
+        if row is None:
+            raise NotFound(f"approvals/{approval_id}")
+        return _approval(row)
+
+    def page(
+        self, wanted: ApprovalFilter, after: tuple[int, int, str] | None, limit: int
+    ) -> list[tuple[Approval, Any]]:
+        """Approvals in their order after a place, each with its own place."""
+        query = select(*approvals.c, *_PLACE).order_by(*_PLACE).limit(limit)
+        if wanted.states:
+            query = query.where(approvals.c.state.in_([state.value for state in wanted.states]))
+        for column, value in (
+            (approvals.c.run_id, wanted.run_id),
+            (approvals.c.flow_id, wanted.flow_id),
+            (approvals.c.session_id, wanted.session_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if after is not None:
+            rank, key, approval_id = after
+            same_rank = (_PLACE[0] == rank) & (
+                (_PLACE[1] > key) | ((_PLACE[1] == key) & (approvals.c.approval_id > approval_id))
+            )
+            query = query.where((_PLACE[0] > rank) | same_rank)
+        return [(_approval(row[:-3]), tuple(row[-3:])) for row in self._connection.execute(query)]
+
+    def ids_of_flow(self, flow_id: FlowId) -> tuple[ApprovalId, ...]:
+        """Every approval a flow has asked for, in the order it did."""
+        query = select(approvals.c.approval_id).where(approvals.c.flow_id == flow_id)
+        ordered = query.order_by(approvals.c.created_at, approvals.c.approval_id)
+        return tuple(row[0] for row in self._connection.execute(ordered))
+
+    def count_open(self) -> int:
+        """How many approvals wait for a person."""
+        query = select(func.count()).select_from(approvals).where(approvals.c.state == ApprovalState.OPEN.value)
+        return int(self._connection.execute(query).scalar_one())
+
+    def open_waits(self, run_ids: list[RunId]) -> list[Wait]:
+        """What runs wait for."""
+        wanted = run_waits.c.run_id.in_(run_ids) & (run_waits.c.state == WaitState.OPEN.value)
+        return [_wait(row) for row in self._connection.execute(_waits().where(wanted))]
+
+    def waits_past_deadline(self, at: int, limit: int) -> list[Wait]:
+        """Open waits whose deadline lies before a time."""
+        due = (
+            (run_waits.c.state == WaitState.OPEN.value)
+            & (run_waits.c.deadline_at > literal_column("0"))
+            & (run_waits.c.deadline_at <= at)
+        )
+        return [_wait(row) for row in self._connection.execute(_waits().where(due).limit(limit))]
+
+
+def _waits() -> Any:
+    return select(
+        run_waits.c.run_id,
+        run_waits.c.instance,
+        run_waits.c.approval_id,
+        run_waits.c.state,
+        run_waits.c.opened_at,
+        run_waits.c.deadline_at,
+    ).order_by(run_waits.c.run_id, run_waits.c.deadline_at)
+
+
+def _wait(row: Any) -> Wait:
+    return Wait(RunId(row[0]), row[1], ApprovalId(row[2]) if row[2] else None, WaitState(row[3]), row[4], row[5])
+
+
+def _approval(row: Any) -> Approval:
+    values = dict(zip((column.name for column in approvals.c), row, strict=True))
+    values["state"] = ApprovalState(values["state"])
+    values["decision"] = Decision(values["decision"]) if values["decision"] else None
+    values["authenticated"] = bool(values["authenticated"])
+    values["allowed"] = tuple(Decision(word) for word in unpack(values["allowed"]))
+    values["audience"] = unpack(values["audience"])
+    return Approval(**values)

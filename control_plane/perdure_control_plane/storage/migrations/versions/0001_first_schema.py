@@ -1,0 +1,376 @@
+"""The first schema: playbooks, flows, runs and their logs."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "agents",
+        sa.Column("agent_id", sa.Text(), nullable=False),
+        sa.Column("session_id", sa.Text(), nullable=False),
+        sa.Column("spawned_by_run_id", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("agent_id", name=op.f("pk_agents")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_agents_session_id_agent_id"), "agents", ["session_id", "agent_id"], unique=False)
+    op.create_table(
+        "approvals",
+        sa.Column("approval_id", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("flow_id", sa.Text(), nullable=False),
+        sa.Column("session_id", sa.Text(), nullable=False),
+        sa.Column("instance", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=True),
+        sa.Column("decider", sa.Text(), nullable=True),
+        sa.Column("authenticated", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("allowed", sa.Text(), nullable=False),
+        sa.Column("audience", sa.Text(), nullable=False),
+        sa.Column("prompt", sa.Text(), nullable=False),
+        sa.Column("subject_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("plan_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("nonce", sa.Text(), nullable=False),
+        sa.Column("opened_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("deadline_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("closed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint(
+            "decision IS NULL OR decision IN ('APPROVED', 'REJECTED')", name=op.f("ck_approvals_decision")
+        ),
+        sa.CheckConstraint("state IN ('OPEN', 'DECIDED', 'EXPIRED', 'CLOSED')", name=op.f("ck_approvals_state")),
+        sa.PrimaryKeyConstraint("approval_id", name=op.f("pk_approvals")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_approvals_run_id"), "approvals", ["run_id"], unique=False)
+    op.create_index(op.f("ix_approvals_state_deadline_at"), "approvals", ["state", "deadline_at"], unique=False)
+    op.create_table(
+        "assignments",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("lease_id", sa.Text(), nullable=False),
+        sa.Column("incarnation", sa.Text(), nullable=False),
+        sa.Column("stream_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("ack_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_assignments")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_assignments_incarnation"), "assignments", ["incarnation"], unique=False)
+    op.create_table(
+        "executors",
+        sa.Column("incarnation", sa.Text(), nullable=False),
+        sa.Column("executor_id", sa.Text(), nullable=False),
+        sa.Column("stream_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("lease_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("renewed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("node_kinds", sa.Text(), nullable=False),
+        sa.Column("queues", sa.Text(), nullable=False),
+        sa.Column("providers", sa.Text(), nullable=False),
+        sa.Column("fold_lowest", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("fold_highest", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("slots", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("incarnation", name=op.f("pk_executors")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "flows",
+        sa.Column("flow_id", sa.Text(), nullable=False),
+        sa.Column("principal", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text(), nullable=False),
+        sa.Column("playbook_id", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("session_id", sa.Text(), nullable=False),
+        sa.Column("root_run_id", sa.Text(), nullable=False),
+        sa.Column("request_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("metadata", sa.Text(), nullable=False),
+        sa.Column("source_plugin", sa.Text(), nullable=False),
+        sa.Column("source_kind", sa.Text(), nullable=False),
+        sa.Column("actor_id", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("flow_id", name=op.f("pk_flows")),
+        sa.UniqueConstraint("principal", "idempotency_key", name=op.f("uq_flows_principal_idempotency_key")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_flows_created_at_flow_id"), "flows", ["created_at", "flow_id"], unique=False)
+    op.create_index(op.f("ix_flows_session_id_created_at"), "flows", ["session_id", "created_at"], unique=False)
+    op.create_table(
+        "outages",
+        sa.Column("began_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("ended_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("began_at", name=op.f("pk_outages")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "plans",
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("plan", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_plans")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "playbook_versions",
+        sa.Column("playbook_id", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("plan_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("objective", sa.Text(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.Column("publication", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("updated_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint(
+            "publication IN ('DRAFT', 'VERIFIED', 'CANARY', 'ACTIVE', 'REVOKED')",
+            name=op.f("ck_playbook_versions_publication"),
+        ),
+        sa.PrimaryKeyConstraint("playbook_id", "version", name=op.f("pk_playbook_versions")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "uq_playbook_versions_active",
+        "playbook_versions",
+        ["playbook_id"],
+        unique=True,
+        sqlite_where=sa.text("publication = 'ACTIVE'"),
+        postgresql_where=sa.text("publication = 'ACTIVE'"),
+    )
+    op.create_table(
+        "publication_changes",
+        sa.Column("playbook_id", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("previous", sa.Text(), nullable=False),
+        sa.Column("current", sa.Text(), nullable=False),
+        sa.Column("evidence", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("playbook_id", "version", "position", name=op.f("pk_publication_changes")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "requests",
+        sa.Column("principal", sa.Text(), nullable=False),
+        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("resource", sa.Text(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("principal", "request_id", name=op.f("pk_requests")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_requests_recorded_at"), "requests", ["recorded_at"], unique=False)
+    op.create_table(
+        "run_events",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("stored_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("lease_id", sa.Text(), nullable=True),
+        sa.Column("epoch", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("ordinal", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("cause", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("actor", sa.Text(), nullable=True),
+        sa.Column("kind", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("event", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("(lease_id IS NULL) <> (cause IS NULL)", name=op.f("ck_run_events_one_origin")),
+        sa.PrimaryKeyConstraint("run_id", "sequence", name=op.f("pk_run_events")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "run_inbox",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("instance", sa.Text(), nullable=True),
+        sa.Column("fact", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.CheckConstraint("state IN ('OPEN', 'TAKEN', 'STALE')", name=op.f("ck_run_inbox_state")),
+        sa.PrimaryKeyConstraint("run_id", "sequence", name=op.f("pk_run_inbox")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "run_queue",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("priority", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("ready_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("fold_version", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("providers", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_run_queue")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "run_waits",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("instance", sa.Text(), nullable=False),
+        sa.Column("approval_id", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("opened_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("fact_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("opened_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("deadline_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint("state IN ('OPEN', 'RESOLVED', 'TAKEN', 'CLOSED')", name=op.f("ck_run_waits_state")),
+        sa.PrimaryKeyConstraint("run_id", "instance", name=op.f("pk_run_waits")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_run_waits_deadline_at",
+        "run_waits",
+        ["deadline_at"],
+        unique=False,
+        sqlite_where=sa.text("deadline_at > 0"),
+        postgresql_where=sa.text("deadline_at > 0"),
+    )
+    op.create_table(
+        "runs",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("flow_id", sa.Text(), nullable=False),
+        sa.Column("session_id", sa.Text(), nullable=False),
+        sa.Column("agent_id", sa.Text(), nullable=False),
+        sa.Column("parent_run_id", sa.Text(), nullable=True),
+        sa.Column("lineage_id", sa.Text(), nullable=False),
+        sa.Column("playbook_id", sa.Text(), nullable=False),
+        sa.Column("playbook_version", sa.Text(), nullable=False),
+        sa.Column("plan_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("fold_version", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("term", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("priority", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("providers", sa.Text(), nullable=False),
+        sa.Column("starter", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("holds", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("ready", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("stop", sa.Text(), nullable=True),
+        sa.Column("stop_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("lease_id", sa.Text(), nullable=True),
+        sa.Column("executor_id", sa.Text(), nullable=True),
+        sa.Column("incarnation", sa.Text(), nullable=True),
+        sa.Column("epoch", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("generation", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("next_ordinal", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("tail", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("released_lease_id", sa.Text(), nullable=True),
+        sa.Column("released_ordinal", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("last_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("outside_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("open_effects", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("in_doubt", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("resolved_effects", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("open_waits", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("fruitless_takeovers", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("deadline_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("ended_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("ended_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("failure_cause", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("failure_message", sa.Text(), nullable=False),
+        sa.Column("failed_instance", sa.Text(), nullable=False),
+        sa.CheckConstraint("(state = 'RUNNING') = (lease_id IS NOT NULL)", name=op.f("ck_runs_lease_while_running")),
+        sa.CheckConstraint(
+            "state <> 'QUEUED' OR (holds = 0 AND in_doubt = 0 AND ready = 1)", name=op.f("ck_runs_queued_is_ready")
+        ),
+        sa.CheckConstraint(
+            "state IN ('QUEUED', 'RUNNING', 'PAUSED', 'COMPLETED', 'FAILED', 'CANCELLED', 'INTERRUPTED', 'EXPIRED', 'TIMED_OUT', 'MOVED')",
+            name=op.f("ck_runs_state"),
+        ),
+        sa.CheckConstraint("stop IS NULL OR stop IN ('CANCEL', 'INTERRUPT', 'DEADLINE')", name=op.f("ck_runs_stop")),
+        sa.CheckConstraint(
+            "open_effects >= 0 AND in_doubt >= 0 AND resolved_effects >= 0 AND open_waits >= 0",
+            name=op.f("ck_runs_counts"),
+        ),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_runs")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_runs_created_at_run_id"), "runs", ["created_at", "run_id"], unique=False)
+    op.create_index(
+        "ix_runs_deadline_at",
+        "runs",
+        ["deadline_at"],
+        unique=False,
+        sqlite_where=sa.text("deadline_at > 0"),
+        postgresql_where=sa.text("deadline_at > 0"),
+    )
+    op.create_index(op.f("ix_runs_flow_id"), "runs", ["flow_id"], unique=False)
+    op.create_index(op.f("ix_runs_session_id_created_at"), "runs", ["session_id", "created_at"], unique=False)
+    op.create_index(op.f("ix_runs_state_created_at"), "runs", ["state", "created_at"], unique=False)
+    op.create_table(
+        "sessions",
+        sa.Column("session_id", sa.Text(), nullable=False),
+        sa.Column("root_agent_id", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("session_id", name=op.f("pk_sessions")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "store",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("generation", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("starts", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_store_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_store")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "sweeps",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("ticked_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_sweeps")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("task_id", sa.Text(), nullable=False),
+        sa.Column("session_id", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("instance", sa.Text(), nullable=False),
+        sa.Column("lease_id", sa.Text(), nullable=False),
+        sa.Column("command", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("terminal_reason", sa.Text(), nullable=True),
+        sa.Column("exit_code", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("signal", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("output_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("output_truncated", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("duration_micros", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("started_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("ended_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint("state IN ('RUNNING', 'COMPLETED', 'FAILED')", name=op.f("ck_tasks_state")),
+        sa.CheckConstraint(
+            "terminal_reason IS NULL OR terminal_reason IN ('EXITED', 'SIGNALLED', 'NOT_STARTED', 'TIMED_OUT', 'STOPPED', 'EXECUTOR_LOST')",
+            name=op.f("ck_tasks_terminal_reason"),
+        ),
+        sa.PrimaryKeyConstraint("task_id", name=op.f("pk_tasks")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_tasks_run_id"), "tasks", ["run_id"], unique=False)
+    op.create_index(op.f("ix_tasks_session_id_started_at"), "tasks", ["session_id", "started_at"], unique=False)
+    op.create_index("ix_run_queue_order", "run_queue", [sa.text("priority DESC"), "ready_at", "run_id"])

@@ -1,0 +1,170 @@
+"""Playbook versions, their publication and its history, and compiled plans."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, Final
+
+from sqlalchemy import Select, bindparam, func, insert, select, update
+from sqlalchemy.engine import Connection, Dialect
+
+from perdure_control_plane.domain.errors import DataCorrupt, NotFound
+from perdure_control_plane.domain.ids import PlaybookId, Principal
+from perdure_control_plane.domain.playbook import (
+    Evidence,
+    Playbook,
+    PlaybookVersion,
+    Publication,
+    PublicationChange,
+    Release,
+    version_name,
+)
+from perdure_control_plane.storage.statements import DriverConnection, Prepared
+from perdure_control_plane.storage.tables import (
+    plans,
+    playbook_versions,
+    publication_changes,
+)
+
+_SUMMARY = [
+    column
+    for column in playbook_versions.c
+    if column not in (playbook_versions.c.document, playbook_versions.c.position)
+]
+
+
+class PlaybookStatements:
+    """Statements over `playbook_versions`, compiled once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        version = playbook_versions.c.version == bindparam("version")
+        wanted = (playbook_versions.c.playbook_id == bindparam("playbook_id")) & version
+        columns = [playbook_versions.c[field.name] for field in fields(Release)]
+        self.release: Final = Prepared(select(*columns).where(wanted), dialect)
+
+
+class Playbooks:
+    """Keeps playbooks and plans."""
+
+    def __init__(self, connection: Connection, driver: DriverConnection, statements: PlaybookStatements) -> None:
+        self._connection = connection
+        self._driver = driver
+        self._statements = statements
+
+    def add(self, version: PlaybookVersion, plan: bytes) -> None:
+        """Stores a version and its plan."""
+        held = select(func.count()).where(playbook_versions.c.playbook_id == version.playbook_id)
+        position = self._connection.execute(held).scalar_one() + 1
+        values = {name: getattr(version, name) for name in _names(_SUMMARY)}
+        values |= {"publication": version.publication.value, "document": version.document, "position": position}
+        self._connection.execute(insert(playbook_versions).values(values))
+        if (
+            self._connection.execute(select(plans.c.digest).where(plans.c.digest == version.plan_digest)).first()
+            is None
+        ):
+            self._connection.execute(insert(plans).values(digest=version.plan_digest, plan=plan))
+
+    def find_version(self, playbook_id: PlaybookId, version: str) -> PlaybookVersion | None:
+        """One version with its document and history, or None."""
+        wanted = (playbook_versions.c.playbook_id == playbook_id) & (playbook_versions.c.version == version)
+        row = self._connection.execute(select(*_SUMMARY, playbook_versions.c.document).where(wanted)).first()
+        if row is None:
+            return None
+        history = self._history(playbook_id, version)
+        return _version(row[:-1], history=history, document=row[-1])
+
+    def get_version(self, playbook_id: PlaybookId, version: str) -> PlaybookVersion:
+        """One version with its document and history. Raises NotFound."""
+        found = self.find_version(playbook_id, version)
+        if found is None:
+            raise NotFound(version_name(playbook_id, version))
+        return found
+
+    def release(self, playbook_id: PlaybookId, version: str) -> Release:
+        """What starting needs of a version. Raises NotFound."""
+        row = self._statements.release.execute_row(self._driver, (playbook_id, version)).fetchone()
+        if row is None:
+            raise NotFound(version_name(playbook_id, version))
+        playbook, name, digest, plan_digest, publication = row
+        return Release(playbook, name, digest, plan_digest, Publication(publication))
+
+    def get(self, playbook_id: PlaybookId) -> Playbook:
+        """A playbook and its versions, newest first, without documents. Raises NotFound."""
+        versions = tuple(self._versions([playbook_id]))
+        if not versions:
+            raise NotFound(f"playbooks/{playbook_id}")
+        return Playbook(playbook_id, min(version.created_at for version in versions), versions)
+
+    def page(self, after: str, limit: int) -> list[Playbook]:
+        """Playbooks by id, after an id."""
+        ids = (
+            select(playbook_versions.c.playbook_id)
+            .where(playbook_versions.c.playbook_id > after)
+            .distinct()
+            .order_by(playbook_versions.c.playbook_id)
+            .limit(limit)
+        )
+        return [self.get(playbook_id) for (playbook_id,) in self._connection.execute(ids).all()]
+
+    def change_publication(self, version: PlaybookVersion, change: PublicationChange) -> None:
+        """Moves a version's publication and adds to its history."""
+        wanted = (playbook_versions.c.playbook_id == version.playbook_id) & (
+            playbook_versions.c.version == version.version
+        )
+        moved = update(playbook_versions).where(wanted, playbook_versions.c.publication == change.previous.value)
+        changed = self._connection.execute(moved.values(publication=change.current.value, updated_at=change.changed_at))
+        if changed.rowcount != 1:
+            raise DataCorrupt(version.name, "its publication is not what was just read")
+        row = {
+            "playbook_id": version.playbook_id,
+            "version": version.version,
+            "position": len(self._history(version.playbook_id, version.version)) + 1,
+            "previous": change.previous.value,
+            "current": change.current.value,
+            "evidence": json.dumps([[e.kind, e.id, e.description] for e in change.evidence]),
+            "reason": change.reason,
+            "actor": change.actor,
+            "changed_at": change.changed_at,
+        }
+        self._connection.execute(insert(publication_changes).values(row))
+
+    def plan(self, digest: bytes) -> bytes:
+        """A compiled plan's bytes. Raises DataCorrupt where it is gone: plans are kept for ever."""
+        row = self._connection.execute(select(plans.c.plan).where(plans.c.digest == digest)).first()
+        if row is None:
+            raise DataCorrupt(f"plan {digest.hex()}", "it is not stored")
+        return bytes(row[0])
+
+    def _versions(self, playbook_ids: Iterable[PlaybookId]) -> Iterable[PlaybookVersion]:
+        query: Select[Any] = (
+            select(*_SUMMARY)
+            .where(playbook_versions.c.playbook_id.in_(list(playbook_ids)))
+            .order_by(playbook_versions.c.playbook_id, playbook_versions.c.position.desc())
+        )
+        return [_version(row, history=self._history(row[0], row[1])) for row in self._connection.execute(query).all()]
+
+    def _history(self, playbook_id: PlaybookId, version: str) -> tuple[PublicationChange, ...]:
+        wanted = (publication_changes.c.playbook_id == playbook_id) & (publication_changes.c.version == version)
+        query = select(publication_changes).where(wanted).order_by(publication_changes.c.position)
+        return tuple(_change(row) for row in self._connection.execute(query))
+
+
+def _version(row: Any, *, history: tuple[PublicationChange, ...], document: bytes = b"") -> PlaybookVersion:
+    values = dict(zip(_names(_SUMMARY), row, strict=True))
+    values["publication"] = Publication(values["publication"])
+    return PlaybookVersion(**values, history=history, document=document)
+
+
+def _change(row: Any) -> PublicationChange:
+    return PublicationChange(
+        previous=Publication(row.previous),
+        current=Publication(row.current),
+        evidence=tuple(Evidence(*parts) for parts in json.loads(row.evidence)),
+        reason=row.reason,
+        actor=Principal(row.actor),
+        changed_at=row.changed_at,
+    )
+
+
+def _names(columns: Iterable[Any]) -> list[str]:
+    return [column.name for column in columns]

@@ -1,0 +1,318 @@
+"""What an event changes beside the run row: waits, inbox, approvals and tasks.
+
+Each projection is a function of one event of the log, so the tables can be rebuilt from logs alone.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Table, Update, bindparam, insert, select, update
+from sqlalchemy.engine import Dialect
+
+from perdure.runlog.effects import task_id
+from perdure.runlog.instances import instance
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.approval import ApprovalState, Decision
+from perdure_control_plane.domain.inbox import FactState, WaitState
+from perdure_control_plane.domain.task import TaskState, TerminalReason
+from perdure_control_plane.storage.lists import pack
+from perdure_control_plane.storage.statements import DriverConnection, Prepared
+from perdure_control_plane.storage.tables import (
+    approvals,
+    run_inbox,
+    run_waits,
+    runs,
+    tasks,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One event as it is being stored. `lease_id` is None for a control plane's own.
+
+    `waits` and `facts` say whether the run had open waits, and whether it ever had a fact, before the event.
+    """
+
+    run_id: str
+    sequence: int
+    at: int
+    lease_id: str | None
+    event: RunEvent
+    waits: bool
+    facts: bool
+
+
+class ProjectionStatements:
+    """Statements over the projections, compiled once. In an update, `where_` marks the parameters that select."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.begin_task: Final = _insert_from_run(dialect, tasks, {"session_id": runs.c.session_id})
+        self.end_task: Final = _update(dialect, tasks, ["task_id"], _TASK_END)
+        self.lose_tasks: Final = _update(dialect, tasks, ["run_id", "state"], ["state", "terminal_reason", "ended_at"])
+        self.open_wait: Final = Prepared(insert(run_waits), dialect)
+        self.move_wait: Final = _update(dialect, run_waits, ["run_id", "instance", "state"], _WAIT_END)
+        self.take_wait: Final = _update(dialect, run_waits, ["run_id", "fact_sequence"], ["state"])
+        self.close_waits: Final = _update(dialect, run_waits, ["run_id", "state"], ["state", "deadline_at"])
+        asked_for = {column.name: column for column in (runs.c.flow_id, runs.c.session_id, runs.c.plan_digest)}
+        self.ask_approval: Final = _insert_from_run(dialect, approvals, asked_for)
+        self.end_approval: Final = _update(dialect, approvals, ["run_id", "instance", "state"], _APPROVAL_END)
+        self.close_approvals: Final = _update(dialect, approvals, ["run_id", "state"], ["state", "closed_at"])
+        self.record_fact: Final = Prepared(insert(run_inbox), dialect)
+        self.take_fact: Final = _update(dialect, run_inbox, ["run_id", "sequence"], ["state"])
+        self.void_facts: Final = _update(dialect, run_inbox, ["run_id", "instance", "fact", "state"], ["state"])
+        all_but_resolutions = _update_where(run_inbox, ["run_id", "state"], ["state"])
+        self.void_all_facts: Final = Prepared(all_but_resolutions.where(run_inbox.c.fact != "resolution"), dialect)
+
+
+class Projections:
+    """Applies events to the projections."""
+
+    def __init__(self, driver: DriverConnection, statements: ProjectionStatements) -> None:
+        self._driver = driver
+        self._statements = statements
+
+    def apply(self, kind: str, stored: Stored) -> None:
+        """Applies what an event changes beside the run row."""
+        projector = PROJECTED.get(kind)
+        if projector is not None:
+            projector(self, stored)
+
+    def _node_started(self, stored: Stored) -> None:
+        started = stored.event.node_started
+        if not started.command or stored.lease_id is None:
+            return
+        where = instance(started.instance)
+        values = {
+            "run_id": stored.run_id,
+            "task_id": task_id(stored.run_id, where, stored.lease_id),
+            "instance": str(where),
+            "lease_id": stored.lease_id,
+            "command": started.command,
+            "state": TaskState.RUNNING.value,
+            "started_at": stored.at,
+        }
+        self._statements.begin_task.execute(self._driver, _NEW_TASK | values)
+
+    def _node_settled(self, stored: Stored) -> None:
+        settled = stored.event.node_settled
+        if settled.HasField("task"):
+            self._end_task(stored, settled.instance, _task_end(settled))
+
+    def _node_in_doubt(self, stored: Stored) -> None:
+        doubt = stored.event.node_in_doubt
+        timed_out = doubt.cause == instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
+        reason = TerminalReason.TIMED_OUT if timed_out else TerminalReason.STOPPED
+        end = {"state": TaskState.FAILED.value, "terminal_reason": reason.value}
+        self._end_task(stored, doubt.instance, _NO_RESULT | end)
+
+    def _end_task(self, stored: Stored, where: instances_pb2.Instance, end: dict[str, Any]) -> None:
+        if stored.lease_id is not None:
+            task = task_id(stored.run_id, instance(where), stored.lease_id)
+            self._statements.end_task.execute(self._driver, {**end, "ended_at": stored.at, "where_task_id": task})
+
+    def _executor_lost(self, stored: Stored) -> None:
+        values = {
+            "where_run_id": stored.run_id,
+            "where_state": TaskState.RUNNING.value,
+            "state": TaskState.FAILED.value,
+            "terminal_reason": TerminalReason.EXECUTOR_LOST.value,
+            "ended_at": stored.at,
+        }
+        self._statements.lose_tasks.execute(self._driver, values)
+
+    def _wait_opened(self, stored: Stored) -> None:
+        opened = stored.event.wait_opened
+        where = str(instance(opened.instance))
+        deadline = stored.at + opened.timeout.ToMicroseconds() if opened.HasField("timeout") else 0
+        wait = {
+            "run_id": stored.run_id,
+            "instance": where,
+            "approval_id": opened.approval.approval_id or None,
+            "state": WaitState.OPEN.value,
+            "opened_sequence": stored.sequence,
+            "fact_sequence": 0,
+            "opened_at": stored.at,
+            "deadline_at": deadline,
+        }
+        self._statements.open_wait.execute(self._driver, wait)
+        if opened.WhichOneof("wait") == "approval":
+            values = _new_approval(stored, opened.approval, where, deadline)
+            self._statements.ask_approval.execute(self._driver, values)
+
+    def _wait_closed(self, stored: Stored) -> None:
+        where = str(instance(stored.event.wait_closed.instance))
+        self._move_wait(stored, where, WaitState.CLOSED)
+        self._end_approval(stored, where, {"state": ApprovalState.CLOSED.value})
+
+    def _fact_recorded(self, stored: Stored) -> None:
+        recorded = stored.event.fact_recorded
+        fact = recorded.WhichOneof("fact") or ""
+        where = str(instance(recorded.instance)) if recorded.HasField("instance") else ""
+        if fact == "late_report" and recorded.late_report.reopens_doubt:
+            values = {"where_instance": where, "where_fact": "resolution", **_open_facts(stored)}
+            self._statements.void_facts.execute(self._driver, values)
+        if fact in ("decision", "wait_expired"):
+            self._move_wait(stored, where, WaitState.RESOLVED)
+            self._end_approval(stored, where, _approval_end(recorded))
+        if fact in ("decision", "wait_expired", "resolution"):
+            values = {"run_id": stored.run_id, "sequence": stored.sequence, "instance": where, "fact": fact}
+            self._statements.record_fact.execute(self._driver, {**values, "state": FactState.OPEN.value})
+
+    def _move_wait(self, stored: Stored, where: str, to: WaitState) -> None:
+        values = {
+            "where_run_id": stored.run_id,
+            "where_instance": where,
+            "where_state": WaitState.OPEN.value,
+            "state": to.value,
+            "fact_sequence": stored.sequence if to is WaitState.RESOLVED else 0,
+            "deadline_at": 0,
+        }
+        self._statements.move_wait.execute(self._driver, values)
+
+    def _end_approval(self, stored: Stored, where: str, end: dict[str, Any]) -> None:
+        which = {
+            "where_run_id": stored.run_id,
+            "where_instance": where,
+            "where_state": ApprovalState.OPEN.value,
+        }
+        self._statements.end_approval.execute(self._driver, {**_NO_DECISION, **end, **which, "closed_at": stored.at})
+
+    def _fact_taken_up(self, stored: Stored) -> None:
+        sequence = stored.event.fact_taken_up.sequence
+        fact = {"where_run_id": stored.run_id, "where_sequence": sequence, "state": FactState.TAKEN.value}
+        self._statements.take_fact.execute(self._driver, fact)
+        wait = {"where_run_id": stored.run_id, "where_fact_sequence": sequence, "state": WaitState.TAKEN.value}
+        self._statements.take_wait.execute(self._driver, wait)
+
+    def _run_ended(self, stored: Stored) -> None:
+        self._executor_lost(stored)
+        if stored.waits:
+            self._close_waits(stored, WaitState.OPEN)
+            asked = {
+                "where_run_id": stored.run_id,
+                "where_state": ApprovalState.OPEN.value,
+                "state": ApprovalState.CLOSED.value,
+                "closed_at": stored.at,
+            }
+            self._statements.close_approvals.execute(self._driver, asked)
+        if stored.facts:
+            self._close_waits(stored, WaitState.RESOLVED)
+            self._statements.void_all_facts.execute(self._driver, _open_facts(stored))
+
+    def _close_waits(self, stored: Stored, state: WaitState) -> None:
+        values = {
+            "where_run_id": stored.run_id,
+            "where_state": state.value,
+            "state": WaitState.CLOSED.value,
+            "deadline_at": 0,
+        }
+        self._statements.close_waits.execute(self._driver, values)
+
+
+def decision_of(kind: fact_events_pb2.DecisionKind.ValueType) -> Decision:
+    """The decision that a message names."""
+    return Decision(fact_events_pb2.DecisionKind.Name(kind).removeprefix("DECISION_KIND_"))
+
+
+def _open_facts(stored: Stored) -> dict[str, Any]:
+    return {"where_run_id": stored.run_id, "where_state": FactState.OPEN.value, "state": FactState.STALE.value}
+
+
+def _new_approval(stored: Stored, asked: fact_events_pb2.ApprovalWait, where: str, deadline: int) -> dict[str, Any]:
+    return {
+        **_NO_DECISION,
+        "approval_id": asked.approval_id,
+        "run_id": stored.run_id,
+        "instance": where,
+        "state": ApprovalState.OPEN.value,
+        "allowed": pack(decision_of(kind).value for kind in asked.allowed),
+        "audience": pack(asked.audience),
+        "prompt": asked.prompt,
+        "subject_digest": asked.subject_digest,
+        "nonce": asked.nonce,
+        "opened_sequence": stored.sequence,
+        "created_at": stored.at,
+        "deadline_at": deadline,
+        "closed_at": 0,
+    }
+
+
+def _approval_end(recorded: fact_events_pb2.FactRecorded) -> dict[str, Any]:
+    if recorded.WhichOneof("fact") == "wait_expired":
+        return {"state": ApprovalState.EXPIRED.value}
+    decision = recorded.decision
+    return {
+        "state": ApprovalState.DECIDED.value,
+        "decision": decision_of(decision.kind).value,
+        "decider": decision.decider,
+        "authenticated": int(decision.authenticated),
+        "reason": decision.reason,
+    }
+
+
+def _task_end(settled: node_events_pb2.NodeSettled) -> dict[str, Any]:
+    result = settled.task
+    succeeded = settled.outcome == instances_pb2.OUTCOME_SUCCEEDED
+    return {
+        "state": (TaskState.COMPLETED if succeeded else TaskState.FAILED).value,
+        "terminal_reason": _REASONS.get(settled.cause, TerminalReason.EXITED).value,
+        "exit_code": result.exit_code if result.HasField("exit_code") else None,
+        "signal": result.signal,
+        "output_bytes": result.output_bytes,
+        "output_truncated": int(result.output_truncated),
+        "duration_micros": result.duration.ToMicroseconds(),
+    }
+
+
+def _insert_from_run(dialect: Dialect, table: Table, from_run: dict[str, Any]) -> Prepared:
+    # What the run's own row knows comes from there, so that no caller has to.
+    values = [from_run.get(column.name, bindparam(column.name, type_=column.type)) for column in table.c]
+    row = select(*values).where(runs.c.run_id == bindparam("run_id"))
+    return Prepared(insert(table).from_select([column.name for column in table.c], row), dialect)
+
+
+def _update(dialect: Dialect, table: Table, where: Iterable[str], columns: Iterable[str]) -> Prepared:
+    return Prepared(_update_where(table, where, columns), dialect)
+
+
+def _update_where(table: Table, where: Iterable[str], columns: Iterable[str]) -> Update:
+    selected = [table.c[name] == bindparam(f"where_{name}") for name in where]
+    changed: dict[str, Any] = {name: bindparam(name) for name in columns}
+    return update(table).where(*selected).values(changed)
+
+
+_NO_RESULT: Final[dict[str, Any]] = {
+    "exit_code": None,
+    "signal": 0,
+    "output_bytes": 0,
+    "output_truncated": 0,
+    "duration_micros": 0,
+}
+_NEW_TASK: Final[dict[str, Any]] = {**_NO_RESULT, "terminal_reason": None, "ended_at": 0}
+_TASK_END: Final = ("state", "terminal_reason", "ended_at", *_NO_RESULT)
+
+_WAIT_END: Final = ("state", "fact_sequence", "deadline_at")
+_NO_DECISION: Final[dict[str, Any]] = {"decision": None, "decider": None, "authenticated": 0, "reason": ""}
+_APPROVAL_END: Final = ("state", "closed_at", *_NO_DECISION)
+
+_REASONS: Final = {
+    instances_pb2.FAILURE_CAUSE_SIGNALLED: TerminalReason.SIGNALLED,
+    instances_pb2.FAILURE_CAUSE_NOT_STARTED: TerminalReason.NOT_STARTED,
+    instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT: TerminalReason.TIMED_OUT,
+    instances_pb2.FAILURE_CAUSE_STOPPED: TerminalReason.STOPPED,
+}
+
+PROJECTED: Final[dict[str, Callable[[Projections, Stored], None]]] = {
+    "node_started": Projections._node_started,
+    "node_settled": Projections._node_settled,
+    "node_in_doubt": Projections._node_in_doubt,
+    "lease_revoked": Projections._executor_lost,
+    "lease_returned": Projections._executor_lost,
+    "run_ended": Projections._run_ended,
+    "wait_opened": Projections._wait_opened,
+    "wait_closed": Projections._wait_closed,
+    "fact_recorded": Projections._fact_recorded,
+    "fact_taken_up": Projections._fact_taken_up,
+}

@@ -1,0 +1,125 @@
+"""The queue of ready runs, and who was handed which: `run_queue` and `assignments`."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy.engine import Connection, Dialect
+
+from perdure.runlog.states import RunState
+from perdure_control_plane.domain.executor import Executor
+from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
+from perdure_control_plane.domain.leases import Assignment, Unheld
+from perdure_control_plane.storage.lists import unpack
+from perdure_control_plane.storage.statements import DriverConnection, Prepared
+from perdure_control_plane.storage.tables import assignments, executors, run_queue, runs
+
+
+class QueueStatements:
+    """Statements over the queue and the assignments, compiled once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        ordered = select(run_queue.c.run_id, run_queue.c.queue, run_queue.c.fold_version, run_queue.c.providers)
+        ordered = ordered.order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
+        self.first: Final = Prepared(ordered.limit(bindparam("limit")), dialect)
+        self.assign: Final = Prepared(insert(assignments), dialect)
+        acked = update(assignments).where(
+            assignments.c.run_id == bindparam("where_run_id"), assignments.c.lease_id == bindparam("where_lease_id")
+        )
+        self.acknowledge: Final = Prepared(acked.values(ack_until=bindparam("ack_until")), dialect)
+
+
+class Queue:
+    """Reads the queue and keeps the assignments."""
+
+    SCAN_FACTOR: Final = 4
+    """How far past the runs it may hand out a claim looks, so that runs it cannot serve do not block those it can."""
+
+    def __init__(self, connection: Connection, driver: DriverConnection, statements: QueueStatements) -> None:
+        self._connection = connection
+        self._driver = driver
+        self._statements = statements
+
+    def servable(self, executor: Executor, limit: int) -> list[RunId]:
+        """Ready runs that the executor can do, in the order they are to be handed out."""
+        scan = max(limit * self.SCAN_FACTOR, 100)
+        rows = self._statements.first.execute(self._driver, {"limit": scan}).fetchall()
+        served = [row[0] for row in rows if _serves(executor, row[1], row[2], row[3])]
+        if len(served) < limit and len(rows) == scan:
+            served = self._all_servable(executor, limit)
+        return served[:limit]
+
+    def _all_servable(self, executor: Executor, limit: int) -> list[RunId]:
+        query = (
+            select(run_queue.c.run_id, run_queue.c.providers)
+            .where(
+                run_queue.c.queue.in_(executor.queues),
+                run_queue.c.fold_version.between(executor.fold_lowest, executor.fold_highest),
+            )
+            .order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
+        )
+        found: list[RunId] = []
+        for run_id, providers in self._connection.execute(query):
+            if set(unpack(providers)) <= set(executor.providers):
+                found.append(run_id)
+            if len(found) == limit:
+                break
+        return found
+
+    def assign(self, assignment: Assignment) -> None:
+        """Notes that a run was handed out."""
+        a = assignment
+        row = (a.run_id, a.lease_id, a.incarnation, a.stream_number, a.number, a.ack_until)
+        self._statements.assign.execute_row(self._driver, row)
+
+    def acknowledge(self, leases: Iterable[tuple[RunId, LeaseId]]) -> None:
+        """Notes that an executor has what it was handed."""
+        rows = [(0, run_id, lease_id) for run_id, lease_id in leases]
+        self._statements.acknowledge.execute_rows(self._driver, rows)
+
+    def of_executor(self, incarnation: Incarnation) -> list[tuple[Assignment, int]]:
+        """What the executor was handed and has not given back, each with the run's last fact.
+
+        An assignment under which events came is confirmed.
+        """
+        query = (
+            select(*assignments.c, runs.c.outside_sequence, runs.c.next_ordinal > 1)
+            .join(runs, runs.c.run_id == assignments.c.run_id)
+            .where(assignments.c.incarnation == incarnation)
+        )
+        return [_assignment(row) for row in self._connection.execute(query)]
+
+    def unheld(self, at: int, limit: int) -> list[Unheld]:
+        """Running runs whose assignment or executor is missing, whose executor's lease or confirmation is overdue.
+
+        An event under the lease confirms the assignment, too.
+        """
+        lease_until = func.coalesce(executors.c.lease_until, literal_column("0"))
+        ack_until = func.coalesce(assignments.c.ack_until, literal_column("0"))
+        query = (
+            select(runs.c.run_id, lease_until, func.coalesce(executors.c.renewed_at, literal_column("0")), ack_until)
+            .select_from(runs)
+            .outerjoin(
+                assignments, (assignments.c.run_id == runs.c.run_id) & (assignments.c.lease_id == runs.c.lease_id)
+            )
+            .outerjoin(executors, executors.c.incarnation == assignments.c.incarnation)
+            .where(runs.c.state == RunState.RUNNING.value)
+            .where((lease_until < at) | ((ack_until > 0) & (ack_until < at) & (runs.c.next_ordinal == 1)))
+            .limit(limit)
+        )
+        return [Unheld(*row) for row in self._connection.execute(query)]
+
+
+def _assignment(row: Any) -> tuple[Assignment, int]:
+    *values, last_fact, has_events = row
+    assignment = Assignment(*values)
+    return (replace(assignment, ack_until=0) if has_events else assignment), last_fact
+
+
+def _serves(executor: Executor, queue: str, fold_version: int, providers: str) -> bool:
+    return (
+        queue in executor.queues
+        and executor.fold_lowest <= fold_version <= executor.fold_highest
+        and (providers == "[]" or set(unpack(providers)) <= set(executor.providers))
+    )

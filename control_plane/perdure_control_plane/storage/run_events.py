@@ -1,0 +1,141 @@
+"""The log itself: rows of `run_events`, and nothing that is derived from them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.engine import Connection, Dialect
+
+from perdure.v1.run_events_pb2 import (
+    HolderOrigin,
+    OutsideOrigin,
+    RecordedEvent,
+    RunEvent,
+)
+from perdure_control_plane.domain.ids import RunId, SessionId
+from perdure_control_plane.domain.origin import Outside
+from perdure_control_plane.storage.statements import DriverConnection, Prepared, Row
+from perdure_control_plane.storage.tables import run_events, runs
+
+KIND_NUMBERS: Final[dict[str, int]] = {
+    field.name: field.number for field in RunEvent.DESCRIPTOR.oneofs_by_name["kind"].fields
+}
+"""The number under which each kind of event is stored: its field number in RunEvent."""
+
+FACT_NUMBERS: Final = tuple(
+    KIND_NUMBERS[kind] for kind in ("stop_requested", "run_continued", "fact_recorded", "fact_content")
+)
+"""Kinds that a holder is sent: facts, and what people wrote with them."""
+
+_COLUMNS: Final = tuple(run_events.c)
+
+
+class RunEventStatements:
+    """Statements over `run_events`, compiled once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.insert: Final = Prepared(insert(run_events), dialect)
+        of_run = select(*_COLUMNS).where(run_events.c.run_id == bindparam("run_id"))
+        after = of_run.where(run_events.c.sequence > bindparam("after")).order_by(run_events.c.sequence)
+        self.after: Final = Prepared(after.limit(bindparam("limit")), dialect)
+
+
+def holder_row(
+    run_id: str, sequence: int, at: int, lease_id: str, epoch: int, ordinal: int, kind: int, stored: bytes
+) -> Row:
+    """A row for an event that a holder appended."""
+    return (run_id, sequence, at, lease_id, epoch, ordinal, None, None, kind, stored)
+
+
+def outside_row(run_id: str, sequence: int, at: int, origin: Outside, kind: int, stored: bytes) -> Row:
+    """A row for an event that a control plane appended."""
+    return (run_id, sequence, at, None, None, None, origin.cause, origin.actor, kind, stored)
+
+
+def recorded(row: Any) -> RecordedEvent:
+    """The event that a row holds, as watchers receive it."""
+    run_id, sequence, at, lease_id, epoch, ordinal, cause, actor, _, stored = row
+    message = RecordedEvent(run_id=run_id, sequence=sequence)
+    message.stored_time.FromMicroseconds(at)
+    message.event.ParseFromString(stored)
+    if lease_id is not None:
+        message.holder.CopyFrom(HolderOrigin(lease_id=lease_id, epoch=epoch, ordinal=ordinal))
+    else:
+        message.outside.CopyFrom(OutsideOrigin(cause=cause, actor=actor))
+    return message
+
+
+class RunEvents:
+    """Reads the log."""
+
+    def __init__(self, connection: Connection, driver: DriverConnection, statements: RunEventStatements) -> None:
+        self._connection = connection
+        self._driver = driver
+        self._statements = statements
+
+    def after(self, run_id: RunId, sequence: int, *, limit: int, max_bytes: int) -> list[RecordedEvent]:
+        """Events after a sequence, at most `limit` and, but for the first, `max_bytes` in all."""
+        rows = self._statements.after.execute(self._driver, {"run_id": run_id, "after": sequence, "limit": limit})
+        return [recorded(row) for row in _within(rows.fetchall(), max_bytes)]
+
+    def facts_after(self, run_id: RunId, sequence: int) -> list[RecordedEvent]:
+        """Facts after a sequence, with what people wrote."""
+        query = (
+            select(*_COLUMNS)
+            .where(run_events.c.run_id == run_id, run_events.c.sequence > sequence, run_events.c.kind.in_(FACT_NUMBERS))
+            .order_by(run_events.c.sequence)
+        )
+        return [recorded(row) for row in self._connection.execute(query)]
+
+    def of_kinds(self, run_id: RunId, kinds: Iterable[str], *, after: int, limit: int) -> list[RecordedEvent]:
+        """Events of some kinds after a sequence, at most `limit`."""
+        numbers = [KIND_NUMBERS[kind] for kind in kinds]
+        query = (
+            select(*_COLUMNS)
+            .where(run_events.c.run_id == run_id, run_events.c.sequence > after, run_events.c.kind.in_(numbers))
+            .order_by(run_events.c.sequence)
+            .limit(limit)
+        )
+        return [recorded(row) for row in self._connection.execute(query)]
+
+    def last_of_kind_before(self, run_id: RunId, kind: str, sequence: int) -> RecordedEvent | None:
+        """The latest event of a kind before a sequence."""
+        query = (
+            select(*_COLUMNS)
+            .where(
+                run_events.c.run_id == run_id,
+                run_events.c.sequence < sequence,
+                run_events.c.kind == KIND_NUMBERS[kind],
+            )
+            .order_by(run_events.c.sequence.desc())
+            .limit(1)
+        )
+        row = self._connection.execute(query).first()
+        return None if row is None else recorded(row)
+
+    def of_session(
+        self, session_id: SessionId, after: tuple[int, str, int], *, limit: int, max_bytes: int
+    ) -> list[tuple[int, RecordedEvent]]:
+        """Events of a session's runs after (run's creation, run id, sequence), each with its run's creation."""
+        created_at, run_id, sequence = after
+        later_run = (runs.c.created_at > created_at) | ((runs.c.created_at == created_at) & (runs.c.run_id > run_id))
+        same_run = (runs.c.run_id == run_id) & (run_events.c.sequence > sequence)
+        query = (
+            select(runs.c.created_at, *_COLUMNS)
+            .join(runs, runs.c.run_id == run_events.c.run_id)
+            .where(runs.c.session_id == session_id, later_run | same_run)
+            .order_by(runs.c.created_at, runs.c.run_id, run_events.c.sequence)
+            .limit(limit)
+        )
+        rows = [(row[0], row[1:]) for row in self._connection.execute(query)]
+        kept = _within([row for _, row in rows], max_bytes)
+        return [(created, recorded(row)) for (created, _), row in zip(rows, kept, strict=False)]
+
+
+def _within(rows: Sequence[Any], max_bytes: int) -> Sequence[Any]:
+    total = 0
+    for index, row in enumerate(rows):
+        total += len(row[-1])
+        if total > max_bytes and index:
+            return rows[:index]
+    return rows

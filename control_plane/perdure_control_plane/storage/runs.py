@@ -1,0 +1,195 @@
+"""Run rows: heads as they are saved with the log, and the queries over runs."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy.engine import Connection, Dialect
+
+from perdure.runlog.head import RunHead
+from perdure.runlog.states import TERMINAL, RunState
+from perdure_control_plane.domain.errors import NotFound
+from perdure_control_plane.domain.ids import FlowId, RunId
+from perdure_control_plane.domain.queries import RunFilter
+from perdure_control_plane.domain.run import Run, RunIdentity
+from perdure_control_plane.storage.heads import Mark
+from perdure_control_plane.storage.run_rows import (
+    HEAD_COLUMNS,
+    RUN_COLUMNS,
+    head_from,
+    head_row,
+    identity_row,
+    run_from,
+)
+from perdure_control_plane.storage.statements import DriverConnection, Prepared, Row
+from perdure_control_plane.storage.tables import assignments, run_queue, runs
+
+ZERO: Final[ColumnElement[int]] = literal_column("0")
+"""Zero as it stands in the conditions of partial indexes; a bound value would not be recognised there."""
+
+_COLUMNS: Final = [runs.c[name] for name in RUN_COLUMNS]
+
+APPENDED_COLUMNS: Final = (
+    "next_ordinal", "tail", "last_sequence", "open_effects", "resolved_effects", "fruitless_takeovers",
+)  # fmt: skip
+"""Columns that a holder's batch moves when it neither changes the state nor opens or takes anything."""
+
+
+class RunStatements:
+    """Statements over `runs` and what hangs on a run's state, compiled once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        by_id = runs.c.run_id == bindparam("where_run_id")
+        unchanged = (
+            (runs.c.last_sequence == bindparam("where_last_sequence"))
+            & (runs.c.epoch == bindparam("where_epoch"))
+            & (runs.c.next_ordinal == bindparam("where_next_ordinal"))
+        )
+        self.insert: Final = Prepared(insert(runs), dialect)
+        self.get: Final = Prepared(select(*_COLUMNS).where(by_id), dialect)
+        self.head: Final = Prepared(select(*(runs.c[name] for name in HEAD_COLUMNS)).where(by_id), dialect)
+        self.save: Final = Prepared(update(runs).where(by_id, unchanged).values(_bound(HEAD_COLUMNS)), dialect)
+        held = (runs.c.state == RunState.RUNNING.value) & (runs.c.lease_id == bindparam("where_lease_id"))
+        appended = update(runs).where(by_id, held, unchanged).values(_bound(APPENDED_COLUMNS))
+        self.append: Final = Prepared(appended, dialect)
+        queued = [column if column.name in runs.c else bindparam(column.name) for column in _queue_source()]
+        into_queue = select(*queued).where(by_id)
+        self.enqueue: Final = Prepared(
+            insert(run_queue).from_select([column.name for column in run_queue.c], into_queue), dialect
+        )
+        self.dequeue: Final = Prepared(
+            delete(run_queue).where(run_queue.c.run_id == bindparam("where_run_id")), dialect
+        )
+        self.unassign: Final = Prepared(
+            delete(assignments).where(assignments.c.run_id == bindparam("where_run_id")), dialect
+        )
+
+
+def _bound(columns: Iterable[str]) -> dict[str, Any]:
+    return {name: bindparam(name) for name in columns}
+
+
+def _queue_source() -> list[Any]:
+    return [runs.c.get(column.name, column) for column in run_queue.c]
+
+
+class Runs:
+    """Reads and saves runs."""
+
+    def __init__(self, connection: Connection, driver: DriverConnection, statements: RunStatements) -> None:
+        self._connection = connection
+        self._driver = driver
+        self._statements = statements
+
+    def find(self, run_id: RunId) -> Run | None:
+        """The run, or None."""
+        row = self._statements.get.execute_row(self._driver, (run_id,)).fetchone()
+        return None if row is None else run_from(row)
+
+    def get(self, run_id: RunId) -> Run:
+        """The run. Raises NotFound."""
+        run = self.find(run_id)
+        if run is None:
+            raise NotFound(f"runs/{run_id}")
+        return run
+
+    def head(self, run_id: str) -> RunHead | None:
+        """The run's head alone, or None."""
+        row = self._statements.head.execute_row(self._driver, (run_id,)).fetchone()
+        return None if row is None else head_from(row)
+
+    def insert(self, run: RunIdentity, head: RunHead, at: int) -> None:
+        """Stores a new run."""
+        self._statements.insert.execute_row(self._driver, identity_row(run) + head_row(head))
+        if head.state is RunState.QUEUED:
+            self._enqueue(run.run_id, at)
+
+    def is_at(self, run_id: str, mark: Mark) -> bool:
+        """Whether the row is where a mark says."""
+        head = self.head(run_id)
+        return head is not None and Mark.of(head) == mark
+
+    def save(self, run_id: str, before: Mark, after: RunHead, at: int) -> bool:
+        """Stores a head that was folded from `before`. False where the row is no longer there."""
+        unchanged = (run_id, before.last_sequence, before.epoch, before.next_ordinal)
+        if self._statements.save.execute_row(self._driver, head_row(after) + unchanged).rowcount != 1:
+            return False
+        if after.state is not before.state:
+            self._follow_state(run_id, before.state, after.state, at)
+        return True
+
+    def save_appended(self, run_id: str, before: Mark, after: RunHead) -> bool:
+        """As `save`, for a holder's batch that moved nothing but APPENDED_COLUMNS."""
+        row: Row = (
+            after.next_ordinal,
+            after.tail,
+            after.last_sequence,
+            after.open_effects,
+            after.resolved_effects,
+            after.fruitless_takeovers,
+            run_id,
+            RunState.RUNNING.value,
+            before.lease_id,
+            before.last_sequence,
+            before.epoch,
+            before.next_ordinal,
+        )
+        return self._statements.append.execute_row(self._driver, row).rowcount == 1
+
+    def of_flow(self, flow_id: FlowId) -> tuple[Run, ...]:
+        """A flow's runs, the first created first."""
+        query = select(*_COLUMNS).where(runs.c.flow_id == flow_id).order_by(runs.c.created_at, runs.c.run_id)
+        return tuple(run_from(row) for row in self._connection.execute(query))
+
+    def page(self, wanted: RunFilter, before: tuple[int, str] | None, limit: int) -> tuple[Run, ...]:
+        """Runs, the latest first, that come before a (creation, id)."""
+        query = select(*_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).limit(limit)
+        if wanted.states:
+            query = query.where(runs.c.state.in_([state.value for state in wanted.states]))
+        for column, value in (
+            (runs.c.flow_id, wanted.flow_id),
+            (runs.c.session_id, wanted.session_id),
+            (runs.c.playbook_id, wanted.playbook_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if before is not None:
+            created_at, run_id = before
+            earlier = (runs.c.created_at == created_at) & (runs.c.run_id < run_id)
+            query = query.where((runs.c.created_at < created_at) | earlier)
+        return tuple(run_from(row) for row in self._connection.execute(query))
+
+    def past_deadline(self, at: int, limit: int) -> tuple[Run, ...]:
+        """Runs that have not ended and whose deadline lies before a time."""
+        unended = runs.c.state.not_in([*(state.value for state in TERMINAL), RunState.MOVED.value])
+        due = (runs.c.deadline_at > ZERO) & (runs.c.deadline_at <= at)
+        query = select(*_COLUMNS).where(due, unended, runs.c.stop.is_(None)).limit(limit)
+        return tuple(run_from(row) for row in self._connection.execute(query))
+
+    def stopping_since(self, at: int, limit: int) -> tuple[Run, ...]:
+        """Runs whose holder was asked to stop before a time and has not."""
+        query = select(*_COLUMNS).where(
+            runs.c.state == RunState.RUNNING.value, runs.c.stop_at > ZERO, runs.c.stop_at <= at
+        )
+        return tuple(run_from(row) for row in self._connection.execute(query.limit(limit)))
+
+    def unended(self, after: str, limit: int) -> tuple[Run, ...]:
+        """Runs that have not ended, by id, after an id."""
+        unended = runs.c.state.not_in([*(state.value for state in TERMINAL), RunState.MOVED.value])
+        query = select(*_COLUMNS).where(unended, runs.c.run_id > after).order_by(runs.c.run_id).limit(limit)
+        return tuple(run_from(row) for row in self._connection.execute(query))
+
+    def count_queued(self) -> int:
+        """How many runs wait for an executor."""
+        return int(self._connection.execute(select(func.count()).select_from(run_queue)).scalar_one())
+
+    def _follow_state(self, run_id: str, before: RunState, after: RunState, at: int) -> None:
+        if before is RunState.RUNNING:
+            self._statements.unassign.execute_row(self._driver, (run_id,))
+        if before is RunState.QUEUED:
+            self._statements.dequeue.execute_row(self._driver, (run_id,))
+        if after is RunState.QUEUED:
+            self._enqueue(run_id, at)
+
+    def _enqueue(self, run_id: str, at: int) -> None:
+        self._statements.enqueue.execute(self._driver, {"ready_at": at, "where_run_id": run_id})

@@ -1,0 +1,243 @@
+"""The SQLite store: how it is opened, its one writer, and its readers."""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Any, Final, TypeVar
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from perdure_control_plane.domain.admission import Answer, Batch
+from perdure_control_plane.domain.errors import StoreUnavailable
+from perdure_control_plane.storage.heads import HeadCache
+from perdure_control_plane.storage.migrate import migrate
+from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
+from perdure_control_plane.storage.writer import Committed, Writer
+
+T = TypeVar("T")
+
+READERS: Final = 3
+"""Connections that read beside the writer."""
+
+DATABASE: Final = "perdure.db"
+LOCK: Final = "perdure.lock"
+
+
+class StoreBroken(Exception):
+    """The store cannot be opened. The message is one plain sentence that says what to do."""
+
+
+class SqliteStore:
+    """A data directory with one database, held by one server."""
+
+    def __init__(self, directory: pathlib.Path, clock: Callable[[], int]) -> None:
+        """`clock` gives microseconds since 1970; it is the store's clock."""
+        self._directory = directory
+        self._clock = clock
+        self._lock: IO[str] | None = None
+        self._committed: list[Callable[[Committed], None]] = []
+
+    @property
+    def path(self) -> pathlib.Path:
+        """The database file."""
+        return self._directory / DATABASE
+
+    async def open(self) -> None:
+        """Locks the directory, checks and migrates the database, and starts the writer. Raises StoreBroken."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(self._directory)
+        try:
+            self._engine = _engine(self.path)
+            await asyncio.get_running_loop().run_in_executor(None, self._prepare)
+        except BaseException:
+            self._lock.close()
+            raise
+        self._statements = Statements(self._engine.dialect)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        session = await asyncio.get_running_loop().run_in_executor(self._thread, self._open_session)
+        self._session = session
+        self._writer = Writer(session, self._thread, self._publish)
+        self._writer.start()
+
+    def _prepare(self) -> None:
+        try:
+            _check(self.path)
+            migrate(self._engine)
+        except (sqlite3.DatabaseError, DBAPIError) as error:
+            sentence = _plain_sentence(error)
+            if sentence is None:
+                raise
+            raise StoreBroken(f"{self.path}: {sentence}") from error
+
+    def _open_session(self) -> "_SqliteSession":
+        return _SqliteSession(self._engine.connect(), self._statements, self._clock)
+
+    async def close(self) -> None:
+        """Commits what was submitted, closes the database and frees the directory."""
+        await self._writer.stop()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._session.close)
+        self._thread.shutdown()
+        self._readers.shutdown()
+        self._engine.dispose()
+        if self._lock is not None:
+            self._lock.close()
+
+    def on_commit(self, listener: Callable[[Committed], None]) -> None:
+        """Calls `listener` on the store's loop after every commit that changed a run."""
+        self._committed.append(listener)
+
+    def append(self, batch: Batch, reply: Callable[[Answer], None]) -> None:
+        """Submits a holder's batch; `reply` is called after the commit."""
+        self._writer.append(batch, reply)
+
+    async def write(self, body: Callable[[SqlTransaction], T], *, first: bool = False) -> T:
+        """Runs a body in the next commit; see Writer.write."""
+        return await self._writer.write(body, first=first)
+
+    async def read(self, body: Callable[[SqlTransaction], T]) -> T:
+        """Runs a body on one snapshot of the store, beside the writer."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, body)
+
+    def _read(self, body: Callable[[SqlTransaction], T]) -> T:
+        with self._engine.connect() as connection:
+            driver = _driver(connection)
+            driver.execute("BEGIN")
+            try:
+                return body(SqlTransaction(connection, driver, self._statements, HeadCache(), self._clock()))
+            finally:
+                driver.execute("ROLLBACK")
+
+    def _publish(self, committed: Committed) -> None:
+        for listener in self._committed:
+            listener(committed)
+
+
+class _SqliteSession:
+    """The writer's connection. Transactions and savepoints are said to the driver itself."""
+
+    def __init__(self, connection: Connection, statements: Statements, clock: Callable[[], int]) -> None:
+        self._connection = connection
+        self._driver = _driver(connection)
+        self._statements = statements
+        self._clock = clock
+        self._heads = HeadCache()
+
+    def begin(self) -> SqlTransaction:
+        self._driver.execute("BEGIN IMMEDIATE")
+        return SqlTransaction(self._connection, self._driver, self._statements, self._heads, self._clock())
+
+    def commit(self) -> None:
+        self._driver.execute("COMMIT")
+
+    def rollback(self) -> None:
+        self._heads.clear()
+        if self._driver.in_transaction:
+            self._driver.execute("ROLLBACK")
+
+    def savepoint(self) -> None:
+        self._driver.execute("SAVEPOINT body")
+
+    def release(self) -> None:
+        self._driver.execute("RELEASE body")
+
+    def rollback_to_savepoint(self) -> None:
+        self._driver.execute("ROLLBACK TO body")
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._driver.in_transaction)
+
+    def unavailable(self, error: Exception) -> StoreUnavailable | None:
+        sentence = _plain_sentence(error)
+        return None if sentence is None else StoreUnavailable("sqlite", sentence)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _engine(path: pathlib.Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        isolation_level="AUTOCOMMIT",
+        connect_args={"check_same_thread": False, "timeout": 5.0},
+        poolclass=QueuePool,
+        pool_size=READERS + 1,
+    )
+    event.listen(engine, "connect", _set_up)
+    return engine
+
+
+def _set_up(connection: sqlite3.Connection, record: Any) -> None:
+    # The writer says BEGIN itself; the driver would begin too late, and deferred.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "wal_autocheckpoint=4000",
+        "cache_size=-65536",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _check(path: pathlib.Path) -> None:
+    """Reads the file's structure. Raises sqlite3.DatabaseError where it is not a sound database."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(f"database disk image is malformed: {verdict}")
+
+
+def _lock(directory: pathlib.Path) -> IO[str]:
+    file = (directory / LOCK).open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        raise StoreBroken(
+            f"{directory} is held by another server (process {holder}); stop it, or name another directory"
+        ) from error
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _plain_sentence(error: Exception) -> str | None:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(original, sqlite3.Error):
+        return None
+    text = str(original)
+    return next((sentence for mark, sentence in _SENTENCES if mark in text), None)
+
+
+_SENTENCES: Final = (
+    ("database or disk is full", "the disk is full; free some space and the server goes on by itself"),
+    ("disk I/O error", "the disk does not take or give data; look at it, and restart the server when it does"),
+    ("readonly database", "the database may not be written; give this user the right to, and restart the server"),
+    (
+        "unable to open database file",
+        "the database cannot be opened; check that the directory exists and may be written",
+    ),
+    ("database is locked", "another program holds the database; end it, and the server goes on by itself"),
+    ("malformed", "the database is damaged; restore a backup into an empty directory"),
+    ("not a database", "the file is not a database; restore a backup into an empty directory"),
+)

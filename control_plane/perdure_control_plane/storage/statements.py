@@ -1,0 +1,60 @@
+"""Core statements on the driver's own connection.
+
+The engine's way to execute a statement costs more than SQLite needs to run it. A statement that runs for every event,
+claim or start is compiled once and given to the driver as it is; all others go through the engine.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import ClauseElement
+from sqlalchemy.engine import Dialect
+
+Row = tuple[Any, ...]
+
+
+class DriverCursor(Protocol):
+    """What is used of a driver's cursor."""
+
+    rowcount: int
+
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class DriverConnection(Protocol):
+    """What is used of a driver's connection."""
+
+    def execute(self, sql: str, parameters: Sequence[Any], /) -> DriverCursor: ...
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> DriverCursor: ...
+
+
+class Prepared:
+    """One statement, compiled for a dialect. Its values are texts, integers and bytes, which need no conversion."""
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self._sql = str(compiled)
+        self._order: list[str] = list(getattr(compiled, "positiontup", None) or [])
+        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
+
+    def parameters(self, values: Mapping[str, Any]) -> Row:
+        """The values in the statement's order; values that the statement has of its own need not be named."""
+        return tuple(values[name] if name in values else self._fixed[name] for name in self._order)
+
+    def execute(self, connection: DriverConnection, values: Mapping[str, Any]) -> DriverCursor:
+        """Runs it once, with values by name."""
+        return connection.execute(self._sql, self.parameters(values))
+
+    def execute_row(self, connection: DriverConnection, row: Row) -> DriverCursor:
+        """Runs it once, with values in the statement's own order."""
+        return connection.execute(self._sql, row)
+
+    def execute_rows(self, connection: DriverConnection, rows: Iterable[Row]) -> None:
+        """Runs it for each row, values in the statement's own order."""
+        connection.executemany(self._sql, rows)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order that rows must have."""
+        return tuple(self._order)

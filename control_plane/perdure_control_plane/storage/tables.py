@@ -1,0 +1,361 @@
+"""The tables. Times are microseconds since 1970 by the store's clock, and 0 means never; digests are raw SHA-256.
+
+`runs`, `run_queue`, `run_inbox`, `run_waits`, `approvals` and `tasks` are projections: a test rebuilds every column of
+them from `run_events`. `executors` and `assignments` say who is alive and hold nothing that a log knows.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.schema import SchemaItem
+
+from perdure.runlog.head import Stop
+from perdure.runlog.states import RunState
+from perdure_control_plane.domain.approval import ApprovalState, Decision
+from perdure_control_plane.domain.inbox import FactState, WaitState
+from perdure_control_plane.domain.playbook import Publication
+from perdure_control_plane.domain.task import TaskState, TerminalReason
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit integer; SQLite's strict tables know it by its own name."""
+
+
+def _table(name: str, *parts: SchemaItem) -> Table:
+    return Table(name, metadata, *parts, sqlite_with_rowid=False, sqlite_strict=True)
+
+
+def _text(name: str, *, default: str | None = None) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=default)
+
+
+def _number(name: str, *, default: int | None = None) -> Column[int]:
+    return Column(name, Number, nullable=False, server_default=None if default is None else text(str(default)))
+
+
+def _bytes(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=False)
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text, primary_key=True)
+
+
+def _one_of(column: str, values: Iterable[StrEnum], *, or_null: bool = False) -> CheckConstraint:
+    listed = ", ".join(f"'{value.value}'" for value in values)
+    null = f"{column} IS NULL OR " if or_null else ""
+    return CheckConstraint(f"{null}{column} IN ({listed})", name=column)
+
+
+store = _table(
+    "store",
+    Column("id", Number, primary_key=True),
+    _number("generation"),
+    _number("starts"),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+playbook_versions = _table(
+    "playbook_versions",
+    _key("playbook_id"),
+    _key("version"),
+    _text("digest"),
+    _bytes("plan_digest"),
+    _text("title"),
+    _text("objective"),
+    _bytes("document"),
+    _text("publication"),
+    _number("position"),
+    _number("created_at"),
+    _number("updated_at"),
+    _one_of("publication", Publication),
+)
+Index(
+    "uq_playbook_versions_active",
+    playbook_versions.c.playbook_id,
+    unique=True,
+    sqlite_where=playbook_versions.c.publication == Publication.ACTIVE.value,
+    postgresql_where=playbook_versions.c.publication == Publication.ACTIVE.value,
+)
+
+publication_changes = _table(
+    "publication_changes",
+    _key("playbook_id"),
+    _key("version"),
+    Column("position", Number, primary_key=True),
+    _text("previous"),
+    _text("current"),
+    _text("evidence"),
+    _text("reason"),
+    _text("actor"),
+    _number("changed_at"),
+)
+
+plans = _table("plans", Column("digest", LargeBinary, primary_key=True), _bytes("plan"))
+
+sessions = _table("sessions", _key("session_id"), _text("root_agent_id"), _number("created_at"))
+
+agents = _table(
+    "agents",
+    _key("agent_id"),
+    _text("session_id"),
+    Column("spawned_by_run_id", Text),
+    _number("created_at"),
+    Index(None, "session_id", "agent_id"),
+)
+
+flows = _table(
+    "flows",
+    _key("flow_id"),
+    _text("principal"),
+    _text("idempotency_key"),
+    _text("playbook_id"),
+    _text("version"),
+    _text("digest"),
+    _text("session_id"),
+    _text("root_run_id"),
+    _bytes("request_digest"),
+    _text("metadata"),
+    _text("source_plugin"),
+    _text("source_kind"),
+    _text("actor_id"),
+    _number("created_at"),
+    UniqueConstraint("principal", "idempotency_key"),
+    Index(None, "created_at", "flow_id"),
+    Index(None, "session_id", "created_at"),
+)
+
+runs = _table(
+    "runs",
+    _key("run_id"),
+    _text("flow_id"),
+    _text("session_id"),
+    _text("agent_id"),
+    Column("parent_run_id", Text),
+    _text("lineage_id"),
+    _text("playbook_id"),
+    _text("playbook_version"),
+    _bytes("plan_digest"),
+    _number("fold_version"),
+    _number("term"),
+    _text("queue"),
+    _number("priority"),
+    _text("providers"),
+    _text("starter"),
+    _number("created_at"),
+    _text("state"),
+    _number("holds"),
+    _number("ready"),
+    Column("stop", Text),
+    _number("stop_at"),
+    Column("lease_id", Text),
+    Column("executor_id", Text),
+    Column("incarnation", Text),
+    _number("epoch"),
+    _number("generation"),
+    _number("next_ordinal"),
+    _number("tail"),
+    Column("released_lease_id", Text),
+    _number("released_ordinal"),
+    _number("last_sequence"),
+    _number("outside_sequence"),
+    _number("open_effects"),
+    _number("in_doubt"),
+    _number("resolved_effects"),
+    _number("open_waits"),
+    _number("fruitless_takeovers"),
+    _number("deadline_at"),
+    _number("ended_sequence"),
+    _number("ended_at"),
+    _number("failure_cause"),
+    _text("failure_message"),
+    _text("failed_instance"),
+    _one_of("state", RunState),
+    _one_of("stop", Stop, or_null=True),
+    CheckConstraint(f"(state = '{RunState.RUNNING.value}') = (lease_id IS NOT NULL)", name="lease_while_running"),
+    CheckConstraint(
+        f"state <> '{RunState.QUEUED.value}' OR (holds = 0 AND in_doubt = 0 AND ready = 1)", name="queued_is_ready"
+    ),
+    CheckConstraint("open_effects >= 0 AND in_doubt >= 0 AND resolved_effects >= 0 AND open_waits >= 0", name="counts"),
+    Index(None, "state", "created_at"),
+    Index(None, "flow_id"),
+    Index(None, "session_id", "created_at"),
+    Index(None, "created_at", "run_id"),
+)
+Index(
+    "ix_runs_deadline_at",
+    runs.c.deadline_at,
+    sqlite_where=runs.c.deadline_at > 0,
+    postgresql_where=runs.c.deadline_at > 0,
+)
+
+run_events = _table(
+    "run_events",
+    _key("run_id"),
+    Column("sequence", Number, primary_key=True),
+    _number("stored_at"),
+    Column("lease_id", Text),
+    Column("epoch", Number),
+    Column("ordinal", Number),
+    Column("cause", Number),
+    Column("actor", Text),
+    _number("kind"),
+    _bytes("event"),
+    CheckConstraint("(lease_id IS NULL) <> (cause IS NULL)", name="one_origin"),
+)
+
+run_queue = _table(
+    "run_queue",
+    _key("run_id"),
+    _text("queue"),
+    _number("priority"),
+    _number("ready_at"),
+    _number("fold_version"),
+    _text("providers"),
+    Index("ix_run_queue_order", text("priority DESC"), "ready_at", "run_id"),
+)
+
+run_inbox = _table(
+    "run_inbox",
+    _key("run_id"),
+    Column("sequence", Number, primary_key=True),
+    Column("instance", Text),
+    _text("fact"),
+    _text("state"),
+    _one_of("state", FactState),
+)
+
+# A wait's deadline is kept while it is open and is 0 from then on, so that the index below has the open ones alone. An
+# index on the state itself would make SQLite plan every statement that names a state anew each time it runs.
+run_waits = _table(
+    "run_waits",
+    _key("run_id"),
+    _key("instance"),
+    Column("approval_id", Text),
+    _text("state"),
+    _number("opened_sequence"),
+    _number("fact_sequence"),
+    _number("opened_at"),
+    _number("deadline_at"),
+    _one_of("state", WaitState),
+)
+Index(
+    "ix_run_waits_deadline_at",
+    run_waits.c.deadline_at,
+    sqlite_where=run_waits.c.deadline_at > 0,
+    postgresql_where=run_waits.c.deadline_at > 0,
+)
+
+approvals = _table(
+    "approvals",
+    _key("approval_id"),
+    _text("run_id"),
+    _text("flow_id"),
+    _text("session_id"),
+    _text("instance"),
+    _text("state"),
+    Column("decision", Text),
+    Column("decider", Text),
+    _number("authenticated"),
+    _text("reason"),
+    _text("allowed"),
+    _text("audience"),
+    _text("prompt"),
+    _bytes("subject_digest"),
+    _bytes("plan_digest"),
+    _text("nonce"),
+    _number("opened_sequence"),
+    _number("created_at"),
+    _number("deadline_at"),
+    _number("closed_at"),
+    _one_of("state", ApprovalState),
+    _one_of("decision", Decision, or_null=True),
+    Index(None, "state", "deadline_at"),
+    Index(None, "run_id"),
+)
+
+tasks = _table(
+    "tasks",
+    _key("task_id"),
+    _text("session_id"),
+    _text("run_id"),
+    _text("instance"),
+    _text("lease_id"),
+    _text("command"),
+    _text("state"),
+    Column("terminal_reason", Text),
+    Column("exit_code", Number),
+    _number("signal"),
+    _number("output_bytes"),
+    _number("output_truncated"),
+    _number("duration_micros"),
+    _number("started_at"),
+    _number("ended_at"),
+    _one_of("state", TaskState),
+    _one_of("terminal_reason", TerminalReason, or_null=True),
+    Index(None, "session_id", "started_at"),
+    Index(None, "run_id"),
+)
+
+executors = _table(
+    "executors",
+    _key("incarnation"),
+    _text("executor_id"),
+    _number("stream_number"),
+    _number("lease_until"),
+    _number("renewed_at"),
+    _text("node_kinds"),
+    _text("queues"),
+    _text("providers"),
+    _number("fold_lowest"),
+    _number("fold_highest"),
+    _number("slots"),
+    _text("version"),
+)
+
+assignments = _table(
+    "assignments",
+    _key("run_id"),
+    _text("lease_id"),
+    _text("incarnation"),
+    _number("stream_number"),
+    _number("number"),
+    _number("ack_until"),
+    Index(None, "incarnation"),
+)
+
+requests = _table(
+    "requests",
+    _key("principal"),
+    _key("request_id"),
+    _text("method"),
+    _bytes("digest"),
+    _text("resource"),
+    _number("recorded_at"),
+    Index(None, "recorded_at"),
+)
+
+sweeps = _table("sweeps", _key("name"), _number("ticked_at"))
+
+outages = _table("outages", Column("began_at", Number, primary_key=True), _number("ended_at"))

@@ -1,0 +1,59 @@
+"""One transaction: what a use case's body is given."""
+
+from typing import Final
+
+from sqlalchemy.engine import Connection, Dialect
+
+from perdure_control_plane.storage.approvals import Approvals
+from perdure_control_plane.storage.executors import Executors, ExecutorStatements
+from perdure_control_plane.storage.flows import Flows, FlowStatements
+from perdure_control_plane.storage.heads import HeadCache
+from perdure_control_plane.storage.journal import Journal
+from perdure_control_plane.storage.playbooks import Playbooks, PlaybookStatements
+from perdure_control_plane.storage.projections import Projections, ProjectionStatements
+from perdure_control_plane.storage.queue import Queue, QueueStatements
+from perdure_control_plane.storage.requests import Requests
+from perdure_control_plane.storage.run_events import RunEvents, RunEventStatements
+from perdure_control_plane.storage.run_log import RunLog
+from perdure_control_plane.storage.runs import Runs, RunStatements
+from perdure_control_plane.storage.sessions import Sessions, SessionStatements
+from perdure_control_plane.storage.statements import DriverConnection
+from perdure_control_plane.storage.tasks import Tasks
+from perdure_control_plane.storage.upkeep import Upkeep
+
+
+class Statements:
+    """Every statement that is compiled once, for one dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.runs: Final = RunStatements(dialect)
+        self.events: Final = RunEventStatements(dialect)
+        self.projections: Final = ProjectionStatements(dialect)
+        self.queue: Final = QueueStatements(dialect)
+        self.executors: Final = ExecutorStatements(dialect)
+        self.playbooks: Final = PlaybookStatements(dialect)
+        self.flows: Final = FlowStatements(dialect)
+        self.sessions: Final = SessionStatements(dialect)
+
+
+class SqlTransaction:
+    """The store inside one transaction. `now` is the store's clock at its beginning, in microseconds since 1970."""
+
+    def __init__(
+        self, connection: Connection, driver: DriverConnection, statements: Statements, heads: HeadCache, now: int
+    ) -> None:
+        self.now: Final = now
+        projections = Projections(driver, statements.projections)
+        self.runs: Final = Runs(connection, driver, statements.runs)
+        self.events: Final = RunEvents(connection, driver, statements.events)
+        self.log: Final = RunLog(driver, self.runs, statements.events, projections, now)
+        self.journal: Final = Journal(driver, self.runs, statements.events, projections, heads)
+        self.queue: Final = Queue(connection, driver, statements.queue)
+        self.executors: Final = Executors(connection, driver, statements.executors)
+        self.playbooks: Final = Playbooks(connection, driver, statements.playbooks)
+        self.flows: Final = Flows(connection, driver, statements.flows)
+        self.sessions: Final = Sessions(connection, driver, statements.sessions)
+        self.approvals: Final = Approvals(connection)
+        self.tasks: Final = Tasks(connection)
+        self.requests: Final = Requests(connection, now)
+        self.upkeep: Final = Upkeep(connection)

@@ -1,0 +1,271 @@
+"""The one writer of a SQLite store: whatever arrived while the last commit ran goes into the next.
+
+Holders' batches are appended together; every other body runs under a savepoint of its own, as one synchronous call. No
+answer leaves before the commit.
+
+Statements run on the event loop's own thread: each takes microseconds and gives the interpreter lock away once, and in a
+thread beside a busy loop it would wait for that lock for longer than it runs. The commit waits for the disk: on a fast
+disk for less than handing it to a thread takes, on any other in the store's thread.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+
+from perdure.runlog.states import RunState
+from perdure.v1 import execution_pb2
+from perdure_control_plane.domain.admission import Answer, Batch, Refused
+from perdure_control_plane.domain.errors import StoreUnavailable
+from perdure_control_plane.storage.unit_of_work import SqlTransaction
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+MAX_EVENTS: Final = 1000
+"""Events a commit takes. Without a bound all runs fall into one step, and committing and computing take turns."""
+
+HAND_OVER_SECONDS: Final = 0.001
+"""Commits that have lately taken longer than this are waited for in the store's thread."""
+
+MAX_BODIES: Final = 200
+"""Bodies a commit takes."""
+
+ALONE_SECONDS: Final = 60.0
+"""How long a run whose events made a commit fail has commits of its own."""
+
+RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Pauses before batches that the store could not take are tried again; the last one repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit changed, for whoever waits for changes."""
+
+    run_ids: Sequence[str]
+    """Runs that got events."""
+    facts: Sequence[str]
+    """Those of them that got events from outside, which their holder must be sent."""
+    queued: bool
+    """Whether a run became ready for an executor."""
+
+
+class Session(Protocol):
+    """A database connection as the writer uses it."""
+
+    def begin(self) -> SqlTransaction: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def savepoint(self) -> None: ...
+    def release(self) -> None: ...
+    def rollback_to_savepoint(self) -> None: ...
+    @property
+    def in_transaction(self) -> bool: ...
+    def unavailable(self, error: Exception) -> StoreUnavailable | None:
+        """The plain sentence where the error says that the store cannot write now; None for any other error."""
+
+
+@dataclass(slots=True)
+class _Append:
+    batch: Batch
+    reply: Callable[[Answer], None]
+
+
+@dataclass(slots=True)
+class _Body:
+    call: Callable[[SqlTransaction], Any]
+    done: "asyncio.Future[Any]"
+    result: Any = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class _Group:
+    appends: list[_Append]
+    bodies: list[_Body]
+    answers: Sequence[Answer] = ()
+    appended: Sequence[str] = ()
+    facts: Sequence[str] = ()
+    queued: bool = False
+
+
+class Writer:
+    """Groups writes into commits. `thread` is where commits wait for a slow disk."""
+
+    def __init__(self, session: Session, thread: ThreadPoolExecutor, committed: Callable[[Committed], None]) -> None:
+        self._session = session
+        self._thread = thread
+        self._committed = committed
+        self._appends: deque[_Append] = deque()
+        self._bodies: deque[_Body] = deque()
+        self._wake = asyncio.Event()
+        self._failures = 0
+        self._commit_seconds = 0.0
+        self._alone_until: dict[str, float] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Begins to commit."""
+        self._task = asyncio.create_task(self._run(), name="writer")
+
+    async def stop(self) -> None:
+        """Commits what was submitted, then ends. What is submitted later is refused."""
+        self._closed = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        for body in self._bodies:
+            body.done.set_exception(_closed())
+
+    def append(self, batch: Batch, reply: Callable[[Answer], None]) -> None:
+        """Submits a holder's batch. `reply` is called on this loop after the commit, or never where the writer ends."""
+        self._appends.append(_Append(batch, reply))
+        self._wake.set()
+
+    async def write(self, body: Callable[[SqlTransaction], T], *, first: bool = False) -> T:
+        """Runs a body in the next commit and returns what it returned, or raises what it raised, after that commit.
+
+        `first` puts it before everything that waits. Raises StoreUnavailable where the store cannot write now.
+        """
+        if self._closed:
+            raise _closed()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        submitted = _Body(body, done)
+        if first:
+            self._bodies.appendleft(submitted)
+        else:
+            self._bodies.append(submitted)
+        self._wake.set()
+        return await done
+
+    async def _run(self) -> None:
+        while not self._closed or self._appends or self._bodies:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._appends or self._bodies:
+                group = self._take()
+                failure = await self._attempt(group)
+                if failure is not None:
+                    await self._recover(group, failure)
+
+    def _take(self) -> _Group:
+        appends: list[_Append] = []
+        events = 0
+        while self._appends and (not appends or events + len(self._appends[0].batch.events) <= MAX_EVENTS):
+            alone = self._alone_until and self._is_alone(self._appends[0].batch.run_id)
+            if alone and appends:
+                break
+            appends.append(self._appends.popleft())
+            events += len(appends[-1].batch.events)
+            if alone:
+                break
+        bodies = [self._bodies.popleft() for _ in range(min(len(self._bodies), MAX_BODIES))]
+        return _Group(appends, bodies)
+
+    def _is_alone(self, run_id: str) -> bool:
+        until = self._alone_until.get(run_id)
+        if until is not None and until < time.monotonic():
+            del self._alone_until[run_id]
+        return run_id in self._alone_until
+
+    async def _commit(self) -> None:
+        begun = time.perf_counter()
+        if self._commit_seconds < HAND_OVER_SECONDS:
+            self._session.commit()
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._session.commit)
+        # Rises with the first slow commit and falls over the next few, so that a disk that stalls is waited for elsewhere.
+        self._commit_seconds = max(time.perf_counter() - begun, 0.8 * self._commit_seconds)
+
+    def _execute(self, group: _Group) -> None:
+        transaction = self._session.begin()
+        if group.appends:
+            appended = transaction.journal.append([append.batch for append in group.appends], transaction.now)
+            group.answers, group.appended, group.queued = appended.answers, appended.runs, appended.queued
+        for body in group.bodies:
+            self._run_body(transaction, body)
+        if transaction.log.changed:
+            group.facts = [run.run_id for run in transaction.log.changed]
+            group.queued = group.queued or any(run.head.state is RunState.QUEUED for run in transaction.log.changed)
+
+    def _run_body(self, transaction: SqlTransaction, body: _Body) -> None:
+        self._session.savepoint()
+        noted = len(transaction.log.changed)
+        try:
+            body.result, body.error = body.call(transaction), None
+        except Exception as error:  # handed to whoever submitted the body
+            if not self._session.in_transaction:
+                raise
+            self._session.rollback_to_savepoint()
+            del transaction.log.changed[noted:]
+            body.result, body.error = None, error
+        self._session.release()
+
+    def _deliver(self, group: _Group) -> None:
+        for append, answer in zip(group.appends, group.answers, strict=True):
+            append.reply(answer)
+        for body in group.bodies:
+            if body.done.done():
+                continue
+            if body.error is not None:
+                body.done.set_exception(body.error)
+            else:
+                body.done.set_result(body.result)
+        if group.appended or group.facts:
+            self._committed(Committed([*group.appended, *group.facts], group.facts, group.queued))
+
+    async def _recover(self, group: _Group, error: Exception) -> None:
+        """Does each part of a group that failed again, alone, so that only the culprit suffers."""
+        log.warning("commit.failed", error=repr(error), appends=len(group.appends), bodies=len(group.bodies))
+        for body in group.bodies:
+            failure = await self._attempt(_Group([], [body]))
+            if failure is not None and not body.done.done():
+                body.done.set_exception(self._session.unavailable(failure) or failure)
+        stuck = await self._append_halving(group.appends)
+        if stuck:
+            # Nothing is lost: the batches keep their place, and their holders keep the work until they have an answer.
+            self._appends.extendleft(reversed(stuck))
+            pause = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
+            self._failures += 1
+            await asyncio.sleep(pause)
+
+    async def _append_halving(self, appends: list[_Append]) -> list[_Append]:
+        """Appends what can be, and returns the batches that the store could not take now."""
+        failure = await self._attempt(_Group(appends, [])) if appends else None
+        if failure is None:
+            return []
+        if len(appends) > 1:
+            middle = len(appends) // 2
+            return await self._append_halving(appends[:middle]) + await self._append_halving(appends[middle:])
+        if self._session.unavailable(failure) is not None:
+            return appends
+        batch = appends[0].batch
+        log.error("append.failed", run=batch.run_id, error=repr(failure))
+        self._alone_until[batch.run_id] = time.monotonic() + ALONE_SECONDS
+        reason = execution_pb2.REFUSAL_REASON_MALFORMED
+        appends[0].reply(
+            Refused(batch.first_ordinal, reason, "the store refused the events; the server's log says why")
+        )
+        return []
+
+    async def _attempt(self, group: _Group) -> Exception | None:
+        try:
+            self._execute(group)
+            await self._commit()
+        except Exception as error:  # noqa: BLE001  # handed to the caller, who sorts it
+            self._session.rollback()
+            return error
+        self._failures = 0
+        self._deliver(group)
+        return None
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("sqlite", "the server is stopping; try again when it has started")

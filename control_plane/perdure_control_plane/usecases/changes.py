@@ -1,0 +1,90 @@
+"""Who waits for what: watchers for events, holders for facts, and executors for ready runs.
+
+Everything here is a hint. It makes an answer come sooner; whoever waits looks into the store again after a while, so a
+hint that is lost costs time and nothing else.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+
+class Commit(Protocol):
+    """What a commit changed."""
+
+    @property
+    def run_ids(self) -> Sequence[str]:
+        """Runs that got events."""
+
+    @property
+    def facts(self) -> Sequence[str]:
+        """Those of them that got events from outside."""
+
+    @property
+    def queued(self) -> bool:
+        """Whether a run became ready for an executor."""
+
+
+class Changes:
+    """Passes commits on to those who wait for them."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._holders: dict[str, Callable[[str], None]] = {}
+        self._executors: set[asyncio.Event] = set()
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is about to end."""
+        return self._draining
+
+    def committed(self, commit: Commit) -> None:
+        """Wakes whoever waits for what this commit changed."""
+        if self._watchers:
+            for run_id in commit.run_ids:
+                for wake in self._watchers.get(run_id, ()):
+                    wake.set()
+        for run_id in commit.facts:
+            holder = self._holders.get(run_id)
+            if holder is not None:
+                holder(run_id)
+        if commit.queued:
+            for wake in self._executors:
+                wake.set()
+
+    def drain(self) -> None:
+        """Wakes everybody, to be told that the server ends."""
+        self._draining = True
+        for wakes in [*self._watchers.values(), self._executors]:
+            for wake in wakes:
+                wake.set()
+
+    def subscribe(self, wake: asyncio.Event, run_ids: Iterable[str]) -> Callable[[], None]:
+        """Sets `wake` whenever one of the runs gets events. Returns what ends that."""
+        wanted = list(run_ids)
+        for run_id in wanted:
+            self._watchers.setdefault(run_id, set()).add(wake)
+
+        def end() -> None:
+            for run_id in wanted:
+                wakes = self._watchers[run_id]
+                wakes.discard(wake)
+                if not wakes:
+                    del self._watchers[run_id]
+
+        return end
+
+    def hold(self, run_id: str, deliver: Callable[[str], None]) -> None:
+        """Calls `deliver` whenever a run gets facts, until it is let go."""
+        self._holders[run_id] = deliver
+
+    def let_go(self, run_id: str, deliver: Callable[[str], None]) -> None:
+        """Ends what `hold` began, unless another holder has begun since."""
+        if self._holders.get(run_id) == deliver:
+            del self._holders[run_id]
+
+    def await_work(self, wake: asyncio.Event) -> Callable[[], None]:
+        """Sets `wake` whenever a run becomes ready. Returns what ends that."""
+        self._executors.add(wake)
+        return lambda: self._executors.discard(wake)

@@ -1,0 +1,85 @@
+"""An executor opens a stream, keeps its lease, and says goodbye."""
+
+from dataclasses import dataclass, replace
+
+from perdure.v1 import run_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.executor import Executor
+from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
+from perdure_control_plane.domain.limits import Timing
+from perdure_control_plane.domain.origin import SWEEP
+from perdure_control_plane.usecases.ports import Store, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRun:
+    """A run that an executor says it holds."""
+
+    run_id: RunId
+    lease_id: LeaseId
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a heartbeat came to. `strangers` are runs the executor holds that it was not given, or no longer has;
+    `facts` the last fact of each run that it does hold."""
+
+    strangers: tuple[HeldRun, ...]
+    facts: tuple[tuple[HeldRun, int], ...]
+
+
+async def connect_executor(store: Store, timing: Timing, executor: Executor) -> int:
+    """Notes the executor, with a lease from now, and returns the number of its new stream: older ones end."""
+
+    def body(tx: Transaction) -> int:
+        return tx.executors.say_hello(replace(executor, lease_until=tx.now + timing.lease, renewed_at=tx.now))
+
+    return await store.write(body, first=True)
+
+
+async def renew_lease(
+    store: Store,
+    timing: Timing,
+    incarnation: Incarnation,
+    stream_number: int,
+    last_assignment: int,
+    held: tuple[HeldRun, ...],
+) -> Renewal | None:
+    """Renews the lease and compares who holds what. None where the stream is no longer the executor's latest.
+
+    Confirmed runs that the executor does not hold are queued again.
+    """
+
+    def body(tx: Transaction) -> Renewal | None:
+        if not tx.executors.renew(incarnation, stream_number, tx.now + timing.lease, tx.now):
+            return None
+        assigned = tx.queue.of_executor(incarnation)
+        given = {HeldRun(a.run_id, a.lease_id): fact for a, fact in assigned}
+        claimed = set(held)
+        for assignment, _ in assigned:
+            seen = assignment.stream_number < stream_number or assignment.number <= last_assignment
+            holds = HeldRun(assignment.run_id, assignment.lease_id) in claimed
+            if assignment.ack_until == 0 and seen and not holds:
+                _take_back(tx, assignment.run_id, assignment.lease_id)
+        known = tuple((run, given[run]) for run in held if run in given)
+        return Renewal(tuple(run for run in held if run not in given), known)
+
+    return await store.write(body, first=True)
+
+
+async def disconnect_executor(store: Store, incarnation: Incarnation, stream_number: int) -> None:
+    """Ends the lease of an executor that leaves for good, unless it has come back on another stream."""
+
+    def body(tx: Transaction) -> None:
+        if tx.executors.renew(incarnation, stream_number, tx.now, tx.now):
+            tx.executors.say_goodbye(incarnation, tx.now)
+
+    await store.write(body)
+
+
+def _take_back(tx: Transaction, run_id: RunId, lease_id: LeaseId) -> None:
+    run = tx.runs.get(run_id)
+    if run.head.lease_id == lease_id:
+        cause = run_events_pb2.REVOCATION_CAUSE_NOT_HELD
+        revoked = run_events_pb2.LeaseRevoked(lease_id=lease_id, epoch=run.head.epoch + 1, cause=cause)
+        tx.log.append(run, [RunEvent(lease_revoked=revoked)], SWEEP)

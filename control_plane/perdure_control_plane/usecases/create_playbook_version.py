@@ -1,0 +1,53 @@
+"""Stores a playbook version as a draft."""
+
+import hashlib
+
+from perdure_control_plane.domain.caller import Caller
+from perdure_control_plane.domain.errors import (
+    FieldFault,
+    PlaybookInvalid,
+    VersionExists,
+)
+from perdure_control_plane.domain.ids import PlaybookId
+from perdure_control_plane.domain.playbook import PlaybookVersion, Publication
+from perdure_control_plane.manifests.review import review
+from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.request_ids import is_repetition
+
+
+async def create_playbook_version(store: Store, caller: Caller, text: bytes, request_id: str) -> PlaybookVersion:
+    """Stores the version that a manifest describes, or returns it where it is stored with the same digest.
+
+    Raises PlaybookInvalid, VersionExists, RequestIdReused.
+    """
+    reviewed = review(text)
+    if reviewed.manifest is None or reviewed.plan is None:
+        raise PlaybookInvalid(
+            tuple(FieldFault(error.path, f"{error.code}: {error.reason}") for error in reviewed.errors)
+        )
+    manifest, plan = reviewed.manifest, reviewed.plan.SerializeToString(deterministic=True)
+    playbook_id = PlaybookId(manifest.playbook_id)
+
+    def body(tx: Transaction) -> PlaybookVersion:
+        version = PlaybookVersion(
+            playbook_id=playbook_id,
+            version=manifest.version,
+            digest=reviewed.digest,
+            plan_digest=hashlib.sha256(plan).digest(),
+            title=manifest.title,
+            objective=manifest.objective,
+            publication=Publication.DRAFT,
+            created_at=tx.now,
+            updated_at=tx.now,
+            document=text,
+        )
+        is_repetition(tx, caller, request_id, "CreatePlaybookVersion", version.name, reviewed.digest)
+        stored = tx.playbooks.find_version(playbook_id, manifest.version)
+        if stored is None:
+            tx.playbooks.add(version, plan)
+            return version
+        if stored.digest != reviewed.digest:
+            raise VersionExists(stored.name, stored.digest, reviewed.digest)
+        return stored
+
+    return await store.write(body)

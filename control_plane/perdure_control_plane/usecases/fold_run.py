@@ -1,0 +1,56 @@
+"""Reads a run's whole log and folds it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from perdure.runlog import FOLD_VERSION
+from perdure.runlog.plans import read_plan
+from perdure.runlog.walk import Walk
+from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure_control_plane.domain.errors import DataCorrupt
+from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.ports import Store, Transaction
+
+READ_AT_ONCE: Final = 1000
+READ_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedRun:
+    """A run, and the state of its walk at its last event."""
+
+    run: Run
+    walk: Walk
+
+
+async def fold_run(store: Store, run_id: RunId) -> FoldedRun:
+    """Folds a run's log as it is now. Raises NotFound, DataCorrupt."""
+    return await store.read(lambda tx: fold(tx, run_id))
+
+
+def fold(tx: Transaction, run_id: RunId) -> FoldedRun:
+    """Folds a run's log inside a transaction. Raises NotFound, DataCorrupt."""
+    run = tx.runs.get(run_id)
+    if run.identity.fold_version > FOLD_VERSION:
+        raise DataCorrupt(
+            run.name, f"it is folded by version {run.identity.fold_version}; this server has {FOLD_VERSION}"
+        )
+    try:
+        walk = Walk(read_plan(tx.playbooks.plan(run.identity.plan_digest), run.identity.plan_digest))
+    except ValueError as error:
+        raise DataCorrupt(run.name, str(error)) from error
+    for recorded in whole_log(tx, run_id):
+        walk.apply(recorded.event, recorded.sequence)
+    return FoldedRun(run, walk)
+
+
+def whole_log(tx: Transaction, run_id: RunId, after: int = 0) -> list[RecordedEvent]:
+    """Every event after a sequence."""
+    events: list[RecordedEvent] = []
+    while True:
+        piece = tx.events.after(run_id, after, limit=READ_AT_ONCE, max_bytes=READ_BYTES_AT_ONCE)
+        events += piece
+        if not piece:
+            return events
+        after = piece[-1].sequence

@@ -1,0 +1,32 @@
+"""Says how a run can go on."""
+
+from dataclasses import dataclass
+
+from perdure.runlog.recovery import Recovery, recovery
+from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.fold_run import fold
+from perdure_control_plane.usecases.ports import Store, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRecovery:
+    """How a run can go on; `tasks` has the name of the task behind each attempt in doubt that is a command's."""
+
+    run: Run
+    recovery: Recovery
+    tasks: dict[str, str]
+
+
+async def get_recovery(store: Store, run_id: RunId) -> FoundRecovery:
+    """Whether the run can go on, from where, what is done, what is in doubt, what is needed. Raises NotFound."""
+
+    def body(tx: Transaction) -> FoundRecovery:
+        folded = fold(tx, run_id)
+        found = recovery(run_id, folded.run.head, folded.walk)
+        listed = tx.tasks.page(folded.run.identity.session_id, run_id, None, 500)
+        in_doubt = {str(effect.instance) for effect in found.in_doubt}
+        tasks = {task.instance: task.name for task in reversed(listed) if task.instance in in_doubt}
+        return FoundRecovery(folded.run, found, tasks)
+
+    return await store.read(body)

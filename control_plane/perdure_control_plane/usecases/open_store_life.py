@@ -1,0 +1,93 @@
+"""Begins a new life of the store at a server's start, and notices when the store went back to an earlier one."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from perdure.runlog.effects import GUARDED
+from perdure.runlog.states import RunState
+from perdure.v1 import fact_events_pb2, plans_pb2, run_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.leases import StoreMark
+from perdure_control_plane.domain.origin import RESTORE
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.sweep import revocation
+
+AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLife:
+    """The store's mark from now on, and whether it was found to have gone back."""
+
+    mark: StoreMark
+    restored: bool
+
+
+async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
+    """Counts a start. `starts_seen` is the count kept beside the store; None where there is none.
+
+    A store that is behind that count, or has none beside it though it has been started, was restored: its generation
+    rises, every lease is void, and every run that has not ended and could have had an effect since is held.
+    """
+    life = await store.write(lambda tx: _begin(tx, starts_seen))
+    if life.restored:
+        await void_leases(store)
+    return life
+
+
+async def raise_generation(store: Store) -> StoreMark:
+    """Raises the generation because an executor knows more than the store: it went back while nobody looked."""
+
+    def body(tx: Transaction) -> StoreMark:
+        mark = tx.upkeep.mark() or StoreMark(0, 0)
+        raised = StoreMark(mark.generation + 1, mark.starts)
+        tx.upkeep.set_mark(raised)
+        return raised
+
+    mark = await store.write(body)
+    await void_leases(store)
+    return mark
+
+
+async def void_leases(store: Store) -> None:
+    """Voids every lease, and holds every run that may have had an effect which the store no longer knows of."""
+    after = ""
+    while True:
+        page = await store.write(lambda tx, after=after: _void_page(tx, after))  # type: ignore[misc]  # default binds now
+        if not page:
+            return
+        after = page
+
+
+def _begin(tx: Transaction, starts_seen: int | None) -> StoreLife:
+    mark = tx.upkeep.mark()
+    if mark is None:
+        fresh = StoreMark(generation=1, starts=max(1, (starts_seen or 0) + 1))
+        tx.upkeep.set_mark(fresh)
+        return StoreLife(fresh, restored=False)
+    restored = starts_seen is None or mark.starts < starts_seen
+    starts = max(mark.starts, starts_seen or 0) + 1
+    begun = StoreMark(mark.generation + restored, starts)
+    tx.upkeep.set_mark(begun)
+    return StoreLife(begun, restored)
+
+
+def _void_page(tx: Transaction, after: str) -> str:
+    runs = tx.runs.unended(after, AT_ONCE)
+    for run in runs:
+        _void(tx, run)
+    return runs[-1].run_id if runs else ""
+
+
+def _void(tx: Transaction, run: Run) -> None:
+    if run.head.state is RunState.RUNNING:
+        run = tx.log.append(run, [revocation(run, run_events_pb2.REVOCATION_CAUSE_STORE_RESTORED)], RESTORE)
+    if _can_reach_effect(tx, run):
+        placed = fact_events_pb2.HoldPlaced(cause=fact_events_pb2.HOLD_CAUSE_STORE_RESTORED)
+        tx.log.append(run, [RunEvent(fact_recorded=fact_events_pb2.FactRecorded(hold_placed=placed))], RESTORE)
+
+
+def _can_reach_effect(tx: Transaction, run: Run) -> bool:
+    plan = plans_pb2.Plan.FromString(tx.playbooks.plan(run.identity.plan_digest))
+    return any(node.effect in GUARDED for node in plan.nodes)

@@ -1,0 +1,95 @@
+"""Settles an effect in doubt, as an operator says."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from perdure.runlog.instances import Instance
+from perdure.v1 import fact_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.caller import Caller
+from perdure_control_plane.domain.errors import (
+    Conflict,
+    NotInDoubt,
+    ReportUnseen,
+    TooLarge,
+    field_invalid,
+)
+from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.domain.origin import requested_by
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.fold_run import FoldedRun, fold_run
+from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.request_ids import is_repetition
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What an operator says about an attempt in doubt, and the last report they have seen about it."""
+
+    run_id: RunId
+    instance: Instance
+    kind: fact_events_pb2.ResolutionKind.ValueType
+    output: bytes
+    report_sequence: int
+    reason: str
+    request_id: str
+
+
+async def resolve_effect(store: Store, limits: Limits, caller: Caller, asked: Resolution) -> Run:
+    """Records the answer; the run goes on when no other doubt or hold is left.
+
+    Raises FieldInvalid, TooLarge, NotFound, NotInDoubt, ReportUnseen, RequestIdReused, Conflict.
+    """
+    _check_output(asked, limits)
+    folded = await fold_run(store, asked.run_id)
+
+    def body(tx: Transaction) -> Run:
+        run = tx.runs.get(asked.run_id)
+        content = (str(asked.instance), asked.kind, asked.output, asked.report_sequence, asked.reason)
+        if is_repetition(tx, caller, asked.request_id, "ResolveEffect", run.name, *content):
+            return run
+        if run.head.last_sequence != folded.run.head.last_sequence:
+            raise Conflict(run.name)
+        _check_in_doubt(folded, asked)
+        return tx.log.append(run, _events(asked), requested_by(caller))
+
+    return await store.write(body)
+
+
+def _check_output(asked: Resolution, limits: Limits) -> None:
+    if asked.kind == fact_events_pb2.RESOLUTION_KIND_UNSPECIFIED:
+        raise field_invalid("resolution", "is one of DONE, RETRY and FAILED")
+    if asked.output and asked.kind != fact_events_pb2.RESOLUTION_KIND_DONE:
+        raise field_invalid("output", "goes with DONE only")
+    if len(asked.output) > limits.max_payload_bytes:
+        raise TooLarge("output", len(asked.output), limits.max_payload_bytes)
+    try:
+        value = json.loads(asked.output or b"{}")
+    except ValueError as error:
+        raise field_invalid("output", f"is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise field_invalid("output", "is not a JSON object")
+
+
+def _check_in_doubt(folded: FoldedRun, asked: Resolution) -> None:
+    doubt = folded.walk.doubts.get(asked.instance)
+    if doubt is None or doubt.resolution_sequence:
+        raise NotInDoubt(folded.run.name, str(asked.instance))
+    if doubt.report_sequence != asked.report_sequence:
+        raise ReportUnseen(folded.run.name, str(asked.instance), doubt.report_sequence)
+
+
+def _events(asked: Resolution) -> list[RunEvent]:
+    where = asked.instance.message()
+    resolution = fact_events_pb2.EffectResolution(
+        kind=asked.kind, report_sequence=asked.report_sequence, reason=asked.reason
+    )
+    events = []
+    if asked.kind == fact_events_pb2.RESOLUTION_KIND_DONE:
+        output = asked.output or b"{}"
+        resolution.output_digest = hashlib.sha256(output).digest()
+        events.append(RunEvent(fact_content=fact_events_pb2.FactContent(instance=where, json=output)))
+    recorded = fact_events_pb2.FactRecorded(instance=where, resolution=resolution)
+    return [*events, RunEvent(fact_recorded=recorded)]

@@ -1,0 +1,255 @@
+"""Starts a playbook version: flow, root run, first events and place in the queue in one commit."""
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+from jsonschema import Draft202012Validator
+
+from perdure.runlog import FOLD_VERSION
+from perdure.v1 import instances_pb2, plans_pb2, run_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.caller import Caller
+from perdure_control_plane.domain.errors import (
+    AlreadyExists,
+    DigestMismatch,
+    FieldFault,
+    FieldInvalid,
+    ProviderNotConfigured,
+    QueueFull,
+    RequestIdReused,
+    TooLarge,
+    field_invalid,
+)
+from perdure_control_plane.domain.flow import (
+    Flow,
+    FlowStatus,
+    FlowView,
+    JsonObject,
+    RequestSource,
+)
+from perdure_control_plane.domain.ids import (
+    FlowId,
+    PlaybookId,
+    RunId,
+    SessionId,
+    new_id,
+)
+from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.domain.origin import requested_by
+from perdure_control_plane.domain.playbook import Release, check_startable
+from perdure_control_plane.domain.request import request_digest
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.domain.session import Session
+from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.queue_depth import QueueDepth
+
+RESERVED_METADATA: Final = "perdure_flow"
+"""Metadata key under which the server writes what leads from a run back to its flow."""
+
+BUILTIN_PROVIDER: Final = "builtin"
+"""The provider that every executor has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A request to start. `playbook_id`, `version` and `digest` say what was reviewed."""
+
+    playbook_id: PlaybookId
+    version: str
+    digest: str
+    session_id: SessionId
+    idempotency_key: str
+    flow_id: FlowId | None
+    content: str
+    input: bytes
+    metadata: JsonObject
+    provider: str
+    source: RequestSource
+    queue: str
+    priority: int
+    timeout_micros: int
+
+    def digest_of_request(self) -> bytes:
+        """What two requests under one key are compared by."""
+        metadata = json.dumps(self.metadata, sort_keys=True)
+        source = (self.source.source_plugin, self.source.source_kind, self.source.actor_id)
+        what = (self.playbook_id, self.version, self.digest, self.session_id, self.flow_id or "")
+        how = (self.provider, self.queue, self.priority, self.timeout_micros)
+        return request_digest(what, self.content, self.input, metadata, source, how)
+
+
+class FlowStarter:
+    """Starts flows. It keeps the plans it has read: they never change."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+        self._depth = QueueDepth(store)
+        self._plans: dict[bytes, plans_pb2.Plan] = {}
+        self._releases: dict[tuple[PlaybookId, str], Release] = {}
+
+    async def start(self, caller: Caller, asked: Start) -> FlowView:
+        """Begins the flow, or returns the one that the key began with the same request.
+
+        Raises FieldInvalid, TooLarge, NotFound, DigestMismatch, PublicationForbids, ProviderNotConfigured, QueueFull,
+        AlreadyExists, RequestIdReused.
+        """
+        if RESERVED_METADATA in asked.metadata:
+            description = f"the key {RESERVED_METADATA!r} is the server's own; choose another"
+            raise field_invalid("request.metadata", description)
+        plan = await self._plan(asked)
+        value = self._checked_input(plan, asked)
+        if asked.provider and list(plan.providers) != [asked.provider]:
+            named = ", ".join(plan.providers) or "no provider"
+            raise field_invalid("request.provider", f"is {asked.provider!r}; the playbook names {named}")
+        depth = await self._depth.current()
+        return await self._store.write(lambda tx: self._begin(tx, caller, asked, plan, value, depth))
+
+    async def _plan(self, asked: Start) -> plans_pb2.Plan:
+        key = (asked.playbook_id, asked.version)
+        if key not in self._releases:
+            release, stored = await self._store.read(lambda tx: _read_release(tx, *key))
+            self._releases[key] = release
+            self._plans[release.plan_digest] = plans_pb2.Plan.FromString(stored)
+        release = self._releases[key]
+        if release.digest != asked.digest:
+            raise DigestMismatch(release.name, release.digest)
+        return self._plans[release.plan_digest]
+
+    def _checked_input(self, plan: plans_pb2.Plan, asked: Start) -> bytes:
+        if len(asked.input) > self._limits.max_payload_bytes:
+            raise TooLarge("request.input", len(asked.input), self._limits.max_payload_bytes)
+        try:
+            value: Any = json.loads(asked.input or b"{}")
+        except ValueError as error:
+            raise field_invalid("request.input", f"is not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise field_invalid("request.input", "is not a JSON object")
+        if plan.input_schema:
+            faults = Draft202012Validator(json.loads(plan.input_schema)).iter_errors(value)
+            named = tuple(FieldFault(_input_path(fault.absolute_path), fault.message) for fault in faults)
+            if named:
+                raise FieldInvalid(*named)
+        return asked.input or b"{}"
+
+    def _begin(
+        self, tx: Transaction, caller: Caller, asked: Start, plan: plans_pb2.Plan, value: bytes, depth: int
+    ) -> FlowView:
+        digest = asked.digest_of_request()
+        begun = tx.flows.of_key(caller.principal, asked.idempotency_key)
+        if begun is not None:
+            if begun.request_digest != digest:
+                raise RequestIdReused("idempotency_key", asked.idempotency_key)
+            return begun_view(begun, tx.runs.get(begun.root_run_id))
+        release = tx.playbooks.release(asked.playbook_id, asked.version)
+        check_startable(release)
+        session = tx.sessions.get(asked.session_id)
+        if asked.flow_id is not None and tx.flows.find(asked.flow_id) is not None:
+            raise AlreadyExists(f"flows/{asked.flow_id}")
+        if depth >= self._limits.max_queued_runs:
+            raise QueueFull(self._limits.max_queued_runs)
+        _check_providers(tx, plan)
+        flow = _new_flow(tx, caller, asked, digest)
+        tx.flows.add(flow)
+        events = _first_events(flow, session, asked, plan, release, value, caller)
+        return begun_view(flow, tx.log.create(flow.root_run_id, events, requested_by(caller)))
+
+
+def begun_view(flow: Flow, root: Run) -> FlowView:
+    """The view of a flow that has just begun: its root run is all there is of it."""
+    return FlowView(
+        flow=flow,
+        status=FlowStatus.RUNNING,
+        decided_by=root.name,
+        settled=False,
+        runs=(root,),
+        tasks=(),
+        agents=(root.identity.agent_id,),
+        approvals=(),
+    )
+
+
+def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, bytes]:
+    release = tx.playbooks.release(playbook_id, version)
+    return release, tx.playbooks.plan(release.plan_digest)
+
+
+def _input_path(path: Any) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "request.input" + "".join(parts)
+
+
+def _check_providers(tx: Transaction, plan: plans_pb2.Plan) -> None:
+    wanted = set(plan.providers) - {BUILTIN_PROVIDER}
+    if not wanted:
+        return
+    live = tx.executors.live_providers(tx.now)
+    # With no executor connected nobody can tell; the run waits for one that has what it needs.
+    if live and not any(wanted <= set(providers) for providers in live):
+        missing = min(wanted - set(live[0])) if len(live) == 1 else min(wanted)
+        setting = f"start an executor with --provider {missing} and the key that this provider needs"
+        raise ProviderNotConfigured(missing, setting)
+
+
+def _new_flow(tx: Transaction, caller: Caller, asked: Start, digest: bytes) -> Flow:
+    flow_id = asked.flow_id or FlowId(new_id())
+    correlation = {
+        "flow_id": flow_id,
+        "playbook_id": asked.playbook_id,
+        "version": asked.version,
+        "digest": asked.digest,
+        "nonce": secrets.token_hex(16),
+    }
+    return Flow(
+        flow_id=flow_id,
+        idempotency_key=asked.idempotency_key,
+        principal=caller.principal,
+        playbook_id=asked.playbook_id,
+        version=asked.version,
+        digest=asked.digest,
+        session_id=asked.session_id,
+        root_run_id=RunId(new_id()),
+        request_digest=digest,
+        metadata={**asked.metadata, RESERVED_METADATA: correlation},
+        source=asked.source,
+        created_at=tx.now,
+    )
+
+
+def _first_events(
+    flow: Flow,
+    session: Session,
+    asked: Start,
+    plan: plans_pb2.Plan,
+    release: Release,
+    value: bytes,
+    caller: Caller,
+) -> list[RunEvent]:
+    created = run_events_pb2.RunCreated(
+        flow_id=flow.flow_id,
+        session_id=flow.session_id,
+        agent_id=session.root_agent_id,
+        lineage=instances_pb2.Lineage(lineage_id=flow.root_run_id),
+        plan_digest=release.plan_digest,
+        fold_version=FOLD_VERSION,
+        term=1,
+        queue=asked.queue,
+        priority=asked.priority,
+        input_digest=hashlib.sha256(value).digest(),
+        providers=plan.providers,
+        starter=caller.principal,
+        playbook_id=flow.playbook_id,
+        playbook_version=flow.version,
+    )
+    if asked.timeout_micros:
+        timeout = Duration()
+        timeout.FromMicroseconds(asked.timeout_micros)
+        created.timeout.CopyFrom(timeout)
+    elif plan.HasField("timeout"):
+        created.timeout.CopyFrom(plan.timeout)
+    given = run_events_pb2.RunInput(json=value, content=asked.content)
+    return [RunEvent(run_created=created), RunEvent(run_input=given)]

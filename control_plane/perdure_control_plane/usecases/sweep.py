@@ -1,0 +1,132 @@
+"""Finds what is overdue: lost holders, stops, deadlines of runs and of people. It tests levels, so it may run anywhere,
+any number of times, and never starts work: it queues, holds, or ends."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from perdure.runlog.head import Stop
+from perdure.runlog.instances import parse_instance
+from perdure.runlog.states import RunState
+from perdure.v1 import fact_events_pb2, run_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.leases import Outage, Unheld, overdue
+from perdure_control_plane.domain.limits import SECOND, Timing
+from perdure_control_plane.domain.origin import SWEEP
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.stop_run import end_event, stop_now
+
+AT_ONCE: Final = 200
+"""Runs of one sort that a sweep handles in a transaction; the next sweep goes on."""
+
+KEEP_OUTAGES: Final = 7 * 24 * 3600 * SECOND
+KEEP_EXECUTORS: Final = 24 * 3600 * SECOND
+KEEP_REQUESTS: Final = 7 * 24 * 3600 * SECOND
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep did."""
+
+    outage: Outage | None = None
+    requeued: list[RunId] = field(default_factory=list)
+    """Runs taken from a holder that was lost or never had them."""
+    ended: list[RunId] = field(default_factory=list)
+    """Runs that were to stop, or missed their deadline."""
+    expired: list[RunId] = field(default_factory=list)
+    """Runs of which a person missed a deadline."""
+
+
+async def sweep(store: Store, timing: Timing) -> Swept:
+    """Sweeps once. After a gap in which the store took no writes it notes the outage and lapses nothing."""
+    return await store.write(lambda tx: _sweep(tx, timing))
+
+
+def _sweep(tx: Transaction, timing: Timing) -> Swept:
+    swept = Swept()
+    before = tx.upkeep.tick(tx.now)
+    if before and tx.now - before > timing.lease // 3 + timing.sweep_interval:
+        swept.outage = Outage(before, tx.now)
+        tx.upkeep.add_outage(swept.outage)
+        return swept
+    outages = tx.upkeep.outages_since(tx.now - KEEP_OUTAGES)
+    _requeue_unheld(tx, timing, outages, swept)
+    _end_overdue_stops(tx, timing, outages, swept)
+    _stop_past_deadline(tx, swept)
+    _expire_waits(tx, outages, swept)
+    _forget(tx)
+    return swept
+
+
+def _requeue_unheld(tx: Transaction, timing: Timing, outages: list[Outage], swept: Swept) -> None:
+    for unheld in tx.queue.unheld(tx.now, AT_ONCE):
+        cause = _revocation_cause(tx, unheld, outages)
+        run = tx.runs.get(unheld.run_id)
+        if cause is not None and run.head.state is RunState.RUNNING:
+            _take_over(tx, timing, run, cause)
+            swept.requeued.append(unheld.run_id)
+
+
+def _revocation_cause(
+    tx: Transaction, unheld: Unheld, outages: list[Outage]
+) -> run_events_pb2.RevocationCause.ValueType | None:
+    if unheld.lease_until == 0:
+        return run_events_pb2.REVOCATION_CAUSE_LAPSED
+    if overdue(unheld.lease_until, unheld.renewed_at, tx.now, outages):
+        return run_events_pb2.REVOCATION_CAUSE_LAPSED
+    if unheld.ack_until and unheld.ack_until < tx.now:
+        return run_events_pb2.REVOCATION_CAUSE_NOT_ACKNOWLEDGED
+    return None
+
+
+def _take_over(tx: Transaction, timing: Timing, run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> None:
+    stop, stop_reason = run.head.stop, "its executor was lost before it had stopped"
+    run = tx.log.append(run, [revocation(run, cause)], SWEEP)
+    if stop is not None:
+        tx.log.append(run, [end_event(stop, stop_reason)], SWEEP)
+    elif run.head.fruitless_takeovers >= timing.takeover_limit:
+        placed = fact_events_pb2.HoldPlaced(cause=fact_events_pb2.HOLD_CAUSE_TAKEOVER_LIMIT)
+        recorded = fact_events_pb2.FactRecorded(hold_placed=placed)
+        tx.log.append(run, [RunEvent(fact_recorded=recorded)], SWEEP)
+
+
+def revocation(run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> RunEvent:
+    """The event that takes a run from its holder."""
+    revoked = run_events_pb2.LeaseRevoked(lease_id=run.head.lease_id or "", epoch=run.head.epoch + 1, cause=cause)
+    return RunEvent(lease_revoked=revoked)
+
+
+def _end_overdue_stops(tx: Transaction, timing: Timing, outages: list[Outage], swept: Swept) -> None:
+    for run in tx.runs.stopping_since(tx.now - timing.stop_grace, AT_ONCE):
+        stop, since = run.head.stop, run.head.stop_at
+        if stop is None or not overdue(since + timing.stop_grace, since, tx.now, outages):
+            continue
+        revoked = revocation(run, run_events_pb2.REVOCATION_CAUSE_STOP_OVERDUE)
+        run = tx.log.append(run, [revoked], SWEEP)
+        tx.log.append(run, [end_event(stop, "its executor had not stopped within the grace")], SWEEP)
+        swept.ended.append(run.run_id)
+
+
+def _stop_past_deadline(tx: Transaction, swept: Swept) -> None:
+    for run in tx.runs.past_deadline(tx.now, AT_ONCE):
+        stop_now(tx, run, Stop.DEADLINE, "the run's deadline has passed", SWEEP)
+        swept.ended.append(run.run_id)
+
+
+def _expire_waits(tx: Transaction, outages: list[Outage], swept: Swept) -> None:
+    for wait in tx.approvals.waits_past_deadline(tx.now, AT_ONCE):
+        if not overdue(wait.deadline_at, wait.opened_at, tx.now, outages):
+            continue
+        expired = fact_events_pb2.WaitExpired()
+        expired.deadline_time.FromMicroseconds(wait.deadline_at)
+        where = parse_instance(wait.instance).message()
+        recorded = fact_events_pb2.FactRecorded(instance=where, wait_expired=expired)
+        tx.log.append(tx.runs.get(wait.run_id), [RunEvent(fact_recorded=recorded)], SWEEP)
+        swept.expired.append(wait.run_id)
+
+
+def _forget(tx: Transaction) -> None:
+    tx.upkeep.forget_outages(tx.now - KEEP_OUTAGES)
+    tx.executors.forget_gone(tx.now - KEEP_EXECUTORS)
+    tx.requests.forget(tx.now - KEEP_REQUESTS)

@@ -1,0 +1,114 @@
+"""Follows runs and flows: every event once, without gaps, as it is committed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure_control_plane.domain.errors import ServerDraining
+from perdure_control_plane.domain.flow import FlowView
+from perdure_control_plane.domain.ids import FlowId, RunId
+from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.view_flow import view
+
+PIECE: Final = 500
+"""Events that are read at once."""
+
+
+class Changes(Protocol):
+    """Tells when runs got events. A hint: whoever waits reads the store, and looks again after a while anyway."""
+
+    def subscribe(self, wake: asyncio.Event, run_ids: Iterable[str]) -> Callable[[], None]:
+        """Sets `wake` whenever one of the runs gets events. Returns what ends that."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is about to end."""
+
+
+class Watcher:
+    """Follows runs and flows for watchers."""
+
+    def __init__(self, store: Store, changes: Changes, limits: Limits, heartbeat_seconds: float) -> None:
+        self._store = store
+        self._changes = changes
+        self._limits = limits
+        self._heartbeat_seconds = heartbeat_seconds
+
+    async def run(self, run_id: RunId, after: int) -> AsyncIterator[RecordedEvent | None]:
+        """A run's events after a sequence, and None for a heartbeat; ends when the run has, and all is delivered.
+
+        Raises NotFound, ServerDraining.
+        """
+
+        def body(tx: Transaction) -> tuple[list[RecordedEvent], bool]:
+            head = tx.runs.get(run_id).head
+            events = tx.events.after(run_id, after, limit=PIECE, max_bytes=self._limits.max_page_bytes)
+            last = events[-1].sequence if events else after
+            return events, head.ended_sequence > 0 and last >= head.last_sequence
+
+        with self._subscribed([run_id]) as wake:
+            while True:
+                wake.clear()
+                events, ended = await self._store.read(body)
+                for recorded in events:
+                    yield recorded
+                    after = recorded.sequence
+                if ended:
+                    return
+                if not events and not await self._woken(wake):
+                    yield None
+
+    async def flow(self, flow_id: FlowId, cursors: dict[RunId, int]) -> AsyncIterator[FlowView | RecordedEvent | None]:
+        """A flow, its runs' events after the cursors, the flow again whenever its status changes, and heartbeats.
+
+        Ends when the flow is settled and everything is delivered. Raises NotFound, ServerDraining.
+        """
+        cursors = dict(cursors)
+
+        def body(tx: Transaction) -> tuple[FlowView, list[RecordedEvent]]:
+            shown = view(tx, tx.flows.get(flow_id))
+            events: list[RecordedEvent] = []
+            for run in shown.runs:
+                after = cursors.get(run.run_id, 0)
+                events += tx.events.after(run.run_id, after, limit=PIECE, max_bytes=self._limits.max_page_bytes)
+            return shown, events
+
+        told: object = None
+        known = [run.run_id for run in (await self._store.read(lambda tx: view(tx, tx.flows.get(flow_id)))).runs]
+        with self._subscribed(known) as wake:
+            while True:
+                wake.clear()
+                shown, events = await self._store.read(body)
+                if (shown.status, shown.settled, shown.decided_by) != told and not events:
+                    told = (shown.status, shown.settled, shown.decided_by)
+                    yield shown
+                for recorded in events:
+                    yield recorded
+                    cursors[RunId(recorded.run_id)] = recorded.sequence
+                if shown.settled and not events:
+                    return
+                if not events and not await self._woken(wake):
+                    yield None
+
+    @contextmanager
+    def _subscribed(self, run_ids: Iterable[str]) -> Iterator[asyncio.Event]:
+        wake = asyncio.Event()
+        end = self._changes.subscribe(wake, run_ids)
+        try:
+            yield wake
+        finally:
+            end()
+
+    async def _woken(self, wake: asyncio.Event) -> bool:
+        if self._changes.draining:
+            raise ServerDraining
+        try:
+            await asyncio.wait_for(wake.wait(), self._heartbeat_seconds)
+        except TimeoutError:
+            return False
+        if self._changes.draining:
+            raise ServerDraining
+        return True

@@ -1,0 +1,165 @@
+"""Commands, as the executor sees them: started, watched and killed through the supervisor."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class CommandNotStarted(Exception):
+    """The program could not be started; the message says why."""
+
+
+class SupervisorLost(Exception):
+    """The supervisor is gone: nobody knows what became of what it ran."""
+
+
+@dataclass(slots=True)
+class RunningCommand:
+    """A command that was started. Reading ends of its output, and a future of how it ended."""
+
+    command_id: int
+    pid: int
+    stdout: int
+    stderr: int
+    ended: "asyncio.Future[int]"
+    """Exit code, or the negative of the signal that ended it. Raises SupervisorLost."""
+
+
+class Supervisor:
+    """The executor's side of the supervisor."""
+
+    def __init__(self) -> None:
+        self._next_id = 1
+        self._started: dict[int, asyncio.Future[int]] = {}
+        self._running: dict[int, RunningCommand] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        self._saying = asyncio.Lock()
+        self.lost: Final = asyncio.Event()
+
+    def start(self) -> None:
+        """Starts the supervisor; before anything else, so that nothing else of this process is inherited."""
+        ours, theirs = socket.socketpair()
+        self._process = subprocess.Popen(  # noqa: S603  # our own program
+            [sys.executable, "-m", "perdure_executor.supervisor", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        ours.setblocking(False)
+        self._channel = ours
+        asyncio.get_running_loop().add_reader(ours, self._receive)
+
+    async def stop(self) -> None:
+        """Ends the supervisor, and with it whatever it runs."""
+        asyncio.get_running_loop().remove_reader(self._channel)
+        self._channel.close()
+        if self._process is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
+
+    async def run(self, arguments: Sequence[str], cwd: str, env: Mapping[str, str], stdin: bytes) -> RunningCommand:
+        """Starts a command. Raises CommandNotStarted, SupervisorLost."""
+        if self.lost.is_set():
+            raise SupervisorLost
+        command_id = self._next_id
+        self._next_id += 1
+        stdout, stdout_end = os.pipe()
+        stderr, stderr_end = os.pipe()
+        loop = asyncio.get_running_loop()
+        started: asyncio.Future[int] = loop.create_future()
+        self._started[command_id] = started
+        running = RunningCommand(command_id, 0, stdout, stderr, loop.create_future())
+        self._running[command_id] = running
+        with tempfile.TemporaryFile() as given, contextlib.ExitStack() as stack:
+            stack.callback(os.close, stdout_end)
+            stack.callback(os.close, stderr_end)
+            given.write(stdin)
+            given.seek(0)
+            order = {"do": "start", "id": command_id, "arguments": list(arguments), "cwd": cwd, "env": dict(env)}
+            await self._say(order, [given.fileno(), stdout_end, stderr_end])
+        try:
+            running.pid = await started
+        except (CommandNotStarted, SupervisorLost):
+            self._running.pop(command_id, None)
+            os.close(stdout)
+            os.close(stderr)
+            raise
+        return running
+
+    async def kill(self, command: RunningCommand, grace: float) -> None:
+        """Asks a command's process group to end, and ends it after the grace, in seconds."""
+        await self._say({"do": "kill", "id": command.command_id, "grace": grace})
+
+    async def feed_work_end(self, at: float) -> None:
+        """Says when everything must have ended, on `clock`, whatever becomes of this process."""
+        await self._say({"do": "work_end", "at": at})
+
+    async def _say(self, order: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        data = json.dumps(order).encode() + b"\n"
+        async with self._saying:
+            try:
+                # The descriptors travel with the first bytes, and the rest of a long order follows them.
+                sent = socket.send_fds(self._channel, [data], fds) if fds else 0
+                await asyncio.get_running_loop().sock_sendall(self._channel, data[sent:])
+            except OSError:
+                self._lose()
+                raise SupervisorLost from None
+
+    def _receive(self) -> None:
+        try:
+            received = self._channel.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        if not received:
+            self._lose()
+            return
+        self._buffer += received
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            self._hear(json.loads(line))
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        command_id = message["id"]
+        if "exited" in message:
+            running = self._running.pop(command_id)
+            if not running.ended.done():
+                running.ended.set_result(message["exited"])
+            return
+        started = self._started.pop(command_id)
+        if started.done():
+            return
+        if "failed" in message:
+            started.set_exception(CommandNotStarted(message["failed"]))
+        else:
+            started.set_result(message["pid"])
+
+    def _lose(self) -> None:
+        if self.lost.is_set():
+            return
+        log.error("supervisor.lost")
+        self.lost.set()
+        asyncio.get_running_loop().remove_reader(self._channel)
+        for running in self._running.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(running.pid, signal.SIGKILL)
+            if not running.ended.done():
+                running.ended.set_exception(SupervisorLost())
+        for started in self._started.values():
+            if not started.done():
+                started.set_exception(SupervisorLost())

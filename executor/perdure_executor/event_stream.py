@@ -1,0 +1,170 @@
+"""One run's events on their way to the log: ordered, repeated after a reconnect, kept until they are acknowledged."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from perdure.runlog.kinds import synchronises
+from perdure.v1 import execution_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+
+MAX_BATCH_EVENTS: Final = 250
+MAX_BATCH_BYTES: Final = 1024 * 1024
+"""What a batch holds at most, unless its first event alone is larger."""
+
+_LARGE: Final = frozenset({"node_output", "task_output", "unit_content", "rendered_arguments", "wait_subject"})
+_SMALL_BYTES: Final = 100
+"""What an event without a payload counts for."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """An event that is not acknowledged. `keep` says that it tells of something that has happened."""
+
+    ordinal: int
+    event: RunEvent
+    kind: str
+    keep: bool
+    synchronising: bool
+    size: int
+
+
+class Dropped(Exception):
+    """The event was dropped before it was stored: the run had facts that its holder did not know."""
+
+
+class EventStream:
+    """The events of one run under one lease."""
+
+    def __init__(self, run_id: str, lease_id: str, seen: int, dirty: Callable[["EventStream"], None]) -> None:
+        """`dirty` is called whenever there is something to send."""
+        self.run_id: Final = run_id
+        self.lease_id: Final = lease_id
+        self.seen = seen
+        self.unacknowledged_bytes = 0
+        self._dirty = dirty
+        self.loop = asyncio.get_running_loop()
+        self._tail = 0
+        self._next_ordinal = 1
+        self._sent = 0
+        self._acknowledged = 0
+        self._pending: deque[Pending] = deque()
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def acknowledged(self) -> int:
+        """The highest ordinal that is stored."""
+        return self._acknowledged
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether anything is not acknowledged yet."""
+        return bool(self._pending)
+
+    @property
+    def synchronising(self) -> bool:
+        """Whether a synchronising event is on its way: nothing may be decided before its answer."""
+        return bool(self._pending) and self._pending[-1].synchronising
+
+    def append(self, event: RunEvent, *, keep: bool) -> int:
+        """Adds an event and returns its ordinal."""
+        kind = event.WhichOneof("kind") or ""
+        ordinal = self._next_ordinal
+        self._next_ordinal += 1
+        size = event.ByteSize() if kind in _LARGE else _SMALL_BYTES
+        self._pending.append(Pending(ordinal, event, kind, keep, synchronises(event, kind), size))
+        self.unacknowledged_bytes += size
+        self._dirty(self)
+        return ordinal
+
+    async def stored(self, ordinal: int) -> None:
+        """Returns when the event of that ordinal is committed. Raises Dropped."""
+        if ordinal > self._acknowledged:
+            waiting: asyncio.Future[None] = self.loop.create_future()
+            self._waiting.append((ordinal, waiting))
+            await waiting
+
+    def batch(self) -> tuple[execution_pb2.EventBatch, int] | None:
+        """The next events to send, up to and with the first that synchronises, and roughly their bytes; None where all
+        are sent."""
+        events: list[RunEvent] = []
+        first, size = self._sent + 1, 0
+        for pending in self._unsent():
+            if events and size + pending.size > MAX_BATCH_BYTES:
+                break
+            size += pending.size
+            events.append(pending.event)
+            self._sent = pending.ordinal
+            if pending.synchronising or len(events) == MAX_BATCH_EVENTS:
+                break
+        if not events:
+            return None
+        batch = execution_pb2.EventBatch(
+            run_id=self.run_id,
+            lease_id=self.lease_id,
+            tail=self._tail,
+            first_ordinal=first,
+            seen=self.seen,
+            events=events,
+        )
+        return batch, size
+
+    def has_unsent(self) -> bool:
+        """Whether there is something to send."""
+        return self._sent < self._next_ordinal - 1
+
+    def is_for(self, answer: execution_pb2.Answer) -> bool:
+        """Whether the answer is to this lease and to a batch whose events still count."""
+        return answer.lease_id == self.lease_id and answer.tail == self._tail
+
+    def acknowledge(self, ordinal: int) -> list[Pending]:
+        """Everything up to an ordinal is stored. Returns the events this says so of for the first time."""
+        stored = []
+        while self._pending and self._pending[0].ordinal <= ordinal:
+            pending = self._pending.popleft()
+            self.unacknowledged_bytes -= pending.size
+            stored.append(pending)
+        if stored:
+            self._acknowledged = stored[-1].ordinal
+            self._sent = max(self._sent, self._acknowledged)
+        while self._waiting and self._waiting[0][0] <= self._acknowledged:
+            _, waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+        return stored
+
+    def send_again(self, ordinal: int) -> None:
+        """Events from an ordinal on have to be sent again."""
+        self._sent = min(self._sent, max(ordinal - 1, self._acknowledged))
+        if self.has_unsent():
+            self._dirty(self)
+
+    def reconnected(self) -> None:
+        """Everything that is not acknowledged has to be sent on the new stream."""
+        self.send_again(self._acknowledged + 1)
+
+    def drop_from(self, ordinal: int) -> list[Pending]:
+        """Takes back every event from an ordinal on, raises the tail, and returns them; the ordinals are used again."""
+        self.acknowledge(ordinal - 1)
+        dropped = list(self._pending)
+        self._pending.clear()
+        self.unacknowledged_bytes = 0
+        self._tail += 1
+        self._next_ordinal = ordinal
+        self._sent = ordinal - 1
+        self.fail_waiting(Dropped())
+        return dropped
+
+    def fail_waiting(self, error: Exception) -> None:
+        """Ends every wait for an acknowledgement."""
+        while self._waiting:
+            _, waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_exception(error)
+
+    def _unsent(self) -> Iterator[Pending]:
+        if self._sent == self._acknowledged:
+            return iter(self._pending)
+        return (pending for pending in self._pending if pending.ordinal > self._sent)

@@ -1,0 +1,79 @@
+"""Evaluates the expressions in a node's strings."""
+
+import datetime
+import json
+from functools import lru_cache
+from typing import Any
+
+import cel
+
+from perdure.runlog.templates import Expression, TemplateInvalid, parts
+from perdure.v1 import instances_pb2
+from perdure_executor.results import CannotPrepare, JsonObject
+
+
+def render(value: Any, bindings: JsonObject) -> Any:
+    """A JSON value with every expression in its strings evaluated.
+
+    A string that is one expression becomes the expression's value, whatever its type; in any other string values stand
+    as text. Raises CannotPrepare.
+    """
+    match value:
+        case str():
+            return _render_string(value, bindings)
+        case dict():
+            return {key: render(inner, bindings) for key, inner in value.items()}
+        case list():
+            return [render(inner, bindings) for inner in value]
+        case _:
+            return value
+
+
+def render_text(template: str, bindings: JsonObject) -> str:
+    """A string with its expressions evaluated, as text. Raises CannotPrepare."""
+    return template if "{{" not in template else _text(_render_string(template, bindings))
+
+
+def _render_string(template: str, bindings: JsonObject) -> Any:
+    if "{{" not in template:
+        return template
+    try:
+        found = parts(template)
+    except TemplateInvalid as error:
+        raise _failed(template, str(error)) from error
+    values = [_evaluate(part.source, bindings) if isinstance(part, Expression) else part for part in found]
+    return values[0] if len(values) == 1 else "".join(map(_text, values))
+
+
+def _evaluate(source: str, bindings: JsonObject) -> Any:
+    try:
+        return _plain(_compiled(source).execute(bindings))
+    except KeyError as error:
+        raise _failed(source, f"there is no {error.args[0]!r}") from error
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise _failed(source, str(error).splitlines()[0]) from error
+
+
+@lru_cache(maxsize=4096)
+def _compiled(source: str) -> Any:
+    return cel.compile(source)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime.datetime():
+            return value.isoformat()
+        case datetime.timedelta():
+            return f"{value.total_seconds()}s"
+        case bytes():
+            return value.decode("utf-8", errors="replace")
+        case _:
+            return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _failed(source: str, description: str) -> CannotPrepare:
+    return CannotPrepare(instances_pb2.FAILURE_CAUSE_EXPRESSION, f"{source!r}: {description}"[:500])

@@ -1,0 +1,116 @@
+"""What a node's work is given: its place, what it sees, and how it says what happens."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from perdure.runlog.instances import Instance
+from perdure.v1 import fact_events_pb2, plans_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.commands import Supervisor
+from perdure_executor.providers import Provider, configured_providers
+from perdure_executor.results import Failed, JsonObject, Result
+from perdure_executor.threads import Threads
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a function is called with."""
+
+    inputs: JsonObject
+    """The node's inputs, their expressions evaluated."""
+    run_id: str
+    node: str
+    attempt: int
+    key: Callable[[], str]
+    log: Callable[[str], None]
+    """Writes a line for the run's operators into its log."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """Give it to whatever the function changes: the same work has the same key after any crash."""
+        return self.key()
+
+
+Function = Callable[[Call], "Awaitable[JsonObject | None] | JsonObject | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What this executor has to work with."""
+
+    supervisor: Supervisor
+    functions: Mapping[str, Function]
+    threads: Threads
+    workspace: str
+    """Directory that commands and workspace tools start from."""
+    environment: Mapping[str, str]
+    """Variables that every command gets."""
+    max_payload_bytes: int
+    max_task_output_bytes: int
+    kill_grace: float
+    """Seconds between asking a command's group to end and ending it."""
+    providers: Mapping[str, Provider] = field(default_factory=lambda: configured_providers(()))
+    """Where agents may think, by name."""
+
+
+class Reporter(Protocol):
+    """How a node's work says what happens, while it happens."""
+
+    def say(self, event: RunEvent) -> None:
+        """Appends a data event."""
+
+    async def keep(self, event: RunEvent) -> None:
+        """Appends a data event and returns when it is stored."""
+
+    async def room(self) -> None:
+        """Returns when there is room for more output on its way to the log."""
+
+
+@dataclass(slots=True)
+class NodeContext:
+    """One attempt of a node."""
+
+    node: plans_pb2.PlanNode
+    instance: Instance
+    run_id: str
+    lease_id: str
+    key: Callable[[], str]
+    """Its idempotency key; computed when asked for."""
+    see: Callable[[], JsonObject]
+    """What its expressions may use; computed when first asked for."""
+    equipment: Equipment
+    units: Mapping[str, bytes] = field(default_factory=dict)
+    """Units of an agent that are recorded already, by name, in the order of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A node that is ready to be done. `begin` starts it; cancelling it ends the work."""
+
+    begin: Callable[[Reporter], Awaitable[Result]]
+    arguments: JsonObject | None = None
+    """What it is called with, for the log; None where it takes nothing."""
+    command: str = ""
+    """For a command, the program's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A node that is a question to a person."""
+
+    subject: bytes
+    """Canonical JSON of what is shown."""
+    wait: fact_events_pb2.WaitOpened
+
+
+Prepared = Work | Ask | Failed
+
+TEXT_LIMIT: Final = 1024
+"""Bytes of a line for people."""
+
+
+def line(text: str) -> str:
+    """A text as one line for people, cut to what a control event takes."""
+    cut = " ".join(text.split()).encode()[:TEXT_LIMIT]
+    return cut.decode("utf-8", errors="ignore")

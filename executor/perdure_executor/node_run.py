@@ -1,0 +1,134 @@
+"""One attempt of a node under way: from its start to its settlement."""
+
+import asyncio
+from typing import Final, Protocol
+
+import structlog
+
+from perdure.runlog.effects import GUARDED
+from perdure.runlog.interpreter import Start
+from perdure.v1 import instances_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.event_stream import Dropped, EventStream
+from perdure_executor.lease_keeper import LeaseKeeper
+from perdure_executor.node_context import Work, line
+from perdure_executor.results import Failed, Result, Stopped, TimedOut
+from perdure_executor.settlements import stopped
+
+log = structlog.get_logger(__name__)
+
+MAX_UNACKNOWLEDGED_BYTES: Final = 4 * 1024 * 1024
+"""Output on its way to the log, after which a node's work waits."""
+
+
+class Fenced(Exception):
+    """The lease is gone; nothing of the run may be begun here any more."""
+
+
+class NodeHost(Protocol):
+    """The run that an attempt belongs to."""
+
+    @property
+    def stream(self) -> EventStream:
+        """Its events."""
+
+    @property
+    def lease(self) -> LeaseKeeper:
+        """How long anything may go on."""
+
+    def happened(self, event: RunEvent) -> int:
+        """Appends an event that tells of something that has happened, and returns its ordinal."""
+
+    def finished(self, run: "NodeRun", settled: list[RunEvent] | Result | None) -> None:
+        """The attempt is over: with its result, with its settlement, or with nothing to be said of it."""
+
+
+class NodeRun:
+    """One attempt. It is `begun` once anything of its work may have happened."""
+
+    def __init__(self, host: NodeHost, start: Start, work: Work, ordinal: int) -> None:
+        """`ordinal` is that of the attempt's start in the stream."""
+        self.start: Final = start
+        self.begun = False
+        self._host = host
+        self._work = work
+        self._ordinal = ordinal
+        self._stored = False
+        self._dropped = False
+        self._stopping = False
+        self._task = host.stream.loop.create_task(self._run())
+
+    def stop(self) -> None:
+        """Ends the work; before it has begun, keeps it from beginning."""
+        if self._stopping:
+            return
+        self._stopping = True
+        # A start that is not acknowledged may yet be taken back; only its answer says whether there is work to settle.
+        if self.begun or self._stored:
+            self._task.cancel()
+
+    def drop(self) -> None:
+        """Its start was taken back before it had begun: it never was."""
+        self._dropped = True
+
+    async def _run(self) -> None:
+        try:
+            if self.start.node.effect in GUARDED:
+                await self._may_begin()
+            if self._dropped:
+                self._host.finished(self, None)
+            elif self._stopping:
+                self._host.finished(self, [stopped(self.start, Stopped())])
+            else:
+                self.begun = True
+                self._host.finished(self, await self._result())
+        except (Dropped, Fenced):
+            self._host.finished(self, None)
+
+    async def _may_begin(self) -> None:
+        await self._host.stream.stored(self._ordinal)
+        self._stored = True
+        try:
+            # Read last thing before the launch: since the acknowledgement the process may have been suspended.
+            while not self._stopping and not self._host.lease.may_begin():
+                await self._host.lease.renewed()
+        except asyncio.CancelledError:
+            return  # it is to stop, and nothing of it has begun
+
+    async def _result(self) -> Result:
+        try:
+            return await self._bounded()
+        except asyncio.CancelledError:
+            return Stopped()
+        except (Dropped, Fenced):
+            raise
+        except Exception as error:  # a fault of ours fails the node; its run must not hang on it
+            log.exception("node.failed", run=self._host.stream.run_id, node=self.start.node.id)
+            return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, line(f"{type(error).__name__}: {error}"))
+
+    async def _bounded(self) -> Result:
+        work = self._work.begin(self)
+        if not self.start.node.HasField("timeout"):
+            return await work
+        seconds = self.start.node.timeout.ToMicroseconds() / 1e6
+        message = f"it did not end within {seconds:g} s"
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                result = await work
+        except TimeoutError:
+            return TimedOut(message)
+        return TimedOut(message, getattr(result, "task", None)) if limit.expired() else result
+
+    def say(self, event: RunEvent) -> None:
+        """Appends a data event."""
+        self._host.happened(event)
+
+    async def keep(self, event: RunEvent) -> None:
+        """Appends a data event and returns when it is stored. Raises Fenced where it never will be."""
+        await self._host.stream.stored(self._host.happened(event))
+
+    async def room(self) -> None:
+        """Returns when there is room for more output on its way to the log."""
+        stream = self._host.stream
+        while stream.unacknowledged_bytes > MAX_UNACKNOWLEDGED_BYTES:
+            await stream.stored(stream.acknowledged + 1)

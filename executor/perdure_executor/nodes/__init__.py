@@ -1,0 +1,24 @@
+"""What an executor can do: one file per kind of node, and the table of them."""
+
+from collections.abc import Callable
+from typing import Final
+
+from perdure_executor.node_context import NodeContext, Prepared
+from perdure_executor.nodes import agentic, approval, command, function
+from perdure_executor.results import CannotPrepare
+
+KINDS: Final[dict[str, Callable[[NodeContext], Prepared]]] = {
+    "agentic": agentic.prepare,
+    "deterministic": command.prepare,
+    "function": function.prepare,
+    "approval": approval.prepare,
+}
+"""How each kind of node is made ready, by its field in PlanNode."""
+
+
+def prepare(context: NodeContext) -> Prepared:
+    """Makes a node ready: evaluates its expressions and finds what does it. A fault is a Failed, not an exception."""
+    try:
+        return KINDS[context.node.WhichOneof("kind") or ""](context)
+    except CannotPrepare as unfit:
+        return unfit.failure

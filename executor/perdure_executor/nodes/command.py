@@ -1,0 +1,217 @@
+"""Commands: real processes under the supervisor, their output streamed into the log as it comes."""
+
+import asyncio
+import json
+import os
+import pathlib
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from perdure.v1 import instances_pb2, node_events_pb2, plans_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.commands import CommandNotStarted, RunningCommand
+from perdure_executor.expressions import render_text
+from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
+from perdure_executor.results import CannotPrepare, Failed, JsonObject, Result, Stopped, Succeeded
+
+FLUSH_SECONDS: Final = 0.2
+"""How long printed output may wait for more before it is sent to the log."""
+
+STRAGGLER_SECONDS: Final = 2.0
+"""How long output is read on after the command's own process has ended and its group was killed."""
+
+PIECE_BYTES: Final = 64 * 1024
+STDOUT_TAIL: Final = 64 * 1024
+STDERR_TAIL: Final = 16 * 1024
+"""How much of the end of each stream is part of the node's own output."""
+
+SHELL: Final = "/bin/sh"
+
+
+def prepare(context: NodeContext) -> Prepared:
+    """Evaluates the command line, its directory, environment and input."""
+    spec, bindings = context.node.deterministic, context.see()
+    arguments = [render_text(argument, bindings) for argument in spec.arguments]
+    if spec.shell:
+        arguments = [SHELL, "-c", *arguments]
+    if any("\0" in argument for argument in arguments):
+        raise CannotPrepare(instances_pb2.FAILURE_CAUSE_NOT_STARTED, "an argument holds a NUL character")
+    cwd = os.path.join(context.equipment.workspace, render_text(spec.cwd, bindings))  # noqa: PTH118  # may be absolute
+    env = {variable.name: render_text(variable.value, bindings) for variable in spec.env}
+    stdin = render_text(spec.stdin, bindings)
+    values: JsonObject = {"arguments": arguments, "cwd": cwd}
+    values |= {"env": env} if env else {}
+    values |= {"stdin": stdin} if stdin else {}
+    command = _Command(context, arguments, cwd, env, stdin)
+    return Work(command.run, values, pathlib.PurePath(arguments[0]).name)
+
+
+@dataclass(slots=True)
+class _Command:
+    context: NodeContext
+    arguments: list[str]
+    cwd: str
+    env: dict[str, str]
+    stdin: str
+
+    async def run(self, reporter: Reporter) -> Result:
+        """Runs it to its end. Cancelling this ends the command's process group."""
+        equipment = self.context.equipment
+        begun = time.monotonic()
+        try:
+            running = await equipment.supervisor.run(self.arguments, self.cwd, self._environment(), self.stdin.encode())
+        except CommandNotStarted as error:
+            result = node_events_pb2.TaskResult()
+            return Failed(instances_pb2.FAILURE_CAUSE_NOT_STARTED, line(str(error)), result)
+        output = _Output(self.context, reporter)
+        streams = [
+            asyncio.create_task(output.follow(running.stdout, node_events_pb2.OUTPUT_STREAM_STDOUT)),
+            asyncio.create_task(output.follow(running.stderr, node_events_pb2.OUTPUT_STREAM_STDERR)),
+        ]
+        stopped = False
+        try:
+            status = await asyncio.shield(running.ended)
+        except asyncio.CancelledError:
+            stopped = True
+            status = await self._end(running)
+        # A process that has left the group may hold the pipes open for ever; what it prints is nobody's output any more.
+        _, open_streams = await asyncio.wait(streams, timeout=STRAGGLER_SECONDS)
+        for stream in open_streams:
+            stream.cancel()
+        task = output.result(status, time.monotonic() - begun)
+        return Stopped(task) if stopped else self._outcome(status, task, output)
+
+    async def _end(self, running: RunningCommand) -> int:
+        await self.context.equipment.supervisor.kill(running, self.context.equipment.kill_grace)
+        return await running.ended
+
+    def _environment(self) -> dict[str, str]:
+        context = self.context
+        return {
+            **context.equipment.environment,
+            "PERDURE_RUN_ID": context.run_id,
+            "PERDURE_NODE": context.node.id,
+            "PERDURE_ATTEMPT": str(context.instance.attempt),
+            "PERDURE_IDEMPOTENCY_KEY": context.key(),
+            **self.env,
+        }
+
+    def _outcome(self, status: int, task: node_events_pb2.TaskResult, output: "_Output") -> Result:
+        spec = self.context.node.deterministic
+        if status < 0:
+            return Failed(instances_pb2.FAILURE_CAUSE_SIGNALLED, f"it was ended by signal {-status}", task)
+        if status not in (spec.success_exit_codes or [0]):
+            message = line(f"it ended with exit code {status}: {output.last_line()}")
+            return Failed(instances_pb2.FAILURE_CAUSE_EXIT_CODE, message, task)
+        if spec.output_format == plans_pb2.OUTPUT_FORMAT_JSON:
+            return self._json_output(task, output)
+        values: JsonObject = {"exit_code": status, "stdout": output.stdout.text(), "stderr": output.stderr.text()}
+        return Succeeded(values, task)
+
+    def _json_output(self, task: node_events_pb2.TaskResult, output: "_Output") -> Result:
+        cause = instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID
+        if output.stdout.total > STDOUT_TAIL:
+            return Failed(cause, f"it printed more than the {STDOUT_TAIL} bytes a JSON output may have", task)
+        try:
+            values = json.loads(output.stdout.text())
+        except ValueError as error:
+            return Failed(cause, line(f"what it printed is not JSON: {error}"), task)
+        if not isinstance(values, dict):
+            return Failed(cause, "what it printed is not a JSON object", task)
+        return Succeeded(values, task)
+
+
+@dataclass(slots=True)
+class _Tail:
+    """The end of a stream."""
+
+    limit: int
+    total: int = 0
+    kept: bytearray = field(default_factory=bytearray)
+
+    def add(self, content: bytes) -> None:
+        self.total += len(content)
+        self.kept += content
+        del self.kept[: -self.limit]
+
+    def text(self) -> str:
+        return self.kept.decode("utf-8", errors="replace")
+
+
+class _Output:
+    """Both streams of a command, on their way into the log."""
+
+    def __init__(self, context: NodeContext, reporter: Reporter) -> None:
+        self._context = context
+        self._reporter = reporter
+        self._logged = 0
+        self._truncated = False
+        self.stdout = _Tail(STDOUT_TAIL)
+        self.stderr = _Tail(STDERR_TAIL)
+
+    async def follow(self, fd: int, stream: node_events_pb2.OutputStream.ValueType) -> None:
+        """Reads a stream to its end."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=PIECE_BYTES)
+        pipe = os.fdopen(fd, "rb", buffering=0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        tail = self.stdout if stream == node_events_pb2.OUTPUT_STREAM_STDOUT else self.stderr
+        offset = 0
+        try:
+            while piece := await _gathered(reader):
+                tail.add(piece)
+                await self._log(stream, offset, piece)
+                offset += len(piece)
+        finally:
+            transport.close()
+
+    async def _log(self, stream: node_events_pb2.OutputStream.ValueType, offset: int, piece: bytes) -> None:
+        if self._truncated:
+            return
+        left = self._context.equipment.max_task_output_bytes - self._logged
+        self._truncated = len(piece) > left
+        self._logged += min(len(piece), left)
+        printed = node_events_pb2.TaskOutput(
+            instance=self._context.instance.message(),
+            stream=stream,
+            offset=offset,
+            content=piece[:left],
+            truncated=self._truncated,
+        )
+        self._reporter.say(RunEvent(task_output=printed))
+        await self._reporter.room()
+
+    def result(self, status: int, seconds: float) -> node_events_pb2.TaskResult:
+        """How the process ended."""
+        result = node_events_pb2.TaskResult(
+            exit_code=status if status >= 0 else None,
+            signal=max(0, -status),
+            output_bytes=self.stdout.total + self.stderr.total,
+            output_truncated=self._truncated,
+        )
+        result.duration.FromMicroseconds(round(seconds * 1e6))
+        return result
+
+    def last_line(self) -> str:
+        """The last thing it printed, on standard error if anything, for a one-line message."""
+        text = self.stderr.text().strip() or self.stdout.text().strip()
+        return text.splitlines()[-1] if text else "it printed nothing"
+
+
+async def _gathered(reader: asyncio.StreamReader) -> bytes:
+    """What comes within the flush time of the first byte, at most a piece; empty at the end."""
+    piece = await reader.read(PIECE_BYTES)
+    if not piece:
+        return piece
+    until = asyncio.get_running_loop().time() + FLUSH_SECONDS
+    while len(piece) < PIECE_BYTES:
+        left = until - asyncio.get_running_loop().time()
+        try:
+            more = await asyncio.wait_for(reader.read(PIECE_BYTES - len(piece)), left)
+        except TimeoutError:
+            break
+        if not more:
+            break
+        piece += more
+    return piece

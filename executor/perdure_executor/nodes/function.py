@@ -1,0 +1,56 @@
+"""Functions: callables of a module that was named at the executor's start."""
+
+import inspect
+import json
+import traceback
+from typing import Any, Final
+
+import structlog
+
+from perdure.v1 import instances_pb2, run_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.expressions import render
+from perdure_executor.node_context import Call, Function, NodeContext, Prepared, Reporter, Work, line
+from perdure_executor.results import Failed, JsonObject, Result, Succeeded
+from perdure_executor.threads import Threads
+
+log = structlog.get_logger(__name__)
+
+LOG_LINE_BYTES: Final = 4096
+
+
+def prepare(context: NodeContext) -> Prepared:
+    """Finds the function and evaluates its inputs."""
+    name = context.node.function.function
+    function = context.equipment.functions.get(name)
+    if function is None:
+        message = f"no function {name!r} is registered; start the executor with --functions MODULE"
+        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_UNKNOWN, message)
+    inputs: JsonObject = render(json.loads(context.node.inputs), context.see()) if context.node.inputs else {}
+    return Work(lambda reporter: _call(function, context, inputs, reporter), inputs or None)
+
+
+async def _call(function: Function, context: NodeContext, inputs: JsonObject, reporter: Reporter) -> Result:
+    def write(text: str) -> None:
+        cut = text.encode()[:LOG_LINE_BYTES].decode("utf-8", errors="ignore")
+        entry = run_events_pb2.LogLine(instance=context.instance.message(), text=cut)
+        reporter.say(RunEvent(log_line=entry))
+
+    call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, write)
+    try:
+        output = await _outcome(function, call, context.equipment.threads)
+    except Exception as error:  # noqa: BLE001  # whatever a function raises fails its node, and is logged here
+        log.warning("function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} in {last.name}, line {last.lineno}"
+        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(f"{where}: {error}"))
+    if output is not None and not isinstance(output, dict):
+        message = f"it returned {type(output).__name__}; a function returns an object or nothing"
+        return Failed(instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID, message)
+    return Succeeded(output or None)
+
+
+async def _outcome(function: Function, call: Call, threads: Threads) -> Any:
+    if inspect.iscoroutinefunction(function):
+        return await function(call)
+    return await threads.run(function, call)

@@ -1,0 +1,51 @@
+"""What became of a node's work."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from perdure.v1 import instances_pb2, node_events_pb2
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """It did what it was asked to."""
+
+    output: JsonObject | None = None
+    task: node_events_pb2.TaskResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It did not, and it is known that it is over."""
+
+    cause: instances_pb2.FailureCause.ValueType
+    message: str
+    task: node_events_pb2.TaskResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """It was ended from outside before it was done."""
+
+    task: node_events_pb2.TaskResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """Its time was over and it was ended."""
+
+    message: str
+    task: node_events_pb2.TaskResult | None = None
+
+
+Result = Succeeded | Failed | Stopped | TimedOut
+
+
+class CannotPrepare(Exception):
+    """The node cannot be begun at all; the attempt fails with this cause."""
+
+    def __init__(self, cause: instances_pb2.FailureCause.ValueType, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failed(cause, message)

@@ -1,0 +1,97 @@
+"""From what became of a node's work to the events that say so."""
+
+import hashlib
+
+from perdure.runlog.effects import GUARDED
+from perdure.runlog.interpreter import Start, json_bytes
+from perdure.v1 import instances_pb2, node_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.backoff import retry_delay
+from perdure_executor.node_context import line
+from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut
+
+
+def settlement(start: Start, result: Result, failures: int, max_payload_bytes: int) -> list[RunEvent]:
+    """The events that settle an attempt, or leave it in doubt.
+
+    `failures` counts the node's failures in a row before this one. Work that was cut short counts as over where its
+    effect may be repeated; otherwise nobody knows what it did.
+    """
+    guarded = start.node.effect in GUARDED
+    match result:
+        case Succeeded():
+            return _succeeded(start, result, failures, max_payload_bytes)
+        case Failed():
+            return [_failed(start, result, failures)]
+        case TimedOut() if guarded:
+            return [_doubt(start, instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT, result.message)]
+        case TimedOut():
+            cause = instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
+            return [_failed(start, Failed(cause, result.message, result.task), failures)]
+        case Stopped() if guarded:
+            return [_doubt(start, instances_pb2.FAILURE_CAUSE_STOPPED, "it was stopped while it ran")]
+        case Stopped():
+            return [stopped(start, result)]
+
+
+def stopped(start: Start, result: Stopped) -> RunEvent:
+    """The attempt ended from outside, and nothing of it matters."""
+    cause = instances_pb2.FAILURE_CAUSE_STOPPED
+    return _settled(start, instances_pb2.OUTCOME_STOPPED, cause, "", result.task)
+
+
+def _succeeded(start: Start, result: Succeeded, failures: int, max_payload_bytes: int) -> list[RunEvent]:
+    if not result.output:
+        return [_settled(start, instances_pb2.OUTCOME_SUCCEEDED, _NO_CAUSE, "", result.task)]
+    try:
+        output = json_bytes(result.output)
+    except UnicodeEncodeError:
+        cause = instances_pb2.FAILURE_CAUSE_NOT_CANONICAL
+        return [_failed(start, Failed(cause, "its output holds a lone surrogate", result.task), failures)]
+    except ValueError as error:
+        cause = instances_pb2.FAILURE_CAUSE_NOT_CANONICAL
+        return [_failed(start, Failed(cause, f"its output has no JSON form: {error}", result.task), failures)]
+    except TypeError as error:
+        cause = instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID
+        return [_failed(start, Failed(cause, f"its output is not JSON: {error}", result.task), failures)]
+    if len(output) > max_payload_bytes:
+        message = f"its output has {len(output)} bytes; the limit is {max_payload_bytes}"
+        return [_failed(start, Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message, result.task), failures)]
+    produced = node_events_pb2.NodeOutput(instance=start.instance.message(), json=output)
+    event = _settled(start, instances_pb2.OUTCOME_SUCCEEDED, _NO_CAUSE, "", result.task)
+    event.node_settled.output_digest = hashlib.sha256(output).digest()
+    return [RunEvent(node_output=produced), event]
+
+
+def _failed(start: Start, failed: Failed, failures: int) -> RunEvent:
+    event = _settled(start, instances_pb2.OUTCOME_FAILED, failed.cause, failed.message, failed.task)
+    delay = retry_delay(start.node, failures + 1)
+    if delay:
+        event.node_settled.retry_delay.FromMicroseconds(round(delay * 1e6))
+    return event
+
+
+def _doubt(start: Start, cause: instances_pb2.FailureCause.ValueType, message: str) -> RunEvent:
+    doubt = node_events_pb2.NodeInDoubt(instance=start.instance.message(), cause=cause, message=line(message))
+    return RunEvent(node_in_doubt=doubt)
+
+
+def _settled(
+    start: Start,
+    outcome: instances_pb2.Outcome.ValueType,
+    cause: instances_pb2.FailureCause.ValueType,
+    message: str,
+    task: node_events_pb2.TaskResult | None,
+) -> RunEvent:
+    settled = node_events_pb2.NodeSettled(
+        instance=start.instance.message(),
+        effect=start.node.effect,
+        outcome=outcome,
+        cause=cause,
+        message=line(message) if message else "",
+        task=task,
+    )
+    return RunEvent(node_settled=settled)
+
+
+_NO_CAUSE = instances_pb2.FAILURE_CAUSE_UNSPECIFIED

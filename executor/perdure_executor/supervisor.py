@@ -1,0 +1,185 @@
+"""The process that commands run under: a program of its own, started before anything else the executor does.
+
+It starts each command in a session and process group of its own, and kills the group when it is told to, when the
+command's own process ends, when the executor is gone, and when the work end that the executor feeds it has passed.
+It imports nothing of ours, so that it starts fast and can hardly fail.
+"""
+
+import ctypes
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_PR_SET_PDEATHSIG: Final = 1
+_FDS: Final = 3
+"""File descriptors that come with every start: standard input, output and error."""
+
+_LONGEST_SLEEP: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Command:
+    process: "subprocess.Popen[bytes]"
+    kill_at: float = float("inf")
+
+
+class Supervisor:
+    """Serves one executor over one socket. Messages are JSON, one a line, in both directions."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._commands: dict[int, _Command] = {}
+        self._fds: list[int] = []
+        self._buffer = b""
+        self._work_end = float("inf")
+        self._selector = selectors.DefaultSelector()
+
+    def serve(self) -> None:
+        """Returns when the executor is gone and nothing of it runs any more."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for ignored in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ignored, signal.SIG_IGN)  # it ends when the executor does, and not before
+        self._selector.register(reader, selectors.EVENT_READ, lambda: os.read(reader, 4096) != b"")
+        self._selector.register(self._channel, selectors.EVENT_READ, self._receive)
+        try:
+            while self._turn():
+                pass
+        finally:
+            self._kill_all()
+
+    def _turn(self) -> bool:
+        for key, _ in self._selector.select(self._pause()):
+            handle: Callable[[], bool] = key.data
+            if not handle():
+                return False
+        self._reap()
+        self._kill_overdue()
+        return True
+
+    def _pause(self) -> float:
+        soonest = min([self._work_end, *(command.kill_at for command in self._commands.values())])
+        return max(0.0, min(_LONGEST_SLEEP, soonest - _now()))
+
+    def _receive(self) -> bool:
+        try:
+            received, fds, _, _ = socket.recv_fds(self._channel, 1 << 16, 64)
+        except ConnectionError:
+            return False
+        if not received:
+            return False
+        self._fds += fds
+        self._buffer += received
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            self._obey(json.loads(line))
+        return True
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        match order["do"]:
+            case "start":
+                self._start(order)
+            case "kill":
+                self._kill(order["id"], order["grace"])
+            case "work_end":
+                self._work_end = order["at"]
+
+    def _start(self, order: dict[str, Any]) -> None:
+        given, self._fds = self._fds[:_FDS], self._fds[_FDS:]
+        try:
+            process = subprocess.Popen(  # noqa: S603  # running what the playbook says is what it is for
+                order["arguments"],
+                cwd=order["cwd"],
+                env=order["env"],
+                stdin=given[0],
+                stdout=given[1],
+                stderr=given[2],
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # this program has one thread
+            )
+        except (OSError, ValueError) as error:
+            self._say(id=order["id"], failed=_plain(error, order))
+        else:
+            self._commands[order["id"]] = _Command(process)
+            self._say(id=order["id"], pid=process.pid)
+        finally:
+            for fd in given:
+                os.close(fd)
+
+    def _kill(self, command_id: int, grace: float) -> None:
+        command = self._commands.get(command_id)
+        if command is not None:
+            _signal_group(command, signal.SIGTERM if grace > 0 else signal.SIGKILL)
+            command.kill_at = min(command.kill_at, _now() + grace)
+
+    def _reap(self) -> None:
+        for command_id, command in list(self._commands.items()):
+            status = command.process.poll()
+            if status is None:
+                continue
+            # Whatever it left behind in its group ends with it: a settled node has nothing running.
+            _signal_group(command, signal.SIGKILL)
+            del self._commands[command_id]
+            self._say(id=command_id, exited=status)
+
+    def _kill_overdue(self) -> None:
+        now = _now()
+        if now >= self._work_end:
+            self._kill_all()
+        for command in self._commands.values():
+            if now >= command.kill_at:
+                _signal_group(command, signal.SIGKILL)
+                command.kill_at = float("inf")
+
+    def _kill_all(self) -> None:
+        for command in self._commands.values():
+            _signal_group(command, signal.SIGKILL)
+
+    def _say(self, **message: Any) -> None:
+        try:
+            self._channel.sendall(json.dumps(message).encode() + b"\n")
+        except ConnectionError:
+            return  # the executor is gone; the next reading finds out and ends everything
+
+
+def _signal_group(command: _Command, number: signal.Signals) -> None:
+    try:
+        os.killpg(command.process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return  # nothing of the group is left
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _plain(error: Exception, order: dict[str, Any]) -> str:
+    match error:
+        case FileNotFoundError() if error.filename == order["cwd"]:
+            return f"the directory {order['cwd']} does not exist"
+        case FileNotFoundError():
+            return f"there is no program {order['arguments'][0]!r}"
+        case PermissionError():
+            return f"{error.filename!r} may not be run, or entered"
+        case _:
+            return str(error)
+
+
+def _now() -> float:
+    return time.clock_gettime(_CLOCK)
+
+
+if __name__ == "__main__":
+    Supervisor(socket.socket(fileno=int(sys.argv[1]))).serve()

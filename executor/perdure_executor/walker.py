@@ -1,0 +1,332 @@
+"""Walks one run: asks the interpreter what comes next, does it, and says what happened.
+
+What it decides is folded at once and sent. What the server then does not take (`Behind`) is taken back: decisions are
+dropped and made again, and what has really happened is sent again, ahead of them.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from perdure.runlog.bindings import bindings
+from perdure.runlog.effects import GUARDED, idempotency_key
+from perdure.runlog.instances import Instance, instance
+from perdure.runlog.interpreter import Intent, Record, Start, StopWork, decide, json_bytes
+from perdure.runlog.plans import WalkPlan
+from perdure.runlog.walk import Walk
+from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2
+from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
+from perdure_executor.event_stream import EventStream, Pending
+from perdure_executor.lease_keeper import LeaseKeeper
+from perdure_executor.node_context import Ask, Equipment, NodeContext, Prepared, Work
+from perdure_executor.node_run import Fenced, NodeRun
+from perdure_executor.nodes import prepare
+from perdure_executor.results import Failed, JsonObject, Result, Stopped, TimedOut
+from perdure_executor.settlements import settlement, stopped
+
+log = structlog.get_logger(__name__)
+
+RELEASING: Final = frozenset({"run_paused", "run_ended", "lease_returned"})
+"""Kinds of events with which the run is given up."""
+
+FOLLOWING: Final = frozenset({"fact_taken_up", "node_output", "node_settled", "jumped"})
+"""Kinds of decisions that follow from what the log holds, and begin nothing."""
+
+
+class Walker:
+    """One run under one lease."""
+
+    def __init__(
+        self,
+        plan: WalkPlan,
+        stream: EventStream,
+        equipment: Equipment,
+        lease: LeaseKeeper,
+        over: Callable[["Walker"], None],
+    ) -> None:
+        """`over` is called once, when the run is no longer held here and nothing of it runs."""
+        self.stream: Final = stream
+        self.lease: Final = lease
+        self._plan = plan
+        self._equipment = equipment
+        self._over = over
+        self._walk = Walk(plan)
+        self._story: list[tuple[RunEvent, int, int]] = []
+        """Every event folded, with its sequence (0 for the holder's own) and its ordinal (0 for all others)."""
+        self._runs: dict[Instance, NodeRun] = {}
+        self._delays: dict[Instance, asyncio.TimerHandle] = {}
+        self._delayed: set[Instance] = set()
+        """Attempts whose delay is over; they begin when they are decided again."""
+        self._draining = False
+        self._released = False
+        self._fenced = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it runs."""
+        return not self._runs
+
+    def begin(self, history: list[RecordedEvent]) -> None:
+        """Folds the run's log and begins to walk."""
+        for recorded in history:
+            self._fold(recorded.event, recorded.sequence, 0)
+        self._step()
+
+    def facts_came(self, facts: list[RecordedEvent]) -> None:
+        """Folds facts that were delivered; those folded before are passed over."""
+        self._take_in(facts)
+        self._step()
+
+    def answered(self, answer: execution_pb2.Answer) -> None:
+        """Takes in the answer to a batch."""
+        match answer.WhichOneof("answer"):
+            case "ack":
+                self._acknowledged(answer.ack)
+            case "resend":
+                self.stream.send_again(answer.resend.from_ordinal)
+            case "behind":
+                self._take_back(answer.behind.from_ordinal, list(answer.behind.facts))
+            case "refused":
+                self._refused(answer.refused)
+            case "rejected":
+                self.fence()
+
+    def drain(self) -> None:
+        """Begins nothing any more, and gives the run back when nothing of it runs."""
+        self._draining = True
+        self._step()
+
+    def stop_runs(self) -> None:
+        """Ends whatever runs."""
+        for run in self._runs.values():
+            run.stop()
+
+    def fence(self) -> None:
+        """The lease is gone: ends the work, and sends nothing any more."""
+        if self._released or self._fenced:
+            return
+        self._fenced = True
+        self._cancel_delays()
+        self.stop_runs()
+        self.stream.fail_waiting(Fenced())
+        self._check_over()
+
+    def late_reports(self) -> list[execution_pb2.LateReport]:
+        """What became of guarded work that the log does not know of; for a run that was fenced."""
+        unknown = self.stream.drop_from(self.stream.acknowledged + 1)
+        settled = [pending.event.node_settled for pending in unknown if pending.kind == "node_settled"]
+        return [self._late_report(one) for one in settled if one.effect in GUARDED and not one.resolution_sequence]
+
+    def _late_report(self, settled: node_events_pb2.NodeSettled) -> execution_pb2.LateReport:
+        said = fact_events_pb2.LateReported(
+            lease_id=self.stream.lease_id,
+            outcome=settled.outcome,
+            cause=settled.cause,
+            message=settled.message,
+            task=settled.task if settled.HasField("task") else None,
+        )
+        return execution_pb2.LateReport(run_id=self.stream.run_id, instance=settled.instance, report=said)
+
+    def _step(self) -> None:
+        while not (self._released or self._fenced or self.stream.synchronising):
+            intents = decide(self._walk)
+            if self._draining and any(isinstance(intent, Start) for intent in intents):
+                intents = self._leave()
+            changed = [self._carry_out(intent) for intent in intents]
+            if not any(changed):
+                return
+
+    def _carry_out(self, intent: Intent) -> bool:
+        """Does what was decided. True where there may be more to decide now; work that was begun decides when it ends."""
+        match intent:
+            case Record():
+                for event in intent.events:
+                    self._append(event, keep=False)
+                return True
+            case Start():
+                return self._start(intent)
+            case StopWork():
+                for where in intent.instances:
+                    self._runs[where].stop()
+                return False
+
+    def _leave(self) -> list[Intent]:
+        self._cancel_delays()
+        if self._runs:
+            return []
+        returned = run_events_pb2.LeaseReturned(cause=run_events_pb2.RETURN_CAUSE_DRAINING)
+        return [Record((RunEvent(lease_returned=returned),))]
+
+    def _start(self, start: Start) -> bool:
+        where = start.instance
+        if where in self._delays or where in self._runs:
+            return False
+        if start.delay > 0 and where not in self._delayed:
+            loop = asyncio.get_running_loop()
+            self._delays[where] = loop.call_later(start.delay, self._delay_over, where)
+            return False
+        self._delayed.discard(where)
+        return self._begin_node(start)
+
+    def _delay_over(self, where: Instance) -> None:
+        del self._delays[where]
+        self._delayed.add(where)
+        self._step()
+
+    def _cancel_delays(self) -> None:
+        for timer in self._delays.values():
+            timer.cancel()
+        self._delays.clear()
+
+    def _begin_node(self, start: Start) -> bool:
+        prepared = prepare(self._context(start))
+        if isinstance(prepared, Ask):
+            subject = fact_events_pb2.WaitSubject(instance=start.instance.message(), canonical_json=prepared.subject)
+            self._append(RunEvent(wait_subject=subject), keep=False)
+            self._append(RunEvent(wait_opened=prepared.wait), keep=False)
+            return True
+        digest = self._say_arguments(start, prepared.arguments if isinstance(prepared, Work) else None)
+        ordinal = self._append(_started(start, prepared, digest), keep=False)
+        if isinstance(prepared, Failed):
+            self._settle(start, prepared)
+            return True
+        self._runs[start.instance] = NodeRun(self, start, prepared, ordinal)
+        return False
+
+    def _context(self, start: Start) -> NodeContext:
+        walk, where = self._walk, start.instance
+        return NodeContext(
+            node=start.node,
+            instance=where,
+            run_id=self.stream.run_id,
+            lease_id=self.stream.lease_id,
+            key=lambda: idempotency_key(walk.lineage_id, where.path, (*walk.prefix_redos, start.redo)),
+            see=lambda: bindings(walk, where),
+            equipment=self._equipment,
+            units=walk.units.get(where, {}),
+        )
+
+    def _say_arguments(self, start: Start, arguments: JsonObject | None) -> bytes:
+        if arguments is None:
+            return b""
+        encoded = json_bytes(arguments)
+        if len(encoded) <= self._equipment.max_payload_bytes:
+            rendered = node_events_pb2.RenderedArguments(instance=start.instance.message(), json=encoded)
+            self._append(RunEvent(rendered_arguments=rendered), keep=False)
+        return hashlib.sha256(encoded).digest()
+
+    def happened(self, event: RunEvent) -> int:
+        """Appends an event that tells of something that has happened."""
+        return self._append(event, keep=True)
+
+    def finished(self, run: NodeRun, settled: list[RunEvent] | Result | None) -> None:
+        """An attempt is over."""
+        del self._runs[run.start.instance]
+        if isinstance(settled, list):
+            for event in settled:
+                self._append(event, keep=True)
+        elif settled is not None:
+            self._settle(run.start, settled)
+        self._check_over()
+        self._step()
+
+    def _settle(self, start: Start, result: Result) -> None:
+        if self._fenced and isinstance(result, Stopped | TimedOut):
+            # Nobody waits for a doubt: the log has it already. What is known goes into a report.
+            self._append(stopped(start, Stopped(result.task)), keep=True)
+            return
+        failures = self._walk.nodes[start.node.id].failures
+        for event in settlement(start, result, failures, self._equipment.max_payload_bytes):
+            self._append(event, keep=True)
+
+    def _append(self, event: RunEvent, *, keep: bool) -> int:
+        ordinal = self.stream.append(event, keep=keep)
+        if not self._fenced:
+            self._fold(event, 0, ordinal)
+        return ordinal
+
+    def _fold(self, event: RunEvent, sequence: int, ordinal: int) -> None:
+        self._walk.apply(event, sequence)
+        self._story.append((event, sequence, ordinal))
+
+    def _take_in(self, facts: list[RecordedEvent]) -> None:
+        for recorded in facts:
+            if recorded.sequence > self.stream.seen:
+                self._fold(recorded.event, recorded.sequence, 0)
+                if recorded.event.WhichOneof("kind") != "fact_content":
+                    self.stream.seen = recorded.sequence
+
+    def _acknowledged(self, ack: execution_pb2.Ack) -> None:
+        stream = self.stream
+        log.debug(
+            "events.acknowledged", run=stream.run_id, lease=stream.lease_id, ordinal=ack.ordinal, sequence=ack.sequence
+        )
+        stored = stream.acknowledge(ack.ordinal)
+        if stored and stored[-1].kind in RELEASING:
+            self._released = True
+            self._cancel_delays()
+            self._check_over()
+        elif stored and stored[-1].synchronising:
+            self._step()
+
+    def _take_back(self, ordinal: int, facts: list[RecordedEvent]) -> None:
+        """The server stored nothing from an ordinal on. Decides again, with what has happened in front."""
+        dropped = self.stream.drop_from(ordinal)
+        story, self._story, self._walk = self._story, [], Walk(self._plan)
+        for event, sequence, own in story:
+            if own < ordinal:
+                self._fold(event, sequence, own)
+        self._take_in(facts)
+        for pending in self._worth_keeping(dropped):
+            self._append(pending.event, keep=True)
+        self._step()
+
+    def _worth_keeping(self, dropped: list[Pending]) -> list[Pending]:
+        """What has happened, and what follows from facts; not what would begin, or must first have seen every fact.
+
+        What follows from a fact stays true whatever comes later, and work that has begun since may rest on it.
+        """
+        told = {_place(pending) for pending in dropped if pending.keep}
+        begun = {where for where, run in self._runs.items() if run.begun}
+        undone = {_place(pending) for pending in dropped if pending.kind == "node_settled" and pending.synchronising}
+        kept = []
+        for pending in dropped:
+            place = _place(pending)
+            if pending.kind == "node_started" and (place in begun or place in told):
+                pending.event.node_started.ran_ahead = True
+                kept.append(pending)
+            elif pending.kind == "node_started" and place in self._runs:
+                self._runs[place].drop()
+            elif pending.keep or (pending.kind in FOLLOWING and not pending.synchronising and place not in undone):
+                kept.append(pending)
+        return kept
+
+    def _refused(self, refused: execution_pb2.Refused) -> None:
+        reason = execution_pb2.RefusalReason.Name(refused.reason)
+        log.error("events.refused", run=self.stream.run_id, reason=reason, message=refused.message)
+        # Only a fault of ours brings this about. Letting go of the run gives it to another executor, or to a person.
+        self.fence()
+
+    def _check_over(self) -> None:
+        if (self._released or self._fenced) and self.idle:
+            self._over(self)
+
+
+def _started(start: Start, prepared: Prepared, digest: bytes) -> RunEvent:
+    started = node_events_pb2.NodeStarted(
+        instance=start.instance.message(),
+        effect=start.node.effect,
+        redo=start.redo,
+        arguments_digest=digest,
+        command=prepared.command if isinstance(prepared, Work) else "",
+        resolution_sequence=start.resolution_sequence,
+    )
+    return RunEvent(node_started=started)
+
+
+def _place(pending: Pending) -> Instance:
+    body = getattr(pending.event, pending.kind)
+    return instance(getattr(body, "instance", instances_pb2.Instance()))

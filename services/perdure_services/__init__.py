@@ -1,0 +1,1 @@
+"""The programs: one module per deployable, wiring only. Nothing imports this package."""

@@ -1,0 +1,116 @@
+"""The control plane as a program: settings → store → mount → serve, with the sweep beside it."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+import grpc.aio
+import structlog
+
+from perdure_control_plane.api.health import Health
+from perdure_control_plane.api.mount import Front, interceptor, mount
+from perdure_control_plane.api.work.session import Desk
+from perdure_control_plane.domain.identity import ServerIdentity
+from perdure_control_plane.domain.limits import SECOND
+from perdure_control_plane.storage.sqlite import SqliteStore
+from perdure_control_plane.usecases.changes import Changes
+from perdure_control_plane.usecases.open_store_life import open_store_life
+from perdure_control_plane.usecases.sweep import sweep
+from perdure_services.keys import load_keys
+from perdure_services.settings import ControlPlaneSettings
+from perdure_services.starts import read_starts, write_starts
+
+log = structlog.get_logger(__name__)
+
+STOP_GRACE_SECONDS = 5.0
+
+
+class AddressTaken(Exception):
+    """The server cannot listen where it should; the message says what to do."""
+
+
+@contextlib.asynccontextmanager
+async def control_plane(settings: ControlPlaneSettings) -> AsyncIterator[str]:
+    """Serves while the context is open; gives the address it listens at.
+
+    Raises StoreBroken, SchemaUnknown, KeysUnusable and AddressTaken, each with one plain sentence.
+    """
+    store = SqliteStore(settings.data_dir, lambda: time.time_ns() // 1000)
+    await store.open()
+    try:
+        desk = await _desk(store, settings)
+        health = Health(store, settings.limits)
+        server = grpc.aio.server(interceptors=[interceptor(settings.limits)], options=_options(settings))
+        keys = load_keys(settings.data_dir)
+        mount(server, Front(desk, keys.approvals, keys.pages, health), reflect=settings.reflection)
+        port = _listen(server, settings)
+        await health.look()
+        await server.start()
+        beside = [
+            asyncio.create_task(_sweep_on(store, settings), name="sweep"),
+            asyncio.create_task(health.run(), name="health"),
+        ]
+        log.info("server.started", address=f"{settings.host}:{port}", data=str(settings.data_dir), open=True)
+        try:
+            yield f"{settings.host}:{port}"
+        finally:
+            await health.drain()
+            desk.changes.drain()
+            await server.stop(max(STOP_GRACE_SECONDS, settings.drain_notice_seconds + 1))
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+    finally:
+        await store.close()
+        log.info("server.stopped")
+
+
+async def _desk(store: SqliteStore, settings: ControlPlaneSettings) -> Desk:
+    life = await open_store_life(store, read_starts(settings.data_dir))
+    write_starts(settings.data_dir, life.mark.starts)
+    if life.restored:
+        log.warning("store.restored", generation=life.mark.generation)
+    changes = Changes()
+    store.on_commit(changes.committed)
+    server_id = f"{os.getpid()}-{secrets.token_hex(4)}"
+    identity = ServerIdentity(server_id, version("perdure-server"), life.mark.generation, "sqlite")
+    return Desk(store, changes, settings.timing, settings.limits, identity)
+
+
+def _listen(server: grpc.aio.Server, settings: ControlPlaneSettings) -> int:
+    try:
+        return server.add_insecure_port(f"{settings.host}:{settings.port}")
+    except RuntimeError as error:
+        message = f"port {settings.port} of {settings.host} is taken or not allowed; name another with --port"
+        raise AddressTaken(message) from error
+
+
+def _options(settings: ControlPlaneSettings) -> list[tuple[str, int]]:
+    return [
+        # Somewhat more than is accepted, so that what is too large gets a refusal with a reason.
+        ("grpc.max_receive_message_length", 4 * settings.limits.max_message_bytes),
+        ("grpc.max_send_message_length", settings.limits.max_message_bytes),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Two servers on one port would share its callers and not their store.
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+async def _sweep_on(store: SqliteStore, settings: ControlPlaneSettings) -> None:
+    interval = settings.timing.sweep_interval / SECOND
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            swept = await sweep(store, settings.timing)
+        except Exception:  # the next sweep finds whatever this one did not
+            log.exception("sweep.failed")
+            continue
+        if swept.outage is not None:
+            log.warning("store.outage", seconds=(swept.outage.ended_at - swept.outage.began_at) / SECOND)
+        if swept.requeued or swept.ended or swept.expired:
+            log.info("runs.swept", requeued=swept.requeued, ended=swept.ended, expired=swept.expired)

@@ -1,0 +1,71 @@
+"""An executor as a program: settings → supervisor → channel → worker."""
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from importlib.metadata import version
+
+import grpc.aio
+import structlog
+
+from perdure_executor.commands import Supervisor
+from perdure_executor.equipment import command_environment, load_functions
+from perdure_executor.node_context import Equipment, Function
+from perdure_executor.providers import configured_providers
+from perdure_executor.threads import Threads
+from perdure_executor.worker import Profile, Worker
+from perdure_services.settings import ExecutorSettings
+
+log = structlog.get_logger(__name__)
+
+_OPTIONS = [
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+]
+
+
+@contextlib.asynccontextmanager
+async def executor(
+    settings: ExecutorSettings, functions: Mapping[str, Function] | None = None
+) -> AsyncIterator[Worker]:
+    """An executor that is ready to run; `Worker.run` does the work.
+
+    `functions` are registered beside those of the modules that the settings name. Raises FunctionsInvalid and
+    ProviderUnusable, each with one plain sentence.
+    """
+    functions = {**load_functions(settings.functions), **(functions or {})}
+    providers = configured_providers(settings.providers)
+    supervisor, threads = Supervisor(), Threads(settings.threads)
+    supervisor.start()
+
+    def equip(max_payload_bytes: int) -> Equipment:
+        return Equipment(
+            supervisor=supervisor,
+            functions=functions,
+            threads=threads,
+            workspace=str(settings.workspace.resolve()),
+            environment=command_environment(),
+            max_payload_bytes=max_payload_bytes,
+            max_task_output_bytes=settings.max_task_output_bytes,
+            kill_grace=settings.kill_grace_seconds,
+        )
+
+    profile = Profile(
+        executor_id=settings.name,
+        incarnation=secrets.token_hex(16),
+        queues=settings.queues,
+        providers=tuple(providers),
+        slots=settings.slots,
+        version=version("perdure-server"),
+        drain_seconds=settings.drain_seconds,
+    )
+    try:
+        async with grpc.aio.insecure_channel(settings.server, options=_OPTIONS) as channel:
+            yield Worker(channel, profile, equip)
+    finally:
+        threads.close()
+        await supervisor.stop()

@@ -1,0 +1,49 @@
+"""Secret keys of a server: made once, readable by its owner alone, kept in the data directory."""
+
+import json
+import os
+import pathlib
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from perdure_control_plane.domain.approval import TokenKeys
+
+FILE: Final = "keys.json"
+
+
+class KeysUnusable(Exception):
+    """The key file cannot be used. The message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKeys:
+    """Keys for approval tokens, and the secret behind page tokens."""
+
+    approvals: TokenKeys
+    pages: bytes
+
+
+def load_keys(directory: pathlib.Path) -> ServerKeys:
+    """The keys in a data directory; made there at the first start. Raises KeysUnusable."""
+    path = directory / FILE
+    if not path.exists():
+        _make(path)
+    if path.stat().st_mode & 0o077:
+        raise KeysUnusable(f"{path} can be read by others than its owner; run: chmod 600 {path}")
+    try:
+        stored = json.loads(path.read_text())
+        keys = {key_id: bytes.fromhex(secret) for key_id, secret in stored["approvals"].items()}
+        return ServerKeys(TokenKeys(stored["current"], keys), bytes.fromhex(stored["pages"]))
+    except (ValueError, KeyError, AttributeError) as error:
+        raise KeysUnusable(f"{path} is not a key file; restore it from a backup: open approvals need it") from error
+
+
+def _make(path: pathlib.Path) -> None:
+    key_id = secrets.token_hex(4)
+    content = {"current": key_id, "approvals": {key_id: secrets.token_hex(32)}, "pages": secrets.token_hex(32)}
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,75 @@
+"""From a program's name and its settings to the coroutine that is the program."""
+
+import asyncio
+import pathlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from perdure_control_plane.storage.migrate import SchemaUnknown
+from perdure_control_plane.storage.sqlite import StoreBroken
+from perdure_executor.equipment import FunctionsInvalid
+from perdure_executor.providers import ProviderUnusable
+from perdure_services import (
+    logs,
+    process,  # first: it sets what gRPC reads when it is imported
+)
+from perdure_services.all_in_one import serve_all
+from perdure_services.control_plane import AddressTaken, control_plane
+from perdure_services.executor import executor
+from perdure_services.keys import KeysUnusable
+from perdure_services.settings import SettingsInvalid, load_control_plane, load_executor
+
+UNUSABLE: Final = (
+    AddressTaken,
+    FunctionsInvalid,
+    KeysUnusable,
+    ProviderUnusable,
+    SchemaUnknown,
+    SettingsInvalid,
+    StoreBroken,
+)
+"""What keeps a program from starting; each has one plain sentence that says what to do."""
+
+Program = Callable[[], Coroutine[Any, Any, int]]
+
+
+def prepare(
+    program: str, file: pathlib.Path | None, server_flags: dict[str, Any], work_flags: dict[str, Any]
+) -> Program:
+    """The program, its settings read and its logs set up. Raises SettingsInvalid."""
+    match program:
+        case "control_plane":
+            server = load_control_plane(file, server_flags)
+            logs.set_up(server.log_format, server.log_level)
+            return lambda: _serve(server)
+        case "executor":
+            work = load_executor(file, work_flags)
+            logs.set_up(work.log_format, work.log_level)
+            return lambda: _work(work)
+        case _:
+            both = load_control_plane(file, server_flags), load_executor(file, work_flags)
+            logs.set_up(both[0].log_format, both[0].log_level)
+            return lambda: _serve_all(*both)
+
+
+async def _serve(settings: Any) -> int:
+    stop = process.stop_requested()
+    async with control_plane(settings):
+        await stop.wait()
+    return 0
+
+
+async def _work(settings: Any) -> int:
+    stop = process.stop_requested()
+    async with executor(settings) as worker:
+        working = asyncio.create_task(worker.run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await worker.drain()
+        await working
+    return 0
+
+
+async def _serve_all(server: Any, work: Any) -> int:
+    await serve_all(server, work, process.stop_requested())
+    return 0

@@ -1,0 +1,167 @@
+"""Settings of the programs: read once, from flags, environment and a file, into frozen values."""
+
+import pathlib
+import socket
+import tomllib
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from perdure_control_plane.domain.limits import SECOND, Limits, Timing
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+DEFAULT_PORT: Final = 7400
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class SettingsInvalid(Exception):
+    """A setting is not acceptable; the message names it, and what would be."""
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list; in the environment, words with commas between them."""
+
+
+class _Settings(BaseSettings):
+    """Built from values that were gathered; it looks nowhere by itself."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: `_load` has gathered flags, environment and file."""
+        return (init_settings,)
+
+
+class ControlPlaneSettings(_Settings):
+    """The control plane."""
+
+    model_config = SettingsConfigDict(env_prefix="PERDURE_CONTROL_PLANE_")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = DEFAULT_PORT
+    data_dir: pathlib.Path = pathlib.Path(".perdure")
+    reflection: bool = True
+    lease_seconds: Seconds = 30.0
+    heartbeat_seconds: Seconds = 10.0
+    stall_allowance_seconds: Seconds = 30.0
+    stop_grace_seconds: Seconds = 10.0
+    assignment_ack_seconds: Seconds = 5.0
+    sweep_seconds: Seconds = 1.0
+    stream_age_seconds: Seconds = 2700.0
+    drain_notice_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
+    takeover_limit: Annotated[int, Field(ge=1, le=100)] = 5
+    max_queued_runs: Annotated[int, Field(ge=1)] = 100_000
+    max_payload_bytes: Annotated[int, Field(ge=1024, le=3 * 1024 * 1024)] = 1024 * 1024
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def timing(self) -> Timing:
+        """Leases and the waits around them."""
+        return Timing(
+            lease=_micros(self.lease_seconds),
+            heartbeat_interval=_micros(self.heartbeat_seconds),
+            stall_allowance=_micros(self.stall_allowance_seconds),
+            stop_grace=_micros(self.stop_grace_seconds),
+            assignment_ack=_micros(self.assignment_ack_seconds),
+            sweep_interval=_micros(self.sweep_seconds),
+            stream_age=_micros(self.stream_age_seconds),
+            drain_notice=_micros(self.drain_notice_seconds),
+            takeover_limit=self.takeover_limit,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds on sizes and counts."""
+        return Limits(max_queued_runs=self.max_queued_runs, max_payload_bytes=self.max_payload_bytes)
+
+
+class ExecutorSettings(_Settings):
+    """An executor."""
+
+    model_config = SettingsConfigDict(env_prefix="PERDURE_EXECUTOR_")
+
+    server: str = f"127.0.0.1:{DEFAULT_PORT}"
+    name: str = socket.gethostname()
+    slots: Annotated[int, Field(ge=1, le=10_000)] = 16
+    queues: Words = ("default",)
+    functions: Words = ()
+    providers: Words = ()
+    workspace: pathlib.Path = pathlib.Path()
+    max_task_output_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
+    kill_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    drain_seconds: Annotated[float, Field(ge=0, le=86400)] = 30.0
+    threads: Annotated[int, Field(ge=1, le=1000)] = 16
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+S = TypeVar("S", bound=_Settings)
+
+
+def load_control_plane(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:
+    """The control plane's settings. Raises SettingsInvalid."""
+    settings = _load(ControlPlaneSettings, "control_plane", file, flags)
+    if settings.host not in LOOPBACK:
+        raise SettingsInvalid(
+            f"host: {settings.host} is not loopback, and this server does not ask callers who they are; "
+            "use 127.0.0.1 and put an authenticating proxy in front"
+        )
+    if settings.heartbeat_seconds * 2 > settings.lease_seconds:
+        raise SettingsInvalid(
+            "heartbeat_seconds: is more than half of lease_seconds; leases would lapse at the first loss"
+        )
+    return settings
+
+
+def load_executor(file: pathlib.Path | None, flags: dict[str, Any]) -> ExecutorSettings:
+    """An executor's settings. Raises SettingsInvalid."""
+    return _load(ExecutorSettings, "executor", file, flags)
+
+
+def _load(kind: type[S], table: str, file: pathlib.Path | None, flags: dict[str, Any]) -> S:
+    """Flags win over the environment, which wins over the file's table."""
+    given = {name: value for name, value in flags.items() if value is not None and value != ()}
+    try:
+        return kind(**{**_read_table(file, table), **EnvSettingsSource(kind)(), **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        variable = f"{kind.model_config['env_prefix']}{name.upper()}"
+        raise SettingsInvalid(f"{name}: {first['msg']} (flag, {variable}, or [{table}] in the file)") from error
+
+
+def _read_table(file: pathlib.Path | None, table: str) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        content = tomllib.loads(file.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsInvalid(f"the settings file {file} cannot be read: {error}") from error
+    values = content.get(table, {})
+    if not isinstance(values, dict):
+        raise SettingsInvalid(f"{table} in {file} is not a table")
+    return values
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * SECOND)

@@ -1,0 +1,114 @@
+"""Files, classes and functions that a person can hold in mind. What is longer stands in a table, with its reason."""
+
+import ast
+from typing import Any
+
+import pytest
+
+MODULE, CLASS, FUNCTION, TEST_FILE, PROTO = 300, 150, 40, 400, 300
+"""Most lines of each."""
+
+SERVER = "control_plane/perdure_control_plane"
+RUNLOG = "clients/python/perdure/runlog"
+EXECUTOR = "executor/perdure_executor"
+
+LONGER: dict[str, tuple[int, str]] = {
+    f"{SERVER}/domain/errors.py":
+        (380, "the whole tree of refusals on one page, as its docstring draws it; each class is a few lines"),
+    f"{SERVER}/storage/tables.py":
+        (370, "the whole schema on one page, in declarations; nobody reads half of a schema"),
+    f"{SERVER}/storage/projections.py":
+        (320, "one method a kind of event; to be split: the statements and the rows they fill are a noun of their own"),
+    f"{SERVER}/storage/migrations/versions/0001_first_schema.py":
+        (380, "a migration is never changed once it has landed"),
+    f"{SERVER}/storage/migrations/versions/0001_first_schema.py::upgrade":
+        (370, "a migration is never changed once it has landed"),
+    f"{SERVER}/storage/writer.py::Writer":
+        (170, "one commit and what follows when it fails, read in the order it happens"),
+    f"{SERVER}/api/messages/flows.py::flow":
+        (45, "one field a line, in the message's order"),
+    f"{SERVER}/api/work/session.py":
+        (420, "to be split: what it reads, what it hands out and what it delivers are three nouns"),
+    f"{SERVER}/api/work/session.py::WorkSession":
+        (310, "to be split: what it reads, what it hands out and what it delivers are three nouns"),
+    f"{EXECUTOR}/worker.py":
+        (340, "to be split: the stream with its messages, and the runs that are held over streams"),
+    f"{EXECUTOR}/worker.py::Worker":
+        (270, "to be split: the stream with its messages, and the runs that are held over streams"),
+    f"{EXECUTOR}/walker.py":
+        (340, "to be split: the story that is folded and taken back, and the work that runs"),
+    f"{EXECUTOR}/walker.py::Walker":
+        (280, "to be split: the story that is folded and taken back, and the work that runs"),
+    f"{RUNLOG}/head.py":
+        (340, "one fold: a short function for each kind of event, and the table of them"),
+    f"{RUNLOG}/walk.py":
+        (370, "one fold: a short function for each kind of event, and the table of them"),
+    f"{RUNLOG}/interpreter.py":
+        (320, "the rules of what comes next, read top-down; in two files one would have to guess which has the rule"),
+    "protos/perdure/v1/execution.proto":
+        (310, "one stream: both sides of the conversation are read together"),
+    "protos/perdure/v1/run_events.proto":
+        (310, "the storage format of the run's own events; numbers and files of stored messages stay"),
+    "protos/perdure/v1/runs.proto":
+        (390, "to be split: recovery and checkpoints are a resource beside the run"),
+}  # fmt: skip
+"""Path, or path::name, with the most lines it may have and why it is over its budget."""
+
+
+def sizes(tree: Any) -> dict[str, tuple[int, int]]:
+    """Lines and budget of everything that has one."""
+    found = {module.path: (module.lines, MODULE) for module in tree.modules}
+    for module in tree.modules:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                budget = CLASS if isinstance(node, ast.ClassDef) else FUNCTION
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                key = f"{module.path}::{node.name}"
+                found[key] = max(found.get(key, (0, budget)), (lines, budget))
+    found |= {module.path: (module.lines, TEST_FILE) for module in tree.tests}
+    return found | {path: (len(text.splitlines()), PROTO) for path, text in tree.files("protos/**/*.proto")}
+
+
+def over(tree: Any, longer: dict[str, tuple[int, str]]) -> list[str]:
+    return [
+        f"{what} has {lines} lines; {longer.get(what, (budget,))[0]} are allowed"
+        for what, (lines, budget) in sizes(tree).items()
+        if lines > longer.get(what, (budget,))[0]
+    ]
+
+
+def test_everything_is_within_its_budget_or_in_the_table(project: Any) -> None:
+    assert over(project, LONGER) == []
+
+
+@pytest.mark.parametrize("what", LONGER)
+def test_what_the_table_excuses_is_over_its_budget_still(project: Any, what: str) -> None:
+    lines, budget = sizes(project).get(what, (0, 0))
+
+    assert LONGER[what][1]
+    assert lines > budget, f"{what} has {lines} lines, within {budget}: take it out of the table"
+
+
+@pytest.mark.parametrize(
+    ("path", "lines", "what"),
+    [
+        ("services/perdure_services/main.py", ["x = 1"] * 301, ""),
+        ("services/perdure_services/main.py", ["class C:", *["    x = 1"] * 150], "::C"),
+        ("services/perdure_services/main.py", ["async def f():", *["    x = 1"] * 40], "::f"),
+        ("tests/unit/test_main.py", ["x = 1"] * 401, ""),
+        ("protos/perdure/v1/runs.proto", ["// x"] * 301, ""),
+    ],
+    ids=["a module", "a class", "a function", "a test file", "a proto"],
+)
+def test_what_is_over_its_budget_is_found(planted: Any, path: str, lines: list[str], what: str) -> None:
+    tree = planted({path: "\n".join(lines)})
+
+    assert [offence.partition(" has ")[0] for offence in over(tree, {})] == [path + what]
+    assert over(tree, {path + what: (len(lines), "it is as it should be")}) == []
+
+
+def test_what_is_just_within_its_budget_is_not_found(planted: Any) -> None:
+    method = ["    def f(self):", *["        x = 1"] * 39]
+    tree = planted({"services/perdure_services/main.py": "\n".join(["class C:", *method, *["    x = 1"] * 109])})
+
+    assert over(tree, {}) == []

@@ -1,0 +1,273 @@
+"""A store that is driven as a server drives it: executors connect, claim and report; callers ask."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from perdure.runlog.instances import Instance, Step
+from perdure.v1 import (
+    execution_pb2,
+    fact_events_pb2,
+    instances_pb2,
+    node_events_pb2,
+    run_events_pb2,
+    run_states_pb2,
+)
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.api.work.incoming import read_batch
+from perdure_control_plane.domain.admission import Answer
+from perdure_control_plane.domain.approval import TokenKeys
+from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.executor import Executor
+from perdure_control_plane.domain.flow import RequestSource
+from perdure_control_plane.domain.ids import Incarnation, PlaybookId, RunId, SessionId
+from perdure_control_plane.domain.limits import Limits, Timing
+from perdure_control_plane.domain.playbook import Evidence, Publication
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.storage.sqlite import SqliteStore
+from perdure_control_plane.usecases.claim_runs import Claim, Claimed, acknowledge_assignments, claim_runs
+from perdure_control_plane.usecases.connect_executor import HeldRun, Renewal, connect_executor, renew_lease
+from perdure_control_plane.usecases.create_playbook_version import create_playbook_version
+from perdure_control_plane.usecases.create_session import create_session
+from perdure_control_plane.usecases.publish_playbook_version import Publishing, publish_playbook_version
+from perdure_control_plane.usecases.start_flow import FlowStarter, Start
+from perdure_control_plane.usecases.sweep import Swept, sweep
+
+LINE = """
+playbook_id: line
+version: 1.0.0
+title: A line
+objective: Walk it
+nodes:
+  - {id: a, type: function, function: noop, effect: none}
+  - {id: b, type: function, function: noop, effect: at_most_once}
+"""
+
+GATED = """
+playbook_id: gated
+version: 1.0.0
+title: A gate
+objective: Ask
+nodes:
+  - {id: gate, type: approval, prompt: go on?, timeout_seconds: 60}
+  - {id: after, type: function, function: noop}
+"""
+
+
+@dataclass
+class Holder:
+    """One executor's lease on one run, as its executor sees it."""
+
+    house: "House"
+    claimed: Claimed
+    tail: int = 0
+    next_ordinal: int = 1
+    seen: int = 0
+
+    @property
+    def run_id(self) -> RunId:
+        return self.claimed.run.run_id
+
+    async def send(self, *events: RunEvent, first: int | None = None, **fields: Any) -> Answer:
+        """Sends a batch and waits for its answer. Without `first`, the ordinals follow those sent before."""
+        begin = self.next_ordinal if first is None else first
+        self.next_ordinal = max(self.next_ordinal, begin + len(events))
+        message = execution_pb2.EventBatch(
+            run_id=fields.get("run_id", self.run_id),
+            lease_id=fields.get("lease_id", self.claimed.lease_id),
+            tail=fields.get("tail", self.tail),
+            first_ordinal=begin,
+            seen=fields.get("seen", self.seen),
+            events=events,
+        )
+        return await self.house.append(message)
+
+    async def node(self, name: str, *, effect: str = "NONE", attempt: int = 1) -> None:
+        """Runs a node to its success."""
+        await self.send(self.started(name, effect, attempt), self.settled(name, effect, attempt))
+
+    def started(self, name: str, effect: str = "NONE", attempt: int = 1, **fields: Any) -> RunEvent:
+        started = node_events_pb2.NodeStarted(instance=place(name, attempt), effect=effect_of(effect), **fields)
+        return RunEvent(node_started=started)
+
+    def settled(self, name: str, effect: str = "NONE", attempt: int = 1, **fields: Any) -> RunEvent:
+        fields.setdefault("outcome", instances_pb2.OUTCOME_SUCCEEDED)
+        settled = node_events_pb2.NodeSettled(instance=place(name, attempt), effect=effect_of(effect), **fields)
+        return RunEvent(node_settled=settled)
+
+    def ended(self, state: str = "COMPLETED", **fields: Any) -> RunEvent:
+        number = run_states_pb2.RunState.Value(f"RUN_STATE_{state}")
+        return RunEvent(run_ended=run_events_pb2.RunEnded(state=number, **fields))
+
+    def paused(self, *, ready: bool = False) -> RunEvent:
+        return RunEvent(run_paused=run_events_pb2.RunPaused(ready=ready))
+
+    def asks(self, name: str, timeout_seconds: int = 60, attempt: int = 1) -> list[RunEvent]:
+        """The question of a gate, with its subject."""
+        subject = b'{"prompt":"go on?"}'
+        asked = fact_events_pb2.ApprovalWait(
+            approval_id=f"{self.run_id}-{name}-{attempt}",
+            subject_digest=hashlib.sha256(subject).digest(),
+            allowed=[fact_events_pb2.DECISION_KIND_APPROVED, fact_events_pb2.DECISION_KIND_REJECTED],
+            nonce="nonce",
+            prompt="go on?",
+        )
+        opened = fact_events_pb2.WaitOpened(instance=place(name, attempt), approval=asked)
+        opened.timeout.FromSeconds(timeout_seconds)
+        shown = fact_events_pb2.WaitSubject(instance=place(name, attempt), canonical_json=subject)
+        return [RunEvent(wait_subject=shown), RunEvent(wait_opened=opened)]
+
+
+def place(name: str, attempt: int = 1, visit: int = 1) -> instances_pb2.Instance:
+    return Instance((Step(name, visit),), attempt).message()
+
+
+def effect_of(word: str) -> instances_pb2.Effect.ValueType:
+    return instances_pb2.Effect.Value(f"EFFECT_{word}")
+
+
+@dataclass
+class House:
+    """A store, with everything that is asked of it."""
+
+    store: SqliteStore
+    timing: Timing = field(default_factory=Timing)
+    limits: Limits = field(default_factory=Limits)
+    keys: TokenKeys = field(default_factory=lambda: TokenKeys("k1", {"k1": b"secret" * 6}))
+    starts: int = 0
+
+    async def published(self, manifest: str) -> tuple[PlaybookId, str, str]:
+        """Stores and publishes a playbook; its id, version and digest."""
+        version = await create_playbook_version(self.store, OPEN_CALLER, manifest.encode(), "")
+        evidence = (Evidence("review", "test"),)
+        asked = Publishing(version.playbook_id, version.version, version.digest, Publication.ACTIVE, evidence, "")
+        await publish_playbook_version(self.store, OPEN_CALLER, asked)
+        return version.playbook_id, version.version, version.digest
+
+    async def start(self, manifest: str = LINE, **fields: Any) -> RunId:
+        """Starts a playbook and returns its root run."""
+        self.starts += 1
+        asked = await self.asked(manifest, idempotency_key=f"key-{self.starts}", **fields)
+        view = await FlowStarter(self.store, self.limits).start(OPEN_CALLER, asked)
+        return view.flow.root_run_id
+
+    async def asked(self, manifest: str = LINE, **fields: Any) -> Start:
+        """A request to start a playbook, which is published, in a session, which exists."""
+        playbook_id, version, digest = await self.published(manifest)
+        await create_session(self.store, OPEN_CALLER, SessionId("s"), "")
+        asked = {
+            "playbook_id": playbook_id,
+            "version": version,
+            "digest": digest,
+            "session_id": SessionId("s"),
+            "idempotency_key": "key",
+            "flow_id": None,
+            "content": "",
+            "input": b"",
+            "metadata": {},
+            "provider": "",
+            "source": RequestSource(),
+            "queue": "default",
+            "priority": 0,
+            "timeout_micros": 0,
+        }
+        return Start(**{**asked, **fields})
+
+    async def connect(self, name: str = "x", **fields: Any) -> Executor:
+        """Connects an executor, or connects it again."""
+        described: dict[str, Any] = {
+            "executor_id": name,
+            "incarnation": Incarnation(f"{name}-process"),
+            "stream_number": 0,
+            "lease_until": 0,
+            "renewed_at": 0,
+            "node_kinds": (),
+            "queues": ("default",),
+            "providers": ("builtin",),
+            "fold_lowest": 1,
+            "fold_highest": 1,
+            "slots": 10,
+            "version": "test",
+        }
+        executor = Executor(**{**described, **fields})
+        number = await connect_executor(self.store, self.timing, executor)
+        return Executor(**{**described, **fields, "stream_number": number})
+
+    async def claim(self, executor: Executor, limit: int = 10, *, confirm: bool = True) -> list[Holder]:
+        """Claims runs for an executor."""
+        claim = Claim(executor.incarnation, executor.stream_number, limit, 1, 1)
+        claimed = await claim_runs(self.store, self.timing, claim)
+        if confirm:
+            leases = [(taken.run.run_id, taken.lease_id) for taken in claimed]
+            await acknowledge_assignments(self.store, leases)
+        return [Holder(self, taken, seen=taken.run.head.outside_sequence) for taken in claimed]
+
+    async def renew(self, executor: Executor, *held: Holder, last_assignment: int = 100) -> Renewal | None:
+        """Sends a heartbeat."""
+        runs = tuple(HeldRun(holder.run_id, holder.claimed.lease_id) for holder in held)
+        return await renew_lease(
+            self.store, self.timing, executor.incarnation, executor.stream_number, last_assignment, runs
+        )
+
+    async def append(self, message: execution_pb2.EventBatch) -> Answer:
+        """Submits a batch and waits for its answer."""
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.store.append(read_batch(message, self.limits.max_payload_bytes), answered.set_result)
+        return await answered
+
+    async def sweep(self) -> Swept:
+        return await sweep(self.store, self.timing)
+
+    async def run(self, run_id: RunId) -> Run:
+        return await self.store.read(lambda tx: tx.runs.get(run_id))
+
+    async def kinds(self, run_id: RunId) -> list[str]:
+        """Kinds of a run's stored events, in order."""
+        events = await self.store.read(lambda tx: tx.events.after(run_id, 0, limit=1000, max_bytes=1 << 30))
+        assert [recorded.sequence for recorded in events] == list(range(1, len(events) + 1))
+        return [recorded.event.WhichOneof("kind") or "" for recorded in events]
+
+    async def counts(self) -> dict[str, int]:
+        """How many rows each table has."""
+        from sqlalchemy import func, select
+
+        from perdure_control_plane.storage.tables import metadata
+
+        def body(tx: Any) -> dict[str, int]:
+            connection = tx.playbooks._connection
+            tables: Sequence[Any] = metadata.sorted_tables
+            return {
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables
+            }
+
+        return await self.store.read(body)
+
+
+@pytest.fixture
+def house(store: SqliteStore) -> House:
+    return House(store)
+
+
+@pytest.fixture
+def manifests() -> dict[str, str]:
+    return {"line": LINE, "gated": GATED}
+
+
+@pytest.fixture
+async def holder(house: House) -> Holder:
+    """An executor that holds a run of a line of two nodes."""
+    await house.start()
+    (held,) = await house.claim(await house.connect())
+    return held
+
+
+@pytest.fixture
+async def gated(house: House) -> Holder:
+    """An executor that holds a run which begins with a gate."""
+    await house.start(GATED)
+    (held,) = await house.claim(await house.connect())
+    return held

@@ -1,0 +1,248 @@
+"""Effects in doubt: what an operator answers, what a fenced executor reports, and how a run goes on after them."""
+
+from typing import Any
+
+import pytest
+
+from perdure.runlog.instances import Instance, Step
+from perdure.runlog.states import RunState
+from perdure.v1 import fact_events_pb2, instances_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain import errors
+from perdure_control_plane.domain.admission import Behind
+from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.usecases.continue_run import Continuing, continue_run
+from perdure_control_plane.usecases.get_recovery import get_recovery
+from perdure_control_plane.usecases.record_late_report import Report, record_late_report
+from perdure_control_plane.usecases.resolve_effect import Resolution, resolve_effect
+
+PUBLISH = Instance((Step("b", 1),), 1)
+
+DONE = fact_events_pb2.RESOLUTION_KIND_DONE
+RETRY = fact_events_pb2.RESOLUTION_KIND_RETRY
+FAILED = fact_events_pb2.RESOLUTION_KIND_FAILED
+
+
+@pytest.fixture
+async def lost(house: Any, holder: Any, clock: Any) -> Any:
+    """A holder whose executor was lost inside work that must not be repeated."""
+    await holder.node("a")
+    await holder.send(holder.started("b", "AT_MOST_ONCE", command="publish"))
+    await house.sweep()
+    for _ in range(7):
+        clock.advance(5)
+        await house.sweep()
+    return holder
+
+
+async def test_a_doubt_is_shown_with_its_key_and_its_task(house: Any, lost: Any) -> None:
+    found = await get_recovery(house.store, lost.run_id)
+
+    (doubt,) = found.recovery.in_doubt
+    assert doubt.instance == PUBLISH
+    assert len(doubt.idempotency_key) == 64
+    assert found.tasks == {str(PUBLISH): found.tasks[str(PUBLISH)]}
+    assert found.recovery.needs == ("resolve",)
+    assert not found.recovery.can_continue
+
+
+@pytest.mark.parametrize("kind", [DONE, RETRY, FAILED])
+async def test_an_answer_queues_the_run(house: Any, lost: Any, kind: Any) -> None:
+    run = await _resolve(house, lost, kind)
+
+    assert (run.head.state, run.head.in_doubt, run.head.resolved_effects) == (RunState.QUEUED, 0, 1)
+
+
+async def test_an_answer_is_given_once(house: Any, lost: Any) -> None:
+    await _resolve(house, lost, DONE)
+    before = await house.counts()
+
+    with pytest.raises(errors.NotInDoubt):
+        await _resolve(house, lost, FAILED)
+
+    assert await house.counts() == before
+
+
+async def test_an_answer_that_is_repeated_under_its_request_id_changes_nothing(house: Any, lost: Any) -> None:
+    first = await _resolve(house, lost, DONE, request_id="r1")
+    again = await _resolve(house, lost, DONE, request_id="r1")
+
+    assert again.head.last_sequence == first.head.last_sequence
+    with pytest.raises(errors.RequestIdReused):
+        await _resolve(house, lost, FAILED, request_id="r1")
+
+
+async def test_what_is_not_in_doubt_takes_no_answer(house: Any, lost: Any) -> None:
+    asked = Resolution(lost.run_id, Instance((Step("a", 1),), 1), DONE, b"", 0, "", "")
+
+    with pytest.raises(errors.NotInDoubt):
+        await resolve_effect(house.store, house.limits, OPEN_CALLER, asked)
+
+
+@pytest.mark.parametrize(
+    ("kind", "output", "error"),
+    [
+        (DONE, b"no JSON", errors.FieldInvalid),
+        (DONE, b"[1]", errors.FieldInvalid),
+        (FAILED, b"{}", errors.FieldInvalid),
+        (fact_events_pb2.RESOLUTION_KIND_UNSPECIFIED, b"", errors.FieldInvalid),
+        (DONE, b'{"a":"' + b"x" * (5 << 20) + b'"}', errors.TooLarge),
+    ],
+)
+async def test_an_unfit_answer_changes_nothing(house: Any, lost: Any, kind: Any, output: bytes, error: Any) -> None:
+    before = await house.counts()
+
+    with pytest.raises(error):
+        await resolve_effect(
+            house.store, house.limits, OPEN_CALLER, Resolution(lost.run_id, PUBLISH, kind, output, 0, "", "")
+        )
+
+    assert await house.counts() == before
+
+
+async def test_a_late_report_is_kept_once_and_settles_nothing(house: Any, lost: Any) -> None:
+    stored = [await _report(house, lost), await _report(house, lost)]
+
+    run = await house.run(lost.run_id)
+    (doubt,) = (await get_recovery(house.store, lost.run_id)).recovery.in_doubt
+    assert stored == [True, False]
+    assert (run.head.state, run.head.in_doubt) == (RunState.PAUSED, 1)
+    assert doubt.doubt.report_sequence == run.head.last_sequence
+
+
+async def test_a_report_of_a_lease_that_the_log_does_not_know_is_not_kept(house: Any, lost: Any) -> None:
+    assert not await _report(house, lost, lease_id="unknown")
+
+
+async def test_an_answer_that_has_not_seen_the_last_report_is_refused(house: Any, lost: Any) -> None:
+    await _report(house, lost)
+
+    with pytest.raises(errors.ReportUnseen) as refused:
+        await _resolve(house, lost, RETRY)
+
+    sequence = (await house.run(lost.run_id)).head.last_sequence
+    assert refused.value.metadata["report_sequence"] == str(sequence)
+    await _resolve(house, lost, RETRY, report_sequence=sequence)
+
+
+async def test_a_report_that_comes_before_the_work_begins_again_voids_the_answer(house: Any, lost: Any) -> None:
+    await _resolve(house, lost, RETRY)
+
+    await _report(house, lost)
+
+    run = await house.run(lost.run_id)
+    assert (run.head.state, run.head.in_doubt, run.head.resolved_effects) == (RunState.PAUSED, 1, 0)
+
+
+@pytest.mark.parametrize("kind", [DONE, RETRY])
+async def test_a_holder_that_has_not_seen_the_report_cannot_act_on_the_answer(house: Any, lost: Any, kind: Any) -> None:
+    sequence = (await _resolve(house, lost, kind)).head.last_sequence
+    (holder,) = await house.claim(await house.connect("y"))
+    await _report(house, lost)
+
+    event = _following(holder, kind, sequence)
+    answer = await holder.send(_taken_up(sequence), event)
+
+    run = await house.run(lost.run_id)
+    assert answer == Behind(2, holder.seen)
+    assert (run.head.open_effects, run.head.in_doubt, run.head.resolved_effects) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("kind", [DONE, RETRY, FAILED])
+async def test_a_holder_that_has_seen_everything_acts_on_the_answer(house: Any, lost: Any, kind: Any) -> None:
+    sequence = (await _resolve(house, lost, kind)).head.last_sequence
+    (holder,) = await house.claim(await house.connect("y"))
+
+    await holder.send(_taken_up(sequence), _following(holder, kind, sequence))
+
+    run = await house.run(lost.run_id)
+    assert (run.head.open_effects, run.head.in_doubt, run.head.resolved_effects) == (int(kind == RETRY), 0, 0)
+
+
+async def test_a_failed_run_is_continued_by_naming_its_end(house: Any, holder: Any) -> None:
+    sequence = await _fail(house, holder)
+
+    run = await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence))
+
+    assert run.head.state is RunState.QUEUED
+    assert (await house.kinds(holder.run_id))[-1] == "run_continued"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"answers_sequence": 3}, errors.AnswerStale),
+        ({"reopen": ""}, errors.ContinueNeeds),
+        ({"reopen": "b:1#1"}, errors.ContinueNeeds),
+        ({"reopen": "nonsense"}, errors.ContinueNeeds),
+    ],
+)
+async def test_a_continue_that_answers_something_else_is_refused(
+    house: Any, holder: Any, change: dict[str, Any], error: Any
+) -> None:
+    sequence = await _fail(house, holder)
+    before = await house.counts()
+
+    with pytest.raises(error):
+        await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence, **change))
+
+    assert await house.counts() == before
+
+
+async def test_two_people_cannot_continue_the_same_end(house: Any, holder: Any) -> None:
+    sequence = await _fail(house, holder)
+    await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence, request_id="first"))
+
+    again = await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence, request_id="first"))
+    with pytest.raises(errors.RunStateForbids):
+        await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence, request_id="second"))
+
+    assert again.head.state is RunState.QUEUED
+    assert (await house.kinds(holder.run_id)).count("run_continued") == 1
+
+
+async def test_a_completed_run_is_not_continued(house: Any, holder: Any) -> None:
+    await holder.node("a")
+    await holder.node("b", effect="AT_MOST_ONCE")
+    await holder.send(holder.ended())
+
+    with pytest.raises(errors.RunStateForbids):
+        await continue_run(house.store, OPEN_CALLER, _continuing(holder, 8))
+
+
+async def _resolve(house: Any, holder: Any, kind: Any, report_sequence: int = 0, request_id: str = "") -> Any:
+    asked = Resolution(holder.run_id, PUBLISH, kind, b"", report_sequence, "looked", request_id)
+    return await resolve_effect(house.store, house.limits, OPEN_CALLER, asked)
+
+
+async def _report(house: Any, holder: Any, lease_id: str = "") -> bool:
+    said = fact_events_pb2.LateReported(
+        lease_id=lease_id or holder.claimed.lease_id, outcome=instances_pb2.OUTCOME_SUCCEEDED
+    )
+    return await record_late_report(house.store, "x", Report(holder.run_id, PUBLISH, said))
+
+
+def _taken_up(sequence: int) -> RunEvent:
+    return RunEvent(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=sequence))
+
+
+def _following(holder: Any, kind: Any, sequence: int) -> RunEvent:
+    """What follows from an answer."""
+    if kind == RETRY:
+        return holder.started("b", "AT_MOST_ONCE", attempt=2, redo=1, resolution_sequence=sequence)
+    outcome = instances_pb2.OUTCOME_SUCCEEDED if kind == DONE else instances_pb2.OUTCOME_FAILED
+    cause = 0 if kind == DONE else instances_pb2.FAILURE_CAUSE_RESOLVED_FAILED
+    return holder.settled("b", "AT_MOST_ONCE", resolution_sequence=sequence, outcome=outcome, cause=cause)
+
+
+async def _fail(house: Any, holder: Any) -> int:
+    """Ends the run at its failed first node; the sequence of the end."""
+    failed = holder.settled("a", outcome=instances_pb2.OUTCOME_FAILED, cause=instances_pb2.FAILURE_CAUSE_EXIT_CODE)
+    await holder.send(holder.started("a"), failed)
+    await holder.send(holder.ended("FAILED", failed=failed.node_settled.instance))
+    return (await house.run(holder.run_id)).head.last_sequence
+
+
+def _continuing(holder: Any, sequence: int, **change: Any) -> Continuing:
+    asked = {"answers_sequence": sequence, "reopen": "a:1#1", "request_id": "", **change}
+    return Continuing(holder.run_id, asked["answers_sequence"], asked["reopen"], 1, 0, "mended", asked["request_id"])

@@ -1,0 +1,200 @@
+"""Starting flows: once for each key, pinned to what was reviewed, and nothing half done where a start is refused."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from perdure.runlog.states import RunState
+from perdure_control_plane.domain import errors
+from perdure_control_plane.domain.caller import Caller
+from perdure_control_plane.domain.flow import FlowStatus, RequestSource
+from perdure_control_plane.domain.ids import FlowId, PlaybookId, Principal, SessionId
+from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.usecases.start_flow import FlowStarter, Start
+from perdure_control_plane.usecases.view_flow import get_flow
+
+STRICT = """
+playbook_id: strict
+version: 1.0.0
+title: Strict
+objective: Take what it asked for
+inputs: {type: object, properties: {n: {type: integer}}, required: [n], additionalProperties: false}
+nodes:
+  - {id: a, type: function, function: noop, effect: none}
+"""
+
+FOREIGN = """
+playbook_id: foreign
+version: 1.0.0
+title: Foreign
+objective: Ask somebody else's model
+runtime_defaults: {provider: openai, model: gpt-5}
+nodes:
+  - {id: a, type: agentic, agent: thinker, prompt: think}
+"""
+
+
+async def test_a_start_is_one_flow_one_queued_run_and_its_first_two_events(house: Any, manifests: Any) -> None:
+    before = await house.counts()
+    run_id = await house.start(manifests["line"])
+    after = await house.counts()
+
+    run = await house.run(run_id)
+    assert run.head.state is RunState.QUEUED
+    assert await house.kinds(run_id) == ["run_created", "run_input"]
+    assert {table: after[table] - before[table] for table in ("flows", "runs", "run_queue", "run_events")} == {
+        "flows": 1,
+        "runs": 1,
+        "run_queue": 1,
+        "run_events": 2,
+    }
+
+
+async def test_the_same_key_returns_the_same_flow(house: Any) -> None:
+    starter, asked = await _ready(house)
+
+    first = await starter.start(ANYBODY, asked())
+    again = await starter.start(ANYBODY, asked())
+
+    assert again.flow == first.flow
+
+
+async def test_of_many_starts_under_one_key_at_once_one_begins(house: Any) -> None:
+    starter, asked = await _ready(house)
+    before = await house.counts()
+
+    views = await asyncio.gather(*(starter.start(ANYBODY, asked()) for _ in range(20)))
+
+    after = await house.counts()
+    assert len({view.flow.flow_id for view in views}) == 1
+    assert after["runs"] - before["runs"] == 1
+
+
+async def test_a_key_belongs_to_its_principal(house: Any) -> None:
+    starter, asked = await _ready(house)
+
+    mine = await starter.start(ANYBODY, asked())
+    theirs = await starter.start(Caller(Principal("somebody"), authenticated=True), asked())
+
+    assert mine.flow.flow_id != theirs.flow.flow_id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"content": "something else"},
+        {"input": b'{"n": 1}'},
+        {"metadata": {"ticket": "2"}},
+        {"flow_id": FlowId("mine")},
+        {"queue": "other"},
+        {"priority": 3},
+        {"timeout_micros": 1_000_000},
+        {"source": RequestSource(actor_id="ada")},
+    ],
+)
+async def test_the_same_key_with_another_request_is_refused(house: Any, change: dict[str, Any]) -> None:
+    starter, asked = await _ready(house)
+    await starter.start(ANYBODY, asked())
+    before = await house.counts()
+
+    with pytest.raises(errors.RequestIdReused):
+        await starter.start(ANYBODY, asked(**change))
+
+    assert await house.counts() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "field"),
+    [
+        ({"digest": ""}, errors.DigestMismatch, None),
+        ({"digest": "0" * 64}, errors.DigestMismatch, None),
+        ({"playbook_id": PlaybookId("nothing")}, errors.NotFound, None),
+        ({"version": "9.9.9"}, errors.NotFound, None),
+        ({"session_id": SessionId("nowhere")}, errors.NotFound, None),
+        ({"metadata": {"perdure_flow": "x"}}, errors.FieldInvalid, "request.metadata"),
+        ({"provider": "openai"}, errors.FieldInvalid, "request.provider"),
+        ({"input": b"[]"}, errors.FieldInvalid, "request.input"),
+        ({"input": b"{"}, errors.FieldInvalid, "request.input"),
+        ({"input": b'{"a":"' + b"x" * (5 << 20) + b'"}'}, errors.TooLarge, "request.input"),
+    ],
+)
+async def test_an_unfit_start_changes_nothing(
+    house: Any, change: dict[str, Any], error: type[errors.PerdureError], field: str | None
+) -> None:
+    starter, asked = await _ready(house)
+    before = await house.counts()
+
+    with pytest.raises(error) as refused:
+        await starter.start(ANYBODY, asked(**change))
+
+    assert await house.counts() == before
+    if field is not None:
+        assert [fault.field for fault in refused.value.faults] == [field]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [(b"{}", "request.input"), (b'{"n": "one"}', "request.input.n"), (b'{"n": 1, "m": 2}', "request.input")],
+)
+async def test_an_input_is_what_the_playbook_asks_for(house: Any, given: bytes, field: str) -> None:
+    starter, asked = await _ready(house, STRICT, input=b'{"n": 1}')
+
+    with pytest.raises(errors.FieldInvalid) as refused:
+        await starter.start(ANYBODY, asked(input=given))
+
+    assert refused.value.faults[0].field == field
+    assert (await starter.start(ANYBODY, asked())).status is FlowStatus.RUNNING
+
+
+async def test_a_flow_id_is_given_once(house: Any) -> None:
+    starter, asked = await _ready(house)
+    await starter.start(ANYBODY, asked(flow_id=FlowId("mine")))
+
+    with pytest.raises(errors.AlreadyExists):
+        await starter.start(ANYBODY, asked(flow_id=FlowId("mine"), idempotency_key="another"))
+
+
+async def test_a_full_queue_refuses_and_says_after_how_many(house: Any) -> None:
+    _, asked = await _ready(house)
+    starter = FlowStarter(house.store, Limits(max_queued_runs=1))
+    await starter.start(ANYBODY, asked())
+
+    with pytest.raises(errors.QueueFull) as refused:
+        await FlowStarter(house.store, Limits(max_queued_runs=1)).start(ANYBODY, asked(idempotency_key="another"))
+
+    assert refused.value.metadata["limit"] == "1"
+
+
+async def test_a_provider_that_no_executor_has_is_refused_by_name(house: Any) -> None:
+    starter, asked = await _ready(house, FOREIGN)
+    await house.connect(providers=("builtin",))
+
+    with pytest.raises(errors.ProviderNotConfigured) as refused:
+        await starter.start(ANYBODY, asked())
+    await house.connect("y", providers=("builtin", "openai"))
+
+    assert refused.value.metadata["provider"] == "openai"
+    assert (await starter.start(ANYBODY, asked())).status is FlowStatus.RUNNING
+
+
+async def test_the_way_back_from_a_run_to_its_flow_is_written_by_the_server(house: Any) -> None:
+    starter, asked = await _ready(house)
+
+    view = await starter.start(ANYBODY, asked(metadata={"ticket": "7"}))
+
+    shown = (await get_flow(house.store, view.flow.flow_id)).flow.metadata
+    assert shown["ticket"] == "7"
+    assert shown["perdure_flow"]["flow_id"] == view.flow.flow_id
+    assert shown["perdure_flow"]["digest"] == asked().digest
+
+
+ANYBODY = Caller(Principal("anybody"), authenticated=False)
+
+
+async def _ready(house: Any, manifest: str = "", **fields: Any) -> tuple[FlowStarter, Callable[..., Start]]:
+    """What starts flows, and what makes the request, which may be changed."""
+    asked = await (house.asked(manifest, **fields) if manifest else house.asked(**fields))
+    return FlowStarter(house.store, house.limits), lambda **change: replace(asked, **change)

@@ -1,0 +1,216 @@
+"""What tests of every tier are given: real stores, servers, executors and logs."""
+
+import asyncio
+import pathlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from perdure.runlog.instances import Instance, Step
+from perdure.runlog.plans import WalkPlan
+from perdure.v1 import (
+    approvals_pb2_grpc,
+    flows_pb2,
+    flows_pb2_grpc,
+    instances_pb2,
+    plans_pb2,
+    playbooks_pb2,
+    playbooks_pb2_grpc,
+    run_events_pb2,
+    runs_pb2_grpc,
+    server_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+    tasks_pb2_grpc,
+)
+from perdure_control_plane.storage.sqlite import SqliteStore
+from perdure_executor.node_context import Function
+from perdure_executor.worker import Worker
+from perdure_services import logs, process  # noqa: F401  # first: it sets what gRPC reads when it is imported
+from perdure_services.control_plane import control_plane
+from perdure_services.executor import executor
+from perdure_services.settings import load_control_plane, load_executor
+
+
+class ManualClock:
+    """A store's clock that only a test moves. Microseconds since 1970."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += round(seconds * 1e6)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def store(tmp_path: pathlib.Path, clock: ManualClock) -> AsyncIterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "data", clock)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@dataclass
+class Plans:
+    """Makes plans without a manifest."""
+
+    def node(self, node_id: str, **fields: Any) -> plans_pb2.PlanNode:
+        fields.setdefault("effect", instances_pb2.EFFECT_NONE)
+        if not {"agentic", "deterministic", "function", "approval"} & set(fields):
+            fields["function"] = plans_pb2.FunctionNode(function="noop")
+        return plans_pb2.PlanNode(id=node_id, **fields)
+
+    def line(self, *nodes: plans_pb2.PlanNode, jump_limit: int = 10) -> WalkPlan:
+        ids = [node.id for node in nodes]
+        edges = [plans_pb2.PlanEdge(source=a, target=b) for a, b in zip(ids, ids[1:], strict=False)]
+        return WalkPlan(plans_pb2.Plan(nodes=nodes, edges=edges, jump_limit=jump_limit))
+
+    def graph(self, nodes: Sequence[plans_pb2.PlanNode], steps: Sequence[tuple[str, str]]) -> WalkPlan:
+        edges = [plans_pb2.PlanEdge(source=a, target=b) for a, b in steps]
+        return WalkPlan(plans_pb2.Plan(nodes=nodes, edges=edges, jump_limit=10))
+
+
+@pytest.fixture
+def plans() -> Plans:
+    return Plans()
+
+
+@pytest.fixture
+def at() -> Callable[..., Instance]:
+    """Makes the address of an attempt in a root run."""
+    return lambda node, visit=1, attempt=1: Instance((Step(node, visit),), attempt)
+
+
+@dataclass
+class Service:
+    """A control plane that runs in this process, and stubs of its services."""
+
+    address: str
+    channel: grpc.aio.Channel
+    data_dir: pathlib.Path
+
+    def __post_init__(self) -> None:
+        self.playbooks: Any = playbooks_pb2_grpc.PlaybookServiceStub(self.channel)
+        self.flows: Any = flows_pb2_grpc.FlowServiceStub(self.channel)
+        self.sessions: Any = sessions_pb2_grpc.SessionServiceStub(self.channel)
+        self.runs: Any = runs_pb2_grpc.RunServiceStub(self.channel)
+        self.approvals: Any = approvals_pb2_grpc.ApprovalServiceStub(self.channel)
+        self.tasks: Any = tasks_pb2_grpc.TaskServiceStub(self.channel)
+        self.server: Any = server_pb2_grpc.ServerServiceStub(self.channel)
+
+    async def publish(self, manifest: str) -> playbooks_pb2.PlaybookVersion:
+        """Stores and publishes a playbook."""
+        document = playbooks_pb2.PlaybookDocument(text=manifest.encode())
+        request = playbooks_pb2.CreatePlaybookVersionRequest(document=document)
+        created = await self.playbooks.CreatePlaybookVersion(request)
+        evidence = [playbooks_pb2.Evidence(kind="review", id="test")]
+        published = playbooks_pb2.PublishPlaybookVersionRequest(
+            name=created.name, digest=created.digest, evidence=evidence
+        )
+        return await self.playbooks.PublishPlaybookVersion(published)
+
+    async def start(self, manifest: str, *, key: str = "key", session: str = "s", **fields: Any) -> flows_pb2.Flow:
+        """Publishes a playbook and starts it."""
+        version = await self.publish(manifest)
+        await self.sessions.CreateSession(sessions_pb2.CreateSessionRequest(session_id=session))
+        request = flows_pb2.StartFlowRequest(
+            playbook_version=version.name,
+            digest=version.digest,
+            session=f"sessions/{session}",
+            idempotency_key=key,
+            **fields,
+        )
+        return await self.flows.StartFlow(request)
+
+    async def settled(self, flow: flows_pb2.Flow) -> flows_pb2.Flow:
+        """Follows a flow to its end and returns it as it is then."""
+        last = flow
+        async for item in self.flows.WatchFlow(flows_pb2.WatchFlowRequest(name=flow.name)):
+            last = item.flow if item.HasField("flow") else last
+        return last
+
+    async def until(
+        self, flow: flows_pb2.Flow, wanted: Callable[[run_events_pb2.RecordedEvent], bool]
+    ) -> run_events_pb2.RecordedEvent:
+        """Follows a flow until an event is the wanted one, and returns it."""
+        async for item in self.flows.WatchFlow(flows_pb2.WatchFlowRequest(name=flow.name)):
+            if item.HasField("event") and wanted(item.event):
+                return item.event
+        raise AssertionError("the flow ended without that event")
+
+
+Serve = Callable[..., Awaitable[Service]]
+Hire = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def serve(stack: AsyncExitStack, tmp_path: pathlib.Path) -> Serve:
+    """Starts a control plane on a free port."""
+
+    async def start(**flags: Any) -> Service:
+        flags.setdefault("data_dir", tmp_path / "data")
+        settings = load_control_plane(None, {"port": 0, "drain_notice_seconds": 0, **flags})
+        address = await stack.enter_async_context(control_plane(settings))
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+        return Service(address, channel, settings.data_dir)
+
+    return start
+
+
+@dataclass
+class Staff:
+    """Executors that work in this process."""
+
+    stack: AsyncExitStack
+    tmp_path: pathlib.Path
+    working: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def hire(self, service: Service, functions: dict[str, Function] | None = None, **flags: Any) -> Worker:
+        """Starts an executor, and returns it when it is connected."""
+        flags.setdefault("workspace", self.tmp_path)
+        settings = load_executor(None, {"server": service.address, "drain_seconds": 1.0, **flags})
+        worker = await self.stack.enter_async_context(_executor(settings, functions or {}))
+        task = asyncio.create_task(worker.run())
+        self.stack.push_async_callback(_dismiss, worker, task)
+        await worker.connected.wait()
+        return worker
+
+
+@asynccontextmanager
+async def _executor(settings: Any, functions: dict[str, Function]) -> AsyncIterator[Worker]:
+    async with executor(settings, functions) as worker:
+        yield worker
+
+
+async def _dismiss(worker: Worker, task: "asyncio.Task[None]") -> None:
+    await worker.drain()
+    await task
+
+
+@pytest.fixture
+def hire(stack: AsyncExitStack, tmp_path: pathlib.Path) -> Hire:
+    return Staff(stack, tmp_path).hire
+
+
+@pytest.fixture(autouse=True)
+def quiet_logs() -> None:
+    """Keeps all but warnings of the programs' logs out of the tests' output."""
+    logs.set_up("text", "warning")

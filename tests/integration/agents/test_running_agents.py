@@ -1,0 +1,197 @@
+"""Agents run end to end: real gRPC, real SQLite, the real agent loop, and the built-in model."""
+
+import asyncio
+import contextlib
+import json
+import pathlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from perdure.v1 import flows_pb2, instances_pb2, run_events_pb2, runs_pb2
+from perdure_executor.agents.offline import model as offline
+from perdure_services.executor import executor
+from perdure_services.settings import load_executor
+
+PHASES = """
+playbook_id: survey
+version: 1.0.0
+title: Survey
+objective: Say what a work tree holds
+phases:
+  - phase_id: look
+    objective: Say what README.md promises
+    acceptance_criteria: [every promise is named]
+  - {phase_id: check, objective: Find every `gadget`}
+"""
+
+REVIEW = """
+playbook_id: review
+version: 1.0.0
+title: Review
+objective: Review a work tree with the results of its checks
+nodes:
+  - {id: test, type: deterministic, command: printf, args: ["12 passed"], effect: none}
+  - id: judge
+    type: agentic
+    agent: reviewer
+    depends: [test]
+    prompt: "Review the tree. The tests said: {{ nodes.test.stdout }}"
+    workspace: tree
+  - {id: publish, type: function, function: publish, effect: none, depends: [judge], inputs: {text: "{{ text }}"}}
+"""
+
+SHORT_LEASES = {
+    "lease_seconds": 1.0,
+    "heartbeat_seconds": 0.3,
+    "stall_allowance_seconds": 0.5,
+    "sweep_seconds": 0.1,
+}
+
+
+@pytest.fixture
+def work_tree(tmp_path: pathlib.Path) -> pathlib.Path:
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "README.md").write_text("# Orrery\n\nTurns planets with one gadget.\n")
+    (root / "pyproject.toml").write_text('[project]\nname = "orrery"\n')
+    return root
+
+
+async def events_of(service: Any, flow: flows_pb2.Flow) -> list[run_events_pb2.RunEvent]:
+    listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run))
+    return [recorded.event for recorded in listed.events]
+
+
+def kinds_at(events: list[run_events_pb2.RunEvent], node: str) -> list[str]:
+    """What the log says of a node, in order: kinds of events, and the names of units."""
+    said = []
+    for event in events:
+        kind = event.WhichOneof("kind") or ""
+        body = getattr(event, kind)
+        if "instance" in body.DESCRIPTOR.fields_by_name and body.instance.path[-1].node == node:
+            said.append(event.unit_content.unit if kind == "unit_content" else kind)
+    return said
+
+
+def texts(events: list[run_events_pb2.RunEvent]) -> list[str]:
+    return [json.loads(event.node_output.json)["text"] for event in events if event.HasField("node_output")]
+
+
+async def test_a_playbook_of_phases_runs_to_completion_and_each_phase_reports_what_it_found(
+    serve: Any, hire: Any, work_tree: pathlib.Path
+) -> None:
+    service = await serve()
+    await hire(service, workspace=work_tree)
+
+    ended = await service.settled(await service.start(PHASES))
+
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    first, second = texts(await events_of(service, ended))
+    assert "> Say what README.md promises\n>\n> It is done when:\n> - every promise is named" in first
+    assert "- README.md (41 bytes, 3 lines): “Orrery”" in first
+    assert "“gadget” stands in 1 line of 1 file" in second
+
+
+async def test_every_unit_of_an_agent_stands_in_the_log_before_the_node_is_settled(
+    serve: Any, hire: Any, work_tree: pathlib.Path
+) -> None:
+    published: list[str] = []
+    service = await serve()
+    await hire(service, {"publish": lambda call: published.append(call.inputs["text"])})
+
+    ended = await service.settled(await service.start(REVIEW))
+
+    events = await events_of(service, ended)
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert kinds_at(events, "judge") == [
+        "rendered_arguments",
+        "node_started",
+        "model.request#0",
+        "call_tool:list_files#0",
+        "model.request#1",
+        "call_tool:read_file#0",
+        "call_tool:read_file#1",
+        "model.request#2",
+        "call_tool:search_files#0",
+        "model.request#3",
+        "node_output",
+        "node_settled",
+    ]
+    assert "> Review the tree. The tests said: 12 passed" in published[0]
+
+
+async def test_a_model_that_the_built_in_provider_does_not_have_fails_the_run_and_is_not_tried_again(
+    serve: Any, hire: Any
+) -> None:
+    service = await serve()
+    await hire(service)
+
+    ended = await service.settled(await service.start(PHASES + "runtime_defaults: {model: other}\n"))
+
+    end = (await events_of(service, ended))[-1].run_ended
+    assert end.cause == instances_pb2.FAILURE_CAUSE_PROVIDER_NOT_CONFIGURED
+    assert "has no model 'other'" in end.message
+
+
+class Interruption:
+    """The built-in model, counted, and held up for ever the first time it has seen a tool's answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[int] = []
+        self.held_up = asyncio.Event()
+        self._think = offline.think
+        monkeypatch.setattr(offline, "think", self.think)
+
+    async def think(self, messages: Any, info: Any) -> Any:
+        self.asked.append(len(messages))
+        if len(messages) > 1 and not self.held_up.is_set():
+            self.held_up.set()
+            await asyncio.Event().wait()
+        return await self._think(messages, info)
+
+
+@contextlib.asynccontextmanager
+async def lost_executor(service: Any, workspace: pathlib.Path) -> AsyncIterator[asyncio.Task[None]]:
+    """An executor that says no goodbye: cancel the task to lose it."""
+    async with executor(
+        load_executor(None, {"server": service.address, "name": "lost", "workspace": workspace})
+    ) as worker:
+        task = asyncio.create_task(worker.run())
+        await worker.connected.wait()
+        yield task
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_an_agent_whose_executor_is_lost_goes_on_elsewhere_after_its_last_unit(
+    serve: Any, hire: Any, work_tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interruption = Interruption(monkeypatch)
+    service = await serve(**SHORT_LEASES)
+    async with lost_executor(service, work_tree) as lost:
+        flow = await service.start(PHASES)
+        await interruption.held_up.wait()
+        lost.cancel()
+    (work_tree / "README.md").unlink()  # what is recorded of it is all that the next executor knows
+    await hire(service, workspace=work_tree, name="next")
+
+    ended = await service.settled(flow)
+
+    events = await events_of(service, ended)
+    said = kinds_at(events, "look")
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert said[:6] == [
+        "rendered_arguments",
+        "node_started",
+        "model.request#0",
+        "call_tool:list_files#0",
+        "rendered_arguments",
+        "node_started",
+    ]
+    assert said[6] == "model.request#1"
+    assert said.count("model.request#0") == said.count("call_tool:list_files#0") == 1
+    assert interruption.asked[:3] == [1, 3, 3]  # the first request is made once; the second was under way
+    assert "The work tree holds 2 files" in texts(events)[0]
+    assert "'README.md' does not exist" in texts(events)[0]

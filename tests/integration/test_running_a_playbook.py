@@ -1,0 +1,50 @@
+"""A playbook runs end to end: real gRPC, real SQLite, real processes."""
+
+from typing import Any
+
+from perdure.v1 import flows_pb2, runs_pb2, tasks_pb2
+
+GREETING = """
+playbook_id: greeting
+version: 1.0.0
+title: Greeting
+objective: Greet somebody and write it down
+inputs:
+  type: object
+  properties: {who: {type: string}}
+  required: [who]
+nodes:
+  - {id: greet, type: function, function: greet, effect: none, inputs: {who: "{{ who }}"}}
+  - {id: say, type: deterministic, command: printf, args: ["%s\\n", "{{ greeting }}"], effect: none}
+"""
+
+
+async def greet(call: Any) -> dict[str, str]:
+    return {"greeting": f"good morning, {call.inputs['who']}"}
+
+
+async def test_a_function_and_a_command_run_to_completion(serve: Any, hire: Any) -> None:
+    service = await serve()
+    await hire(service, {"greet": greet})
+
+    flow = await service.start(GREETING, request=flows_pb2.FlowRequest(input=b'{"who": "Ada"}'))
+    ended = await service.settled(flow)
+
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    tasks = await service.tasks.ListTasks(tasks_pb2.ListTasksRequest(parent="sessions/s"))
+    request = tasks_pb2.ReadTaskOutputRequest(name=tasks.tasks[0].name)
+    assert [piece.content async for piece in service.tasks.ReadTaskOutput(request)] == [b"good morning, Ada\n"]
+
+
+async def test_watching_a_run_gives_every_event_once_and_ends_with_it(serve: Any, hire: Any) -> None:
+    service = await serve()
+    await hire(service, {"greet": greet})
+    flow = await service.start(GREETING, request=flows_pb2.FlowRequest(input=b'{"who": "Ada"}'))
+
+    watched = service.runs.WatchRun(runs_pb2.WatchRunRequest(name=flow.root_run))
+    sequences = [item.event.sequence async for item in watched if item.HasField("event")]
+
+    listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run))
+    assert sequences == list(range(1, len(sequences) + 1))
+    assert [recorded.sequence for recorded in listed.events] == sequences
+    assert listed.events[-1].event.HasField("run_ended")

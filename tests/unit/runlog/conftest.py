@@ -1,0 +1,208 @@
+"""A rehearsal: a run walked in memory, with a head and a log, by whoever plays the executor."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from perdure.runlog.checker import LogChecker, Violation
+from perdure.runlog.effects import GUARDED
+from perdure.runlog.head import RunHead, advance
+from perdure.runlog.instances import Instance
+from perdure.runlog.interpreter import Record, Start, StopWork, decide
+from perdure.runlog.plans import WalkPlan
+from perdure.runlog.states import RunState
+from perdure.runlog.walk import Walk
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2
+from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
+
+Outcome = instances_pb2.Outcome.ValueType
+Cause = instances_pb2.FailureCause.ValueType
+Played = tuple[Outcome, Cause, bytes]
+
+OK: Played = (instances_pb2.OUTCOME_SUCCEEDED, instances_pb2.FAILURE_CAUSE_UNSPECIFIED, b"")
+
+
+@dataclass
+class Rehearsal:
+    """One run: its log so far, folded both ways."""
+
+    plan: WalkPlan
+    outcomes: dict[str, list[Played]] = field(default_factory=dict)
+    log: list[tuple[RunEvent, bool]] = field(default_factory=list)
+    recorded: list[RecordedEvent] = field(default_factory=list)
+    """The same log, as it would be stored."""
+    running: list[Start] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    """Text of every attempt that was begun, in order."""
+
+    def __post_init__(self) -> None:
+        self.head = RunHead()
+        self.walk = Walk(self.plan)
+
+    def outside(self, **kind: Any) -> int:
+        """Appends an event from outside and returns its sequence."""
+        return self.append(RunEvent(**kind), by_holder=False)
+
+    def fact(self, where: Instance | None = None, **fact: Any) -> int:
+        """Records a fact."""
+        address = {"instance": where.message()} if where is not None else {}
+        return self.outside(fact_recorded=fact_events_pb2.FactRecorded(**address, **fact))
+
+    def create(self) -> "Rehearsal":
+        """Creates the run and leases it."""
+        self.outside(run_created=run_events_pb2.RunCreated(lineage=instances_pb2.Lineage(lineage_id="line")))
+        return self.lease()
+
+    def lease(self) -> "Rehearsal":
+        """Grants a lease."""
+        epoch = self.head.epoch + 1
+        grant = run_events_pb2.LeaseGranted(lease_id=f"lease-{epoch}", epoch=epoch, executor_id="x", incarnation="x")
+        self.outside(lease_granted=grant)
+        return self
+
+    def lose(self) -> "Rehearsal":
+        """Loses the executor: what it was doing is lost with it."""
+        self.running.clear()
+        lapsed = run_events_pb2.REVOCATION_CAUSE_LAPSED
+        lease, epoch = self.head.lease_id or "", self.head.epoch + 1
+        self.outside(lease_revoked=run_events_pb2.LeaseRevoked(lease_id=lease, epoch=epoch, cause=lapsed))
+        return self
+
+    def go(self, *, hold_work: bool = False) -> "Rehearsal":
+        """Walks until the lease is given back. With `hold_work`, only until there is work under way."""
+        while self.head.lease_id is not None:
+            if not self._decide() and (hold_work or not self._finish_one()):
+                return self
+        return self
+
+    def finish(self, played: Played) -> "Rehearsal":
+        """Ends the work that was begun first, as given."""
+        start = self.running.pop(0)
+        outcome, cause, output = played
+        where = start.instance.message()
+        if output:
+            self.holder(node_output=node_events_pb2.NodeOutput(instance=where, json=output))
+        settled = node_events_pb2.NodeSettled(
+            instance=where, effect=start.node.effect, outcome=outcome, cause=cause, message="as played"
+        )
+        self.holder(node_settled=settled)
+        return self
+
+    def holder(self, **kind: Any) -> None:
+        """Appends an event of the holder."""
+        self.append(RunEvent(**kind), by_holder=True)
+
+    def kinds(self) -> list[str]:
+        """Kinds of the log's events, in order."""
+        return [event.WhichOneof("kind") or "" for event, _ in self.log]
+
+    @property
+    def state(self) -> RunState:
+        return self.head.state
+
+    @property
+    def ended(self) -> run_events_pb2.RunEnded:
+        return self.log[-1][0].run_ended
+
+    def _decide(self) -> bool:
+        acted = False
+        for intent in decide(self.walk):
+            match intent:
+                case Record():
+                    for event in intent.events:
+                        self.append(event, by_holder=True)
+                    return True
+                case Start():
+                    acted = self._start(intent) or acted
+                case StopWork():
+                    acted = self._stop(intent) or acted
+        return acted
+
+    def _start(self, start: Start) -> bool:
+        self.started.append(str(start.instance))
+        if start.node.WhichOneof("kind") == "approval":
+            allowed = [fact_events_pb2.DECISION_KIND_APPROVED, fact_events_pb2.DECISION_KIND_REJECTED]
+            asked = fact_events_pb2.ApprovalWait(approval_id=str(start.instance), allowed=allowed)
+            opened = fact_events_pb2.WaitOpened(instance=start.instance.message(), approval=asked)
+            self.holder(wait_opened=opened)
+            return True
+        started = node_events_pb2.NodeStarted(
+            instance=start.instance.message(),
+            effect=start.node.effect,
+            redo=start.redo,
+            resolution_sequence=start.resolution_sequence,
+        )
+        self.holder(node_started=started)
+        self.running.append(start)
+        return True
+
+    def _stop(self, stop: StopWork) -> bool:
+        stopped = [start for start in self.running if start.instance in stop.instances]
+        for start in stopped:
+            self.running.remove(start)
+            where = start.instance.message()
+            cause = instances_pb2.FAILURE_CAUSE_STOPPED
+            if start.node.effect in GUARDED:
+                self.holder(node_in_doubt=node_events_pb2.NodeInDoubt(instance=where, cause=cause))
+            else:
+                settled = node_events_pb2.NodeSettled(
+                    instance=where, effect=start.node.effect, outcome=instances_pb2.OUTCOME_STOPPED, cause=cause
+                )
+                self.holder(node_settled=settled)
+        return bool(stopped)
+
+    def _finish_one(self) -> bool:
+        if not self.running:
+            return False
+        queue = self.outcomes.get(self.running[0].node.id, [])
+        self.finish(queue.pop(0) if queue else OK)
+        return True
+
+    def append(self, event: RunEvent, *, by_holder: bool) -> int:
+        recorded = RecordedEvent(run_id="run", sequence=self.head.last_sequence + 1, event=event)
+        if by_holder:
+            recorded.holder.lease_id = self.head.lease_id or ""
+            recorded.holder.epoch, recorded.holder.ordinal = self.head.epoch, self.head.next_ordinal
+        else:
+            recorded.outside.SetInParent()
+        advance(self.head, event, 0, by_holder=by_holder)
+        self.walk.apply(event, self.head.last_sequence)
+        self.log.append((event, by_holder))
+        self.recorded.append(recorded)
+        return self.head.last_sequence
+
+    def checked(self) -> LogChecker:
+        """The checker, after the log so far."""
+        checker = LogChecker("run", self.plan, b"")
+        for recorded in self.recorded:
+            checker.take(recorded)
+        checker.finish()
+        return checker
+
+    def violations(self) -> list[Violation]:
+        """What the checker has to say of the log so far."""
+        return self.checked().violations
+
+
+@pytest.fixture
+def rehearse() -> Iterator[Callable[..., Rehearsal]]:
+    """Begins a rehearsal of a plan; each node's outcomes are played in turn, and then it succeeds.
+
+    What was rehearsed is checked at the end of the test.
+    """
+    begun: list[Rehearsal] = []
+
+    def begin(plan: WalkPlan, **outcomes: list[Played]) -> Rehearsal:
+        begun.append(Rehearsal(plan, outcomes).create())
+        return begun[-1]
+
+    yield begin
+    assert [violation for rehearsal in begun for violation in rehearsal.violations()] == []
+
+
+@pytest.fixture
+def failed() -> Played:
+    """How a node fails that raised."""
+    return (instances_pb2.OUTCOME_FAILED, instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, b"")
