@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from sqlalchemy import Executable, func, select
 
 from perdure.runlog.instances import Instance, Step
 from perdure.v1 import (
@@ -28,7 +29,10 @@ from perdure_control_plane.domain.ids import Incarnation, PlaybookId, RunId, Ses
 from perdure_control_plane.domain.limits import Limits, Timing
 from perdure_control_plane.domain.playbook import Evidence, Publication
 from perdure_control_plane.domain.run import Run
+from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
 from perdure_control_plane.storage.sqlite import SqliteStore
+from perdure_control_plane.storage.tables import metadata
+from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.usecases.claim_runs import Claim, Claimed, acknowledge_assignments, claim_runs
 from perdure_control_plane.usecases.connect_executor import HeldRun, Renewal, connect_executor, renew_lease
 from perdure_control_plane.usecases.create_playbook_version import create_playbook_version
@@ -233,23 +237,42 @@ class House:
 
     async def counts(self) -> dict[str, int]:
         """How many rows each table has."""
-        from sqlalchemy import func, select
 
-        from perdure_control_plane.storage.tables import metadata
-
-        def body(tx: Any) -> dict[str, int]:
-            connection = tx.playbooks._connection
+        def body(tx: SqlTransaction) -> dict[str, int]:
             tables: Sequence[Any] = metadata.sorted_tables
-            return {
-                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables
-            }
+            rows = {table.name: select(func.count()).select_from(table) for table in tables}
+            return {name: tx.connection.execute(query).scalar_one() for name, query in rows.items()}
 
         return await self.store.read(body)
 
+    async def execute(self, statement: Executable) -> Sequence[Any]:
+        """Does to the tables what no part of the server does; the rows that come back."""
+
+        def body(tx: SqlTransaction) -> Sequence[Any]:
+            result = tx.connection.execute(statement)
+            return result.fetchall() if result.returns_rows else ()
+
+        return await self.store.write(body)
+
+    async def differences(self) -> list[str]:
+        """Where the store's tables are not what its logs give."""
+        return await self.store.read(_differences)
+
+
+def _differences(tx: SqlTransaction) -> list[str]:
+    rebuilder = Rebuilder(tx.connection)
+    try:
+        return [str(found) for run_id in run_ids(tx.connection) for found in rebuilder.differences(run_id)]
+    finally:
+        rebuilder.close()
+
 
 @pytest.fixture
-def house(store: SqliteStore) -> House:
-    return House(store)
+async def house(store: SqliteStore) -> AsyncIterator[House]:
+    """Whatever a test does to it, its tables must be what its logs give."""
+    built = House(store)
+    yield built
+    assert await built.differences() == []
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.approval import ApprovalState, Decision, TokenKeys
@@ -12,10 +13,12 @@ from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import (
     ApprovalClosed,
     ApprovalDecided,
+    DataCorrupt,
     FieldInvalid,
     RequestIdReused,
     TokenMismatch,
 )
+from perdure_control_plane.storage.tables import approvals
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.stop_run import stop_run
@@ -167,14 +170,11 @@ async def test_a_request_id_stands_for_one_request(house: Any, gated: Any) -> No
 
 
 async def test_a_subject_that_is_not_the_frozen_one_is_not_shown(house: Any, gated: Any) -> None:
-    from sqlalchemy import update
-
-    from perdure_control_plane.domain.errors import DataCorrupt
-    from perdure_control_plane.storage.tables import approvals
-
     await ask(house, gated)
-    tampered = update(approvals).values(subject_digest=b"y" * 32)
-    await house.store.write(lambda tx: tx.playbooks._connection.execute(tampered))
+    digest = await house.execute(select(approvals.c.subject_digest))
+    await house.execute(update(approvals).values(subject_digest=b"y" * 32))
 
     with pytest.raises(DataCorrupt):
         await get_approval(house.store, house.keys, f"{gated.run_id}-gate-1")
+
+    await house.execute(update(approvals).values(subject_digest=digest[0][0]))

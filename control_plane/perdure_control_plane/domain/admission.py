@@ -102,7 +102,7 @@ def admit(head: RunHead, batch: Batch, at: int) -> tuple[Answer, Sequence[Incomi
         return Resend(head.next_ordinal), ()
     fresh = batch.events[head.next_ordinal - batch.first_ordinal :]
     admitted, refusal = _admit_fresh(head, batch, fresh, at)
-    if admitted:
+    if admitted and head.lease_id is not None:
         head.tail = batch.tail
     answer = refusal or batch.malformed or Ack(_acknowledged(head, batch), head.last_sequence)
     return answer, fresh[:admitted]

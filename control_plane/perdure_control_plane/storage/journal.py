@@ -120,6 +120,7 @@ class Journal:
     def _rows(self, run_id: RunId, mark: Mark, admitted: list[Incoming], now: int) -> list[Row]:
         rows: list[Row] = []
         sequence, ordinal, lease_id = mark.last_sequence, mark.next_ordinal, mark.lease_id or ""
+        waits, facts = mark.open_waits > 0, mark.outside_sequence > 0
         for incoming in admitted:
             sequence += 1
             rows.append(
@@ -127,10 +128,9 @@ class Journal:
             )
             ordinal += 1
             if incoming.kind in PROJECTED:
-                stored = Stored(
-                    run_id, sequence, now, lease_id, incoming.message, mark.open_waits > 0, mark.outside_sequence > 0
-                )
+                stored = Stored(run_id, sequence, now, lease_id, incoming.message, waits, facts)
                 self._projections.apply(incoming.kind, stored)
+                waits = waits or incoming.kind == "wait_opened"
         return rows
 
 

@@ -43,11 +43,12 @@ class SqlTransaction:
         self, connection: Connection, driver: DriverConnection, statements: Statements, heads: HeadCache, now: int
     ) -> None:
         self.now: Final = now
-        projections = Projections(driver, statements.projections)
+        self.connection: Final = connection
+        self.projections: Final = Projections(driver, statements.projections)
         self.runs: Final = Runs(connection, driver, statements.runs)
         self.events: Final = RunEvents(connection, driver, statements.events)
-        self.log: Final = RunLog(driver, self.runs, statements.events, projections, now)
-        self.journal: Final = Journal(driver, self.runs, statements.events, projections, heads)
+        self.log: Final = RunLog(driver, self.runs, statements.events, self.projections, now)
+        self.journal: Final = Journal(driver, self.runs, statements.events, self.projections, heads)
         self.queue: Final = Queue(connection, driver, statements.queue)
         self.executors: Final = Executors(connection, driver, statements.executors)
         self.playbooks: Final = Playbooks(connection, driver, statements.playbooks)

@@ -292,6 +292,7 @@ def _release(head: RunHead) -> None:
 
 def _drop_lease(head: RunHead) -> None:
     head.lease_id = head.executor_id = head.incarnation = None
+    head.tail = 0
 
 
 def _instance_text(ended: run_events_pb2.RunEnded) -> str:
