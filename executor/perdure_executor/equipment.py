@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import os
 import pathlib
 from collections.abc import Mapping
 from types import ModuleType
@@ -61,6 +60,6 @@ def _load_file(path: pathlib.Path) -> ModuleType:
     return module
 
 
-def command_environment() -> dict[str, str]:
-    """The variables that every command gets."""
-    return {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("LC_")}
+def command_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the executor's own environment that every command gets."""
+    return {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith("LC_")}

@@ -8,7 +8,7 @@ from perdure.runlog.instances import Instance
 from perdure.v1 import fact_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.commands import Supervisor
-from perdure_executor.providers import Provider, configured_providers
+from perdure_executor.providers import Provider
 from perdure_executor.results import Failed, JsonObject, Result
 from perdure_executor.threads import Threads
 
@@ -50,7 +50,7 @@ class Equipment:
     max_task_output_bytes: int
     kill_grace: float
     """Seconds between asking a command's group to end and ending it."""
-    providers: Mapping[str, Provider] = field(default_factory=lambda: configured_providers(()))
+    providers: Mapping[str, Provider]
     """Where agents may think, by name."""
 
 

@@ -1,14 +1,9 @@
 """Model providers: which there are, what each needs, and which of them an executor has configured."""
 
 import importlib.util
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-
-import structlog
-
-log = structlog.get_logger(__name__)
 
 BUILTIN: Final = "builtin"
 """The provider that needs no key and no network."""
@@ -32,19 +27,22 @@ class ProviderUnusable(Exception):
     """A provider was named that is unknown or not configured; the message names the setting."""
 
 
-def configured_providers(named: tuple[str, ...]) -> Mapping[str, Provider]:
-    """The providers this executor offers, by name: the built-in one, and those named. Raises ProviderUnusable."""
+def configured_providers(named: tuple[str, ...], environment: Mapping[str, str]) -> Mapping[str, Provider]:
+    """The providers this executor offers, by name: the built-in one, and those named.
+
+    Keys come from the environment. Raises ProviderUnusable for one that has no key, or whose package is missing.
+    """
     configured = {BUILTIN: Provider(BUILTIN)}
     for name in named:
         if name == BUILTIN:
             continue
         if name not in KEYS:
             raise ProviderUnusable(_unknown(name))
-        key = os.environ.get(KEYS[name])
+        key = environment.get(KEYS[name])
         if not key:
             raise ProviderUnusable(f"the provider {name!r} is named and not configured: set {KEYS[name]}")
         if not _has_package(name):
-            log.warning("provider.package_missing", provider=name, install=_install(name))
+            raise ProviderUnusable(_package_missing(name))
         configured[name] = Provider(name, key)
     return configured
 
@@ -55,8 +53,6 @@ def provider_for(name: str, model: str, configured: Mapping[str, Provider]) -> P
         raise ProviderUnusable(f"the provider {BUILTIN!r} has no model {model!r}; it has {OFFLINE!r}")
     if name not in configured:
         raise ProviderUnusable(_not_configured(name) if name in KEYS else _unknown(name))
-    if name != BUILTIN and not _has_package(name):
-        raise ProviderUnusable(f"the provider {name!r} needs a package that is not installed: {_install(name)}")
     return configured[name]
 
 
@@ -66,7 +62,7 @@ def _unknown(name: str) -> str:
 
 def _not_configured(name: str) -> str:
     return (
-        f"the provider {name!r} is not configured here: set {KEYS[name]} and start the executor with --providers {name}"
+        f"the provider {name!r} is not configured here: set {KEYS[name]} and start the executor with --provider {name}"
     )
 
 
@@ -74,5 +70,5 @@ def _has_package(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def _install(name: str) -> str:
-    return f"pip install 'pydantic-ai-slim[{name}]'"
+def _package_missing(name: str) -> str:
+    return f"the provider {name!r} needs a package that is not installed: pip install 'perdure-server[{name}]'"

@@ -1,6 +1,7 @@
 """An executor as a program: settings → supervisor → channel → worker."""
 
 import contextlib
+import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import version
@@ -38,7 +39,7 @@ async def executor(
     ProviderUnusable, each with one plain sentence.
     """
     functions = {**load_functions(settings.functions), **(functions or {})}
-    providers = configured_providers(settings.providers)
+    providers = configured_providers(settings.providers, os.environ)
     supervisor, threads = Supervisor(), Threads(settings.threads)
     supervisor.start()
 
@@ -48,24 +49,28 @@ async def executor(
             functions=functions,
             threads=threads,
             workspace=str(settings.workspace.resolve()),
-            environment=command_environment(),
+            environment=command_environment(os.environ),
             max_payload_bytes=max_payload_bytes,
             max_task_output_bytes=settings.max_task_output_bytes,
             kill_grace=settings.kill_grace_seconds,
+            providers=providers,
         )
 
-    profile = Profile(
+    try:
+        async with grpc.aio.insecure_channel(settings.server, options=_OPTIONS) as channel:
+            yield Worker(channel, _profile(settings, tuple(providers)), equip)
+    finally:
+        threads.close()
+        await supervisor.stop()
+
+
+def _profile(settings: ExecutorSettings, providers: tuple[str, ...]) -> Profile:
+    return Profile(
         executor_id=settings.name,
         incarnation=secrets.token_hex(16),
         queues=settings.queues,
-        providers=tuple(providers),
+        providers=providers,
         slots=settings.slots,
         version=version("perdure-server"),
         drain_seconds=settings.drain_seconds,
     )
-    try:
-        async with grpc.aio.insecure_channel(settings.server, options=_OPTIONS) as channel:
-            yield Worker(channel, profile, equip)
-    finally:
-        threads.close()
-        await supervisor.stop()

@@ -2,17 +2,11 @@
 
 import json
 import pathlib
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from perdure.v1 import flows_pb2, instances_pb2, runs_pb2
-
-pytest.importorskip("openai", reason="needs pip install 'pydantic-ai-slim[openai]'")
 
 ASK = """
 playbook_id: ask
@@ -31,65 +25,13 @@ nodes:
 """
 
 
-@dataclass
-class Replies:
-    """What the server answers, in order, and what it was asked."""
-
-    replies: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-
-    def says(self, **message: Any) -> None:
-        """The next reply is a message of the model."""
-        reason = "tool_calls" if "tool_calls" in message else "stop"
-        choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": None} | message}
-        usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-        shared = {"id": "1", "object": "chat.completion", "created": 1, "model": "test-model"}
-        self.replies.append((200, {**shared, "choices": [choice], "usage": usage}))
-
-    def refuses(self, status: int, message: str) -> None:
-        """The next reply is an error."""
-        self.replies.append((status, {"error": {"message": message, "type": "invalid_request_error"}}))
-
-
-@pytest.fixture
-def replies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Replies]:
-    prepared = Replies()
-
-    class Endpoint(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # the name is the library's
-            prepared.keys.append(self.headers["Authorization"])
-            prepared.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            status, answer = prepared.replies.pop(0)
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-on-loopback")
-    yield prepared
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 async def test_a_model_of_openai_calls_the_tools_it_is_given_and_answers(
-    serve: Any, hire: Any, replies: Replies, tmp_path: pathlib.Path
+    serve: Any, hire: Any, replies: Any, tmp_path: pathlib.Path
 ) -> None:
     work_tree = tmp_path / "tree"
     work_tree.mkdir()
     (work_tree / "orrery.txt").write_text("planets")
-    call = {"id": "call_1", "type": "function", "function": {"name": "list_files", "arguments": "{}"}}
-    replies.says(tool_calls=[call])
+    replies.calls("list_files")
     replies.says(content="There is an orrery.")
     service = await serve()
     await hire(service, providers=("openai",), workspace=work_tree)
@@ -116,7 +58,7 @@ async def test_a_model_of_openai_calls_the_tools_it_is_given_and_answers(
     ],
 )
 async def test_a_refusal_by_openai_fails_the_node_and_says_why_without_the_key(
-    serve: Any, hire: Any, replies: Replies, status: int, said: str, told: str
+    serve: Any, hire: Any, replies: Any, status: int, said: str, told: str
 ) -> None:
     replies.refuses(status, said)
     service = await serve()

@@ -1,18 +1,13 @@
 """Agents run end to end: real gRPC, real SQLite, the real agent loop, and the built-in model."""
 
 import asyncio
-import contextlib
 import json
 import pathlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from perdure.v1 import flows_pb2, instances_pb2, run_events_pb2, runs_pb2
-from perdure_executor.agents.offline import model as offline
-from perdure_services.executor import executor
-from perdure_services.settings import load_executor
 
 PHASES = """
 playbook_id: survey
@@ -135,63 +130,40 @@ async def test_a_model_that_the_built_in_provider_does_not_have_fails_the_run_an
     assert "has no model 'other'" in end.message
 
 
-class Interruption:
-    """The built-in model, counted, and held up for ever the first time it has seen a tool's answer."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[int] = []
-        self.held_up = asyncio.Event()
-        self._think = offline.think
-        monkeypatch.setattr(offline, "think", self.think)
-
-    async def think(self, messages: Any, info: Any) -> Any:
-        self.asked.append(len(messages))
-        if len(messages) > 1 and not self.held_up.is_set():
-            self.held_up.set()
-            await asyncio.Event().wait()
-        return await self._think(messages, info)
+ASK = """
+playbook_id: ask
+version: 1.0.0
+title: Ask
+objective: Ask a model about a file
+nodes:
+  - {id: ask, type: agentic, agent: reader, provider: openai, model: test-model, prompt: What does it say?}
+"""
 
 
-@contextlib.asynccontextmanager
-async def lost_executor(service: Any, workspace: pathlib.Path) -> AsyncIterator[asyncio.Task[None]]:
-    """An executor that says no goodbye: cancel the task to lose it."""
-    async with executor(
-        load_executor(None, {"server": service.address, "name": "lost", "workspace": workspace})
-    ) as worker:
-        task = asyncio.create_task(worker.run())
-        await worker.connected.wait()
-        yield task
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def test_an_agent_whose_executor_is_lost_goes_on_elsewhere_after_its_last_unit(
-    serve: Any, hire: Any, work_tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+async def test_an_agent_whose_executor_is_killed_goes_on_at_another_after_its_last_unit(
+    serve: Any, employ: Any, replies: Any, work_tree: pathlib.Path
 ) -> None:
-    interruption = Interruption(monkeypatch)
+    replies.calls("read_file", path="README.md")
+    replies.holds()
+    replies.says(content="It turns planets.")
     service = await serve(**SHORT_LEASES)
-    async with lost_executor(service, work_tree) as lost:
-        flow = await service.start(PHASES)
-        await interruption.held_up.wait()
-        lost.cancel()
+    flags = ("--provider", "openai", "--workspace", str(work_tree))
+    lost = employ(service, "lost", *flags)
+    flow = await service.start(ASK)
+    await asyncio.to_thread(replies.held.wait)
+    lost.kill()
     (work_tree / "README.md").unlink()  # what is recorded of it is all that the next executor knows
-    await hire(service, workspace=work_tree, name="next")
+    employ(service, "next", *flags)
 
     ended = await service.settled(flow)
 
-    events = await events_of(service, ended)
-    said = kinds_at(events, "look")
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
-    assert said[:6] == [
-        "rendered_arguments",
-        "node_started",
-        "model.request#0",
-        "call_tool:list_files#0",
-        "rendered_arguments",
-        "node_started",
-    ]
-    assert said[6] == "model.request#1"
-    assert said.count("model.request#0") == said.count("call_tool:list_files#0") == 1
-    assert interruption.asked[:3] == [1, 3, 3]  # the first request is made once; the second was under way
-    assert "The work tree holds 2 files" in texts(events)[0]
-    assert "'README.md' does not exist" in texts(events)[0]
+    events = await events_of(service, ended)
+    begun = ["rendered_arguments", "node_started"]
+    recorded = ["model.request#0", "call_tool:read_file#0"]
+    assert kinds_at(events, "ask") == [*begun, *recorded, *begun, "model.request#1", "node_output", "node_settled"]
+    assert texts(events) == ["It turns planets."]
+    # The first request was made once. The second was under way, so it was made again, word for word.
+    assert [len(asked["messages"]) for asked in replies.asked] == [2, 4, 4]
+    assert replies.asked[2]["messages"] == replies.asked[1]["messages"]
+    assert "Turns planets" in replies.asked[2]["messages"][-1]["content"]

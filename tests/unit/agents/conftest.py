@@ -17,6 +17,7 @@ from perdure_executor.commands import Supervisor
 from perdure_executor.node_context import Equipment, NodeContext, Work
 from perdure_executor.node_run import Fenced
 from perdure_executor.nodes import prepare
+from perdure_executor.providers import configured_providers
 from perdure_executor.results import Result
 from perdure_executor.threads import Threads
 
@@ -93,6 +94,7 @@ class Agents:
             "max_payload_bytes": 1 << 20,
             "max_task_output_bytes": 1 << 20,
             "kill_grace": 1.0,
+            "providers": configured_providers((), {}),
         }
         return Equipment(**(given | fields))
 

@@ -1,6 +1,7 @@
 """How an agentic node is made ready, and what refuses it."""
 
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from perdure.v1 import instances_pb2
 from perdure_executor.node_context import Work
 from perdure_executor.nodes import prepare
-from perdure_executor.providers import Provider, ProviderUnusable, configured_providers
+from perdure_executor.providers import ProviderUnusable, configured_providers
 from perdure_executor.results import Failed
 
 Tree = Callable[..., pathlib.Path]
@@ -62,30 +63,23 @@ def test_a_node_that_cannot_be_done_is_refused_with_its_cause(
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_a_provider_whose_package_is_missing_is_refused_and_the_package_named(
-    tree: Tree, agents_in: Any, monkeypatch: pytest.MonkeyPatch, provider: str
+def test_a_provider_whose_package_is_missing_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    configured = {provider: Provider(provider, "key")}
 
-    failed = prepare(agents_in(tree({})).context(provider=provider, model="m", equipment={"providers": configured}))
-
-    assert isinstance(failed, Failed)
-    assert failed.cause == NOT_CONFIGURED
-    assert f"pip install 'pydantic-ai-slim[{provider}]'" in failed.message
+    with pytest.raises(ProviderUnusable, match=re.escape(f"pip install 'perdure-server[{provider}]'")):
+        configured_providers((provider,), {f"{provider.upper()}_API_KEY": "key"})
 
 
-def test_a_provider_that_is_named_without_its_key_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
+@pytest.mark.parametrize("environment", [{}, {"OPENAI_API_KEY": ""}])
+def test_a_provider_that_is_named_without_its_key_is_refused_at_the_start(environment: dict[str, str]) -> None:
     with pytest.raises(ProviderUnusable, match="set OPENAI_API_KEY"):
-        configured_providers(("openai",))
+        configured_providers(("openai",), environment)
 
 
-def test_a_configured_provider_has_its_key_and_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-
-    configured = configured_providers(("builtin", "openai"))
+def test_a_configured_provider_has_its_key_and_does_not_show_it() -> None:
+    configured = configured_providers(("builtin", "openai"), {"OPENAI_API_KEY": "sk-secret"})
 
     assert list(configured) == ["builtin", "openai"]
     assert configured["openai"].key == "sk-secret"

@@ -1,0 +1,62 @@
+"""What integration tests are given: executors that are processes of their own, to be killed."""
+
+import asyncio
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")
+
+
+@dataclass
+class ExecutorProcess:
+    """An executor as a process."""
+
+    process: "subprocess.Popen[bytes]"
+    logs: pathlib.Path
+
+    def kill(self) -> None:
+        """Ends it at once: it can say nothing any more."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What it has logged so far."""
+        return [json.loads(line) for line in self.logs.read_text().splitlines()]
+
+
+@dataclass
+class Employer:
+    """Starts executors and ends those that a test leaves running."""
+
+    tmp_path: pathlib.Path
+    started: list[ExecutorProcess] = field(default_factory=list)
+
+    def __call__(self, service: Any, name: str, *flags: str, **environment: str) -> ExecutorProcess:
+        """Starts one that works for a service. It need not be connected yet; runs wait for it."""
+        logs = self.tmp_path / f"{name}.log"
+        command = [PROGRAM, "executor", "--server", service.address, "--name", name, "--log-format", "json"]
+        command += ["--workspace", str(self.tmp_path), "--drain-seconds", "1", *flags]
+        with logs.open("wb") as log:
+            process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=log)
+        self.started.append(ExecutorProcess(process, logs))
+        return self.started[-1]
+
+
+@pytest.fixture
+async def employ(tmp_path: pathlib.Path) -> AsyncIterator[Callable[..., ExecutorProcess]]:
+    employer = Employer(tmp_path)
+    yield employer
+    for executor in employer.started:
+        if executor.process.poll() is None:
+            executor.process.terminate()
+        # In a thread, for the server that it says goodbye to may be in this process.
+        await asyncio.to_thread(executor.process.wait)
