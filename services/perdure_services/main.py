@@ -49,6 +49,7 @@ Workspace = Annotated[
 ]
 DrainSeconds = Annotated[float | None, typer.Option(help="Seconds running work has to end on a stop. Default: 30.")]
 LogFormat = Annotated[str | None, typer.Option(help="text or json. Default: text.")]
+CheckOutput = Annotated[str, typer.Option("--output", "-o", help="text or json.")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")]
 
 
@@ -127,6 +128,23 @@ def executor(
         "log_level": log_level,
     }
     _start("executor", settings, {}, given)
+
+
+@app.command()
+def check(settings: SettingsFile = None, data_dir: DataDir = None, output: CheckOutput = "text") -> None:
+    """Check a store: its logs against the rules they were written by, its tables against its logs.
+
+    A server may run on it meanwhile. Exit code 1 where something is wrong.
+    """
+    from perdure_services import programs
+    from perdure_services.check import check
+
+    if output not in ("text", "json"):
+        raise typer.BadParameter("text or json", param_hint="--output")
+    try:
+        sys.exit(check(programs.data_dir(settings, {"data_dir": data_dir}), output))
+    except programs.UNUSABLE as error:
+        _give_up(error)
 
 
 def run() -> None:

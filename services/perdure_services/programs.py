@@ -52,6 +52,11 @@ def prepare(
             return lambda: _serve_all(*both)
 
 
+def data_dir(file: pathlib.Path | None, flags: dict[str, Any]) -> pathlib.Path:
+    """Where a control plane with these settings keeps its store. Raises SettingsInvalid."""
+    return load_control_plane(file, flags).data_dir
+
+
 async def _serve(settings: Any) -> int:
     stop = process.stop_requested()
     async with control_plane(settings):

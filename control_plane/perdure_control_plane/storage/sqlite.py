@@ -71,10 +71,10 @@ class SqliteStore:
 
     def _prepare(self) -> None:
         try:
-            _check(self.path)
+            check_structure(self.path)
             migrate(self._engine)
         except (sqlite3.DatabaseError, DBAPIError) as error:
-            sentence = _plain_sentence(error)
+            sentence = plain_sentence(error)
             if sentence is None:
                 raise
             raise StoreBroken(f"{self.path}: {sentence}") from error
@@ -158,7 +158,7 @@ class _SqliteSession:
         return bool(self._driver.in_transaction)
 
     def unavailable(self, error: Exception) -> StoreUnavailable | None:
-        sentence = _plain_sentence(error)
+        sentence = plain_sentence(error)
         return None if sentence is None else StoreUnavailable("sqlite", sentence)
 
     def close(self) -> None:
@@ -194,7 +194,7 @@ def _driver(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
-def _check(path: pathlib.Path) -> None:
+def check_structure(path: pathlib.Path) -> None:
     """Reads the file's structure. Raises sqlite3.DatabaseError where it is not a sound database."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -221,7 +221,8 @@ def _lock(directory: pathlib.Path) -> IO[str]:
     return file
 
 
-def _plain_sentence(error: Exception) -> str | None:
+def plain_sentence(error: Exception) -> str | None:
+    """What a database's error means and what helps against it; None where it is no such error."""
     original = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(original, sqlite3.Error):
         return None

@@ -1,0 +1,83 @@
+"""`perdure-server check`: what an operator learns about a store, with and without a server on it."""
+
+import asyncio
+import json
+import pathlib
+import re
+import sqlite3
+import sys
+from typing import Any
+
+PROGRAM = pathlib.Path(sys.executable).parent / "perdure-server"
+
+HELLO = """
+playbook_id: hello
+version: 1.0.0
+title: Hello
+objective: Say hello
+nodes:
+  - {id: greet, type: function, function: greet}
+"""
+
+
+async def check(data_dir: pathlib.Path, *flags: str) -> tuple[int, str, str]:
+    """Runs the program; its exit code and what it printed on both streams."""
+    program = await asyncio.create_subprocess_exec(
+        PROGRAM, "check", "--data-dir", data_dir, *flags, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await program.communicate()
+    return program.returncode or 0, out.decode(), err.decode()
+
+
+async def greet(call: Any) -> dict[str, str]:
+    return {"said": "hello"}
+
+
+async def a_finished_run(serve: Any, hire: Any) -> Any:
+    service = await serve()
+    await hire(service, {"greet": greet})
+    done = await service.settled(await service.start(HELLO))
+    assert done.settled
+    return service
+
+
+async def test_a_sound_store_is_told_so_while_a_server_runs_on_it(serve: Any, hire: Any) -> None:
+    service = await a_finished_run(serve, hire)
+
+    code, out, err = await check(service.data_dir)
+
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"1 runs, \d+ events: sound\n", out)
+
+
+async def test_a_bent_table_and_a_bent_log_are_found(serve: Any, hire: Any) -> None:
+    service = await a_finished_run(serve, hire)
+    with sqlite3.connect(service.data_dir / "perdure.db") as database:
+        database.execute("UPDATE runs SET state = 'FAILED'")
+        database.execute("UPDATE run_events SET ordinal = 9 WHERE ordinal = 1")
+    database.close()
+
+    code, out, _ = await check(service.data_dir, "-o", "json")
+
+    told = json.loads(out)
+    assert code == 1
+    assert not told["sound"]
+    assert {fault["rule"] for fault in told["faults"]} >= {"LEASE", "projection"}
+    assert any("state is 'FAILED'; the log gives 'COMPLETED'" in fault["message"] for fault in told["faults"])
+
+
+async def test_a_directory_without_a_store_is_said_to_be_none(tmp_path: pathlib.Path) -> None:
+    code, out, err = await check(tmp_path)
+
+    assert (code, out) == (2, "")
+    assert "does not exist" in err
+    assert not (tmp_path / "perdure.db").exists()
+
+
+async def test_a_damaged_store_stops_with_a_plain_sentence(serve: Any, hire: Any, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "perdure.db").write_bytes(b"not a database at all" * 1000)
+
+    code, _, err = await check(tmp_path)
+
+    assert code == 2
+    assert err.strip().endswith("the file is not a database; restore a backup into an empty directory")
