@@ -224,6 +224,19 @@ def test_launches_that_the_log_does_not_account_for_are_noticed(log: Any, rehear
     assert compare_launches({"done": logs["done"]}, [Launch("stranger", "other")])[0].rule is Rule.LAUNCHED
 
 
+def test_an_attempt_that_failed_and_its_retry_are_two_launches_and_no_more(
+    rehearse: Any, plans: Any, failed: Any
+) -> None:
+    node = plans.node("publish", effect=GUARDED, iteration_cap=2)
+    run = rehearse(plans.line(node), publish=[failed]).go()
+    logs = {"run": run.checked()}
+    (key,) = {begun.key for begun in logs["run"].begun.values()}
+    launch = Launch(key, "publish")
+
+    assert compare_launches(logs, [launch, launch]) == []
+    assert {violation.rule for violation in compare_launches(logs, [launch] * 3)} == {Rule.LAUNCHED}
+
+
 def test_a_witness_is_read_from_an_executors_log() -> None:
     lines = [
         json.dumps({"event": "stream.opened", "server": "s"}) + "\n",

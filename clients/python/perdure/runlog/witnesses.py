@@ -96,24 +96,27 @@ def _missing(log: LogChecker | None, told: Acknowledgement) -> Violation | None:
 
 
 def compare_launches(logs: Mapping[str, LogChecker], witnessed: Iterable[Launch]) -> list[Violation]:
-    """Guarded effects that were launched twice, without a stored start, or never though they are said to be done.
+    """Guarded effects that were launched more often than begun, without a stored start, or never though they are said
+    to be done.
 
-    The last is asked only of nodes that the witness has seen at least once.
+    Attempts share a key: each that failed may have been launched once. The last is asked only of nodes that the witness
+    has seen at least once.
     """
     launches = list(witnessed)
     times, nodes = Counter(launch.key for launch in launches), {launch.node for launch in launches}
-    found, known = [], set()
+    attempts = Counter(begun.key for log in logs.values() for begun in log.begun.values())
+    found = []
     for log in logs.values():
         for begun in log.begun.values():
-            known.add(begun.key)
-            if times[begun.key] > 1:
-                message = f"{begun.where} was launched {times[begun.key]} times"
+            if times[begun.key] > attempts[begun.key]:
+                often = f"{times[begun.key]} times in {attempts[begun.key]} attempts"
+                message = f"{begun.where} was launched {often}"
                 found.append(Violation(Rule.LAUNCHED, log.run_id, begun.sequence, message))
             if begun.where.node in nodes and begun.where in log.done and not times[begun.key]:
                 message = f"{begun.where} is said to be done and was never launched"
                 found.append(Violation(Rule.LAUNCHED, log.run_id, begun.sequence, message))
     for launch in launches:
-        if launch.key not in known:
+        if launch.key not in attempts:
             message = f"{launch.node} was launched under key {launch.key}, and no stored start stands behind it"
             found.append(Violation(Rule.LAUNCHED, "", 0, message))
     return found
