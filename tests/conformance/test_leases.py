@@ -146,6 +146,23 @@ async def test_events_confirm_a_run_as_well(house: Any, clock: Any) -> None:
     assert swept.requeued == []
 
 
+async def test_a_run_that_events_have_confirmed_outlives_a_time_in_which_the_store_was_away(
+    house: Any, clock: Any
+) -> None:
+    await house.start()
+    (holder,) = await house.claim(await house.connect(), confirm=False)
+    await holder.send(holder.started("a"))
+    await house.sweep()
+
+    clock.advance(300)
+    noticed = await house.sweep()
+    clock.advance(1)
+    swept = await house.sweep()
+
+    assert noticed.outage is not None
+    assert swept.requeued == []
+
+
 async def test_a_confirmed_run_that_its_executor_does_not_hold_is_queued_again(house: Any, holder: Any) -> None:
     executor = await _same(house, holder)
 

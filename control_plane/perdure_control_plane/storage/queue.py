@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, case, func, insert, literal_column, select, update
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.states import RunState
@@ -96,7 +96,8 @@ class Queue:
         An event under the lease confirms the assignment, too.
         """
         lease_until = func.coalesce(executors.c.lease_until, literal_column("0"))
-        ack_until = func.coalesce(assignments.c.ack_until, literal_column("0"))
+        unconfirmed = case((runs.c.next_ordinal == 1, assignments.c.ack_until), else_=literal_column("0"))
+        ack_until = func.coalesce(unconfirmed, literal_column("0"))
         query = (
             select(runs.c.run_id, lease_until, func.coalesce(executors.c.renewed_at, literal_column("0")), ack_until)
             .select_from(runs)
@@ -105,7 +106,7 @@ class Queue:
             )
             .outerjoin(executors, executors.c.incarnation == assignments.c.incarnation)
             .where(runs.c.state == RunState.RUNNING.value)
-            .where((lease_until < at) | ((ack_until > 0) & (ack_until < at) & (runs.c.next_ordinal == 1)))
+            .where((lease_until < at) | ((ack_until > 0) & (ack_until < at)))
             .limit(limit)
         )
         return [Unheld(*row) for row in self._connection.execute(query)]
