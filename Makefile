@@ -7,6 +7,8 @@ BASELINE := tests/contract/baseline.binpb
 LOCK := $(BIN)/uv pip compile pyproject.toml clients/python/pyproject.toml --extra cli --group dev --universal \
 	--python-version 3.11 --no-emit-index-url --no-header --generate-hashes \
 	--no-emit-package perdure --no-emit-package perdure-server --quiet --output-file requirements.txt
+CHAOS := $(if $(EXECUTOR_KILLS),--executor-kills $(EXECUTOR_KILLS)) $(if $(SERVER_KILLS),--server-kills $(SERVER_KILLS)) \
+	$(if $(SEED),--seed $(SEED))
 
 .DEFAULT_GOAL := help
 
@@ -28,6 +30,9 @@ up: $(READY) ## start a control plane and an executor on this machine (SQLite, l
 
 test: $(READY) ## run every test but the long ones
 	$(BIN)/pytest -n 2 --dist loadfile tests
+
+chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED=
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 check: $(READY) ## check format, lint, types, the protos and their compatibility, and that stubs are fresh
 	$(BIN)/ruff format --check .
@@ -53,4 +58,4 @@ lock: $(READY) ## resolve requirements.txt again, hashed and without addresses
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help install up test check format proto proto-baseline lock clean
+.PHONY: help install up test chaos check format proto proto-baseline lock clean

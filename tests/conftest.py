@@ -36,6 +36,14 @@ from perdure_services.executor import executor
 from perdure_services.settings import load_control_plane, load_executor
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What the kill tests may be given; `make chaos` is the long form of them."""
+    chaos = parser.getgroup("chaos")
+    chaos.addoption("--executor-kills", type=int, default=20, help="executors to kill under load")
+    chaos.addoption("--server-kills", type=int, default=5, help="control planes to kill under load")
+    chaos.addoption("--seed", type=int, default=None, help="of the kills' moments; drawn where it is not given")
+
+
 class ManualClock:
     """A store's clock that only a test moves. Microseconds since 1970."""
 

@@ -1,0 +1,45 @@
+"""Kills executors and control planes under load, and writes the verdict: `python -m tests.chaos --help`."""
+
+import argparse
+import asyncio
+import pathlib
+import secrets
+import sys
+import tempfile
+
+from tests.chaos.killer import Toll
+from tests.chaos.trial import Trial, run_trial
+
+
+def main() -> int:
+    """The program. 0 where nothing is wrong."""
+    given = _options()
+    kills, servers = given.executor_kills, given.server_kills
+    toll = Toll(kills, servers, zombies=max(1, kills // 5), pause=1.3)
+    trial = Trial(toll, given.seed, given.guarded_windows, patience_seconds=120)
+    _say(f"seed {trial.seed}: {kills} executors, {servers} control planes, {toll.zombies} zombies")
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="perdure-chaos-"))
+    _, verdict = asyncio.run(run_trial(trial, directory, _say))
+    verdict.write(given.verdict)
+    _say(verdict.words())
+    _say(f"{verdict.counts}\nwindows hit: {verdict.windows}\nwritten: {given.verdict}; logs and data: {directory}")
+    return 0 if verdict.ok else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--executor-kills", type=int, default=200)
+    parser.add_argument("--server-kills", type=int, default=50)
+    parser.add_argument("--guarded-windows", type=int, default=30, help="executors that must die inside guarded work")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--verdict", type=pathlib.Path, default=pathlib.Path("build/verdict.json"))
+    return parser.parse_args()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

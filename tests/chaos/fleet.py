@@ -1,0 +1,162 @@
+"""The programs under test, as processes of their own: started, killed, frozen, and started again."""
+
+import os
+import pathlib
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Final
+
+LEASE_SECONDS: Final = 2.0
+THREADS_LEFT: Final = 70
+"""Exit code of an executor that ends itself, rightly: what it ran in a thread outlived its lease."""
+
+_SERVER: Final = ("--lease-seconds", str(LEASE_SECONDS), "--heartbeat-seconds", "0.4", "--stop-grace-seconds", "2")
+_SERVER_ENVIRONMENT: Final = {
+    "PERDURE_CONTROL_PLANE_SWEEP_SECONDS": "0.2",
+    "PERDURE_CONTROL_PLANE_STALL_ALLOWANCE_SECONDS": "1",
+    "PERDURE_CONTROL_PLANE_ASSIGNMENT_ACK_SECONDS": "2",
+}
+_EXECUTOR_ENVIRONMENT: Final = {"PERDURE_EXECUTOR_KILL_GRACE_SECONDS": "0.5"}
+_FUNCTIONS: Final = pathlib.Path(__file__).with_name("functions.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One process, from its start to its end. No two ever have the same name."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: pathlib.Path
+
+    def ended(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self.process.poll()
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """A process that was ended from outside, and when, in seconds since 1970."""
+
+    name: str
+    at: float
+
+
+class Fleet:
+    """One control plane on loopback and a number of executors, below one directory."""
+
+    def __init__(self, directory: pathlib.Path, executors: int) -> None:
+        self._directory = directory
+        self._size = executors
+        self._lives = 0
+        self._server: Program | None = None
+        self.address: Final = f"127.0.0.1:{_free_port()}"
+        self.executors: Final[list[Program]] = []
+        """Those that run, frozen ones too."""
+        self.frozen: Final[set[str]] = set()
+        self.executor_kills: Final[list[Kill]] = []
+        self.server_kills: Final[list[Kill]] = []
+        self.unasked: Final[list[str]] = []
+        """Programs that ended though nobody had ended them."""
+
+    def start(self) -> None:
+        """Starts everything."""
+        self.start_server()
+        self.fill()
+
+    def start_server(self) -> None:
+        """Starts the control plane, at the address and on the data of the one before."""
+        flags = ("--port", self.address.rpartition(":")[2], "--data-dir", str(self._directory / "data"), *_SERVER)
+        self._server = self._spawn("control-plane", flags, _SERVER_ENVIRONMENT)
+
+    def fill(self) -> None:
+        """Starts executors until there are as many as there should be."""
+        self.look()
+        while len(self.executors) < self._size:
+            name = f"executor-{self._lives + 1}"
+            flags = ("--server", self.address, "--name", name, "--slots", "6", "--drain-seconds", "1")
+            more = ("--functions", str(_FUNCTIONS), "--workspace", str(self._directory))
+            self.executors.append(self._spawn("executor", (*flags, *more), _EXECUTOR_ENVIRONMENT))
+
+    def look(self) -> None:
+        """Notes programs that ended by themselves."""
+        for program in [one for one in self.executors if one.ended() is not None]:
+            self.executors.remove(program)
+            self.frozen.discard(program.name)
+            if program.ended() != THREADS_LEFT:
+                self.unasked.append(f"{program.name} ended with {program.ended()}; its log is {program.log}")
+        if self._server is not None and self._server.ended() is not None:
+            self.unasked.append(f"{self._server.name} ended with {self._server.ended()}; its log is {self._server.log}")
+            self._server = None
+
+    def kill_server(self) -> None:
+        """Ends the control plane at once."""
+        if self._server is not None:
+            self.server_kills.append(Kill(self._server.name, time.time()))
+            _end(self._server)
+            self._server = None
+
+    def kill(self, program: Program) -> None:
+        """Ends an executor at once."""
+        self.executors.remove(program)
+        self.frozen.discard(program.name)
+        self.executor_kills.append(Kill(program.name, time.time()))
+        _end(program)
+
+    def freeze(self, program: Program) -> None:
+        """Lets an executor do nothing, while its commands run on."""
+        self.frozen.add(program.name)
+        program.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self, program: Program) -> None:
+        """Lets a frozen executor go on, as if no time had passed for it."""
+        self.frozen.discard(program.name)
+        program.process.send_signal(signal.SIGCONT)
+
+    def logs(self, kind: str = "") -> list[pathlib.Path]:
+        """The log of every program that ever ran, or of every one of a kind."""
+        return sorted(self._directory.glob(f"{kind}*.log"))
+
+    def close(self) -> None:
+        """Ends everything."""
+        for program in [*self.executors, *([self._server] if self._server else [])]:
+            _end(program)
+        self.executors.clear()
+        self._server = None
+
+    def _spawn(self, kind: str, flags: tuple[str, ...], environment: dict[str, str]) -> Program:
+        self._lives += 1
+        name = f"{kind}-{self._lives}"
+        log = self._directory / f"{name}.log"
+        arguments = [sys.executable, "-m", "perdure_services.main", kind, *flags]
+        with log.open("wb") as written:
+            process = subprocess.Popen(
+                [*arguments, "--log-format", "json", "--log-level", "debug"],
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=written,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        return Program(name, process, log)
+
+
+def _end(program: Program) -> None:
+    program.process.kill()
+    program.process.wait()
+
+
+def _free_port() -> int:
+    """A port below those that the system gives to connections, so that nothing takes it while the server is away."""
+    while True:
+        port = secrets.randbelow(20_000) + 10_000
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

@@ -1,0 +1,107 @@
+"""What is run under load: every kind of step that a kill may land in.
+
+Guarded commands write into the ledger, outside of everything, before they do anything else: the witness of launches.
+"""
+
+import pathlib
+from typing import Final
+
+_LAUNCH: Final = (
+    r"""printf '{"key":"%s","node":"%s","run":"%s"}\n' "$PERDURE_IDEMPOTENCY_KEY" "$PERDURE_NODE" "$PERDURE_RUN_ID" """
+    r""">> "$LEDGER"; """
+)
+
+_RELEASE: Final = """
+playbook_id: release
+version: 1.0.0
+title: A release
+objective: Check, ask, publish, tell
+nodes:
+  - {id: prepare, type: function, function: wait, effect: none, inputs: {seconds: 0.1}}
+  - {id: check, type: deterministic, command: "echo begun; sleep 0.2; echo checked", shell: true, effect: none}
+  - id: gate
+    type: approval
+    prompt: "publish?"
+    subject: {checked: "{{ nodes.check.stdout }}"}
+    on_failure: {inject_into: prepare, max_iterations: 6}
+  - {id: publish, type: deterministic, shell: true, command: 'LAUNCH sleep 0.9', env: {LEDGER: "LEDGER_FILE"},
+     effect: at_most_once}
+  - {id: tell, type: deterministic, command: "sleep 0.1; echo told", shell: true, effect: idempotent}
+  - {id: sign, type: deterministic, shell: true, command: 'LAUNCH echo signed; sleep 0.7',
+     env: {LEDGER: "LEDGER_FILE"}, effect: at_most_once}
+"""
+
+_STUBBORN: Final = """
+playbook_id: stubborn
+version: 1.0.0
+title: Work that fails
+objective: Fail, try again, go back, take too long
+nodes:
+  - {id: compute, type: function, function: compute, effect: idempotent}
+  - id: luck
+    type: function
+    function: try_luck
+    effect: none
+    inputs: {chance: 0.4}
+    on_failure: {max_iterations: 8}
+    retry: {initial_seconds: 0.1, maximum_seconds: 0.3}
+  - id: slow
+    type: deterministic
+    shell: true
+    command: 'test "$PERDURE_ATTEMPT" -gt 1 || sleep 30'
+    effect: none
+    timeout_ms: 300
+    on_failure: {max_iterations: 5}
+  - id: verify
+    type: function
+    function: try_luck
+    effect: none
+    inputs: {chance: 0.3}
+    on_failure: {inject_into: compute, max_iterations: 6}
+  - {id: write, type: deterministic, shell: true, command: 'LAUNCH sleep 0.6', env: {LEDGER: "LEDGER_FILE"},
+     effect: at_most_once}
+"""
+
+_DOUBTFUL: Final = """
+playbook_id: doubtful
+version: 1.0.0
+title: Effects that end badly
+objective: Leave effects in doubt without anybody's death, and fail others
+nodes:
+  - {id: ask, type: deterministic, command: "sleep 0.05", shell: true, effect: none}
+  - id: pay
+    type: deterministic
+    shell: true
+    command: 'LAUNCH sleep 0.3; test $(($(date +%N | cut -c 1-2 | sed s/^0//) % 3)) != 0 || sleep 30'
+    env: {LEDGER: "LEDGER_FILE"}
+    effect: at_most_once
+    timeout_ms: 1200
+  - id: book
+    type: deterministic
+    shell: true
+    command: 'LAUNCH sleep 0.3; test $(($(date +%N | cut -c 1-2 | sed s/^0//) % 3)) != 0'
+    env: {LEDGER: "LEDGER_FILE"}
+    effect: at_most_once
+    on_failure: {max_iterations: 2}
+  - {id: thank, type: function, function: wait, effect: idempotent, inputs: {seconds: 0.05}}
+"""
+
+_QUICK: Final = """
+playbook_id: quick
+version: 1.0.0
+title: Many small steps
+objective: Keep the journal busy
+nodes:
+""" + "".join(
+    f"  - {{id: step-{number}, type: function, function: wait, effect: {'none' if number % 2 else 'idempotent'}, "
+    "inputs: {seconds: 0.02}}\n"
+    for number in range(12)
+)
+
+
+def manifests(ledger: pathlib.Path) -> list[str]:
+    """The playbooks, their guarded commands writing into this ledger."""
+    return [
+        text.replace("LAUNCH ", _LAUNCH.replace("'", "''")).replace("LEDGER_FILE", str(ledger))
+        for text in (_RELEASE, _STUBBORN, _DOUBTFUL, _QUICK)
+    ]
