@@ -1,14 +1,16 @@
 """Health, with one answer for each thing that serving depends on."""
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
+import structlog
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio
 
-from perdure_control_plane.domain.errors import PerdureError
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.usecases.ports import Store, Transaction
+
+log = structlog.get_logger(__name__)
 
 SERVICES: Final = ("store", "journal", "queue", "executors")
 """Names to ask for: reading works, writing works, there is room for more runs, somebody takes work.
@@ -35,7 +37,7 @@ class Health:
     async def look(self) -> None:
         """Asks each dependency once."""
         readable, room, staffed = await self._read()
-        writable = await self._works(self._store.write(lambda tx: tx.now))
+        writable = await self._writes()
         answers = {"store": readable, "journal": writable, "queue": room, "executors": staffed}
         for service, healthy in {**answers, "": readable and writable}.items():
             await self.servicer.set(service, _status(healthy))
@@ -51,13 +53,15 @@ class Health:
 
         try:
             return await self._store.read(body)
-        except (PerdureError, OSError):
+        except Exception:  # whatever it is, nobody can read, and the next look may find otherwise
+            log.exception("health.store_failed")
             return False, False, False
 
-    async def _works(self, attempt: Any) -> bool:
+    async def _writes(self) -> bool:
         try:
-            await attempt
-        except (PerdureError, OSError):
+            await self._store.write(lambda tx: tx.now)
+        except Exception:  # whatever it is, nobody can write, and the next look may find otherwise
+            log.exception("health.journal_failed")
             return False
         return True
 

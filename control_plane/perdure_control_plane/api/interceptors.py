@@ -15,7 +15,7 @@ from perdure.runlog.head import IllegalEvent
 from perdure.v1 import scopes_pb2
 from perdure_control_plane.api.status import internal_status, status_of
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
-from perdure_control_plane.domain.errors import PerdureError, RunStateForbids, ScopeMissing, TooLarge
+from perdure_control_plane.domain.errors import NotSupported, PerdureError, RunStateForbids, ScopeMissing, TooLarge
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Wraps the handler of one call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.split("/")[1] in self._unscoped:
+        if handler is None:
+            return grpc.stream_stream_rpc_method_handler(_unknown(method))
+        if method.split("/")[1] in self._unscoped:
             return handler
         return _wrapped(handler, method, self._check_of(method, streams=handler.request_streaming))
 
@@ -108,6 +110,13 @@ def _stream(behaviour: Any, method: str, check: Callable[[Any], None]) -> Any:
             raise
         except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
             await _abort(context, method, error)
+
+    return call
+
+
+def _unknown(method: str) -> Any:
+    async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        await _abort(context, method, NotSupported(method))
 
     return call
 

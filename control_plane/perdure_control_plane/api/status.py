@@ -1,5 +1,6 @@
 """What each refusal is on the wire: the one table from exceptions to status codes."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import grpc
@@ -10,9 +11,16 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from perdure.v1 import errors_pb2
 from perdure_control_plane.domain import errors
-from perdure_control_plane.domain.errors import PerdureError
+from perdure_control_plane.domain.errors import FieldFault, PerdureError
 
 DOMAIN: Final = "perdure"
+
+MESSAGE_BYTES: Final = 400
+"""Longest line for people, and longest text of metadata or of a fault; what is longer is cut."""
+
+FAULTS_BYTES: Final = 2048
+"""Size at which an error names no further fault. A status travels in the trailers of a call, and clients
+refuse trailers that are larger than 8 KiB: without their status."""
 
 CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.FieldInvalid: (grpc.StatusCode.INVALID_ARGUMENT, None),
@@ -55,19 +63,17 @@ def status_of(error: PerdureError) -> status_pb2.Status:
     code, retry_seconds = CODES[type(error)]
     errors_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}")  # a reason that is not published is a program error
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata))
+        error_details_pb2.ErrorInfo(
+            reason=error.reason, domain=DOMAIN, metadata={key: _cut(value) for key, value in error.metadata.items()}
+        )
     ]
     if error.faults:
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=fault.field, description=fault.description)
-            for fault in error.faults
-        ]
-        details.append(error_details_pb2.BadRequest(field_violations=violations))
+        details.append(_bad_request(error.faults))
     if retry_seconds is not None:
         delay = Duration()
         delay.FromMicroseconds(round(retry_seconds * 1e6))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    return _status(code, str(error), details)
+    return _status(code, _cut(str(error)), details)
 
 
 def internal_status(request_id: str) -> status_pb2.Status:
@@ -75,6 +81,22 @@ def internal_status(request_id: str) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})
     message = f"the server made an error; its log has it under request {request_id}"
     return _status(grpc.StatusCode.INTERNAL, message, [info])
+
+
+def _bad_request(faults: Sequence[FieldFault]) -> error_details_pb2.BadRequest:
+    message = error_details_pb2.BadRequest()
+    for fault in faults:
+        message.field_violations.add(field=_cut(fault.field), description=_cut(fault.description))
+        if message.ByteSize() > FAULTS_BYTES:
+            break
+    return message
+
+
+def _cut(text: str) -> str:
+    content = text.encode("utf-8", "replace")
+    if len(content) <= MESSAGE_BYTES:
+        return content.decode("utf-8", "replace")
+    return content[:MESSAGE_BYTES].decode("utf-8", "ignore") + "…"
 
 
 def _status(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:

@@ -4,7 +4,7 @@ PerdureError
 ├── FieldInvalid             a field is missing, malformed, or contradicts another
 ├── PageTokenInvalid         a page token is unknown or was made for other arguments
 ├── PlaybookInvalid          a manifest has faults
-├── NotSupported             a field asks for something that is not done here
+├── NotSupported             this server has no such method
 ├── NotFound                 nothing has that name
 ├── Taken                    the name, the request id or the version is taken
 │   ├── AlreadyExists
@@ -87,12 +87,12 @@ class PlaybookInvalid(PerdureError):
 
 
 class NotSupported(PerdureError):
-    """A field asks for something that this server does not do."""
+    """This server has no such method."""
 
     reason = "NOT_SUPPORTED"
 
-    def __init__(self, field: str, description: str) -> None:
-        super().__init__(f"{field}: {description}", (FieldFault(field, description),), field=field)
+    def __init__(self, method: str) -> None:
+        super().__init__(f"this server has no method {method}; it is older than its caller", method=method)
 
 
 class NotFound(PerdureError):

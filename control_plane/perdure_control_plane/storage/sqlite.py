@@ -105,10 +105,19 @@ class SqliteStore:
         return await self._writer.write(body, first=first)
 
     async def read(self, body: Callable[[SqlTransaction], T]) -> T:
-        """Runs a body on one snapshot of the store, beside the writer."""
+        """Runs a body on one snapshot of the store, beside the writer. Raises StoreUnavailable where it cannot be read."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, body)
 
     def _read(self, body: Callable[[SqlTransaction], T]) -> T:
+        try:
+            return self._read_snapshot(body)
+        except (sqlite3.Error, DBAPIError) as error:
+            refusal = _unavailable(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+
+    def _read_snapshot(self, body: Callable[[SqlTransaction], T]) -> T:
         with self._engine.connect() as connection:
             driver = _driver(connection)
             driver.execute("BEGIN")
@@ -158,8 +167,7 @@ class _SqliteSession:
         return bool(self._driver.in_transaction)
 
     def unavailable(self, error: Exception) -> StoreUnavailable | None:
-        sentence = plain_sentence(error)
-        return None if sentence is None else StoreUnavailable("sqlite", sentence)
+        return _unavailable(error)
 
     def close(self) -> None:
         self._connection.close()
@@ -219,6 +227,11 @@ def _lock(directory: pathlib.Path) -> IO[str]:
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
+
+
+def _unavailable(error: Exception) -> StoreUnavailable | None:
+    sentence = plain_sentence(error)
+    return None if sentence is None else StoreUnavailable("sqlite", sentence)
 
 
 def plain_sentence(error: Exception) -> str | None:

@@ -17,6 +17,7 @@ def limits(value: Limits) -> server_pb2.Limits:
         default_page_size=value.default_page_size,
         max_page_size=value.max_page_size,
         max_queued_runs=value.max_queued_runs,
+        max_page_bytes=value.max_page_bytes,
     )
     message.default_approval_expiry.FromSeconds(int(DEFAULT_EXPIRY_SECONDS))
     return message
