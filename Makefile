@@ -34,12 +34,12 @@ test: $(READY) ## run every test but the long ones
 chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED=
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
-check: $(READY) ## check format, lint, types, the protos and their compatibility, and that stubs are fresh
+check: $(READY) ## check format, lint, types, the protos and their compatibility, the pages, and that stubs are fresh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/buf lint
-	$(BIN)/pytest -q tests/architecture tests/contract
+	$(BIN)/pytest -q tests/architecture tests/contract tests/docs
 	$(BIN)/python clients/python/generate_stubs.py --check
 
 format: $(READY) ## format the code and mend what the linter can
