@@ -172,6 +172,35 @@ def test_a_log_that_is_empty_is_not_sound(log: Any) -> None:
     assert [violation.rule for violation in check(log.plan, []).violations] == [Rule.SEQUENCE]
 
 
+@pytest.mark.parametrize(("known", "rules"), [(False, set()), (True, {Rule.FACT})])
+def test_an_answer_that_a_report_made_void_is_taken_up_only_by_a_holder_that_cannot_know(
+    rehearse: Any, plans: Any, at: Any, known: bool, rules: set[Rule]
+) -> None:
+    run = rehearse(plans.line(plans.node("publish", effect=GUARDED))).go(hold_work=True).lose()
+    publish, report = at("publish"), fact_events_pb2.LateReported(lease_id="lease-1", reopens_doubt=True)
+    again = fact_events_pb2.EffectResolution(kind=fact_events_pb2.RESOLUTION_KIND_RETRY)
+    answer = run.fact(publish, resolution=again)
+    run.lease()
+    reported = run.fact(publish, late_report=report)
+    if known:
+        run.lose()
+        done = fact_events_pb2.EffectResolution(kind=fact_events_pb2.RESOLUTION_KIND_DONE, report_sequence=reported)
+        run.fact(publish, resolution=done)
+        run.lease()
+    bent = [*run.recorded, taking(run, answer)]
+
+    assert {violation.rule for violation in check(run.plan, bent, finish=False).violations} == rules
+
+
+def taking(run: Any, fact: int) -> RecordedEvent:
+    """The event with which the run's holder takes a fact up."""
+    event = run_events_pb2.RunEvent(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=fact))
+    recorded = RecordedEvent(run_id="run", sequence=len(run.recorded) + 1, event=event)
+    recorded.holder.lease_id, recorded.holder.epoch = run.head.lease_id, run.head.epoch
+    recorded.holder.ordinal = run.head.next_ordinal
+    return recorded
+
+
 def test_content_that_is_not_what_was_said_is_noticed(log: Any) -> None:
     bent = [RecordedEvent.FromString(recorded.SerializeToString()) for recorded in log.recorded]
     bent[place(bent, "node_settled")].event.node_settled.output_digest = hashlib.sha256(b'{"n":1}').digest()

@@ -13,9 +13,18 @@ from perdure.runlog.effects import GUARDED, idempotency_key
 from perdure.runlog.head import IllegalEvent, RunHead, advance
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
-from perdure.runlog.rules import Fault, Rule, fact_faults, origin_faults, rest_faults, row_faults, step_faults
+from perdure.runlog.rules import (
+    Fault,
+    Rule,
+    fact_faults,
+    origin_faults,
+    rest_faults,
+    row_faults,
+    step_faults,
+    taking_faults,
+)
 from perdure.runlog.walk import Walk
-from perdure.v1 import instances_pb2, runs_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
 
@@ -55,6 +64,8 @@ class LogChecker:
         self._plan_digest = plan_digest
         self._settled: set[Instance] = set()
         self._contents: dict[tuple[str, Instance], bytes] = {}
+        self._voided: set[int] = set()
+        """Facts that became void since the lease was granted, which its holder may not know yet."""
         self._taken = 0
         self._broken = False
 
@@ -91,8 +102,18 @@ class LogChecker:
         self._check_content(event, kind)
         if recorded.WhichOneof("origin") == "holder":
             self._violated(step_faults(self.head, self.walk, self._settled, event, kind))
+            if kind == "fact_taken_up":
+                self._violated(taking_faults(self.walk, self._voided, event.fact_taken_up.sequence))
         elif kind == "fact_recorded":
             self._violated(fact_faults(self.walk, event.fact_recorded))
+            self._note_void(event.fact_recorded)
+        elif kind == "lease_granted":
+            self._voided.clear()
+
+    def _note_void(self, recorded: fact_events_pb2.FactRecorded) -> None:
+        doubt = self.walk.doubts.get(instance(recorded.instance))
+        if doubt is not None and recorded.late_report.reopens_doubt:
+            self._voided.add(doubt.resolution_sequence)
 
     def _fold(self, recorded: RecordedEvent) -> None:
         by_holder = recorded.WhichOneof("origin") == "holder"

@@ -89,10 +89,6 @@ def step_faults(
             where = instance(event.node_in_doubt.instance)
             if where not in _under_way(walk) or walk.plan.nodes[where.node].effect not in GUARDED:
                 yield Rule.PLAN, f"{where} cannot be in doubt: it is no guarded work under way"
-        case "fact_taken_up":
-            untaken = [sequence for sequence, _ in walk.untaken()]
-            if event.fact_taken_up.sequence not in untaken[:1]:
-                yield Rule.FACT, f"{event.fact_taken_up.sequence} is not the first fact to be taken up"
         case "lease_returned":
             for where in _under_way(walk):
                 yield Rule.PLAN, f"the run was given back while {where} was under way"
@@ -165,6 +161,15 @@ def _without_text(event: RunEvent) -> RunEvent:
     if copy.WhichOneof("kind") == "run_ended":
         copy.run_ended.ClearField("message")
     return copy
+
+
+def taking_faults(walk: Walk, voided: Collection[int], taken: int) -> Iterator[Fault]:
+    """Whether a fact was there to be taken up, and the first. `voided` are those whose voiding the holder may not know."""
+    untaken = [sequence for sequence, fact in walk.facts.items() if not fact.taken]
+    standing = [sequence for sequence in untaken if sequence in voided or not walk.facts[sequence].void]
+    known = [sequence for sequence in standing if sequence not in voided]
+    if taken not in (*standing[:1], *known[:1]):
+        yield Rule.FACT, f"{taken} is not the first fact to be taken up"
 
 
 def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[Fault]:
