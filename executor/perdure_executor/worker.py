@@ -69,22 +69,22 @@ class Worker:
         self._last_assignment = 0
         self._generation = 0
         self._draining = False
+        self._pause = RECONNECT_SECONDS[0]
         self._empty = asyncio.Event()
         self.connected: Final = asyncio.Event()
 
     async def run(self) -> None:
         """Works until `drain` has been called and nothing is held any more."""
         watch = asyncio.create_task(self._watch_lease())
-        pause = RECONNECT_SECONDS[0]
         try:
             while not (self._draining and not self._walkers):
                 try:
                     await self._serve_stream()
-                    pause = RECONNECT_SECONDS[0]
                 except grpc.aio.AioRpcError as error:
-                    log.warning("stream.lost", code=error.code().name, detail=error.details())
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, not a secret
-                    pause = min(pause * 2, RECONNECT_SECONDS[1])
+                    wait = round(self._pause * random.uniform(0.5, 1.0), 3)  # noqa: S311  # jitter, not a secret
+                    log.warning("stream.lost", code=error.code().name, detail=error.details(), again_in_seconds=wait)
+                    await asyncio.sleep(wait)
+                    self._pause = min(self._pause * 2, RECONNECT_SECONDS[1])
         finally:
             watch.cancel()
 
@@ -161,6 +161,7 @@ class Worker:
         for walker in self._walkers.values():
             walker.stream.reconnected()
         self._say_credits()
+        self._pause = RECONNECT_SECONDS[0]
         self.connected.set()
         log.info("stream.opened", server=welcome.server_id, held=len(self._walkers))
 
@@ -183,7 +184,11 @@ class Worker:
         while True:
             request = self._next_request()
             if request is not None:
-                await call.write(request)
+                try:
+                    await call.write(request)
+                except asyncio.InvalidStateError:  # the stream has ended, and its status says why
+                    await _raise_status(call)
+                    return
                 continue
             if self._draining and not self._walkers:
                 await call.done_writing()
