@@ -1,7 +1,9 @@
 """What a trial leaves behind: the logs as the server gives them, and what was seen outside of it."""
 
+import asyncio
 import json
 import pathlib
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -93,6 +95,16 @@ def faults_in(logs: Iterable[pathlib.Path]) -> list[str]:
         with path.open(encoding="utf-8", errors="replace") as lines:
             found += [f"{path.name}: {line.strip()}" for line in lines if _is_fault(line)]
     return found
+
+
+async def store_faults(data: pathlib.Path) -> list[str]:
+    """What `perdure-server check` finds in a store that no server has open: tables that are not what the logs give."""
+    arguments = ["-m", "perdure_services.main", "check", "--data-dir", str(data), "--output", "json"]
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await process.communicate()
+    found = json.loads(printed)
+    faults = [f"{fault['run']}: {fault['rule']}: {fault['message']}" for fault in found["faults"]]
+    return faults if found["runs"] else ["the store that was left behind has no runs"]
 
 
 def _is_fault(line: str) -> bool:

@@ -54,6 +54,7 @@ class Fleet:
         self._size = executors
         self._lives = 0
         self._server: Program | None = None
+        self.data: Final = directory / "data"
         self.address: Final = f"127.0.0.1:{_free_port()}"
         self.executors: Final[list[Program]] = []
         """Those that run, frozen ones too."""
@@ -70,7 +71,7 @@ class Fleet:
 
     def start_server(self) -> None:
         """Starts the control plane, at the address and on the data of the one before."""
-        flags = ("--port", self.address.rpartition(":")[2], "--data-dir", str(self._directory / "data"), *_SERVER)
+        flags = ("--port", self.address.rpartition(":")[2], "--data-dir", str(self.data), *_SERVER)
         self._server = self._spawn("control-plane", flags, _SERVER_ENVIRONMENT)
 
     def fill(self) -> None:

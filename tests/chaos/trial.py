@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from perdure.client import Client
-from tests.chaos.evidence import Evidence, acknowledgements_in, faults_in, launches_in, read_logs
+from tests.chaos.evidence import Evidence, acknowledgements_in, faults_in, launches_in, read_logs, store_faults
 from tests.chaos.fleet import Fleet
 from tests.chaos.killer import Killer, Toll
 from tests.chaos.load import Load
@@ -45,6 +45,7 @@ async def run_trial(trial: Trial, directory: pathlib.Path, said: Callable[[str],
             evidence, zombies = await _suffer(trial, fleet, client, ledger, said)
     finally:
         fleet.close()
+    evidence.broken += await store_faults(fleet.data)
     verdict = judge(evidence)
     verdict.counts["zombies"] = zombies
     verdict.seed, verdict.seconds = trial.seed, round(time.monotonic() - begun, 1)
