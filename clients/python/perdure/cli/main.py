@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "tasks": Lazy("perdure.cli.tasks", "Commands that runs have executed, and what they printed."),
     "sessions": Lazy("perdure.cli.sessions", "Lines of work that flows, runs and agents belong to."),
     "agents": Lazy("perdure.cli.agents", "Identities that work in sessions."),
+    "verify": Lazy("perdure.cli.verify", "Check logs against every rule, and against witnesses."),
     "runtime": Lazy("perdure.cli.runtime", "The server's limits and promises, and its executors."),
 }
 """Every command, in the order of help. A new one is a line here and a module with a Typer `app`."""

@@ -1,6 +1,5 @@
 """`perdure runtime`: what the server is, and who works for it."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +9,7 @@ from perdure.cli.connection import connected
 from perdure.cli.lazy import noun
 from perdure.cli.options import Output
 from perdure.cli.printing.descriptions import describe
-from perdure.cli.printing.formats import Format, as_dict, as_yaml, print_list
+from perdure.cli.printing.formats import Format, as_dict, print_document, print_list
 from perdure.client import Client, pages
 from perdure.v1.server_pb2 import Executor, GetServerInfoRequest, ListExecutorsRequest, ServerInfo
 
@@ -54,8 +53,5 @@ async def read_runtime(perdure: Client) -> Runtime:
 
 def print_runtime(runtime: Runtime, format: Format) -> None:
     """Prints both as one document: `server` and `executors`, each in proto JSON."""
-    document = {"server": as_dict(runtime.server), "executors": [as_dict(each) for each in runtime.executors]}
-    if format is Format.JSON:
-        typer.echo(json.dumps(document, indent=2))
-    else:
-        typer.echo(as_yaml(document), nl=False)
+    executors = [as_dict(each) for each in runtime.executors]
+    print_document({"server": as_dict(runtime.server), "executors": executors}, format)

@@ -18,9 +18,9 @@ WIDE: Final = 100_000
 """Columns of a table at most: a name that is cut cannot be copied or searched for."""
 
 STYLES: Final = {
-    **dict.fromkeys(("succeeded", "completed", "approved", "active", "live"), "green"),
-    **dict.fromkeys(("failed", "expired", "timed out", "rejected", "revoked", "gone"), "red"),
-    **dict.fromkeys(("waiting", "paused", "open", "draft", "interrupted"), "yellow"),
+    **dict.fromkeys(("succeeded", "completed", "approved", "active", "live", "ok"), "green"),
+    **dict.fromkeys(("failed", "expired", "timed out", "rejected", "revoked", "gone", "violated"), "red"),
+    **dict.fromkeys(("waiting", "paused", "open", "draft", "interrupted", "not checked", "checked in part"), "yellow"),
     **dict.fromkeys(("running", "queued", "verified", "canary"), "cyan"),
 }
 """Colours of words that say how something stands."""
@@ -39,10 +39,16 @@ def print_one(message: Message, format: Format) -> None:
     match format:
         case Format.TABLE:
             typer.echo("\n".join(describe(message, datetime.now(UTC))))
-        case Format.JSON:
-            typer.echo(json.dumps(as_dict(message), indent=2))
-        case Format.YAML:
-            typer.echo(as_yaml(as_dict(message)), nl=False)
+        case _:
+            print_document(as_dict(message), format)
+
+
+def print_document(document: Any, format: Format) -> None:
+    """Prints a document for programs."""
+    if format is Format.YAML:
+        typer.echo(as_yaml(document), nl=False)
+    else:
+        typer.echo(json.dumps(document, indent=2))
 
 
 def print_brief(message: Message, format: Format) -> None:
@@ -88,18 +94,25 @@ def as_yaml(document: Any) -> str:
 
 
 def _print_table(messages: Sequence[Message]) -> None:
+    now = datetime.now(UTC)
+    columns = columns_of(messages[0])
+    print_rows(
+        [column.header for column in columns],
+        [[column.value(message, now) for column in columns] for message in messages],
+    )
+
+
+def print_rows(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows of values under their headers, for people."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    now = datetime.now(UTC)
-    columns = columns_of(messages[0])
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column.header, no_wrap=True)
-    for message in messages:
-        values = [column.value(message, now) for column in columns]
-        table.add_row(*(Text(value, style=STYLES.get(value, "")) for value in values))
+    for header in headers:
+        table.add_column(header, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(value, style=STYLES.get(value, "")) for value in row))
     console = Console(file=sys.stdout, width=WIDE)
     with console.capture() as captured:
         console.print(table)
