@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     f"{SERVER}.domain": (f"{SERVER}.domain", "perdure.runlog", *EVENTS, REFUSALS, "uuid_utils"),
     f"{SERVER}.manifests": (
         f"{SERVER}.manifests", f"{SERVER}.domain", "perdure.runlog", PLANS, "perdure.v1.instances_pb2",
-        "pydantic", "ruamel", "rfc8785", "jsonschema", "cel",
+        "pydantic", "ruamel", "rfc8785", "jsonschema", "referencing", "cel",
     ),
     f"{SERVER}.usecases": (
         f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.runlog", *EVENTS, PLANS, "jsonschema",

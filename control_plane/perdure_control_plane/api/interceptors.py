@@ -115,7 +115,9 @@ def _stream(behaviour: Any, method: str, check: Callable[[Any], None]) -> Any:
 
 
 def _unknown(method: str) -> Any:
-    async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    async def call(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        # A client that is refused while it sends reports its own failure to send, and not the refusal.
+        await anext(aiter(requests), None)
         await _abort(context, method, NotSupported(method))
 
     return call

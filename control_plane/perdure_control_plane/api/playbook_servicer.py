@@ -27,7 +27,7 @@ class PlaybookServicer(playbooks_pb2_grpc.PlaybookServiceServicer):
         self, request: playbooks_pb2.ValidatePlaybookRequest, context: Any
     ) -> playbooks_pb2.ValidatePlaybookResponse:
         """Checks a manifest."""
-        return messages.validation(validate_playbook(requests.document(request.document, self._limits)))
+        return messages.validation(await validate_playbook(requests.document(request.document, self._limits)))
 
     async def CreatePlaybookVersion(
         self, request: playbooks_pb2.CreatePlaybookVersionRequest, context: Any

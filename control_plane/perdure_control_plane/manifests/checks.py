@@ -1,14 +1,10 @@
 """What must hold between the parts of a manifest."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
-import cel
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-
-from perdure.runlog.templates import TemplateInvalid, expressions, referenced_nodes
 from perdure_control_plane.manifests.diagnostics import Diagnostic
+from perdure_control_plane.manifests.expressions import expression_faults
 from perdure_control_plane.manifests.graph import Graph
 from perdure_control_plane.manifests.model import (
     AgenticNode,
@@ -16,23 +12,24 @@ from perdure_control_plane.manifests.model import (
     DeterministicNode,
     LaterNode,
     Manifest,
-    Node,
 )
+from perdure_control_plane.manifests.schemas import schema_faults
 
 WORKSPACE_TOOLS: Final = ("list_files", "read_file", "search_files")
 """Tools that every executor offers its agents; they read, and change nothing."""
 
 
 def faults(manifest: Manifest) -> list[Diagnostic]:
-    """Everything that makes a manifest unfit, in document order as far as it can be told."""
-    graph = Graph.of(manifest)
+    """Everything that makes a manifest unfit. Where two nodes have one id, nothing is said of their order."""
+    has_order = len({node.id for node in manifest.nodes}) == len(manifest.nodes)
+    graph = Graph.of(manifest) if has_order else None
     return [
         *_duplicates(manifest),
         *_unknown_nodes(manifest),
-        *graph.faults(),
-        *_jumps(manifest, graph),
-        *_expressions(manifest, graph),
-        *_schemas(manifest),
+        *(graph.faults() if graph else ()),
+        *(_jumps(manifest, graph) if graph and not graph.cycle else ()),
+        *expression_faults(list(manifest.nodes), graph.before if graph and not graph.cycle else None),
+        *schema_faults(manifest),
         *_tools(manifest),
         *_not_run_yet(manifest),
     ]
@@ -61,9 +58,10 @@ def _duplicates(manifest: Manifest) -> Iterator[Diagnostic]:
     if isinstance(manifest.inputs, list):
         lists.append(("inputs", "name", [given.name for given in manifest.inputs]))
     for field, key, ids in lists:
+        first: dict[str, int] = {}
         for index, name in enumerate(ids):
-            if name in ids[:index]:
-                reason = f"{name!r} stands already at {field}[{ids.index(name)}].{key}"
+            if first.setdefault(name, index) != index:
+                reason = f"{name!r} stands already at {field}[{first[name]}].{key}"
                 yield Diagnostic(f"{field}[{index}].{key}", "ID_DUPLICATE", reason)
     if manifest.nodes and manifest.phases:
         yield Diagnostic(
@@ -90,74 +88,9 @@ def _jumps(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
         target = node.on_failure.inject_into
         if target is None or target not in graph.nodes or target == node.id:
             continue
-        if target not in graph.before(node.id):
+        if target not in graph.before[node.id]:
             reason = f"{target!r} does not come before {node.id!r}; a failure can only go back"
             yield Diagnostic(f"nodes[{index}].on_failure.inject_into", "INJECT_NOT_BEFORE", reason)
-
-
-def _expressions(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
-    for index, node in enumerate(manifest.nodes):
-        before = graph.before(node.id)
-        for path, template in _templates(node):
-            yield from _check_template(f"nodes[{index}].{path}", template, before)
-
-
-def _templates(node: Node) -> Iterator[tuple[str, str]]:
-    match node:
-        case AgenticNode():
-            yield "prompt", node.prompt
-            yield "workspace", node.workspace
-            yield from _strings("inputs", node.inputs)
-        case DeterministicNode():
-            yield "command", node.command
-            yield "cwd", node.cwd
-            yield "stdin", node.stdin
-            yield from _strings("args", node.args)
-            yield from _strings("env", node.env)
-        case ApprovalNode():
-            yield "prompt", node.prompt
-            yield from _strings("subject", node.subject)
-        case _:
-            yield from _strings("inputs", getattr(node, "inputs", {}))
-
-
-def _strings(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    match value:
-        case str():
-            yield path, value
-        case dict():
-            for key, inner in value.items():
-                yield from _strings(f"{path}.{key}", inner)
-        case list():
-            for index, inner in enumerate(value):
-                yield from _strings(f"{path}[{index}]", inner)
-
-
-def _check_template(path: str, template: str, before: Iterable[str]) -> Iterator[Diagnostic]:
-    try:
-        sources = expressions(template)
-    except TemplateInvalid as error:
-        yield Diagnostic(path, "EXPRESSION_INVALID", str(error))
-        return
-    for source in sources:
-        try:
-            cel.compile(source)
-        except ValueError as error:
-            yield Diagnostic(path, "EXPRESSION_INVALID", f"{source!r} is not CEL: {str(error).splitlines()[0]}")
-        for node in sorted(referenced_nodes(source) - set(before)):
-            yield Diagnostic(path, "REFERENCE_NOT_BEFORE", f"it reads nodes.{node}, which does not come before it")
-
-
-def _schemas(manifest: Manifest) -> Iterator[Diagnostic]:
-    schemas: list[tuple[str, Any]] = [("inputs", manifest.inputs)] if isinstance(manifest.inputs, dict) else []
-    for index, node in enumerate(manifest.nodes):
-        if isinstance(node, AgenticNode) and node.output_schema is not None:
-            schemas.append((f"nodes[{index}].output_schema", node.output_schema))
-    for path, schema in schemas:
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            yield Diagnostic(path, "SCHEMA_INVALID", f"it is not JSON Schema: {error.message}")
 
 
 def _tools(manifest: Manifest) -> Iterator[Diagnostic]:
@@ -187,6 +120,8 @@ def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
             yield _unsupported(
                 f"{path}.on_timeout", "an approval that nobody decides in time fails; leave it at `fail`"
             )
+        if isinstance(node, ApprovalNode) and node.policy != "conservative":
+            yield _unsupported(f"{path}.policy", "approvals are decided by a person; leave it at `conservative`")
         if isinstance(node, AgenticNode) and node.agent is None and node.skill is None:
             yield Diagnostic(f"{path}.agent", "FIELD_MISSING", "name the agent, or the skill")
     for index, edge in enumerate(manifest.edges):
@@ -194,6 +129,8 @@ def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
             yield _unsupported(f"edges[{index}].when", "guarded edges are not run by this version")
         if edge.contract is not None:
             yield _unsupported(f"edges[{index}].contract", "edge contracts are not checked by this version")
+    if not manifest.tools.enforce:
+        yield _unsupported("tools.enforce", "what the policy forbids is not offered to agents; leave it at true")
     if manifest.error_handlers:
         yield _unsupported("error_handlers", "error handlers are not run by this version; use on_failure")
 

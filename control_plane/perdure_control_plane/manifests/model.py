@@ -1,14 +1,17 @@
 """What a manifest may hold: its fields, their types and bounds. What must hold between them is in `checks`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from perdure.runlog.instances import NAME
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 JsonObject = dict[str, Any]
+
+MAX_NODES: Final = 1000
+"""Most nodes, or phases, of a plan."""
 
 
 class Part(BaseModel):
@@ -31,6 +34,13 @@ class Input(Part):
     name: Line
     description: str = ""
     required: bool = False
+
+
+Inputs = Annotated[
+    Annotated[JsonObject, Tag("schema")] | Annotated[list[Input], Tag("list")],
+    Discriminator(lambda value: "list" if isinstance(value, list) else "schema"),
+]
+"""A JSON Schema, or the short form."""
 
 
 class Role(Part):
@@ -184,11 +194,11 @@ class Manifest(Part):
     title: Line
     objective: Line
     description: str = ""
-    inputs: JsonObject | list[Input] = {}
+    inputs: Inputs = {}
     preconditions: list[Line] = []
     roles: list[Role] = []
-    phases: list[Phase] = []
-    nodes: Annotated[list[AnyNode], Field(max_length=1000)] = []
+    phases: Annotated[list[Phase], Field(max_length=MAX_NODES)] = []
+    nodes: Annotated[list[AnyNode], Field(max_length=MAX_NODES)] = []
     edges: list[Edge] = []
     acceptance_criteria: list[Line] = []
     evidence_expectations: list[Line] = []

@@ -1,6 +1,7 @@
 """Everything that can be said of a manifest's text."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -8,8 +9,15 @@ from perdure.v1 import plans_pb2
 from perdure_control_plane.manifests.checks import doubts, faults
 from perdure_control_plane.manifests.compilation import compile_plan
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.document import DocumentUnreadable, read
+from perdure_control_plane.manifests.document import read
 from perdure_control_plane.manifests.model import Manifest
+from perdure_control_plane.manifests.values import DocumentUnreadable, below
+
+MAX_DIAGNOSTICS: Final = 200
+"""Most faults, or doubts, that are listed."""
+
+MAX_TEXT: Final = 1000
+"""Longest text of a diagnostic, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,43 +38,66 @@ def review(text: bytes) -> Review:
     try:
         document = read(text)
     except DocumentUnreadable as error:
-        return Review("", (error.diagnostic,))
-    playbook_id, version = str(document.values.get("playbook_id", "")), str(document.values.get("version", ""))
+        return Review("", _bounded([error.diagnostic]))
+    playbook_id, version = (_word(document.values.get(field)) for field in ("playbook_id", "version"))
     try:
         manifest = Manifest.model_validate(document.values)
     except ValidationError as error:
-        errors = tuple(_diagnostic(detail) for detail in error.errors())
+        errors = _bounded(
+            [_diagnostic(found["type"], found["loc"], found["msg"], found["input"]) for found in error.errors()]
+        )
         return Review(document.digest, errors, playbook_id=playbook_id, version=version)
-    errors, warnings = tuple(faults(manifest)), tuple(doubts(manifest))
+    errors, warnings = _bounded(faults(manifest)), _bounded(doubts(manifest))
     plan = None if errors else compile_plan(manifest, document.digest)
     return Review(document.digest, errors, warnings, manifest, plan, playbook_id, version)
 
 
-def _diagnostic(detail: object) -> Diagnostic:
-    assert isinstance(detail, dict)
+def _word(value: object) -> str:
+    return value[:MAX_TEXT] if isinstance(value, str) else ""
+
+
+def _bounded(found: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """What is found, cut to what fits into an answer and into a person's head."""
+    listed = [Diagnostic(_cut(one.path), one.code, _cut(one.reason)) for one in found[:MAX_DIAGNOSTICS]]
+    if len(found) > MAX_DIAGNOSTICS:
+        listed.append(Diagnostic("", "MORE", f"there are {len(found) - MAX_DIAGNOSTICS} more; mend these first"))
+    return tuple(listed)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+
+
+def _diagnostic(kind: str, location: tuple[int | str, ...], reason: str, given: object) -> Diagnostic:
+    place = _place(kind, location)
+    code = "FIELD_TYPE" if kind.endswith("_type") else _CODES.get(kind, "FIELD_VALUE")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        if isinstance(given, dict):
+            place.append("type")
+        else:
+            code, reason = "FIELD_TYPE", "Input should be an object"
     path = ""
-    for part in detail["loc"]:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif part not in _NODE_TYPES:
-            path += f".{part}" if path else str(part)
-    code = _CODES.get(detail["type"], "FIELD_VALUE")
-    return Diagnostic(path, code, detail["msg"])
+    for part in place:
+        path = f"{path}[{part}]" if isinstance(part, int) else below(path, part)
+    return Diagnostic(path, code, reason)
 
 
-_NODE_TYPES = ("agentic", "deterministic", "function", "approval", "wait", "playbook", "map")
-"""Words that the checker puts into a path to say which kind of node it took; the document has no such level."""
+def _place(kind: str, location: tuple[int | str, ...]) -> list[int | str]:
+    """Where in the document: without the words that the checker puts in for the kind of node or inputs it took."""
+    place = list(location)
+    if place[-1] == "[key]" and kind == "string_pattern_mismatch":
+        place.pop()
+    if place[0] == "nodes":
+        del place[2:3]
+    elif place[0] == "inputs":
+        del place[1:2]
+    return place
+
 
 _CODES = {
     "missing": "FIELD_MISSING",
     "extra_forbidden": "FIELD_UNKNOWN",
     "string_pattern_mismatch": "ID_INVALID",
-    "string_type": "FIELD_TYPE",
-    "int_type": "FIELD_TYPE",
-    "float_type": "FIELD_TYPE",
-    "bool_type": "FIELD_TYPE",
-    "list_type": "FIELD_TYPE",
-    "dict_type": "FIELD_TYPE",
     "union_tag_invalid": "NODE_TYPE_UNKNOWN",
     "union_tag_not_found": "FIELD_MISSING",
 }

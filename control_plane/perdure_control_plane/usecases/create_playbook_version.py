@@ -10,9 +10,9 @@ from perdure_control_plane.domain.errors import (
 )
 from perdure_control_plane.domain.ids import PlaybookId
 from perdure_control_plane.domain.playbook import PlaybookVersion, Publication
-from perdure_control_plane.manifests.review import review
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
+from perdure_control_plane.usecases.validate_playbook import validate_playbook
 
 
 async def create_playbook_version(store: Store, caller: Caller, text: bytes, request_id: str) -> PlaybookVersion:
@@ -20,7 +20,7 @@ async def create_playbook_version(store: Store, caller: Caller, text: bytes, req
 
     Raises PlaybookInvalid, VersionExists, RequestIdReused.
     """
-    reviewed = review(text)
+    reviewed = await validate_playbook(text)
     if reviewed.manifest is None or reviewed.plan is None:
         raise PlaybookInvalid(
             tuple(FieldFault(error.path, f"{error.code}: {error.reason}") for error in reviewed.errors)

@@ -21,16 +21,17 @@ class Expression:
 def parts(template: str) -> list[str | Expression]:
     """Texts and expressions, in order. Raises TemplateInvalid."""
     found: list[str | Expression] = []
-    rest = template
-    while OPEN in rest:
-        text, _, rest = rest.partition(OPEN)
-        length = _expression_length(rest)
-        source = rest[:length].strip()
+    begin = 0
+    while (opening := template.find(OPEN, begin)) >= 0:
+        if opening > begin:
+            found.append(template[begin:opening])
+        closing = _closing(template, opening + len(OPEN))
+        source = template[opening + len(OPEN) : closing].strip()
         if not source:
-            raise TemplateInvalid(f"{template!r} has an empty expression")
-        found += [text, Expression(source)] if text else [Expression(source)]
-        rest = rest[length + len(CLOSE) :]
-    return [*found, rest] if rest else found
+            raise TemplateInvalid(f"an expression is empty: {template[opening : opening + 60]}")
+        found.append(Expression(source))
+        begin = closing + len(CLOSE)
+    return [*found, template[begin:]] if begin < len(template) else found
 
 
 def expressions(template: str) -> list[str]:
@@ -43,10 +44,10 @@ def referenced_nodes(expression: str) -> set[str]:
     return {plain or quoted for plain, quoted in _NODE.findall(_STRINGS_BUT_KEYS.sub("''", expression))}
 
 
-def _expression_length(rest: str) -> int:
-    depth, quote, index = 0, "", 0
-    while index < len(rest):
-        mark = rest[index]
+def _closing(template: str, begin: int) -> int:
+    depth, quote, index = 0, "", begin
+    while index < len(template):
+        mark = template[index]
         if quote:
             index += mark == "\\"
             quote = "" if mark == quote else quote
@@ -56,10 +57,10 @@ def _expression_length(rest: str) -> int:
             depth += 1
         elif mark == "}" and depth:
             depth -= 1
-        elif rest.startswith(CLOSE, index):
+        elif template.startswith(CLOSE, index):
             return index
         index += 1
-    raise TemplateInvalid(f"an expression is not closed: {OPEN}{rest[:60]}")
+    raise TemplateInvalid(f"an expression is not closed: {OPEN}{template[begin : begin + 60]}")
 
 
 _NODE: Final = re.compile(r"""\bnodes\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])""")

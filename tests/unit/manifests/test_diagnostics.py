@@ -1,0 +1,247 @@
+"""Every fault of a manifest is a diagnostic with a stable code and the path to what is wrong."""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from perdure_control_plane.manifests.review import MAX_DIAGNOSTICS
+
+Fields = dict[str, Any]
+Faults = list[tuple[str, str]]
+
+MODULES = ("document", "values", "yaml_text", "checks", "expressions", "schemas", "graph", "review")
+
+
+def work(node_id: str = "a", **fields: Any) -> Fields:
+    return {"id": node_id, "type": "function", "function": "do", **fields}
+
+
+def command(**fields: Any) -> Fields:
+    return {"id": "a", "type": "deterministic", "command": "true", "effect": "none", **fields}
+
+
+def gate(**fields: Any) -> Fields:
+    return {"id": "a", "type": "approval", "prompt": "Go on?", **fields}
+
+
+def agent(**fields: Any) -> Fields:
+    return {"id": "a", "type": "agentic", "agent": "writer", "prompt": "Write", **fields}
+
+
+FAULTS: dict[str, tuple[Fields, Faults]] = {
+    "a required field is left out": ({"title": None}, [("title", "FIELD_MISSING")]),
+    "a required field of a node is left out": (
+        {"nodes": [{"id": "a", "type": "deterministic"}]}, [("nodes[0].command", "FIELD_MISSING")]),
+    "a required field is named as its node's type is": (
+        {"nodes": [{"id": "a", "type": "function"}]}, [("nodes[0].function", "FIELD_MISSING")]),
+    "a node has no type": ({"nodes": [{"id": "a"}]}, [("nodes[0].type", "FIELD_MISSING")]),
+    "an agent has no name": (
+        {"nodes": [{"id": "a", "type": "agentic", "prompt": "x"}]}, [("nodes[0].agent", "FIELD_MISSING")]),
+    "an edge has its ends under other names": (
+        {"nodes": [work()], "edges": [{"from": "a", "target": "a"}]},
+        [("edges[0].to", "FIELD_MISSING"), ("edges[0].target", "FIELD_UNKNOWN")]),
+    "a field is unknown": ({"colour": "red"}, [("colour", "FIELD_UNKNOWN")]),
+    "an unknown field is named as a node type is": ({"wait": 1}, [("wait", "FIELD_UNKNOWN")]),
+    "a field of a node is unknown": ({"nodes": [work(retries=3)]}, [("nodes[0].retries", "FIELD_UNKNOWN")]),
+    "a number stands where text belongs": ({"version": 1}, [("version", "FIELD_TYPE")]),
+    "text stands where a list belongs": ({"phases": "first"}, [("phases", "FIELD_TYPE")]),
+    "a number stands where an object belongs": ({"tools": 5}, [("tools", "FIELD_TYPE")]),
+    "text stands where a node belongs": ({"nodes": ["a"]}, [("nodes[0]", "FIELD_TYPE")]),
+    "a word stands where a truth value belongs": (
+        {"nodes": [command(shell="yes")]}, [("nodes[0].shell", "FIELD_TYPE")]),
+    "inputs are neither a schema nor a list": ({"inputs": 5}, [("inputs", "FIELD_TYPE")]),
+    "an input of the short form has no name": ({"inputs": [{"required": True}]}, [("inputs[0].name", "FIELD_MISSING")]),
+    "a variable is named as a node type is": (
+        {"nodes": [command(env={"map": 1})]}, [("nodes[0].env.map", "FIELD_TYPE")]),
+    "a variable's name is none": ({"nodes": [command(env={"a-b": "1"})]}, [("nodes[0].env.a-b", "ID_INVALID")]),
+    "a number is too large": (
+        {"nodes": [work(on_failure={"max_iterations": 11})]}, [("nodes[0].on_failure.max_iterations", "FIELD_VALUE")]),
+    "a word is none of those that are known": (
+        {"nodes": [work(effect="sometimes")]}, [("nodes[0].effect", "FIELD_VALUE")]),
+    "an exit code is no exit code": (
+        {"nodes": [command(success_exit_codes=[0, 256])]}, [("nodes[0].success_exit_codes[1]", "FIELD_VALUE")]),
+    "there are more nodes than a plan may have": (
+        {"nodes": [work(f"n{number}") for number in range(1001)]}, [("nodes", "FIELD_VALUE")]),
+    "there are more phases than a plan may have": (
+        {"phases": [{"phase_id": f"p{number}", "objective": "x"} for number in range(1001)]},
+        [("phases", "FIELD_VALUE")]),
+    "an id has a space": ({"nodes": [work("a b")]}, [("nodes[0].id", "ID_INVALID")]),
+    "an id ends with a new line": ({"playbook_id": "release\n"}, [("playbook_id", "ID_INVALID")]),
+    "two nodes have one id": ({"nodes": [work(), work()]}, [("nodes[1].id", "ID_DUPLICATE")]),
+    "two phases have one id": (
+        {"phases": [{"phase_id": "a", "objective": "x"}] * 2}, [("phases[1].phase_id", "ID_DUPLICATE")]),
+    "two roles have one id": ({"roles": [{"role_id": "a"}] * 2}, [("roles[1].role_id", "ID_DUPLICATE")]),
+    "two inputs have one name": ({"inputs": [{"name": "a"}] * 2}, [("inputs[1].name", "ID_DUPLICATE")]),
+    "a node is of an unknown type": (
+        {"nodes": [{"id": "a", "type": "dance"}]}, [("nodes[0].type", "NODE_TYPE_UNKNOWN")]),
+    "a node depends on an unknown one": (
+        {"nodes": [work(depends=["z"])]}, [("nodes[0].depends[0]", "NODE_UNKNOWN")]),
+    "an edge names unknown nodes": (
+        {"nodes": [work()], "edges": [{"from": "y", "to": "z"}]},
+        [("edges[0].from", "NODE_UNKNOWN"), ("edges[0].to", "NODE_UNKNOWN")]),
+    "a failure jumps to an unknown node": (
+        {"nodes": [work(on_failure={"inject_into": "z"})]}, [("nodes[0].on_failure.inject_into", "INJECT_UNKNOWN")]),
+    "a failure jumps forward": (
+        {"nodes": [work(on_failure={"inject_into": "b"}), work("b")]},
+        [("nodes[0].on_failure.inject_into", "INJECT_NOT_BEFORE")]),
+    "nodes come before themselves": (
+        {"nodes": [work(depends=["b"]), work("b", depends=["a"])]}, [("nodes[0]", "CYCLE")]),
+    "a node depends on itself": ({"nodes": [work(depends=["a"])]}, [("nodes[0]", "CYCLE")]),
+    "an expression is not closed": ({"nodes": [gate(prompt="{{ x")]}, [("nodes[0].prompt", "EXPRESSION_INVALID")]),
+    "an expression is empty": ({"nodes": [gate(prompt="a {{ }}")]}, [("nodes[0].prompt", "EXPRESSION_INVALID")]),
+    "an expression is no CEL": (
+        {"nodes": [command(args=["-v", "{{ 1 + }}"])]}, [("nodes[0].args[1]", "EXPRESSION_INVALID")]),
+    "an expression deep in inputs is no CEL": (
+        {"nodes": [work(inputs={"list": [{"x": "{{ ( }}"}]})]}, [("nodes[0].inputs.list[0].x", "EXPRESSION_INVALID")]),
+    "an expression reads what comes later": (
+        {"nodes": [gate(subject={"it": "{{ nodes.b.x }}"}), work("b")]},
+        [("nodes[0].subject.it", "REFERENCE_NOT_BEFORE")]),
+    "an expression reads its own node": (
+        {"nodes": [command(cwd='{{ nodes["a"].x }}')]}, [("nodes[0].cwd", "REFERENCE_NOT_BEFORE")]),
+    "an expression is too long": (
+        {"nodes": [gate(prompt="{{ 1" + "+1" * 1100 + " }}")]}, [("nodes[0].prompt", "EXPRESSION_INVALID")]),
+    "inputs are no JSON Schema": ({"inputs": {"type": "colour"}}, [("inputs", "SCHEMA_INVALID")]),
+    "an output schema is no JSON Schema": (
+        {"nodes": [agent(output_schema={"pattern": "("})]}, [("nodes[0].output_schema", "SCHEMA_INVALID")]),
+    "a schema refers to what it does not hold": (
+        {"inputs": {"$ref": "#/$defs/missing"}}, [("inputs", "SCHEMA_INVALID")]),
+    "a list in a schema holds too many objects": (
+        {"inputs": {"enum": [{"a": number} for number in range(101)]}}, [("inputs", "SCHEMA_INVALID")]),
+    "a schema refers to another machine": (
+        {"inputs": {"properties": {"a": {"$ref": "http://127.0.0.1:9/s"}}}}, [("inputs", "SCHEMA_INVALID")]),
+    "a schema refers to a file": ({"inputs": {"$ref": "file:///etc/hostname"}}, [("inputs", "SCHEMA_INVALID")]),
+    "a tool is allowed and denied": (
+        {"tools": {"allow": ["read_file"], "deny": ["read_file"]}}, [("tools.allow[0]", "TOOL_CONFLICT")]),
+    "a node wants a tool that the playbook denies": (
+        {"nodes": [agent(tools=["read_file"])], "tools": {"deny": ["read_file"]}},
+        [("nodes[0].tools[0]", "TOOL_CONFLICT")]),
+    "a node wants a tool that the playbook does not allow": (
+        {"nodes": [agent(tools=["list_files", "read_file"])], "tools": {"allow": ["list_files"]}},
+        [("nodes[0].tools[1]", "TOOL_CONFLICT")]),
+    "a tool is unknown": ({"nodes": [agent(tools=["launch"])]}, [("nodes[0].tools[0]", "TOOL_UNKNOWN")]),
+    "there are phases and nodes": (
+        {"phases": [{"phase_id": "p", "objective": "x"}], "nodes": [work()]}, [("phases", "PHASES_AND_NODES")]),
+    "a node waits": ({"nodes": [{"id": "a", "type": "wait", "seconds": 5}]}, [("nodes[0].type", "NOT_SUPPORTED")]),
+    "a node is mapped": ({"nodes": [{"id": "a", "type": "map", "items": "x"}]}, [("nodes[0].type", "NOT_SUPPORTED")]),
+    "a node is a playbook": ({"nodes": [{"id": "a", "type": "playbook"}]}, [("nodes[0].type", "NOT_SUPPORTED")]),
+    "a failure escalates": (
+        {"nodes": [work(on_failure={"escalate": True})]}, [("nodes[0].on_failure.escalate", "NOT_SUPPORTED")]),
+    "an approval goes on by itself": (
+        {"nodes": [gate(on_timeout="continue")]}, [("nodes[0].on_timeout", "NOT_SUPPORTED")]),
+    "an approval has a policy of its own": (
+        {"nodes": [gate(policy="permissive")]}, [("nodes[0].policy", "NOT_SUPPORTED")]),
+    "a tool policy is not to be kept": ({"tools": {"enforce": False}}, [("tools.enforce", "NOT_SUPPORTED")]),
+    "an edge is guarded": (
+        {"nodes": [work(), work("b")], "edges": [{"from": "a", "to": "b", "when": "true"}]},
+        [("edges[0].when", "NOT_SUPPORTED")]),
+    "an edge has a contract": (
+        {"nodes": [work(), work("b")], "edges": [{"from": "a", "to": "b", "contract": {}}]},
+        [("edges[0].contract", "NOT_SUPPORTED")]),
+    "there are error handlers": (
+        {"nodes": [work()], "error_handlers": [{"do": "x"}]}, [("error_handlers", "NOT_SUPPORTED")]),
+    "two nodes follow one": (
+        {"nodes": [work(), work("b", depends=["a"]), work("c", depends=["a"])]}, [("nodes[0]", "NOT_SUPPORTED")]),
+    "a node is connected to nothing": (
+        {"nodes": [work(), work("b", depends=["a"]), work("c")]}, [("nodes[2]", "NOT_SUPPORTED")]),
+}  # fmt: skip
+
+DOUBTS: dict[str, tuple[Fields, Faults]] = {
+    "there is nothing to do": ({}, [("phases", "NO_PHASES")]),
+    "nothing says when it is done": (
+        {"nodes": [gate()], "acceptance_criteria": None}, [("acceptance_criteria", "NO_ACCEPTANCE_CRITERIA")]),
+    "a command does not state its effect": ({"nodes": [command(effect=None)]}, [("nodes[0].effect", "EFFECT_UNSTATED")]),
+}  # fmt: skip
+
+OF_THE_DOCUMENT = frozenset(
+    {
+        "DOCUMENT_UNREADABLE",
+        "KEY_DUPLICATE",
+        "TOO_LARGE",
+        "TOO_DEEP",
+        "NOT_JSON",
+        "KEY_NOT_TEXT",
+        "NOT_CANONICAL",
+        "MORE",
+    }
+)
+"""Codes of what cannot be read at all; their tests are in `test_documents.py`."""
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_fault_is_found_where_it_is(found: Callable[..., Faults], what: str) -> None:
+    fields, wanted = FAULTS[what]
+
+    assert found(**fields) == wanted
+
+
+@pytest.mark.parametrize("what", DOUBTS)
+def test_a_doubt_is_said_and_refuses_nothing(reviewed: Callable[..., Any], what: str) -> None:
+    fields, wanted = DOUBTS[what]
+
+    result = reviewed(**fields)
+
+    assert [(doubt.path, doubt.code) for doubt in result.warnings] == wanted
+    assert result.errors == ()
+    assert result.plan is not None
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_every_diagnostic_tells_a_person_what_is_wrong(reviewed: Callable[..., Any], what: str) -> None:
+    result = reviewed(**FAULTS[what][0])
+
+    assert all(fault.reason.strip() for fault in result.errors)
+    assert result.plan is None
+    assert result.digest
+
+
+def test_all_faults_are_named_at_once(found: Callable[..., Faults]) -> None:
+    faults = found(nodes=[work(depends=["z"]), gate(id="b", prompt="{{ ( }}")], tools={"allow": ["x"], "deny": ["x"]})
+
+    assert {code for _, code in faults} >= {"NODE_UNKNOWN", "EXPRESSION_INVALID", "TOOL_CONFLICT"}
+
+
+def test_very_many_faults_are_named_in_part(reviewed: Callable[..., Any]) -> None:
+    result = reviewed(**{f"wrong_{number}": 1 for number in range(MAX_DIAGNOSTICS + 7)})
+
+    assert len(result.errors) == MAX_DIAGNOSTICS + 1
+    assert result.errors[-1].code == "MORE"
+    assert "7 more" in result.errors[-1].reason
+
+
+def test_a_fault_in_a_long_text_is_told_in_a_short_one(reviewed: Callable[..., Any]) -> None:
+    result = reviewed(nodes=[work(depends=["z" * 100_000], on_failure={"inject_into": "y" * 100_000})])
+
+    assert [fault.code for fault in result.errors] == ["NODE_UNKNOWN", "INJECT_UNKNOWN"]
+    assert all(len(fault.reason) < 1100 for fault in result.errors)
+
+
+def test_a_schema_may_refer_to_its_own_parts(reviewed: Callable[..., Any]) -> None:
+    tree = {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}, "right": {"$ref": "#tree"}}}
+    inputs = {"$ref": "#/$defs/tree", "$defs": {"tree": {"$anchor": "tree", **tree}}}
+    named = {"$id": "https://example.com/s", "properties": {"$ref": {"$ref": "https://example.com/s"}}}
+
+    assert reviewed(inputs=inputs, nodes=[agent(output_schema=named)]).errors == ()
+
+
+def test_what_names_the_playbook_is_told_though_the_rest_is_faulty(reviewed: Callable[..., Any]) -> None:
+    result = reviewed(objective=5)
+
+    assert (result.playbook_id, result.version) == ("release", "1.0.0")
+
+
+def codes_in(module: str) -> set[str]:
+    """Every word in capitals in a module's code: those are the codes it gives."""
+    source = inspect.getsource(importlib.import_module(f"perdure_control_plane.manifests.{module}"))
+    texts = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"[A-Z]+(_[A-Z]+)+|CYCLE|MORE", text)}
+
+
+def test_every_code_that_the_review_gives_is_tested() -> None:
+    tested = {code for _, wanted in [*FAULTS.values(), *DOUBTS.values()] for _, code in wanted}
+
+    assert tested | OF_THE_DOCUMENT == set().union(*(codes_in(module) for module in MODULES))
