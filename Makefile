@@ -28,6 +28,9 @@ install: $(READY) ## make the one environment that every target uses
 up: $(READY) ## start a control plane and an executor on this machine (SQLite, loopback)
 	$(BIN)/perdure-server up
 
+demo: $(READY) ## run a playbook on processes that are killed: make demo [WORK_TREE=PATH]
+	@$(BIN)/python examples/release-report/demo.py $(if $(WORK_TREE),--work-tree "$(WORK_TREE)")
+
 test: $(READY) ## run every test but the long ones
 	$(BIN)/pytest -n 2 --dist loadfile tests
 
@@ -38,6 +41,7 @@ check: $(READY) ## check format, lint, types, the protos and their compatibility
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples/release-report/*.py
 	$(BIN)/buf lint
 	$(BIN)/pytest -q tests/architecture tests/contract tests/docs
 	$(BIN)/python clients/python/generate_stubs.py --check
@@ -58,4 +62,4 @@ lock: $(READY) ## resolve requirements.txt again, hashed and without addresses
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help install up test chaos check format proto proto-baseline lock clean
+.PHONY: help install up demo test chaos check format proto proto-baseline lock clean

@@ -7,12 +7,13 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+LOOK_SECONDS = 0.02
 PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")
 
 
@@ -60,3 +61,33 @@ async def employ(tmp_path: pathlib.Path) -> AsyncIterator[Callable[..., Executor
             executor.process.terminate()
         # In a thread, for the server that it says goodbye to may be in this process.
         await asyncio.to_thread(executor.process.wait)
+
+
+@pytest.fixture
+def running_below() -> Callable[[pathlib.Path], list[str]]:
+    """Tells which processes work in a folder or below it, by their command lines."""
+    if not pathlib.Path("/proc/self/cwd").exists():
+        pytest.skip("only Linux tells where processes work")
+    return _running_below
+
+
+@pytest.fixture
+def nothing_runs_below(running_below: Callable[[pathlib.Path], list[str]]) -> Callable[..., Awaitable[None]]:
+    """Returns when no process works in a folder any more; the test's own time limit bounds it."""
+
+    async def wait(folder: pathlib.Path) -> None:
+        while running_below(folder):  # noqa: ASYNC110  # the system tells nobody of the end of others' processes
+            await asyncio.sleep(LOOK_SECONDS)
+
+    return wait
+
+
+def _running_below(folder: pathlib.Path) -> list[str]:
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue  # it has ended, or is not ours to look into
+    return found

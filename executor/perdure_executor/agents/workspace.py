@@ -13,6 +13,7 @@ HIDDEN: Final = frozenset({".git", ".perdure"})
 
 PASSED_OVER: Final = frozenset({
     "__pycache__", "node_modules", ".venv", "venv", ".tox", ".mypy_cache", ".pytest_cache", ".ruff_cache",
+    "build", "dist", "target",
 })  # fmt: skip
 """Folders full of what tools made and nobody wrote: not walked into, unless the walk begins there."""
 
