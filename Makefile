@@ -37,6 +37,9 @@ test: $(READY) ## run every test but the long ones
 chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED=
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
+bench: $(READY) ## measure nodes a second beside the fastest raw inserts; writes build/bench.json; BENCH="--help" tells of choices
+	$(BIN)/python tests/bench $(BENCH)
+
 check: $(READY) ## check format, lint, types, the protos and their compatibility, the pages, and that stubs are fresh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -62,4 +65,4 @@ lock: $(READY) ## resolve requirements.txt again, hashed and without addresses
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help install up demo test chaos check format proto proto-baseline lock clean
+.PHONY: help install up demo test chaos bench check format proto proto-baseline lock clean

@@ -31,6 +31,10 @@ class Pending:
     size: int
 
 
+WhenStored = Callable[[Exception | None], None]
+"""Is told None when an event is stored, or why it never will be."""
+
+
 class Dropped(Exception):
     """The event was dropped before it was stored: the run had facts that its holder did not know."""
 
@@ -51,7 +55,7 @@ class EventStream:
         self._sent = 0
         self._acknowledged = 0
         self._pending: deque[Pending] = deque()
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[int, WhenStored]] = deque()
 
     @property
     def acknowledged(self) -> int:
@@ -83,12 +87,18 @@ class EventStream:
         """Returns when the event of that ordinal is committed. Raises Dropped."""
         if ordinal > self._acknowledged:
             waiting: asyncio.Future[None] = self.loop.create_future()
-            self._waiting.append((ordinal, waiting))
+            self.when_stored(ordinal, lambda never: _settle(waiting, never))
             await waiting
 
-    def batch(self) -> tuple[execution_pb2.EventBatch, int] | None:
-        """The next events to send, up to and with the first that synchronises, and roughly their bytes; None where all
-        are sent."""
+    def when_stored(self, ordinal: int, call: WhenStored) -> None:
+        """Calls back when the event of that ordinal, which is not acknowledged, is committed, or never will be."""
+        self._waiting.append((ordinal, call))
+
+    def put_batch(self, request: execution_pb2.WorkRequest) -> tuple[int, int]:
+        """Adds the next events to send to a request, up to and with the first that synchronises.
+
+        Returns how many they are and roughly their bytes; (0, 0) where all are sent.
+        """
         events: list[RunEvent] = []
         first, size = self._sent + 1, 0
         for pending in self._unsent():
@@ -99,17 +109,12 @@ class EventStream:
             self._sent = pending.ordinal
             if pending.synchronising or len(events) == MAX_BATCH_EVENTS:
                 break
-        if not events:
-            return None
-        batch = execution_pb2.EventBatch(
-            run_id=self.run_id,
-            lease_id=self.lease_id,
-            tail=self._tail,
-            first_ordinal=first,
-            seen=self.seen,
-            events=events,
-        )
-        return batch, size
+        if events:
+            batch = request.batches.add()
+            batch.run_id, batch.lease_id, batch.tail = self.run_id, self.lease_id, self._tail
+            batch.first_ordinal, batch.seen = first, self.seen
+            batch.events.extend(events)
+        return len(events), size
 
     def has_unsent(self) -> bool:
         """Whether there is something to send."""
@@ -130,9 +135,8 @@ class EventStream:
             self._acknowledged = stored[-1].ordinal
             self._sent = max(self._sent, self._acknowledged)
         while self._waiting and self._waiting[0][0] <= self._acknowledged:
-            _, waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
+            _, call = self._waiting.popleft()
+            call(None)
         return stored
 
     def send_again(self, ordinal: int) -> None:
@@ -160,11 +164,19 @@ class EventStream:
     def fail_waiting(self, error: Exception) -> None:
         """Ends every wait for an acknowledgement."""
         while self._waiting:
-            _, waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_exception(error)
+            _, call = self._waiting.popleft()
+            call(error)
 
     def _unsent(self) -> Iterator[Pending]:
         if self._sent == self._acknowledged:
             return iter(self._pending)
         return (pending for pending in self._pending if pending.ordinal > self._sent)
+
+
+def _settle(waiting: "asyncio.Future[None]", never: Exception | None) -> None:
+    if waiting.done():
+        return
+    if never is None:
+        waiting.set_result(None)
+    else:
+        waiting.set_exception(never)

@@ -52,11 +52,13 @@ class NodeRun:
         self.begun = False
         self._host = host
         self._work = work
-        self._ordinal = ordinal
-        self._stored = False
         self._dropped = False
         self._stopping = False
-        self._task = host.stream.loop.create_task(self._run())
+        self._task: asyncio.Task[None] | None = None
+        if start.node.effect in GUARDED:
+            host.stream.when_stored(ordinal, self._begin)
+        else:
+            self._begin(None)
 
     def stop(self) -> None:
         """Ends the work; before it has begun, keeps it from beginning."""
@@ -64,18 +66,22 @@ class NodeRun:
             return
         self._stopping = True
         # A start that is not acknowledged may yet be taken back; only its answer says whether there is work to settle.
-        if self.begun or self._stored:
+        if self._task is not None:
             self._task.cancel()
 
     def drop(self) -> None:
         """Its start was taken back before it had begun: it never was."""
         self._dropped = True
 
-    async def _run(self) -> None:
+    def _begin(self, never: Exception | None) -> None:
+        """Its start is stored, or does not have to be; `never` says why it will not be."""
+        self._task = self._host.stream.loop.create_task(self._run(never))
+
+    async def _run(self, never: Exception | None) -> None:
         try:
-            if self.start.node.effect in GUARDED:
+            if self.start.node.effect in GUARDED and never is None:
                 await self._may_begin()
-            if self._dropped:
+            if self._dropped or never is not None:
                 self._host.finished(self, None)
             elif self._stopping:
                 self._host.finished(self, [stopped(self.start, Stopped())])
@@ -86,8 +92,6 @@ class NodeRun:
             self._host.finished(self, None)
 
     async def _may_begin(self) -> None:
-        await self._host.stream.stored(self._ordinal)
-        self._stored = True
         try:
             # Read last thing before the launch: since the acknowledgement the process may have been suspended.
             while not self._stopping and not self._host.lease.may_begin():

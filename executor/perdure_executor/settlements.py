@@ -57,10 +57,12 @@ def _succeeded(start: Start, result: Succeeded, failures: int, max_payload_bytes
     if len(output) > max_payload_bytes:
         message = f"its output has {len(output)} bytes; the limit is {max_payload_bytes}"
         return [_failed(start, Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message, result.task), failures)]
-    produced = node_events_pb2.NodeOutput(instance=start.instance.message(), json=output)
+    produced = RunEvent()
+    produced.node_output.instance.CopyFrom(start.instance.message())
+    produced.node_output.json = output
     event = _settled(start, instances_pb2.OUTCOME_SUCCEEDED, _NO_CAUSE, "", result.task)
     event.node_settled.output_digest = hashlib.sha256(output).digest()
-    return [RunEvent(node_output=produced), event]
+    return [produced, event]
 
 
 def _failed(start: Start, failed: Failed, failures: int) -> RunEvent:
@@ -83,15 +85,16 @@ def _settled(
     message: str,
     task: node_events_pb2.TaskResult | None,
 ) -> RunEvent:
-    settled = node_events_pb2.NodeSettled(
-        instance=start.instance.message(),
-        effect=start.node.effect,
-        outcome=outcome,
-        cause=cause,
-        message=line(message) if message else "",
-        task=task,
-    )
-    return RunEvent(node_settled=settled)
+    # Filled in place: a message that is given to another one's constructor is copied there.
+    event = RunEvent()
+    settled = event.node_settled
+    settled.instance.CopyFrom(start.instance.message())
+    settled.effect, settled.outcome, settled.cause = start.node.effect, outcome, cause
+    if message:
+        settled.message = line(message)
+    if task is not None:
+        settled.task.CopyFrom(task)
+    return event
 
 
 _NO_CAUSE = instances_pb2.FAILURE_CAUSE_UNSPECIFIED

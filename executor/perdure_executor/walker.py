@@ -316,15 +316,15 @@ class Walker:
 
 
 def _started(start: Start, prepared: Prepared, digest: bytes) -> RunEvent:
-    started = node_events_pb2.NodeStarted(
-        instance=start.instance.message(),
-        effect=start.node.effect,
-        redo=start.redo,
-        arguments_digest=digest,
-        command=prepared.command if isinstance(prepared, Work) else "",
-        resolution_sequence=start.resolution_sequence,
-    )
-    return RunEvent(node_started=started)
+    # Filled in place: a message that is given to another one's constructor is copied there.
+    event = RunEvent()
+    started = event.node_started
+    started.instance.CopyFrom(start.instance.message())
+    started.effect, started.redo, started.arguments_digest = start.node.effect, start.redo, digest
+    started.resolution_sequence = start.resolution_sequence
+    if isinstance(prepared, Work):
+        started.command = prepared.command
+    return event
 
 
 def _place(pending: Pending) -> Instance:

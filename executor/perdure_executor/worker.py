@@ -202,12 +202,8 @@ class Worker:
         while self._dirty and events < MAX_MESSAGE_EVENTS and size < MAX_BATCH_BYTES and self._lease.may_send():
             stream = next(iter(self._dirty))
             del self._dirty[stream]
-            taken = stream.batch()
-            if taken is None:
-                continue
-            batch, batch_size = taken
-            request.batches.append(batch)
-            events, size = events + len(batch.events), size + batch_size
+            added, added_size = stream.put_batch(request)
+            events, size = events + added, size + added_size
             if stream.has_unsent():
                 # What a stream still has to say goes to the end of the line.
                 self._dirty[stream] = None

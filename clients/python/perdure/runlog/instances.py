@@ -59,7 +59,11 @@ def _message(place: Instance) -> instances_pb2.Instance:
 
 def instance(message: instances_pb2.Instance) -> Instance:
     """The address that a stored message holds."""
-    return Instance(tuple(Step(step.node, step.visit, step.item) for step in message.path), message.attempt)
+    path = message.path
+    if len(path) == 1:  # nearly always, and twice as fast
+        step = path[0]
+        return Instance((Step(step.node, step.visit, step.item),), message.attempt)
+    return Instance(tuple(Step(step.node, step.visit, step.item) for step in path), message.attempt)
 
 
 def parse_instance(text: str) -> Instance:

@@ -308,4 +308,7 @@ def _in_order(walk: Walk, nodes: set[str]) -> list[str]:
 
 def json_bytes(value: object) -> bytes:
     """Compact JSON in UTF-8, keys sorted. Raises ValueError for NaN and infinity, TypeError for what is not JSON."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _JSON.encode(value).encode()
+
+
+_JSON: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
