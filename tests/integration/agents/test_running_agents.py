@@ -38,9 +38,9 @@ nodes:
 """
 
 SHORT_LEASES = {
-    "lease_seconds": 1.0,
-    "heartbeat_seconds": 0.3,
-    "stall_allowance_seconds": 0.5,
+    "lease_seconds": 4.0,
+    "heartbeat_seconds": 0.5,
+    "stall_allowance_seconds": 1.0,
     "sweep_seconds": 0.1,
 }
 
