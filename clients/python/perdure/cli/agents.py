@@ -4,12 +4,19 @@ from perdure.cli import names
 from perdure.cli.connection import connected
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
-from perdure.cli.options import Limit, OfSession, Output
-from perdure.cli.printing.formats import Format
+from perdure.cli.options import AgentName, Limit, OfSession, Output
+from perdure.cli.printing.formats import Format, print_one
 from perdure.client import Client, pages
-from perdure.v1.agents_pb2 import ListAgentsRequest
+from perdure.v1.agents_pb2 import GetAgentRequest, ListAgentsRequest
 
 app = noun("Agents: the identities that work in sessions, at the root or spawned by a run.")
+
+
+@app.command()
+@connected
+async def get(perdure: Client, agent: AgentName, output: Output = Format.TABLE) -> None:
+    """Show an agent: its session, and which run spawned it."""
+    print_one(await perdure.agents.GetAgent(GetAgentRequest(name=names.agent(agent))), output)
 
 
 @app.command("list")

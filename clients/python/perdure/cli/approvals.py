@@ -1,30 +1,20 @@
 """`perdure approvals`: hold points, and people's decisions."""
 
-import hashlib
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from perdure.cli import names
+from perdure.cli import deciding, names
 from perdure.cli.asking import confirm
 from perdure.cli.connection import connected
-from perdure.cli.exit_codes import ExitCode
-from perdure.cli.failures import Refused
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import ApprovalName, Limit, OfFlow, OfRun, OfSession, Output, Yes
-from perdure.cli.printing.descriptions import describe
 from perdure.cli.printing.formats import Format, print_one
 from perdure.cli.printing.words import enum_word, one_line
 from perdure.client import Client, pages
-from perdure.v1.approvals_pb2 import (
-    Approval,
-    DecideApprovalRequest,
-    GetApprovalRequest,
-    ListApprovalsRequest,
-)
+from perdure.v1.approvals_pb2 import Approval, GetApprovalRequest, ListApprovalsRequest
 from perdure.v1.fact_events_pb2 import DECISION_KIND_APPROVED, DECISION_KIND_REJECTED, DecisionKind
 
 app = noun("Approvals: what runs wait for people to decide, and what was decided.")
@@ -88,10 +78,10 @@ async def approve(
     output: Output = Format.TABLE,
 ) -> None:
     """Let a hold point go on. Shows what is approved and asks; the decision counts for exactly what was shown."""
-    shown = await _shown(perdure, approval, DECISION_KIND_APPROVED)
+    shown = await deciding.show(perdure, names.approval(approval), DECISION_KIND_APPROVED)
     if shown.state == Approval.STATE_OPEN:
         confirm("Approve this?", yes)
-        shown = await _decide(perdure, shown, DECISION_KIND_APPROVED, reason)
+        shown = await deciding.decide(perdure, shown, DECISION_KIND_APPROVED, reason)
     _print_decided(shown, output)
 
 
@@ -104,34 +94,10 @@ async def reject(
     output: Output = Format.TABLE,
 ) -> None:
     """Refuse a hold point. Its run does what the playbook says then; it fails where that says nothing."""
-    shown = await _shown(perdure, approval, DECISION_KIND_REJECTED)
+    shown = await deciding.show(perdure, names.approval(approval), DECISION_KIND_REJECTED)
     if shown.state == Approval.STATE_OPEN:
-        shown = await _decide(perdure, shown, DECISION_KIND_REJECTED, reason)
+        shown = await deciding.decide(perdure, shown, DECISION_KIND_REJECTED, reason)
     _print_decided(shown, output)
-
-
-async def _shown(perdure: Client, name: str, wanted: DecisionKind.ValueType) -> Approval:
-    """What is to be decided, shown to people. Raises Refused where it is not open, unless it was decided so already."""
-    found = await perdure.approvals.GetApproval(GetApprovalRequest(name=names.approval(name)))
-    if found.state == Approval.STATE_DECIDED and found.decision == wanted:
-        typer.echo("it was decided so already; nothing has changed", err=True)
-        return found
-    if found.state != Approval.STATE_OPEN:
-        state = enum_word(Approval.State.DESCRIPTOR, found.state)
-        decision = f", {enum_word(DecisionKind.DESCRIPTOR, found.decision)} by {found.decider}" * bool(found.decision)
-        look = f"perdure approvals get {names.bare(found.name)}"
-        raise Refused(ExitCode.CONFLICT, f"{found.name} is {state}{decision}", look)
-    if hashlib.sha256(found.subject).hexdigest() != found.subject_digest:
-        raise Refused(
-            ExitCode.FAILURE, f"the subject of {found.name} does not have the digest that a decision binds to"
-        )
-    typer.echo("\n".join(describe(found, datetime.now(UTC))), err=True)
-    return found
-
-
-async def _decide(perdure: Client, shown: Approval, decision: DecisionKind.ValueType, reason: str) -> Approval:
-    request = DecideApprovalRequest(name=shown.name, decision=decision, token=shown.token, reason=reason)
-    return await perdure.approvals.DecideApproval(request)
 
 
 def _print_decided(approval: Approval, format: Format) -> None:

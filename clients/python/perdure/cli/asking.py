@@ -1,18 +1,55 @@
-"""Asks people before something is done that cannot be taken back."""
+"""Asks people at a terminal."""
 
+import signal
 import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import typer
 
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
 
+Answer = TypeVar("Answer")
+
+
+def can_ask() -> bool:
+    """Whether somebody sits at a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
 
 def confirm(question: str, yes: bool) -> None:
     """Returns where the answer is yes. Raises Refused where it is no, or nobody can be asked and --yes is not given."""
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise Refused(ExitCode.USAGE, "nobody can be asked here", "look at what is shown above, and add --yes to do it")
-    if not typer.confirm(question, err=True):
+    if not _asked(lambda: typer.confirm(question, err=True), ""):
         raise Refused(ExitCode.FAILURE, "nothing was done")
+
+
+def choose(question: str, answers: Sequence[str], later: str) -> str:
+    """One of the answers, which may be given by its beginning. Raises Refused, with how to do it later."""
+    while True:
+        given = ask(f"{question} ({', '.join(answers)})", later).strip().lower()
+        chosen = [answer for answer in answers if given and answer.startswith(given)]
+        if len(chosen) == 1:
+            return chosen[0]
+        typer.echo(f"say one of: {', '.join(answers)}", err=True)
+
+
+def ask(question: str, later: str) -> str:
+    """A line of text that is not empty. Raises Refused, with how to do it later, where the person leaves."""
+    return str(_asked(lambda: typer.prompt(question, err=True), later))
+
+
+def _asked(prompt: Callable[[], Answer], later: str) -> Answer:
+    # The event loop would take Ctrl-C for itself and wait for the answer all the same.
+    loops_own = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return prompt()
+    except typer.Abort as abort:
+        typer.echo(err=True)
+        raise Refused(ExitCode.INTERRUPTED, "nothing was done", later) from abort
+    finally:
+        signal.signal(signal.SIGINT, loops_own)

@@ -1,13 +1,20 @@
 """What is chosen once for every command."""
 
+import pathlib
 from dataclasses import dataclass
 from typing import Final
 
+import platformdirs
+
 DEFAULT_SERVER: Final = "127.0.0.1:7400"
+
+USUAL_FILE: Final = platformdirs.user_config_path("perdure") / "config.toml"
+"""Where settings are looked for when no file is named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Options of the whole program."""
+    """Options of the whole program; None where nothing was chosen."""
 
-    server: str
+    server: str | None
+    config: pathlib.Path | None

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
-from perdure.cli.chosen import Chosen
+from perdure.cli.chosen import DEFAULT_SERVER, Chosen
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused, report_failure, report_refusal
+from perdure.cli.settings import read_settings
 from perdure.client import CallFailed, Client
 
 P = ParamSpec("P")
@@ -32,7 +33,10 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
 
     def called(*, context: typer.Context, server: str | None = None, **options: Any) -> None:
         chosen: Chosen = context.obj
-        address = server or chosen.server
+        settings = read_settings(chosen.config)
+        address = server or chosen.server or settings.server or DEFAULT_SERVER
+        if settings.output is not None and _left_out(context, "output"):
+            options["output"] = settings.output
         code = asyncio.run(_run(address, functools.partial(command, **options)))
         raise typer.Exit(code)
 
@@ -46,6 +50,11 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
     called.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]  # read by `inspect.signature`
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
     return called
+
+
+def _left_out(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "DEFAULT"
 
 
 async def _run(address: str, command: Callable[[Client], Awaitable[ExitCode | None]]) -> ExitCode:

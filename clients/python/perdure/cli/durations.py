@@ -25,7 +25,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def short_duration(value: timedelta) -> str:
-    """A duration for people, in its two largest units: `0.35s`, `42s`, `3m20s`, `5h02m`, `3d4h`."""
+    """A duration for people, in its two largest units: `0.35s`, `42s`, `3m20s`, `5h02m`, `3d4h`, `1d`."""
     seconds = max(0.0, value.total_seconds())
     if seconds < 10:
         return f"{seconds:.2f}".rstrip("0").rstrip(".") + "s"
@@ -33,7 +33,9 @@ def short_duration(value: timedelta) -> str:
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     if days:
-        return f"{days}d{hours}h"
+        return f"{days}d{hours}h" if hours else f"{days}d"
     if hours:
-        return f"{hours}h{minutes:02}m"
-    return f"{minutes}m{left:02}s" if minutes else f"{left}s"
+        return f"{hours}h{minutes:02}m" if minutes else f"{hours}h"
+    if minutes:
+        return f"{minutes}m{left:02}s" if left else f"{minutes}m"
+    return f"{left}s"

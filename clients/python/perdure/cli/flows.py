@@ -7,10 +7,13 @@ import typer
 from google.protobuf.duration_pb2 import Duration
 
 from perdure.cli import names
+from perdure.cli.asking import can_ask
 from perdure.cli.connection import connected
+from perdure.cli.deciding import ask_for_decisions
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_flow
+from perdure.cli.following.story import Story
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
@@ -132,16 +135,22 @@ async def watch(
 
 
 async def start_and_follow(
-    perdure: Client, request: StartFlowRequest, bounds: Bounds | None, output: Format
+    perdure: Client, request: StartFlowRequest, bounds: Bounds | None, output: Format, *, ask: bool = False
 ) -> ExitCode:
-    """Starts a flow, follows it where bounds are given, and prints it as it is then. Raises CallFailed."""
+    """Starts a flow, follows it where bounds are given, and prints it as it is then. Raises CallFailed.
+
+    With `ask`, whoever sits at the terminal is asked for the decisions that it waits for.
+    """
     flow = await perdure.flows.StartFlow(request)
     if bounds is None:
         print_brief(flow, output)
         typer.echo(f"follow it: perdure flows watch {names.bare(flow.name)}", err=True)
         return ExitCode.OK
     typer.echo(f"started {flow.name}", err=True)
-    code = await follow_flow(perdure, flow.name, bounds)
+    story = Story()
+    code = await follow_flow(perdure, flow.name, bounds, story=story)
+    while ask and code is ExitCode.WAITING and can_ask() and await ask_for_decisions(perdure, flow.name):
+        code = await follow_flow(perdure, flow.name, bounds, story=story)
     print_brief(await perdure.flows.GetFlow(GetFlowRequest(name=flow.name)), output)
     return code
 

@@ -9,7 +9,7 @@ from perdure.cli.names import bare
 from perdure.client import CallFailed
 
 HINTS: Final = {
-    "FIELD_INVALID": "correct the fields named above; --help says what each option takes",
+    "FIELD_INVALID": "correct what is named above; --help says what each option takes",
     "PAGE_TOKEN_INVALID": "list again from the beginning",
     "PLAYBOOK_INVALID": "correct the manifest; check it with: perdure playbooks validate --manifest-file FILE",
     "ALREADY_EXISTS": "choose another id, or look at what has it",
@@ -18,7 +18,7 @@ HINTS: Final = {
     "DIGEST_MISMATCH": "look at what is stored, and give its digest if it is what you mean: perdure playbooks get {path}",
     "PUBLICATION_STATE": "look at its publication: perdure playbooks get {path}",
     "EVIDENCE_UNRESOLVED": "name evidence that exists; kinds other than flow, run, task and approval are taken as given",
-    "RUN_STATE": "look at how it can go on: perdure runs recovery {run}",
+    "RUN_STATE": "look at where it stands: perdure runs get {run}; how it can go on: perdure runs recovery {run}",
     "STOP_STANDS": "wait for the stop to end, or replace it: perdure runs cancel {run}",
     "ANSWER_STALE": "it has moved on; look again: perdure runs recovery {run}",
     "CONTINUE_NEEDS": "look at what it needs: perdure runs recovery {run}",
@@ -43,6 +43,31 @@ HINTS: Final = {
 }
 """By reason; words in braces are ids in the error's metadata. NOT_FOUND is answered by what was looked for."""
 
+OPTIONS: Final = {
+    "answers_sequence": "--answers-sequence",
+    "digest": "--digest",
+    "document": "--manifest-file",
+    "evidence": "--evidence-refs-json",
+    "extra_attempts": "--extra-attempts",
+    "flow_id": "--flow-id",
+    "idempotency_key": "--idempotency-key",
+    "output": "--output-json",
+    "playbook_version": "--playbook-id and --version",
+    "priority": "--priority",
+    "publication": "--status",
+    "queue": "--queue",
+    "reason": "--reason",
+    "reopen": "--reopen",
+    "request": "--request-file",
+    "request.content": "--content",
+    "request.input": "--input or --input-json; what the playbook takes is in its manifest, under inputs",
+    "request.metadata": "metadata in the --request-file",
+    "request.provider": "provider in the --request-file",
+    "session": "--session-id",
+    "timeout": "--timeout",
+}
+"""What gives each field of a request, by the field's path; an inner field is given by what gives the outer one."""
+
 _LISTS: Final = {
     "playbooks": "perdure playbooks list",
     "sessions": "perdure sessions list",
@@ -59,6 +84,9 @@ def hint(failure: CallFailed) -> str:
         return _not_found(failure.metadata.get("resource", ""))
     if any(fault.field.startswith("request.input.") for fault in failure.faults):
         return """inputs that read as JSON are JSON; what is to be text is quoted twice: --input 'code="42"'"""
+    options = sorted({option for fault in failure.faults if (option := _option(fault.field))})
+    if failure.reason == "FIELD_INVALID" and options:
+        return f"correct {', '.join(options)}"
     if failure.reason:
         ids = {key: bare(value) for key, value in failure.metadata.items()}
         path = failure.metadata.get("resource", "NAME")
@@ -70,6 +98,12 @@ def hint(failure: CallFailed) -> str:
             return "the server did not answer in time: try again; whether it is well: perdure status"
         case _:
             return ""
+
+
+def _option(field: str) -> str:
+    while field and field not in OPTIONS:
+        field = field.rpartition(".")[0]
+    return OPTIONS.get(field, "")
 
 
 def _not_found(resource: str) -> str:

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+
+_WHOLE: Final = 10_000
+"""Signs of a sentence at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,19 @@ class LazyGroup(TyperGroup):
         return name, get_command(import_module(self.table[name].module).app), rest
 
 
+class Noun(TyperGroup):
+    """The group of one noun, whose help says of each command the whole of its first sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes the list of commands."""
+        rows = [(name, command.get_short_help_str(_WHOLE)) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 def noun(help: str) -> typer.Typer:
     """The commands of one noun. A noun stays a group even where it has one command only."""
-    app = typer.Typer(help=help, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+    app = typer.Typer(cls=Noun, help=help, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
     app.callback()(_nothing)
     return app
 

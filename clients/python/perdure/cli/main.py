@@ -4,12 +4,13 @@ A command's module is imported when the command is called. Exit codes are in `ex
 """
 
 import os
+import pathlib
 import sys
 from typing import Annotated, Final
 
 import typer
 
-from perdure.cli.chosen import DEFAULT_SERVER, Chosen
+from perdure.cli.chosen import DEFAULT_SERVER, USUAL_FILE, Chosen
 from perdure.cli.lazy import Lazy, LazyGroup
 
 COMMANDS: Final = {
@@ -27,7 +28,14 @@ COMMANDS: Final = {
 }
 """Every command, in the order of help. A new one is a line here and a module with a Typer `app`."""
 
-EPILOG: Final = """\b
+EPILOG: Final = f"""\b
+Settings: a flag wins over the environment (PERDURE_SERVER, PERDURE_OUTPUT, PERDURE_CONFIG), and that over
+the file of settings, which may hold, as TOML:
+    server = "{DEFAULT_SERVER}"
+    output = "json"
+It is {USUAL_FILE}, or the one that --config names.
+
+\b
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict or precondition, 6 unavailable,
 7 deadline, 8 the run or flow was not successful, 9 it waits for a person, 130 interrupted."""
 
@@ -61,17 +69,24 @@ def _print_version(wanted: bool) -> None:
 def program(
     context: typer.Context,
     server: Annotated[
-        str,
+        str | None,
         typer.Option(
-            envvar="PERDURE_SERVER", metavar="HOST:PORT", help="Address of the server; may stand behind a command too."
+            envvar="PERDURE_SERVER",
+            metavar="HOST:PORT",
+            show_default=False,
+            help=f"Address of the server (default: {DEFAULT_SERVER}); may stand behind a command too.",
         ),
-    ] = DEFAULT_SERVER,
+    ] = None,
+    config: Annotated[
+        pathlib.Path | None,
+        typer.Option(envvar="PERDURE_CONFIG", metavar="FILE", help="File of settings, in place of the usual one."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Keeps what is chosen for all commands."""
-    context.obj = Chosen(server)
+    context.obj = Chosen(server, config)
 
 
 def run() -> None:

@@ -29,6 +29,11 @@ def approval(text: str) -> str:
     return _named("approval", text)
 
 
+def agent(text: str) -> str:
+    """`agents/{agent}`."""
+    return _named("agent", text)
+
+
 def playbook(text: str) -> str:
     """`playbooks/{playbook}`."""
     return _named("playbook", text)

@@ -8,13 +8,17 @@ import typer
 from perdure.cli.printing.formats import Format
 
 Output = Annotated[
-    Format, typer.Option("-o", "--output", help="How to print the data: a table for people, or JSON or YAML.")
+    Format,
+    typer.Option(
+        "-o", "--output", envvar="PERDURE_OUTPUT", help="How to print the data: a table for people, or JSON or YAML."
+    ),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Most items to list.")]
 
 FlowName = Annotated[str, typer.Argument(metavar="FLOW", help="The flow: its id, or flows/{flow}.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run: its id, or runs/{run}.")]
 ApprovalName = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval: its id, or approvals/{approval}.")]
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="The agent: its id, or agents/{agent}.")]
 SessionName = Annotated[str, typer.Argument(metavar="SESSION", help="The session: its id, or sessions/{session}.")]
 PlaybookName = Annotated[
     str,

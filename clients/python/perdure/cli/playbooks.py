@@ -1,6 +1,7 @@
 """`perdure playbooks`: from a manifest to a version that may be started, and out of use again."""
 
 import json
+import shlex
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -19,12 +20,14 @@ from perdure.client import Client, pages
 from perdure.v1.playbooks_pb2 import (
     PUBLICATION_ACTIVE,
     PUBLICATION_CANARY,
+    PUBLICATION_DRAFT,
     PUBLICATION_VERIFIED,
     CreatePlaybookVersionRequest,
     Evidence,
     GetPlaybookRequest,
     GetPlaybookVersionRequest,
     ListPlaybooksRequest,
+    PlaybookVersion,
     PublishPlaybookVersionRequest,
     RevokePlaybookVersionRequest,
     ValidatePlaybookRequest,
@@ -64,6 +67,8 @@ async def validate(perdure: Client, manifest_file: ManifestFile, output: Output 
         found.ClearField("errors")
         found.ClearField("warnings")
     print_one(found, output)
+    if found.valid:
+        typer.echo(f"store it: perdure playbooks create --manifest-file {shlex.quote(str(manifest_file))}", err=True)
     return ExitCode.OK if found.valid else ExitCode.FAILURE
 
 
@@ -72,7 +77,11 @@ async def validate(perdure: Client, manifest_file: ManifestFile, output: Output 
 async def create(perdure: Client, manifest_file: ManifestFile, output: Output = Format.TABLE) -> None:
     """Store a version as a draft. The same manifest again is the same version; a changed one needs another version."""
     request = CreatePlaybookVersionRequest(document=read_document(manifest_file))
-    print_one(await perdure.playbooks.CreatePlaybookVersion(request), output)
+    created = await perdure.playbooks.CreatePlaybookVersion(request)
+    _print_version(created, output)
+    if created.publication == PUBLICATION_DRAFT:
+        evidence = """--evidence-refs-json '[{"kind": "review", "id": "..."}]'"""
+        typer.echo(f"publish it: perdure playbooks publish {_which(created)} {evidence}", err=True)
 
 
 @app.command()
@@ -93,7 +102,9 @@ async def publish(
         publication=_PUBLICATIONS[status],
         evidence=_evidence(evidence_refs_json),
     )
-    print_one(await perdure.playbooks.PublishPlaybookVersion(request), output)
+    published = await perdure.playbooks.PublishPlaybookVersion(request)
+    _print_version(published, output)
+    typer.echo(f"start it: perdure flows start --playbook-id {_which(published)} --session-id SESSION", err=True)
 
 
 @app.command()
@@ -114,7 +125,7 @@ async def revoke(
         reason=reason,
         evidence=_evidence(evidence_refs_json),
     )
-    print_one(await perdure.playbooks.RevokePlaybookVersion(request), output)
+    _print_version(await perdure.playbooks.RevokePlaybookVersion(request), output)
 
 
 @app.command()
@@ -146,6 +157,18 @@ async def list_playbooks(perdure: Client, limit: Limit = DEFAULT_LIMIT, output: 
     """List playbooks by id, with their latest and their active version."""
     request = ListPlaybooksRequest(page_size=page_size(limit))
     await list_items(pages(perdure.playbooks.ListPlaybooks, request), lambda page: page.playbooks, limit, output)
+
+
+def _print_version(version: PlaybookVersion, output: Format) -> None:
+    """Prints a version; for people without the manifest that they have just given."""
+    if output is Format.TABLE:
+        version.ClearField("document")
+    print_one(version, output)
+
+
+def _which(version: PlaybookVersion) -> str:
+    playbook, _, version_id = version.name.removeprefix("playbooks/").partition("/versions/")
+    return f"{playbook} --version {version_id} --digest {version.digest}"
 
 
 def _evidence(text: str | None) -> list[Evidence]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from google.protobuf.message import Message
 
 from perdure.cli import names
 from perdure.cli.asking import confirm
@@ -29,6 +30,7 @@ from perdure.v1.runs_pb2 import (
     GetRecoveryRequest,
     Recovery,
     ResolveEffectRequest,
+    Run,
 )
 
 
@@ -101,11 +103,11 @@ async def continue_run(
     request.answers_sequence = answers_sequence or found.answers_sequence
     request.reopen = reopen or found.reopens
     if found.can_continue:
-        typer.echo("\n".join(describe(found, datetime.now(UTC))), err=True)
+        _show(found)
         confirm("Continue it?", yes)
     elif not request.answers_sequence:
         raise Refused(ExitCode.CONFLICT, _why_not(found), next(iter(_steps(found)), f"perdure runs get {_id(found)}"))
-    print_one(await perdure.runs.ContinueRun(request), output)
+    _print_moved(await perdure.runs.ContinueRun(request), output)
 
 
 @connected
@@ -138,7 +140,7 @@ async def resolve_effect(
     content = json.dumps(read_json_object(output_json, "--output-json")).encode() if output_json else b""
     found = await perdure.runs.GetRecovery(GetRecoveryRequest(name=names.run(run)))
     effect = _effect(found, attempt)
-    typer.echo("\n".join(describe(effect, datetime.now(UTC))), err=True)
+    _show(effect)
     confirm(f"Resolve it as {resolution}?", yes)
     request = ResolveEffectRequest(
         name=found.run,
@@ -148,7 +150,16 @@ async def resolve_effect(
         report_sequence=effect.report_sequence,
         reason=reason,
     )
-    print_one(await perdure.runs.ResolveEffect(request), output)
+    _print_moved(await perdure.runs.ResolveEffect(request), output)
+
+
+def _show(message: Message) -> None:
+    typer.echo("\n".join(describe(message, datetime.now(UTC))), err=True)
+
+
+def _print_moved(run: Run, output: Format) -> None:
+    print_one(run, output)
+    typer.echo(f"follow it: perdure runs watch {names.bare(run.name)}", err=True)
 
 
 def _effect(found: Recovery, attempt: str) -> EffectInDoubt:

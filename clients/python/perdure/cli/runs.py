@@ -73,9 +73,11 @@ async def list_events(
 ) -> None:
     """Print a run's log: every event that is stored, by sequence. With -o json it is an export."""
     request = ListRunEventsRequest(name=names.run(run), after_sequence=after)
-    if output is Format.TABLE:
-        typer.echo(events.HEADER)
+    header = output is Format.TABLE
     async for page in pages(perdure.runs.ListRunEvents, request):
+        if header:
+            typer.echo(events.HEADER)
+            header = False
         for recorded in page.events:
             print_item(recorded, output, events.event_line)
 

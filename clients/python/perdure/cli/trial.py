@@ -56,7 +56,8 @@ async def run(
     """Try a playbook: check, store and publish it with a trial as its evidence, start it, and follow it.
 
     For a server of your own. One that asks callers who they are refuses it: there a version is reviewed before it
-    starts (perdure playbooks publish, perdure flows start).
+    starts (perdure playbooks publish, perdure flows start). At a terminal it asks for the decisions that the playbook
+    waits for; anywhere else it ends there and says how to decide.
     """
     request = flow_request(request_file, input_json, inputs, content)
     bounds = Bounds(until, parse_duration(wait_timeout) if wait_timeout else None)
@@ -74,7 +75,7 @@ async def run(
         request=request,
         timeout=run_timeout,
     )
-    return await start_and_follow(perdure, started, bounds, output)
+    return await start_and_follow(perdure, started, bounds, output, ask=True)
 
 
 async def _check_open(perdure: Client) -> None:

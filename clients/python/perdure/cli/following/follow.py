@@ -13,8 +13,9 @@ import typer
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.following.story import Story
 from perdure.cli.following.views import Silent, View, fitting_view
+from perdure.cli.names import bare
 from perdure.cli.printing.formats import Format, print_item
-from perdure.client import Client, FlowNews, watches
+from perdure.client import CallFailed, Client, FlowNews, watches
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1.flows_pb2 import Flow, WatchFlowResponse
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -42,15 +43,20 @@ class Bounds:
     limit: timedelta | None
 
 
-async def follow_flow(client: Client, name: str, bounds: Bounds, format: Format = Format.TABLE) -> ExitCode:
-    """Follows a flow, shows it, and says how it ended. Other formats than a table print every piece as data."""
-    story = Story()
+async def follow_flow(
+    client: Client, name: str, bounds: Bounds, format: Format = Format.TABLE, story: Story | None = None
+) -> ExitCode:
+    """Follows a flow, shows it, and says how it ended. Other formats than a table print every piece as data.
+
+    Given a story, it goes on where that ends.
+    """
+    story = Story() if story is None else story
 
     def verdict(news: FlowNews) -> ExitCode | None:
         return _flow_verdict(news, bounds.until) if isinstance(news, Flow) else None
 
-    following = _Following(story, bounds.limit, format, verdict, f"perdure flows watch {name}")
-    return await following.over(client.watch_flow(name))
+    following = _Following(story, bounds.limit, format, verdict, f"perdure flows watch {bare(name)}")
+    return await following.over(client.watch_flow(name, story.cursors))
 
 
 async def follow_run(client: Client, name: str, bounds: Bounds, format: Format = Format.TABLE) -> ExitCode:
@@ -67,7 +73,7 @@ async def follow_run(client: Client, name: str, bounds: Bounds, format: Format =
             return ExitCode.OK if run.head.state is RunState.COMPLETED else ExitCode.UNSUCCESSFUL
         return ExitCode.WAITING if run.held and bounds.until is Until.HELD else None
 
-    following = _Following(story, bounds.limit, format, verdict, f"perdure runs watch {name}")
+    following = _Following(story, bounds.limit, format, verdict, f"perdure runs watch {bare(name)}")
     return await following.over(client.watch_run(name))
 
 
@@ -105,6 +111,12 @@ class _Following:
         except TimeoutError:
             typer.echo(f"the time is over and it goes on; follow it again: {self.again}", err=True)
             return ExitCode.DEADLINE
+        except CallFailed as failure:
+            if failure.lost:
+                typer.echo(
+                    f"there was no server for too long; when there is one, follow it again: {self.again}", err=True
+                )
+            raise
         except asyncio.CancelledError:
             typer.echo(f"no longer followed, it goes on; follow it again: {self.again}", err=True)
             raise

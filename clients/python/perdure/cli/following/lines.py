@@ -18,7 +18,7 @@ _STANDING_STILL: Final = ("run_paused", "run_ended")
 def lines(story: Story, news: Flow | RecordedEvent) -> Iterator[str]:
     """The lines for a piece of news that the story has taken in already."""
     if isinstance(news, Flow):
-        yield f"{news.name} is {status_word(news)}"
+        yield f"{news.name}: {status_word(news)}"
         yield from next_steps(story)
         return
     moment = f"{at(news.stored_time):%H:%M:%SZ}"

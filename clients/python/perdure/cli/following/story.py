@@ -182,6 +182,11 @@ class Story:
     runs: dict[str, RunStory] = field(default_factory=dict)
     flow: Flow | None = None
 
+    @property
+    def cursors(self) -> dict[str, int]:
+        """The last sequence told of each `runs/{run}`."""
+        return {f"runs/{run.run_id}": run.head.last_sequence for run in self.runs.values()}
+
     def tell(self, news: Flow | RecordedEvent) -> None:
         """Takes in the next piece."""
         if isinstance(news, Flow):

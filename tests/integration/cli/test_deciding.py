@@ -1,0 +1,177 @@
+"""Hold points: what is asked is shown, a decision counts once, and `perdure run` asks whoever sits at a terminal."""
+
+import os
+import pty
+import signal
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+
+HOLD = """
+playbook_id: gate
+version: 1.0.0
+title: Gate
+objective: Ask somebody
+inputs: {type: object, properties: {who: {type: string}}, required: [who]}
+nodes:
+  - {id: gate, type: approval, prompt: "Let {{ who }} in?", subject: {guest: "{{ who }}"}}
+  - {id: open, type: deterministic, command: echo, args: [open], effect: none}
+"""
+
+
+@pytest.fixture
+def approval(perdure: Any) -> str:
+    told = perdure.start(perdure.publish(HOLD), "--input", "who=Ada", "--wait", "-o", "json")
+    assert told.code == 9, told
+    return str(told.document["primitive_refs"]["approvals"][0])
+
+
+def test_what_waits_is_listed_and_shown_with_its_subject_and_without_its_token(perdure: Any, approval: str) -> None:
+    listed, shown = perdure("approvals", "list"), perdure("approvals", "get", approval)
+
+    assert approval.removeprefix("approvals/") in listed.out
+    assert "Let Ada in?" in shown.out
+    assert '"guest": "Ada"' in shown.out
+    token = perdure.done("approvals", "get", approval)["token"]
+    assert token not in listed.out + shown.out
+    assert "look at what waits for you: perdure approvals list" in perdure("status").err
+
+
+def test_nothing_is_approved_where_nobody_can_be_asked(perdure: Any, approval: str) -> None:
+    told = perdure("approvals", "approve", approval)
+
+    assert told.code == 2
+    assert "Let Ada in?" in told.err
+    assert "add --yes to do it" in told.err
+    assert perdure.done("approvals", "get", approval)["state"] == "STATE_OPEN"
+
+
+def test_a_decision_counts_once(perdure: Any, approval: str) -> None:
+    first = perdure("approvals", "approve", approval, "--yes", "--reason", "a friend")
+    again = perdure("approvals", "approve", approval, "--yes")
+    other = perdure("approvals", "reject", approval, "--reason", "a stranger")
+
+    assert (first.code, again.code, other.code) == (0, 0, 5)
+    assert first.out == f"{approval} approved by anonymous\n"
+    assert "follow what comes of it: perdure flows watch" in first.err
+    assert "it was decided so already" in again.err
+    assert "is decided, approved by anonymous" in other.err
+    assert "Next:  perdure approvals get" in other.err
+    assert perdure.done("approvals", "get", approval)["reason"] == "a friend"
+
+
+def test_a_rejection_needs_a_reason_and_fails_the_run(perdure: Any, approval: str) -> None:
+    assert "--reason" in perdure("approvals", "reject", approval).err
+
+    decided = perdure.done("approvals", "reject", approval, "--reason", "too late")
+
+    assert decided["decision"] == "DECISION_KIND_REJECTED"
+    told = perdure("flows", "watch", decided["flow"])
+    assert told.code == 8
+    assert "gate:1#1 rejected by anonymous: too late" in told.err
+    assert approval in [each["name"] for each in perdure("approvals", "list", "--state", "decided", "-o", "json").lines]
+
+
+class Terminal:
+    """A command at a terminal, with somebody who reads and types."""
+
+    def __init__(self, perdure: Any, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        command = perdure._command(arguments)
+        environment = perdure._environment() | {"TERM": "xterm", "NO_COLOR": "1"}
+        streams: Any = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": theirs}
+        self.process = subprocess.Popen(command, env=environment, text=True, start_new_session=True, **streams)
+        os.close(theirs)
+        self.seen = ""
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                text = os.read(self._ours, 65536).decode(errors="replace")
+            except OSError:  # the other end is closed
+                return
+            with self._news:
+                self.seen += text
+                self._news.notify_all()
+
+    def answer(self, question: str, text: str) -> None:
+        """Types when a question stands there."""
+        with self._news:
+            assert self._news.wait_for(lambda: self.seen.rstrip(" ").endswith(question), 30), self.seen
+            self.seen += "\n"
+        os.write(self._ours, text.encode())
+
+    def end(self) -> tuple[int, str]:
+        """Waits for the end; the exit code, and standard output."""
+        out, _ = self.process.communicate(timeout=30)
+        self._reader.join()
+        os.close(self._ours)
+        return self.process.returncode, out
+
+
+@pytest.fixture
+def manifest(perdure: Any) -> str:
+    file = perdure.server.directory / "gate.yaml"
+    file.write_text(HOLD.replace("gate", "trial"))
+    return str(file)
+
+
+QUESTION = "What do you decide? (approve, reject, later):"
+
+
+def test_a_trial_at_a_terminal_asks_and_goes_on(perdure: Any, manifest: str) -> None:
+    terminal = Terminal(perdure, "run", manifest, "--input", "who=Ada", "-o", "json")
+
+    terminal.answer(QUESTION, "maybe\n")
+    terminal.answer(QUESTION, "approve\n")
+    code, out = terminal.end()
+
+    assert (code, '"STATUS_SUCCEEDED"' in out) == (0, True)
+    assert "Let Ada in?" in terminal.seen
+    assert "say one of: approve, reject, later" in terminal.seen
+
+
+def test_a_trial_can_be_rejected_with_a_reason(perdure: Any, manifest: str) -> None:
+    terminal = Terminal(perdure, "run", manifest, "--input", "who=Ada", "-o", "json")
+
+    terminal.answer(QUESTION, "rej\n")
+    terminal.answer("Why?:", "not today\n")
+    code, out = terminal.end()
+
+    assert (code, '"STATUS_FAILED"' in out) == (8, True)
+    assert "not today" in terminal.seen
+
+
+def test_a_decision_can_be_left_for_later(perdure: Any, manifest: str) -> None:
+    terminal = Terminal(perdure, "run", manifest, "--input", "who=Ada", "-o", "json")
+
+    terminal.answer(QUESTION, "later\n")
+
+    assert terminal.end()[0] == 9
+
+
+def test_ctrl_c_at_the_question_decides_nothing_and_says_how_to(perdure: Any, manifest: str) -> None:
+    terminal = Terminal(perdure, "run", manifest, "--input", "who=Ada")
+
+    terminal.answer(QUESTION, "")
+    terminal.process.send_signal(signal.SIGINT)
+    code, _ = terminal.end()
+
+    assert code == 130
+    assert "nothing was done" in terminal.seen
+    assert "Next:  perdure approvals approve" in terminal.seen
+
+
+def test_a_trial_without_a_terminal_ends_at_the_hold_point_and_says_how_to_decide(perdure: Any, manifest: str) -> None:
+    told = perdure("run", manifest, "--input", "who=Ada")
+
+    assert told.code == 9
+    assert "waits for a decision: perdure approvals approve" in told.err
+    version = perdure.done("playbooks", "get", "trial", "--version", "1.0.0")
+    assert version["publication"] == "PUBLICATION_VERIFIED"
+    assert [each["kind"] for each in version["evidence"]] == ["trial"]

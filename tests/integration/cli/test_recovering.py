@@ -1,0 +1,102 @@
+"""Runs that stand still: stopped, continued, and with an effect nobody knows about."""
+
+import pathlib
+from typing import Any
+
+import pytest
+
+DOUBT = """
+playbook_id: doubt
+version: 1.0.0
+title: Doubt
+objective: Leave somebody in doubt
+nodes:
+  - {id: send, type: deterministic, command: sh, args: ["-c", "echo began; sleep 60"], effect: at_most_once, timeout_ms: 200}
+  - {id: after, type: deterministic, command: echo, args: ["{{ nodes.send.receipt }}"], effect: none}
+"""
+
+MENDED = """
+playbook_id: mended
+version: 1.0.0
+title: Mended
+objective: Fail until somebody mends it
+nodes:
+  - {id: check, type: deterministic, command: test, args: ["-e", "mended"], effect: none, on_failure: {max_iterations: 0}}
+"""
+
+
+@pytest.fixture
+def doubted(perdure: Any) -> Any:
+    told = perdure.start(perdure.publish(DOUBT), "--wait", "-o", "json")
+    assert told.code == 9, told
+    assert "nobody knows whether send:1#1 happened: perdure runs recovery" in told.err
+    return told.document
+
+
+def test_an_effect_in_doubt_is_shown_with_what_it_printed_and_settled(perdure: Any, doubted: Any) -> None:
+    run = doubted["root_run"]
+
+    recovery = perdure("runs", "recovery", run)
+    output = perdure("tasks", "output", perdure.done("runs", "recovery", run)["in_doubt"][0]["task"])
+    resolved = perdure("runs", "resolve", run, "--as", "done", "--output-json", '{"receipt": "R-9"}', "--yes")
+
+    assert "perdure runs resolve" in recovery.err
+    assert output.out == "began\n"
+    assert resolved.code == 0
+    assert "send:1#1" in resolved.err
+    assert f"follow it: perdure runs watch {run.removeprefix('runs/')}" in resolved.err
+    assert perdure("flows", "watch", doubted["name"]).code == 0
+    tasks = perdure.done("flows", "get", doubted["name"])["primitive_refs"]["tasks"]
+    assert perdure("tasks", "output", tasks[-1]).out == "R-9\n"
+
+
+def test_nothing_is_settled_where_nobody_can_be_asked(perdure: Any, doubted: Any) -> None:
+    told = perdure("runs", "resolve", doubted["root_run"], "--as", "failed")
+
+    assert told.code == 2
+    assert "add --yes to do it" in told.err
+    assert len(perdure.done("runs", "recovery", doubted["root_run"])["in_doubt"]) == 1
+
+
+def test_what_is_not_in_doubt_cannot_be_settled(perdure: Any, doubted: Any) -> None:
+    told = perdure("runs", "resolve", doubted["root_run"], "other:1#1", "--as", "done", "--yes")
+
+    assert told.code == 5
+    assert "other:1#1 has no effect in doubt; these have: send:1#1" in told.err
+    assert "Next:  perdure runs recovery" in told.err
+
+
+def test_a_run_that_failed_is_continued_when_its_cause_is_mended(perdure: Any) -> None:
+    failed = perdure.start(perdure.publish(MENDED), "--wait", "-o", "json")
+    run = failed.document["root_run"]
+    assert failed.code == 8
+
+    pathlib.Path(perdure.server.directory / "mended").touch()
+    told = perdure("runs", "continue", run, "--yes", "--reason", "the file is there")
+
+    assert told.code == 0
+    assert "can continue:      yes" in told.err
+    assert perdure("flows", "watch", failed.document["name"]).code == 0
+    assert perdure("runs", "continue", run).code == 5
+
+
+def test_a_stopped_run_is_continued_and_a_cancelled_one_is_not(perdure: Any) -> None:
+    hold = MENDED.replace("mended", "stopped").partition("nodes:")[0]
+    hold += "nodes:\n  - {id: hold, type: approval, prompt: Go on?}\n"
+    run = perdure.start(perdure.publish(hold), "--wait", "-o", "json").document["root_run"]
+
+    stopped = perdure.done("runs", "interrupt", run, "--reason", "lunch")
+    continued = perdure.done("runs", "continue", run, "--yes")
+    assert perdure("runs", "watch", run, "--until", "held").code == 9
+    cancelled = perdure.done("runs", "cancel", run)
+    final = perdure("runs", "continue", run)
+    again = perdure("runs", "interrupt", run)
+
+    assert stopped["state"] == "RUN_STATE_INTERRUPTED"
+    assert again.code == 5
+    assert "(RUN_STATE)" in again.err
+    assert "Next:  look at where it stands: perdure runs get" in again.err
+    assert continued["state"] == "RUN_STATE_QUEUED"
+    assert cancelled["state"] == "RUN_STATE_CANCELLED"
+    assert final.code == 5
+    assert "cannot be continued" in final.err
