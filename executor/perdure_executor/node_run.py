@@ -54,6 +54,7 @@ class NodeRun:
         self._work = work
         self._dropped = False
         self._stopping = False
+        self._running = False
         self._task: asyncio.Task[None] | None = None
         if start.node.effect in GUARDED:
             host.stream.when_stored(ordinal, self._begin)
@@ -66,7 +67,8 @@ class NodeRun:
             return
         self._stopping = True
         # A start that is not acknowledged may yet be taken back; only its answer says whether there is work to settle.
-        if self._task is not None:
+        # And a task that is cancelled before its first step would say nothing at all.
+        if self._task is not None and self._running:
             self._task.cancel()
 
     def drop(self) -> None:
@@ -78,6 +80,7 @@ class NodeRun:
         self._task = self._host.stream.loop.create_task(self._run(never))
 
     async def _run(self, never: Exception | None) -> None:
+        self._running = True
         try:
             if self.start.node.effect in GUARDED and never is None:
                 await self._may_begin()
