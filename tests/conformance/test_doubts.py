@@ -134,6 +134,22 @@ async def test_a_report_that_comes_before_the_work_begins_again_voids_the_answer
     assert (run.head.state, run.head.in_doubt, run.head.resolved_effects) == (RunState.PAUSED, 1, 0)
 
 
+@pytest.mark.parametrize("kind", [DONE, RETRY, FAILED])
+async def test_a_report_that_comes_after_the_answer_was_acted_on_changes_nothing(
+    house: Any, lost: Any, kind: Any
+) -> None:
+    sequence = (await _resolve(house, lost, kind)).head.last_sequence
+    (holder,) = await house.claim(await house.connect("y"))
+    await holder.send(_taken_up(sequence), _following(holder, kind, sequence))
+    before = (await house.run(lost.run_id)).head
+
+    stored = await _report(house, lost)
+
+    after = (await house.run(lost.run_id)).head
+    assert stored
+    assert (after.state, after.in_doubt, after.open_effects) == (before.state, 0, before.open_effects)
+
+
 @pytest.mark.parametrize("kind", [DONE, RETRY])
 async def test_a_holder_that_has_not_seen_the_report_cannot_act_on_the_answer(house: Any, lost: Any, kind: Any) -> None:
     sequence = (await _resolve(house, lost, kind)).head.last_sequence

@@ -1,0 +1,62 @@
+"""The shared commit: nothing is answered before it, everything in it is stored, and the next life of the server goes on."""
+
+import asyncio
+import contextlib
+import sqlite3
+from typing import Any
+
+from perdure.v1 import execution_pb2
+from perdure_control_plane.api.work.incoming import read_batch
+from perdure_control_plane.domain.admission import Ack
+from perdure_control_plane.storage.sqlite import SqliteStore
+
+
+def stored_events(store: SqliteStore, run_id: str) -> int:
+    """How many events of a run somebody else finds in the database at this moment."""
+    with contextlib.closing(sqlite3.connect(store.path)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM run_events WHERE run_id = ?", (run_id,)).fetchone()
+        return int(count)
+
+
+async def test_when_an_answer_is_given_everybody_can_read_what_it_acknowledges(house: Any, holder: Any) -> None:
+    message = execution_pb2.EventBatch(
+        run_id=holder.run_id,
+        lease_id=holder.claimed.lease_id,
+        first_ordinal=1,
+        seen=holder.seen,
+        events=[holder.started("a"), holder.settled("a")],
+    )
+    answered: asyncio.Future[tuple[Any, int]] = asyncio.get_running_loop().create_future()
+
+    house.store.append(
+        read_batch(message, house.limits.max_payload_bytes),
+        lambda answer: answered.set_result((answer, stored_events(house.store, holder.run_id))),
+    )
+
+    answer, readable = await answered
+    assert answer == Ack(ordinal=2, sequence=5)
+    assert readable == 5
+
+
+async def test_batches_of_many_runs_in_one_commit_are_all_stored(house: Any) -> None:
+    for _ in range(5):
+        await house.start()
+    holders = await house.claim(await house.connect())
+
+    answers = await asyncio.gather(*(holder.send(holder.started("a"), holder.settled("a")) for holder in holders))
+
+    assert answers == [Ack(ordinal=2, sequence=5)] * 5
+    for holder in holders:
+        assert (await house.kinds(holder.run_id))[-2:] == ["node_started", "node_settled"]
+
+
+async def test_a_run_goes_on_at_the_next_sequence_after_the_server_was_started_again(house: Any, holder: Any) -> None:
+    await holder.send(holder.started("a"))
+    await house.store.close()
+    await house.store.open()
+
+    answer = await holder.send(holder.settled("a"))
+
+    assert answer == Ack(ordinal=2, sequence=5)
+    # Reading the kinds asserts that sequences follow each other.
+    assert (await house.kinds(holder.run_id))[-2:] == ["node_started", "node_settled"]
