@@ -21,7 +21,8 @@ _SMALL_BYTES: Final = 100
 
 @dataclass(slots=True)
 class Pending:
-    """An event that is not acknowledged. `keep` says that it tells of something that has happened."""
+    """An event that is not acknowledged. `keep` says that it tells of something that has happened; `seen` is the last
+    fact that its holder knew when it was decided, whatever has come since."""
 
     ordinal: int
     event: RunEvent
@@ -29,6 +30,7 @@ class Pending:
     keep: bool
     synchronising: bool
     size: int
+    seen: int
 
 
 WhenStored = Callable[[Exception | None], None]
@@ -78,7 +80,7 @@ class EventStream:
         ordinal = self._next_ordinal
         self._next_ordinal += 1
         size = event.ByteSize() if kind in _LARGE else _SMALL_BYTES
-        self._pending.append(Pending(ordinal, event, kind, keep, synchronises(event, kind), size))
+        self._pending.append(Pending(ordinal, event, kind, keep, synchronises(event, kind), size, self.seen))
         self.unacknowledged_bytes += size
         self._dirty(self)
         return ordinal
@@ -97,13 +99,15 @@ class EventStream:
     def put_batch(self, request: execution_pb2.WorkRequest) -> tuple[int, int]:
         """Adds the next events to send to a request, up to and with the first that synchronises.
 
+        All of them were decided with the same facts seen.
         Returns how many they are and roughly their bytes; (0, 0) where all are sent.
         """
         events: list[RunEvent] = []
-        first, size = self._sent + 1, 0
+        first, size, seen = self._sent + 1, 0, 0
         for pending in self._unsent():
-            if events and size + pending.size > MAX_BATCH_BYTES:
+            if events and (size + pending.size > MAX_BATCH_BYTES or pending.seen != seen):
                 break
+            seen = pending.seen
             size += pending.size
             events.append(pending.event)
             self._sent = pending.ordinal
@@ -112,7 +116,7 @@ class EventStream:
         if events:
             batch = request.batches.add()
             batch.run_id, batch.lease_id, batch.tail = self.run_id, self.lease_id, self._tail
-            batch.first_ordinal, batch.seen = first, self.seen
+            batch.first_ordinal, batch.seen = first, seen
             batch.events.extend(events)
         return len(events), size
 
