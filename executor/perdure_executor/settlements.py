@@ -21,6 +21,9 @@ def settlement(start: Start, result: Result, failures: int, max_payload_bytes: i
     match result:
         case Succeeded():
             return _succeeded(start, result, failures, max_payload_bytes)
+        case Failed() if guarded and result.cause == instances_pb2.FAILURE_CAUSE_INTERNAL:
+            # The fault is the executor's own, after the work had begun: how far it came is not known.
+            return [_doubt(start, result.cause, result.message)]
         case Failed():
             return [_failed(start, result, failures)]
         case TimedOut() if guarded:
