@@ -1,0 +1,203 @@
+"""Tables on pages that list something of the code list all of it, and nothing else."""
+
+import pathlib
+import re
+import socket
+from typing import Any, get_args
+
+import pytest
+
+from perdure.cli.exit_codes import ExitCode
+from perdure.v1 import errors_pb2, instances_pb2
+from perdure_control_plane.api.status import CODES
+from perdure_control_plane.manifests import model
+from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
+
+Table = list[list[str]]
+
+
+def table(page: Any, heading: str) -> Table:
+    """The rows of the first table below a heading, without its head."""
+    _, found, rest = f"\n{page.text}".partition(f"\n{heading}\n")
+    assert found, f"{page.path} has no heading {heading!r}"
+    section = re.split(r"^#{1,6} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    rows = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    assert rows is not None, f"there is no table below {heading!r}"
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip("|"))] for row in rows[0].splitlines()[2:]]
+
+
+def named(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def names(rows: Table) -> list[str]:
+    return [name for row in rows for name in named(row[0])]
+
+
+def fields(kind: Any) -> set[str]:
+    return {field.alias or name for name, field in kind.model_fields.items()}
+
+
+@pytest.fixture
+def read(project: Any) -> Any:
+    return project.page
+
+
+def test_every_error_reason_says_what_to_do(read: Any) -> None:
+    rows = table(read("docs/errors.md"), "# Errors")
+    published = [value.name.removeprefix("ERROR_REASON_") for value in errors_pb2.ErrorReason.DESCRIPTOR.values[1:]]
+
+    assert names(rows) == published
+    assert [row for row in rows if len(row[3]) < 10] == []
+
+
+def test_every_error_reason_has_the_code_that_it_is_sent_with(read: Any) -> None:
+    said = {names([row])[0]: (row[1], row[2] == "yes") for row in table(read("docs/errors.md"), "# Errors")}
+    sent = {kind.reason: (code.name, seconds is not None) for kind, (code, seconds) in CODES.items()}
+
+    assert said == {**sent, "INTERNAL": ("INTERNAL", False)}
+
+
+def test_every_cause_on_the_page_of_errors_is_one(read: Any) -> None:
+    causes = {value.name.removeprefix("FAILURE_CAUSE_") for value in instances_pb2.FailureCause.DESCRIPTOR.values}
+
+    assert set(names(table(read("docs/errors.md"), "## Why a run or a node failed"))) <= causes
+
+
+def test_the_page_for_operators_has_every_exit_code(read: Any) -> None:
+    rows = table(read("docs/cli.md"), "## Exit codes")
+
+    assert [int(row[0]) for row in rows] == [code.value for code in ExitCode]
+
+
+def test_the_page_for_operators_has_every_command(read: Any, programs: Any) -> None:
+    said = names(table(read("docs/cli.md"), "## Every command"))
+    there = [name for program, command in programs.items() for name, _ in command.all(program)]
+
+    assert sorted(said) == sorted(there)
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("## Settings of the control plane", ControlPlaneSettings),
+        ("## Settings of an executor", ExecutorSettings),
+    ],
+)
+def test_every_setting_stands_with_its_default(read: Any, heading: str, kind: Any) -> None:
+    said = {named(row[0])[0]: row[1] for row in table(read("docs/limits.md"), heading)}
+
+    assert said == {name: shown(field.default) for name, field in kind.model_fields.items()}
+
+
+def shown(default: Any) -> str:
+    """A default as the page writes it."""
+    match default:
+        case bool():
+            return str(default).lower()
+        case float() if default == int(default):
+            return str(int(default))
+        case tuple():
+            return ", ".join(default) or "none"
+        case pathlib.Path() if default == pathlib.Path():
+            return "the present directory"
+        case str() if default == socket.gethostname():
+            return "the host's name"
+        case _:
+            return str(default)
+
+
+def test_the_page_of_playbooks_has_every_field_of_a_document(read: Any) -> None:
+    assert set(names(table(read("docs/playbooks.md"), "## The document"))) == fields(model.Manifest)
+
+
+def test_the_page_of_playbooks_has_every_field_of_a_document_s_parts(read: Any) -> None:
+    said = [set(named(row[1])) for row in table(read("docs/playbooks.md"), "### Its parts")]
+    defaults = {"builtin", "offline"}
+    kinds = (
+        model.Input, model.Role, model.Phase, model.Requirement, model.Tools, model.RuntimeDefaults, model.Scopes,
+        model.Edge,
+    )  # fmt: skip
+
+    assert [row - defaults for row in said] == [fields(kind) for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("## `deterministic`: a command", model.DeterministicNode),
+        ("## `function`: a callable of the executor", model.FunctionNode),
+        ("## `approval`: a hold point", model.ApprovalNode),
+        ("## `agentic`: a language model with tools", model.AgenticNode),
+    ],
+)
+def test_the_page_of_playbooks_has_every_field_of_a_node(read: Any, heading: str, kind: Any) -> None:
+    page = read("docs/playbooks.md")
+    of_every_node = names(table(page, "## Every node"))
+    own = names(table(page, heading))
+
+    assert set(of_every_node) == {*fields(model.Node), "type"}
+    assert sorted([*of_every_node, *own]) == sorted(fields(kind))
+
+
+def test_the_page_of_playbooks_has_every_way_to_follow_a_failure(read: Any) -> None:
+    page = read("docs/playbooks.md")
+    retry = next(row for row in table(page, "## Every node") if row[0] == "`retry`")
+
+    assert set(names(table(page, "## Failures"))) == fields(model.OnFailure)
+    assert set(named(retry[1])) == fields(model.Retry)
+
+
+def test_the_page_of_playbooks_has_every_effect(read: Any) -> None:
+    page = read("docs/playbooks.md")
+    start = page.text.index("| effect | begins |")
+    rows = [line.split("|")[1].strip() for line in page.text[start:].split("\n\n")[0].splitlines()[2:]]
+
+    assert [row.strip("`") for row in rows] == list(get_args(model.Effect))
+
+
+def test_every_decision_is_listed_under_its_title_and_numbered_in_order(read: Any, project: Any) -> None:
+    records = [path for path in project.files if re.match(r"docs/decisions/\d{4}-", path)]
+    listed = [(line[0], line[1]) for line in table(read("docs/decisions/README.md"), "# Decisions")]
+    titles = [project.text(path).splitlines()[0].removeprefix("# ").split(" ", 1) for path in records]
+
+    assert [path.rpartition("/")[2][:4] for path in records] == [f"{n:04}" for n in range(1, len(records) + 1)]
+    assert listed == [
+        (f"[{number}]({path.rpartition('/')[2]})", title) for path, (number, title) in zip(records, titles, strict=True)
+    ]
+
+
+def test_every_decision_says_context_decision_and_consequences(project: Any) -> None:
+    records = [path for path in project.files if re.match(r"docs/decisions/\d{4}-", path)]
+    parts = {path: re.findall(r"^## (.+)$", project.text(path), re.MULTILINE) for path in records}
+
+    assert {path: found for path, found in parts.items() if found != ["Context", "Decision", "Consequences"]} == {}
+
+
+def test_every_page_is_reached_from_the_readme(project: Any) -> None:
+    seen: set[str] = set()
+    waiting = ["README.md"]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.endswith(".md"):
+            continue
+        seen.add(path)
+        targets = [target.partition("#")[0] for _, target in project.page(path).links]
+        places = [(project.root / path).parent / target for target in targets if target and "://" not in target]
+        waiting += [place.resolve().relative_to(project.root.resolve()).as_posix() for place in places]
+
+    assert {page.path for page in project.pages} - seen == set()
+
+
+def test_a_row_that_is_missing_is_seen(page: Any) -> None:
+    text = "# Things\n\n| thing | what |\n|---|---|\n| `one` | first |\n| `two`, `three` | others |\n\nAnd so on.\n"
+
+    assert names(table(page(text), "# Things")) == ["one", "two", "three"]
+    assert names(table(page(text.replace("| `one` | first |\n", "")), "# Things")) == ["two", "three"]
+
+
+def test_a_table_that_is_gone_is_seen(page: Any) -> None:
+    with pytest.raises(AssertionError, match="no table below"):
+        table(page("# Things\n\nNothing.\n\n## Others\n\n| a |\n|---|\n| b |\n"), "# Things")
+    with pytest.raises(AssertionError, match="no heading"):
+        table(page("# Things\n"), "# Other things")
