@@ -15,9 +15,11 @@ def main() -> int:
     """The program. 0 where nothing is wrong."""
     given = _options()
     kills, servers = given.executor_kills, given.server_kills
-    toll = Toll(kills, servers, zombies=max(1, kills // 5), pause=1.3)
+    toll = Toll(kills, servers, pause=1.3)
     trial = Trial(toll, given.seed, given.guarded_windows, patience_seconds=120)
-    _say(f"seed {trial.seed}: {kills} executors, {servers} control planes, {toll.zombies} zombies")
+    _say(
+        f"seed {trial.seed}: {kills} executors, {servers} control planes, {toll.zombies} zombies, {toll.stalls} stalls"
+    )
     directory = pathlib.Path(tempfile.mkdtemp(prefix="perdure-chaos-"))
     _, verdict = asyncio.run(run_trial(trial, directory, _say))
     verdict.write(given.verdict)

@@ -37,6 +37,11 @@ class Program:
         """Its exit code; None while it runs."""
         return self.process.poll()
 
+    def works(self) -> bool:
+        """Whether it has come as far as serving, or being connected; a program that starts up is not worth killing."""
+        said = self.log.read_bytes()
+        return b'"server.started"' in said or b'"stream.opened"' in said
+
 
 @dataclass(frozen=True, slots=True)
 class Kill:
@@ -58,6 +63,8 @@ class Fleet:
         self.address: Final = f"127.0.0.1:{_free_port()}"
         self.executors: Final[list[Program]] = []
         """Those that run, frozen ones too."""
+        self.leaving: Final[list[Program]] = []
+        """Those that were asked to end and have not yet."""
         self.frozen: Final[set[str]] = set()
         self.executor_kills: Final[list[Kill]] = []
         self.server_kills: Final[list[Kill]] = []
@@ -90,9 +97,21 @@ class Fleet:
             self.frozen.discard(program.name)
             if program.ended() != THREADS_LEFT:
                 self.unasked.append(f"{program.name} ended with {program.ended()}; its log is {program.log}")
+        for program in [one for one in self.leaving if one.ended() is not None]:
+            self.leaving.remove(program)
+            if program.ended() != 0:
+                self.unasked.append(f"{program.name} left with {program.ended()}; its log is {program.log}")
         if self._server is not None and self._server.ended() is not None:
             self.unasked.append(f"{self._server.name} ended with {self._server.ended()}; its log is {self._server.log}")
             self._server = None
+
+    def awake(self) -> list[Program]:
+        """Executors that work and are not frozen."""
+        return [program for program in self.executors if program.name not in self.frozen and program.works()]
+
+    def serves(self) -> bool:
+        """Whether the control plane has come as far as serving."""
+        return self._server is not None and self._server.works()
 
     def kill_server(self) -> None:
         """Ends the control plane at once."""
@@ -108,13 +127,25 @@ class Fleet:
         self.executor_kills.append(Kill(program.name, time.time()))
         _end(program)
 
+    def dismiss(self, program: Program) -> None:
+        """Asks an executor to give back what it holds and end."""
+        self.executors.remove(program)
+        self.leaving.append(program)
+        program.process.terminate()
+
     def freeze(self, program: Program) -> None:
         """Lets an executor do nothing, while its commands run on."""
         self.frozen.add(program.name)
         program.process.send_signal(signal.SIGSTOP)
 
+    def freeze_server(self) -> Program:
+        """Lets the control plane do nothing, while everybody waits for it."""
+        assert self._server is not None
+        self._server.process.send_signal(signal.SIGSTOP)
+        return self._server
+
     def thaw(self, program: Program) -> None:
-        """Lets a frozen executor go on, as if no time had passed for it."""
+        """Lets a frozen program go on, as if no time had passed for it, unless it was ended meanwhile."""
         self.frozen.discard(program.name)
         program.process.send_signal(signal.SIGCONT)
 
@@ -124,9 +155,10 @@ class Fleet:
 
     def close(self) -> None:
         """Ends everything."""
-        for program in [*self.executors, *([self._server] if self._server else [])]:
+        for program in [*self.executors, *self.leaving, *([self._server] if self._server else [])]:
             _end(program)
         self.executors.clear()
+        self.leaving.clear()
         self._server = None
 
     def _spawn(self, kind: str, flags: tuple[str, ...], environment: dict[str, str]) -> Program:

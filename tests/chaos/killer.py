@@ -1,11 +1,12 @@
-"""What is killed, frozen and started again, and when."""
+"""What is killed, frozen, dismissed and started again, and when."""
 
 import asyncio
 import json
 import pathlib
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from perdure.client import CallFailed, Client
@@ -18,12 +19,26 @@ SEARCH_SECONDS: Final = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Toll:
-    """How much is to be suffered, and the mean pause between two kills of one kind, in seconds."""
+    """How much is to be suffered, and the mean pause between two kills of executors, in seconds."""
 
     executors: int
     servers: int
-    zombies: int
     pause: float
+
+    @property
+    def zombies(self) -> int:
+        """Executors that are frozen beyond their lease, and wake up."""
+        return max(1, self.executors // 5)
+
+    @property
+    def stalls(self) -> int:
+        """Times that the control plane is frozen, mostly for longer than a lease."""
+        return max(1, self.servers // 2)
+
+    @property
+    def dismissals(self) -> int:
+        """Executors that are asked to end."""
+        return max(1, self.executors // 5)
 
 
 @dataclass(slots=True)
@@ -36,19 +51,26 @@ class Killer:
     chance: random.Random
     toll: Toll
     said: Callable[[str], None]
-    zombies: int = 0
+    dealt: "Counter[str]" = field(default_factory=Counter)
+    """What else than kills."""
     _read: int = 0
 
     async def run(self) -> None:
         """Returns when the whole toll is taken."""
-        await asyncio.gather(self._kill_executors(), self._kill_servers(), self._make_zombies())
+        await asyncio.gather(
+            self._kill_executors(),
+            self._kill_servers(),
+            self._repeat(self.toll.zombies, self._make_zombie),
+            self._repeat(self.toll.stalls, self._stall_server),
+            self._repeat(self.toll.dismissals, self._dismiss),
+        )
 
     async def _kill_executors(self) -> None:
         for number in range(self.toll.executors):
             await self._pause(1)
             victim = await self._at_guarded_work() if number % 2 else None
-            self.fleet.look()
-            self.fleet.kill(victim or self.chance.choice(self._awake()))
+            anybody = await self._anybody()
+            self.fleet.kill(victim if victim in self.fleet.awake() else anybody)
             self.fleet.fill()
             self.said(f"killed executor {number + 1} of {self.toll.executors}")
 
@@ -56,24 +78,47 @@ class Killer:
         between = self.toll.executors / max(1, self.toll.servers)
         for number in range(self.toll.servers):
             await self._pause(between)
+            await self._until(self.fleet.serves)
             self.fleet.kill_server()
             self.said(f"killed control plane {number + 1} of {self.toll.servers}")
             await asyncio.sleep(self.chance.uniform(0, 0.5))
             self.fleet.start_server()
 
-    async def _make_zombies(self) -> None:
-        between = self.toll.executors / max(1, self.toll.zombies)
-        for _ in range(self.toll.zombies):
-            await self._pause(between - LEASE_SECONDS / self.toll.pause)
-            frozen = self.chance.choice(self._awake())
-            self.fleet.freeze(frozen)
-            await asyncio.sleep(LEASE_SECONDS * self.chance.uniform(1.1, 2.2))
-            self.fleet.thaw(frozen)
-            self.zombies += 1
+    async def _repeat(self, times: int, deal: Callable[[], Awaitable[None]]) -> None:
+        """Deals one blow as often as is wanted, over about the time that the kills of executors take."""
+        for _ in range(times):
+            await self._pause(self.toll.executors / times - LEASE_SECONDS / self.toll.pause)
+            await deal()
 
-    def _awake(self) -> list[Program]:
-        """Executors that are not frozen; who is, lives to wake up and find that its lease is gone."""
-        return [program for program in self.fleet.executors if program.name not in self.fleet.frozen]
+    async def _make_zombie(self) -> None:
+        frozen = await self._anybody()
+        self.fleet.freeze(frozen)
+        await asyncio.sleep(LEASE_SECONDS * self.chance.uniform(1.1, 2.2))
+        self.fleet.thaw(frozen)
+        self.dealt["zombies"] += 1
+
+    async def _stall_server(self) -> None:
+        await self._until(self.fleet.serves)
+        frozen = self.fleet.freeze_server()
+        await asyncio.sleep(LEASE_SECONDS * self.chance.uniform(0.5, 1.6))
+        self.fleet.thaw(frozen)
+        self.dealt["stalls"] += 1
+
+    async def _dismiss(self) -> None:
+        self.fleet.dismiss(await self._anybody())
+        self.fleet.fill()
+        self.dealt["dismissals"] += 1
+
+    async def _anybody(self) -> Program:
+        """An executor that works, once another one does too. Whoever is frozen lives to find that its lease is gone."""
+        await self._until(lambda: len(self.fleet.awake()) > 1)
+        return self.chance.choice(self.fleet.awake())
+
+    async def _until(self, wanted: Callable[[], bool]) -> None:
+        self.fleet.fill()
+        while not wanted():
+            await asyncio.sleep(0.05)
+            self.fleet.fill()
 
     async def _pause(self, kills: float) -> None:
         """Lets about as much time pass as so many kills take."""
@@ -106,4 +151,4 @@ class Killer:
         except CallFailed as failure:
             self.said(f"nobody says who holds {run_id}: {failure.code.name}")
             return None
-        return next((one for one in self._awake() if one.name == run.lease.executor_id), None)
+        return next((one for one in self.fleet.awake() if one.name == run.lease.executor_id), None)

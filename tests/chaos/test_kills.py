@@ -22,7 +22,7 @@ from tests.chaos.record import Told
 from tests.chaos.trial import Trial, run_trial
 from tests.chaos.verdict import Verdict, judge
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def tried(request: Any, tmp_path_factory: Any) -> tuple[Evidence, Verdict]:
     given = request.config.getoption
     kills, servers = given("--executor-kills"), given("--server-kills")
     seed = secrets.randbelow(1_000_000) if given("--seed") is None else given("--seed")
-    toll = Toll(kills, servers, zombies=max(1, kills // 5), pause=1.2)
+    toll = Toll(kills, servers, pause=1.2)
     trial = Trial(toll, seed, guarded_windows=kills // 8)
     evidence, verdict = asyncio.run(run_trial(trial, tmp_path_factory.mktemp("chaos"), _say))
     verdict.write(pathlib.Path(request.config.rootpath) / "build" / "verdict.json")
@@ -49,7 +49,7 @@ def test_every_kill_was_dealt(tried: Any, request: Any) -> None:
 
     dealt = verdict.counts["executor_kills"], verdict.counts["control_plane_kills"]
     assert dealt == (request.config.getoption("--executor-kills"), request.config.getoption("--server-kills"))
-    assert verdict.counts["zombies"] == max(1, dealt[0] // 5)
+    assert all(verdict.counts[blow] > 0 for blow in ("zombies", "stalls", "dismissals"))
 
 
 def _end_cut_off(evidence: Evidence) -> None:

@@ -59,7 +59,7 @@ async def fleet(tmp_path: pathlib.Path) -> AsyncIterator[Fleet]:
     started.close()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_three_watchers_across_ten_kills_see_every_event_once(fleet: Fleet) -> None:
     async with Client(fleet.address) as client:
         record = Record()

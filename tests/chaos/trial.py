@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from perdure.client import Client
 from tests.chaos.evidence import Evidence, acknowledgements_in, faults_in, launches_in, read_logs, store_faults
@@ -17,6 +18,9 @@ from tests.chaos.operators import Operators
 from tests.chaos.playbooks import manifests
 from tests.chaos.record import Record
 from tests.chaos.verdict import GUARDED, Verdict, judge
+
+PEOPLE_DO: Final = ("decided", "resolved", "continued")
+"""What must have been done at least once in every trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,12 @@ async def run_trial(trial: Trial, directory: pathlib.Path, said: Callable[[str],
     try:
         fleet.start()
         async with Client(fleet.address, deadline=timedelta(seconds=5)) as client:
-            evidence, zombies = await _suffer(trial, fleet, client, ledger, said)
+            evidence, dealt = await _suffer(trial, fleet, client, ledger, said)
     finally:
         fleet.close()
     evidence.broken += await store_faults(fleet.data)
     verdict = judge(evidence)
-    verdict.counts["zombies"] = zombies
+    verdict.counts |= dealt
     verdict.seed, verdict.seconds = trial.seed, round(time.monotonic() - begun, 1)
     verdict.shortfalls += _shortfalls(trial, evidence, verdict)
     return evidence, verdict
@@ -57,13 +61,13 @@ def _shortfalls(trial: Trial, evidence: Evidence, verdict: Verdict) -> list[str]
     """What the trial was to bring about and did not: nothing is shown by what never happened."""
     reached = verdict.windows["executor"].get(GUARDED, 0)
     short = [f"{reached} executors died inside guarded work, not {trial.guarded_windows}"]
-    never = [f"nothing was ever {what}" for what in ("decided", "resolved", "continued") if not evidence.people[what]]
+    never = [f"nothing was ever {what}" for what in PEOPLE_DO if not evidence.people[what]]
     return never + (short if reached < trial.guarded_windows else [])
 
 
 async def _suffer(
     trial: Trial, fleet: Fleet, client: Client, ledger: pathlib.Path, said: Callable[[str], None]
-) -> tuple[Evidence, int]:
+) -> tuple[Evidence, dict[str, int]]:
     record, chance = Record(), random.Random(trial.seed)
     load = Load(client, record, random.Random(chance.random()), trial.in_flight, trial.starts_per_second)
     people = Operators(client, record, random.Random(chance.random()))
@@ -74,12 +78,14 @@ async def _suffer(
         loading = tasks.create_task(load.run(enough))
         tasks.create_task(people.run(over))
         await killer.run()
+        await _until_done(people, trial.patience_seconds)
         enough.set()
         await loading
         people.stops = False
         await _until_over(load, fleet, trial.patience_seconds, said)
         over.set()
     fleet.look()
+    fleet.unasked.extend(f"{program.name} was asked to end and did not" for program in fleet.leaving)
     evidence = Evidence(
         logs=await read_logs(client),
         acknowledgements=acknowledgements_in(fleet.logs("executor")),
@@ -90,7 +96,16 @@ async def _suffer(
         executor_kills=fleet.executor_kills,
         server_kills=fleet.server_kills,
     )
-    return evidence, killer.zombies
+    return evidence, killer.dealt
+
+
+async def _until_done(people: Operators, patience: float) -> None:
+    """Returns when the people have done everything once, or when patience ends; load goes on until then."""
+    deadline = asyncio.get_running_loop().time() + patience
+    while asyncio.get_running_loop().time() < deadline:
+        if all(people.did[what] for what in PEOPLE_DO):
+            return
+        await asyncio.sleep(0.2)
 
 
 async def _until_over(load: Load, fleet: Fleet, patience: float, said: Callable[[str], None]) -> None:
@@ -99,7 +114,7 @@ async def _until_over(load: Load, fleet: Fleet, patience: float, said: Callable[
     quiet = 0
     while quiet < 3 and asyncio.get_running_loop().time() < deadline:
         fleet.fill()
-        under_way = await load.under_way()
+        under_way = await load.under_way() + len(fleet.leaving)
         quiet = 0 if under_way else quiet + 1
         said(f"{load.started} flows started, {under_way} under way")
         await asyncio.sleep(0.5)
