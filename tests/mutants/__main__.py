@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 from tests.mutants.planting import Mutant, mutants
-from tests.mutants.trials import Outcome, attempt, sound
+from tests.mutants.trials import Outcome, attempt, unfit
 
 AT_ONCE = 2
 
@@ -16,11 +16,11 @@ async def main(chosen: list[Mutant]) -> int:
     """0 where every mutant was caught by every test that is named for it."""
     with tempfile.TemporaryDirectory(prefix="perdure-mutants-") as directory:
         root = pathlib.Path(directory)
-        await sound(sorted({test for mutant in chosen for test in mutant.tests}), root / "sound")
-        outcomes = await _attempt_all(chosen, root)
-    survivors = [outcome for outcome in outcomes if not outcome.caught]
-    _say(f"\n{len(outcomes) - len(survivors)} of {len(outcomes)} planted bugs were caught")
-    return 1 if survivors else 0
+        red_before = await unfit(sorted({test for mutant in chosen for test in mutant.tests}), root / "sound")
+        outcomes = await _attempt_all(chosen, red_before, root)
+    caught = [outcome for outcome in outcomes if outcome.caught]
+    _say(f"\n{len(caught)} of {len(outcomes)} planted bugs were caught")
+    return 0 if len(caught) == len(outcomes) else 1
 
 
 def _chosen() -> list[Mutant]:
@@ -34,19 +34,29 @@ def _chosen() -> list[Mutant]:
     return [known[name] for name in names]
 
 
-async def _attempt_all(chosen: list[Mutant], root: pathlib.Path) -> list[Outcome]:
+async def _attempt_all(chosen: list[Mutant], red_before: set[str], root: pathlib.Path) -> list[Outcome]:
     width = max((len(mutant.title) for mutant in chosen), default=0)
     lanes = asyncio.Semaphore(AT_ONCE)
 
     async def one(mutant: Mutant) -> Outcome:
-        async with lanes:
-            outcome = await attempt(mutant, root / mutant.name)
-        _say(f"{mutant.title:{width}}  {'caught' if outcome.caught else 'SURVIVED'}  {outcome.seconds:4.1f} s")
-        for test, colour in [*((test, "red") for test in outcome.red), *((test, "GREEN") for test in outcome.green)]:
-            _say(f"    {colour:5}  {test}")
+        unfit_here = tuple(test for test in mutant.tests if test in red_before)
+        if unfit_here:
+            outcome = Outcome(mutant, unfit=unfit_here)
+        else:
+            async with lanes:
+                outcome = await attempt(mutant, root / mutant.name)
+        _tell(outcome, width)
         return outcome
 
     return list(await asyncio.gather(*(one(mutant) for mutant in chosen)))
+
+
+def _tell(outcome: Outcome, width: int) -> None:
+    word = "caught" if outcome.caught else "NOT TRIED" if outcome.unfit else "SURVIVED"
+    _say(f"{outcome.mutant.title:{width}}  {word}  {outcome.seconds:4.1f} s")
+    for colour, tests in (("red", outcome.red), ("GREEN", outcome.green), ("RED BEFORE", outcome.unfit)):
+        for test in tests:
+            _say(f"    {colour:5}  {test}")
 
 
 def _say(line: str) -> None:

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from tests.mutants.planting import COPIED, ROOT, Change, DoesNotApply, Mutant, mutants
+from tests.mutants.trials import NothingRan, Outcome, Verdicts, run_tests
 
 ALL = mutants()
 
@@ -51,3 +52,48 @@ def test_a_text_that_is_gone_or_stands_twice_is_no_place_to_plant(tmp_path: path
 
     with pytest.raises(DoesNotApply, match=r"module\.py"):
         Change("module.py", "x = 1\n", "x = 2\n").apply(tmp_path)
+
+
+TESTS = """
+import pytest
+
+@pytest.fixture
+def broken():
+    raise OSError
+
+@pytest.fixture
+def left_behind():
+    yield
+    raise OSError
+
+def test_green(): pass
+def test_red(): assert False
+@pytest.mark.parametrize("case", [1, 2])
+def test_red_once(case): assert case == 1
+def test_set_up(broken): pass
+def test_taken_down(left_behind): pass
+@pytest.mark.skip
+def test_skipped(): pass
+"""
+
+
+async def test_only_a_test_that_ran_and_passed_is_fit_to_find_a_bug(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "test_few.py").write_text(TESTS)
+
+    verdicts = await run_tests(tmp_path, ["test_few.py"])
+
+    red = frozenset(f"test_few.py::{name}" for name in ("test_red", "test_red_once", "test_set_up", "test_taken_down"))
+    assert verdicts == Verdicts(red, frozenset({"test_few.py::test_green"}))
+
+
+async def test_tests_that_cannot_be_collected_find_nothing(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "test_few.py").write_text("import gone\n")
+
+    with pytest.raises(NothingRan, match="gone"):
+        await run_tests(tmp_path, ["test_few.py"])
+
+
+def test_a_mutant_whose_tests_are_red_without_it_is_not_caught() -> None:
+    assert Outcome(ALL[0], red=ALL[0].tests).caught
+    assert not Outcome(ALL[0], green=ALL[0].tests).caught
+    assert not Outcome(ALL[0], unfit=ALL[0].tests).caught

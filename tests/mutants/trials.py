@@ -16,49 +16,55 @@ TEST_SECONDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What tests came to, by `path::test`; a test with several cases is red when one of them is."""
+
+    red: frozenset[str]
+    """Those that failed, in their own body or in what was set up for them or taken down after them."""
+    passed: frozenset[str]
+    """Those that ran, and of which every case passed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a mutant: the tests that went red, and those that should have and did not."""
 
     mutant: Mutant
-    red: tuple[str, ...]
-    green: tuple[str, ...]
-    seconds: float
+    red: tuple[str, ...] = ()
+    green: tuple[str, ...] = ()
+    unfit: tuple[str, ...] = ()
+    """Tests that do not pass without the mutant either, so that their going red would say nothing of it."""
+    seconds: float = 0.0
 
     @property
     def caught(self) -> bool:
         """Whether every test that was named has found it."""
-        return not self.green
+        return not self.green and not self.unfit
 
 
-class TestsDidNotRun(Exception):
+class NothingRan(Exception):
     """The tests could not be run at all; the message has what they printed."""
 
 
-async def sound(tests: list[str], directory: pathlib.Path) -> None:
-    """Runs the tests in a copy without any mutant. Raises TestsDidNotRun where one of them is red there."""
+async def unfit(tests: list[str], directory: pathlib.Path) -> set[str]:
+    """Runs the tests in a copy without any mutant, and returns those that do not pass there. Raises NothingRan."""
     copy_source(directory)
-    failed = await _failures(directory, tests)
-    if failed:
-        raise TestsDidNotRun(f"red without any mutant: {', '.join(sorted(failed))}")
+    return set(tests) - (await run_tests(directory, tests)).passed
 
 
 async def attempt(mutant: Mutant, directory: pathlib.Path) -> Outcome:
-    """Plants a mutant in a copy of its own, and runs its tests. Raises DoesNotApply, TestsDidNotRun."""
+    """Plants a mutant in a copy of its own, and runs its tests. Raises DoesNotApply, NothingRan."""
     begun = time.monotonic()
     copy_source(directory)
     mutant.plant(directory)
-    failed = await _failures(directory, list(mutant.tests))
-    red = tuple(test for test in mutant.tests if any(_is_of(one, test) for one in failed))
-    green = tuple(test for test in mutant.tests if test not in red)
-    return Outcome(mutant, red, green, time.monotonic() - begun)
+    verdicts = await run_tests(directory, list(mutant.tests))
+    red = tuple(test for test in mutant.tests if test in verdicts.red)
+    green = tuple(test for test in mutant.tests if test not in verdicts.red)
+    return Outcome(mutant, red, green, seconds=time.monotonic() - begun)
 
 
-def _is_of(failed: str, test: str) -> bool:
-    return failed == test or failed.startswith(f"{test}[")
-
-
-async def _failures(directory: pathlib.Path, tests: list[str]) -> set[str]:
-    """Those of the tests that failed, in the form `path::test[case]`."""
+async def run_tests(directory: pathlib.Path, tests: list[str]) -> Verdicts:
+    """Runs tests of a copy on the packages of that copy. Raises NothingRan."""
     report = directory / "report.xml"
     flags = ["-q", "-p", "no:cacheprovider", f"--timeout={TEST_SECONDS}", "-o", "junit_family=xunit1"]
     process = await asyncio.create_subprocess_exec(
@@ -69,9 +75,20 @@ async def _failures(directory: pathlib.Path, tests: list[str]) -> set[str]:
     )
     printed, _ = await process.communicate()
     if process.returncode not in (0, 1):
-        raise TestsDidNotRun(printed.decode(errors="replace"))
-    cases = ElementTree.parse(report).iter("testcase")
-    return {f"{case.get('file')}::{case.get('name')}" for case in cases if case.find("failure") is not None}
+        raise NothingRan(printed.decode(errors="replace"))
+    return _read(report)
+
+
+def _read(report: pathlib.Path) -> Verdicts:
+    red, skipped, ran = set[str](), set[str](), set[str]()
+    for case in ElementTree.parse(report).iter("testcase"):
+        test = f"{case.get('file')}::{(case.get('name') or '').partition('[')[0]}"
+        ran.add(test)
+        if case.find("failure") is not None or case.find("error") is not None:
+            red.add(test)
+        elif case.find("skipped") is not None:
+            skipped.add(test)
+    return Verdicts(frozenset(red), frozenset(ran - red - skipped))
 
 
 def _python(directory: pathlib.Path) -> str:
