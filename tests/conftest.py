@@ -183,6 +183,16 @@ def serve(stack: AsyncExitStack, tmp_path: pathlib.Path) -> Serve:
     return start
 
 
+@pytest.fixture
+def connect(stack: AsyncExitStack) -> Callable[[str, pathlib.Path], Awaitable[Service]]:
+    """Connects to a control plane that is a process of its own."""
+
+    async def to(address: str, data_dir: pathlib.Path) -> Service:
+        return Service(address, await stack.enter_async_context(grpc.aio.insecure_channel(address)), data_dir)
+
+    return to
+
+
 @dataclass
 class Staff:
     """Executors that work in this process."""

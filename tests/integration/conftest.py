@@ -1,10 +1,13 @@
 """What integration tests are given: executors that are processes of their own, to be killed."""
 
 import asyncio
+import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +17,31 @@ from typing import Any
 import pytest
 
 LOOK_SECONDS = 0.02
+PULSE = {"executors.renewed_at", "executors.lease_until", "sweeps", "outages"}
+"""Tables and columns that a server writes by itself as time goes by."""
 PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")
+
+
+def rows_of(data_dir: pathlib.Path) -> dict[str, tuple[int, str]]:
+    """How many rows each table of a store has, and a digest of what is in them, but for the server's pulse."""
+    (file,) = data_dir.glob("*.db")
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, isolation_level=None)) as database:
+        database.execute("BEGIN")
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        assert {"runs", "run_events", "run_queue", "flows", "approvals", "executors", "sweeps"} <= set(tables)
+        return {table: _digest_of(database, table) for table in tables if table not in PULSE}
+
+
+def _digest_of(database: sqlite3.Connection, table: str) -> tuple[int, str]:
+    columns = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
+    still = ", ".join(name for name in columns if f"{table}.{name}" not in PULSE)
+    rows = database.execute(f"SELECT {still} FROM {table} ORDER BY {still}").fetchall()
+    return len(rows), hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def rows_in() -> Callable[[pathlib.Path], dict[str, tuple[int, str]]]:
+    return rows_of
 
 
 @dataclass

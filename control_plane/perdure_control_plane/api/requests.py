@@ -1,9 +1,11 @@
 """Requests as commands: what fields hold, checked, in the words of the use cases."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+from google.protobuf.struct_pb2 import Struct
 
 from perdure.runlog.instances import Instance, parse_instance
 from perdure.runlog.states import run_state
@@ -18,7 +20,7 @@ from perdure.v1 import (
 from perdure_control_plane.api import names
 from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, TooLarge, field_invalid
-from perdure_control_plane.domain.flow import RequestSource
+from perdure_control_plane.domain.flow import JsonObject, RequestSource
 from perdure_control_plane.domain.ids import FlowId
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.playbook import Evidence, Publication
@@ -48,7 +50,7 @@ def publishing(request: playbooks_pb2.PublishPlaybookVersionRequest) -> Publishi
     """What is to be published. Raises FieldInvalid."""
     playbook, version = names.playbook_version(request.name)
     asked = request.publication or playbooks_pb2.PUBLICATION_ACTIVE
-    publication = Publication(playbooks_pb2.Publication.Name(asked).removeprefix("PUBLICATION_"))
+    publication = Publication(_word(playbooks_pb2.Publication, asked, "publication"))
     supporting = evidence(request.evidence)
     return Publishing(playbook, version, request.digest, publication, supporting, request_id(request.request_id))
 
@@ -93,13 +95,21 @@ def start(request: flows_pb2.StartFlowRequest) -> Start:
         flow_id=FlowId(names.chosen_id(request.flow_id, "flow_id")) if request.flow_id else None,
         content=request.request.content,
         input=request.request.input,
-        metadata=MessageToDict(request.request.metadata),
+        metadata=metadata(request.request.metadata),
         provider=request.request.provider,
         source=RequestSource(source.source_plugin, source.source_kind, source.actor_id),
         queue=names.chosen_id(request.queue, "queue") if request.queue else DEFAULT_QUEUE,
         priority=request.priority,
         timeout_micros=positive_micros(request.timeout, "timeout") if request.HasField("timeout") else 0,
     )
+
+
+def metadata(message: Struct) -> JsonObject:
+    """What a caller wants kept with its flow. Raises FieldInvalid where JSON has no such value."""
+    try:
+        return MessageToDict(message)
+    except (SerializeToJsonError, ValueError) as error:
+        raise field_invalid("request.metadata", str(error)) from error
 
 
 def continuing(request: runs_pb2.ContinueRunRequest) -> Continuing:
@@ -122,6 +132,8 @@ def continuing(request: runs_pb2.ContinueRunRequest) -> Continuing:
 
 def resolution(request: runs_pb2.ResolveEffectRequest) -> Resolution:
     """What an operator says. Raises FieldInvalid."""
+    if request.resolution:
+        _word(fact_events_pb2.ResolutionKind, request.resolution, "resolution")
     return Resolution(
         run_id=names.run_id(request.name),
         instance=instance(request.instance, "instance"),
@@ -140,7 +152,7 @@ def deciding(request: approvals_pb2.DecideApprovalRequest) -> Deciding:
         raise field_invalid("decision", "is one of APPROVED and REJECTED")
     if not request.token:
         raise field_invalid("token", "is required; GetApproval gives it with what it is about")
-    decision = Decision(fact_events_pb2.DecisionKind.Name(request.decision).removeprefix("DECISION_KIND_"))
+    decision = Decision(_word(fact_events_pb2.DecisionKind, request.decision, "decision"))
     return Deciding(approval, decision, request.token, reason(request.reason), request_id(request.request_id))
 
 
@@ -148,6 +160,8 @@ def run_filter(request: runs_pb2.ListRunsRequest) -> RunFilter:
     """Which runs. Raises FieldInvalid."""
     if run_states_pb2.RUN_STATE_UNSPECIFIED in request.states:
         raise field_invalid("states", "holds the unspecified state; leave the list empty for any")
+    for state in request.states:
+        _word(run_states_pb2.RunState, state, "states")
     return RunFilter(
         states=tuple(run_state(state) for state in request.states),
         flow_id=names.flow_id(request.flow, "flow") if request.flow else None,
@@ -168,7 +182,7 @@ def approval_filter(request: approvals_pb2.ListApprovalsRequest) -> ApprovalFilt
     """Which approvals. Raises FieldInvalid."""
     if approvals_pb2.Approval.STATE_UNSPECIFIED in request.states:
         raise field_invalid("states", "holds the unspecified state; leave the list empty for any")
-    states = (approvals_pb2.Approval.State.Name(state).removeprefix("STATE_") for state in request.states)
+    states = [_word(approvals_pb2.Approval.State, state, "states") for state in request.states]
     return ApprovalFilter(
         states=tuple(ApprovalState(state) for state in states),
         run_id=names.run_id(request.run, "run") if request.run else None,
@@ -195,6 +209,14 @@ def reason(text: str) -> str:
 def request_id(value: str) -> str:
     """A request id, or empty. Raises FieldInvalid."""
     return names.chosen_id(value, "request_id") if value else ""
+
+
+def _word(enum: Any, number: int, field: str) -> str:
+    """An enum's value as the domain has it: its name without the enum's. Raises FieldInvalid for one that is unknown."""
+    if number not in enum.values():
+        raise field_invalid(field, f"{number} is unknown to this server")
+    prefix = enum.Name(0).removesuffix("UNSPECIFIED")
+    return str(enum.Name(number)).removeprefix(prefix)
 
 
 def positive_micros(value: Duration, field: str) -> int:

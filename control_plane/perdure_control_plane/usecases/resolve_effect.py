@@ -1,7 +1,6 @@
 """Settles an effect in doubt, as an operator says."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 
 from perdure.runlog.instances import Instance
@@ -20,6 +19,7 @@ from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import FoldedRun, fold_run
+from perdure_control_plane.usecases.json_objects import json_object
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 
@@ -65,12 +65,7 @@ def _check_output(asked: Resolution, limits: Limits) -> None:
         raise field_invalid("output", "goes with DONE only")
     if len(asked.output) > limits.max_payload_bytes:
         raise TooLarge("output", len(asked.output), limits.max_payload_bytes)
-    try:
-        value = json.loads(asked.output or b"{}")
-    except ValueError as error:
-        raise field_invalid("output", f"is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise field_invalid("output", "is not a JSON object")
+    json_object(asked.output, "output")
 
 
 def _check_in_doubt(folded: FoldedRun, asked: Resolution) -> None:

@@ -44,6 +44,7 @@ from perdure_control_plane.domain.playbook import Release, check_startable
 from perdure_control_plane.domain.request import request_digest
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.session import Session
+from perdure_control_plane.usecases.json_objects import json_object
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.queue_depth import QueueDepth
 
@@ -123,15 +124,9 @@ class FlowStarter:
     def _checked_input(self, plan: plans_pb2.Plan, asked: Start) -> bytes:
         if len(asked.input) > self._limits.max_payload_bytes:
             raise TooLarge("request.input", len(asked.input), self._limits.max_payload_bytes)
-        try:
-            value: Any = json.loads(asked.input or b"{}")
-        except ValueError as error:
-            raise field_invalid("request.input", f"is not JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise field_invalid("request.input", "is not a JSON object")
+        value = json_object(asked.input, "request.input")
         if plan.input_schema:
-            faults = Draft202012Validator(json.loads(plan.input_schema)).iter_errors(value)
-            named = tuple(FieldFault(_input_path(fault.absolute_path), fault.message) for fault in faults)
+            named = _schema_faults(json.loads(plan.input_schema), value)
             if named:
                 raise FieldInvalid(*named)
         return asked.input or b"{}"
@@ -176,6 +171,14 @@ def begun_view(flow: Flow, root: Run) -> FlowView:
 def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, bytes]:
     release = tx.playbooks.release(playbook_id, version)
     return release, tx.playbooks.plan(release.plan_digest)
+
+
+def _schema_faults(schema: JsonObject, value: JsonObject) -> tuple[FieldFault, ...]:
+    try:
+        faults = list(Draft202012Validator(schema).iter_errors(value))
+    except RecursionError:
+        return (FieldFault("request.input", "is nested too deep for the schema, or the schema never ends"),)
+    return tuple(FieldFault(_input_path(fault.absolute_path), fault.message) for fault in faults)
 
 
 def _input_path(path: Any) -> str:

@@ -1,0 +1,26 @@
+"""JSON objects that callers send as bytes: read once, as strictly as every later reader needs it."""
+
+import json
+from typing import Any
+
+from perdure_control_plane.domain.errors import field_invalid
+from perdure_control_plane.domain.flow import JsonObject
+
+
+def json_object(content: bytes, field: str) -> JsonObject:
+    """The object that bytes in UTF-8 hold; empty bytes hold an empty one. Raises FieldInvalid, which names the field."""
+    try:
+        text = (content or b"{}").decode("utf-8")
+        value: Any = json.loads(text, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except ValueError as error:
+        raise field_invalid(field, f"is not JSON in UTF-8: {error}") from error
+    except RecursionError as error:
+        raise field_invalid(field, "is nested too deep") from error
+    if not isinstance(value, dict):
+        raise field_invalid(field, "is not a JSON object")
+    return value
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"there is no {word} in JSON")
