@@ -3,57 +3,126 @@
 Heavy imports wait until a program is chosen, so that help comes at once.
 """
 
-import asyncio
 import pathlib
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import platformdirs
 import typer
+
+from perdure.cli.lazy import Noun
+
+USUAL_FILE: Final = platformdirs.user_config_path("perdure") / "server.toml"
+"""Where settings are looked for when no file is named."""
+
+EPILOG: Final = f"""\b
+Settings: a flag wins over the environment, and that over the settings file, which is
+{USUAL_FILE} where it is there, or the one that --settings names.
+The same setting in each place:
+    --data-dir /var/lib/perdure
+    PERDURE_CONTROL_PLANE_DATA_DIR=/var/lib/perdure    (PERDURE_EXECUTOR_... for an executor's)
+    [control_plane]                                    ([executor] for an executor's)
+    data_dir = "/var/lib/perdure"
+Lists are words with commas between them in the environment, and arrays in the file.
+
+\b
+Exit codes: 0 stopped as asked, 1 a check found faults, 2 settings, data or keys cannot be used, 130 stopped twice."""
+
+UP_MORE: Final = """\b
+Every other setting of the two can be given in the environment or in the file; see
+perdure-server control-plane --help, perdure-server executor --help"""
+
+CONTROL_PLANE_MORE: Final = """\b
+Settings of the control plane without a flag, as PERDURE_CONTROL_PLANE_... or in [control_plane]:
+    stall_allowance_seconds (30), assignment_ack_seconds (5), sweep_seconds (1), stream_age_seconds (2700),
+    drain_notice_seconds (1), takeover_limit (5), max_queued_runs (100000), max_payload_bytes (1048576)"""
+
+EXECUTOR_MORE: Final = """\b
+Settings of the executor without a flag, as PERDURE_EXECUTOR_... or in [executor]:
+    max_task_output_bytes (67108864), kill_grace_seconds (5), threads (16)"""
 
 app = typer.Typer(
     name="perdure-server",
-    help="Starts Perdure's programs. Every setting can be a flag, an environment variable, or in a TOML file.",
+    cls=Noun,
+    help="Starts Perdure's programs: a control plane, executors, or both in one process.",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-SETTINGS = "Settings file (TOML), with the tables [control_plane] and [executor]. Flags and environment win over it."
 UNUSABLE = 2
 """Exit code for settings, data or keys that cannot be used as they are."""
 
-SettingsFile = Annotated[pathlib.Path | None, typer.Option("--settings", help=SETTINGS, envvar="PERDURE_SETTINGS")]
-Host = Annotated[
-    str | None, typer.Option(help="Address to listen at. Only loopback: callers are not asked who they are.")
+SettingsFile = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--settings",
+        metavar="FILE",
+        envvar="PERDURE_SETTINGS",
+        help=f"Settings file (TOML), with the tables [control_plane] and [executor]. Default: {USUAL_FILE}",
+    ),
 ]
-Port = Annotated[int | None, typer.Option(help="Port to listen at; 0 chooses a free one. Default: 7400.")]
-DataDir = Annotated[pathlib.Path | None, typer.Option(help="Directory of the store and the keys. Default: .perdure")]
-Lease = Annotated[float | None, typer.Option(help="Seconds after which a silent executor loses its runs. Default: 30.")]
-Heartbeat = Annotated[float | None, typer.Option(help="Seconds between an executor's heartbeats. Default: 10.")]
-StopGrace = Annotated[float | None, typer.Option(help="Seconds an executor has to stop a run. Default: 10.")]
+Host = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Address to listen at. Only loopback: callers are not asked who they are."),
+]
+Port = Annotated[
+    int | None, typer.Option(metavar="PORT", help="Port to listen at; 0 chooses a free one. Default: 7400.")
+]
+DataDir = Annotated[
+    pathlib.Path | None,
+    typer.Option(metavar="DIRECTORY", help="Directory of the store and the keys. Default: .perdure"),
+]
+Lease = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Time after which a silent executor loses its runs. Default: 30."),
+]
+Heartbeat = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Time between an executor's heartbeats. Default: 10.")
+]
+StopGrace = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Time an executor has to stop a run. Default: 10.")
+]
 Reflection = Annotated[bool | None, typer.Option(help="Let tools ask for the API's schema. Default: yes.")]
-Server = Annotated[str | None, typer.Option(help="Address of the control plane. Default: 127.0.0.1:7400.")]
-Name = Annotated[str | None, typer.Option(help="The executor's name, stable over restarts. Default: the host's name.")]
-Slots = Annotated[int | None, typer.Option(help="Runs it holds at once. Default: 16.")]
+Server = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Address of the control plane. Default: 127.0.0.1:7400.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The executor's name, stable over restarts. Default: the host's name."),
+]
+Slots = Annotated[int | None, typer.Option(metavar="NUMBER", help="Runs it holds at once. Default: 16.")]
 Queues = Annotated[
-    list[str] | None, typer.Option("--queue", help="Queue it serves; repeat for more. Default: default.")
+    list[str] | None,
+    typer.Option("--queue", metavar="QUEUE", help="Queue it serves; repeat for more. Default: default."),
 ]
 Functions = Annotated[
     list[str] | None,
-    typer.Option("--functions", help="Module, or file ending in .py, with a mapping FUNCTIONS; repeat for more."),
+    typer.Option(
+        "--functions",
+        metavar="MODULE",
+        help="Module, or file ending in .py, with a mapping FUNCTIONS; repeat for more.",
+    ),
 ]
-Providers = Annotated[list[str] | None, typer.Option("--provider", help="Model provider it offers; repeat for more.")]
+Providers = Annotated[
+    list[str] | None,
+    typer.Option("--provider", metavar="PROVIDER", help="Model provider it offers; repeat for more."),
+]
 Workspace = Annotated[
-    pathlib.Path | None, typer.Option(help="Directory that commands and agents start from. Default: this one.")
+    pathlib.Path | None,
+    typer.Option(metavar="DIRECTORY", help="Directory that commands and agents start from. Default: this one."),
 ]
-DrainSeconds = Annotated[float | None, typer.Option(help="Seconds running work has to end on a stop. Default: 30.")]
-LogFormat = Annotated[str | None, typer.Option(help="text or json. Default: text.")]
-CheckOutput = Annotated[str, typer.Option("--output", "-o", help="text or json.")]
-LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")]
+DrainSeconds = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Time running work has to end on a stop. Default: 30.")
+]
+LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="text or json. Default: text.")]
+CheckOutput = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="text or json.")]
+LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")]
 
 
-@app.command()
+@app.command(epilog=UP_MORE)
 def up(
     settings: SettingsFile = None,
     port: Port = None,
@@ -72,7 +141,7 @@ def up(
     _start("all_in_one", settings, server, {**work, **logs})
 
 
-@app.command("control-plane")
+@app.command("control-plane", epilog=CONTROL_PLANE_MORE)
 def control_plane(
     settings: SettingsFile = None,
     host: Host = None,
@@ -100,7 +169,7 @@ def control_plane(
     _start("control_plane", settings, given, {})
 
 
-@app.command()
+@app.command(epilog=EXECUTOR_MORE)
 def executor(
     settings: SettingsFile = None,
     server: Server = None,
@@ -142,7 +211,7 @@ def check(settings: SettingsFile = None, data_dir: DataDir = None, output: Check
     if output not in ("text", "json"):
         raise typer.BadParameter("text or json", param_hint="--output")
     try:
-        sys.exit(check(programs.data_dir(settings, {"data_dir": data_dir}), output))
+        sys.exit(check(programs.data_dir(_file(settings), {"data_dir": data_dir}), output))
     except programs.UNUSABLE as error:
         _give_up(error)
 
@@ -157,18 +226,24 @@ def _words(given: list[str] | None) -> tuple[str, ...] | None:
 
 
 def _start(program: str, file: pathlib.Path | None, server_flags: dict[str, Any], work_flags: dict[str, Any]) -> None:
+    from asyncio import CancelledError
+
     from perdure_services import process, programs
 
     try:
-        prepared = programs.prepare(program, file, server_flags, work_flags)
+        prepared = programs.prepare(program, _file(file), server_flags, work_flags)
     except programs.UNUSABLE as error:
         _give_up(error)
     try:
         sys.exit(process.run(prepared()))
     except programs.UNUSABLE as error:
         _give_up(error)
-    except asyncio.CancelledError:
+    except CancelledError:
         sys.exit(process.INTERRUPTED)
+
+
+def _file(named: pathlib.Path | None) -> pathlib.Path | None:
+    return USUAL_FILE if named is None and USUAL_FILE.is_file() else named
 
 
 def _give_up(error: Exception) -> None:

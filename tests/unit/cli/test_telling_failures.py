@@ -1,0 +1,89 @@
+"""Every reason a call can fail with: what people are told, what they do next, and the exit code scripts branch on."""
+
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.failures import report_failure
+from perdure.cli.hints import HINTS, hint
+from perdure.client import CallFailed
+from perdure.v1.errors_pb2 import ErrorReason
+
+PREFIX = "ERROR_REASON_"
+REASONS = [
+    name.removeprefix(PREFIX) for name in ErrorReason.DESCRIPTOR.values_by_name if name != f"{PREFIX}UNSPECIFIED"
+]
+
+
+def failure(
+    reason: str, code: Any = grpc.StatusCode.FAILED_PRECONDITION, faults: Any = (), **metadata: str
+) -> CallFailed:
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain="perdure", metadata=metadata)]
+    if faults:
+        violations = [error_details_pb2.BadRequest.FieldViolation(field=f, description=d) for f, d in faults]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    packed = [AnyMessage() for _ in details]
+    for one, detail in zip(packed, details, strict=True):
+        one.Pack(detail)
+    return CallFailed(code, "; ".join(f"{f}: {d}" for f, d in faults) or "it did not work", packed)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_published_reason_has_a_next_step(reason: str) -> None:
+    told = hint(failure(reason, resource="runs/r", run="runs/r", approval="approvals/a"))
+
+    assert told
+    assert "{" not in told
+
+
+def test_there_is_no_next_step_for_a_reason_that_is_not_published() -> None:
+    assert set(HINTS) <= set(REASONS)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "exit_code"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID", ExitCode.USAGE),
+        (grpc.StatusCode.INVALID_ARGUMENT, "PLAYBOOK_INVALID", ExitCode.FAILURE),
+        (grpc.StatusCode.NOT_FOUND, "NOT_FOUND", ExitCode.NOT_FOUND),
+        (grpc.StatusCode.PERMISSION_DENIED, "TOKEN_MISMATCH", ExitCode.DENIED),
+        (grpc.StatusCode.ALREADY_EXISTS, "VERSION_EXISTS", ExitCode.CONFLICT),
+        (grpc.StatusCode.FAILED_PRECONDITION, "RUN_STATE", ExitCode.CONFLICT),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "PAYLOAD_TOO_LARGE", ExitCode.USAGE),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", ExitCode.UNAVAILABLE),
+        (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", ExitCode.UNAVAILABLE),
+        (grpc.StatusCode.DATA_LOSS, "DATA_CORRUPT", ExitCode.FAILURE),
+    ],
+)
+def test_the_exit_code_says_what_kind_it_is(code: Any, reason: str, exit_code: ExitCode) -> None:
+    assert report_failure(failure(reason, code), "here:1") == exit_code
+
+
+def test_every_field_at_fault_is_printed_with_the_options_that_give_them(capsys: pytest.CaptureFixture[str]) -> None:
+    faults = [("request.input.times", "'many' is not of type 'integer'"), ("priority", "is over 100")]
+
+    report_failure(failure("FIELD_INVALID", grpc.StatusCode.INVALID_ARGUMENT, faults), "here:1")
+
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: 2 fields are not acceptable (FIELD_INVALID)",
+        "  request.input.times: 'many' is not of type 'integer'",
+        "  priority: is over 100",
+        """Next:  inputs that read as JSON are JSON; what is to be text is quoted twice: --input 'code="42"'""",
+    ]
+
+
+def test_a_field_leads_to_its_option() -> None:
+    told = failure("FIELD_INVALID", faults=[("priority", "is over 100"), ("queue", "is empty")])
+
+    assert hint(told) == "correct --priority, --queue"
+
+
+def test_text_from_the_server_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    report_failure(CallFailed(grpc.StatusCode.UNKNOWN, "bad \x1b[2J"), "here:1")
+
+    assert "\x1b[2J" not in capsys.readouterr().err
