@@ -113,11 +113,27 @@ class Supervisor:
         async with self._saying:
             try:
                 # The descriptors travel with the first bytes, and the rest of a long order follows them.
-                sent = socket.send_fds(self._channel, [data], fds) if fds else 0
+                sent = await self._send_fds(data, fds) if fds else 0
                 await asyncio.get_running_loop().sock_sendall(self._channel, data[sent:])
             except OSError:
                 self._lose()
                 raise SupervisorLost from None
+
+    async def _send_fds(self, data: bytes, fds: Sequence[int]) -> int:
+        while True:
+            try:
+                return socket.send_fds(self._channel, [data], fds)
+            except BlockingIOError:  # it is busy, and has yet to read what was said before
+                await self._writable()
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        writable = asyncio.Event()
+        loop.add_writer(self._channel, writable.set)
+        try:
+            await writable.wait()
+        finally:
+            loop.remove_writer(self._channel)
 
     def _receive(self) -> None:
         try:

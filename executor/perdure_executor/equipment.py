@@ -10,7 +10,15 @@ from typing import Final
 from perdure_executor.node_context import Function
 
 PASSED_ON: Final = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME")
-"""Variables of the executor's own environment that commands get; nothing else of it reaches them."""
+"""Variables of the executor's own environment that commands get; of the others only those that its settings name."""
+
+
+class VariableMissing(Exception):
+    """A variable that commands are to get is not set; the message names it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is to be passed on to commands, and is not set")
+
 
 FUNCTIONS: Final = "FUNCTIONS"
 """Name in a functions module of the mapping from names to callables."""
@@ -60,6 +68,16 @@ def _load_file(path: pathlib.Path) -> ModuleType:
     return module
 
 
-def command_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the executor's own environment that every command gets."""
-    return {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith("LC_")}
+def command_environment(environment: Mapping[str, str], named: tuple[str, ...] = ()) -> dict[str, str]:
+    """The variables of the executor's own environment that every command gets: the common ones, and those named.
+
+    Raises VariableMissing where one is named and not set.
+    """
+    common = {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith("LC_")}
+    return common | {name: _value(environment, name) for name in named}
+
+
+def _value(environment: Mapping[str, str], name: str) -> str:
+    if name not in environment:
+        raise VariableMissing(name)
+    return environment[name]

@@ -23,6 +23,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _FDS: Final = 3
 """File descriptors that come with every start: standard input, output and error."""
 
+_READ_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 _LONGEST_SLEEP: Final = 1.0
 
 
@@ -40,6 +41,7 @@ class Supervisor:
         self._commands: dict[int, _Command] = {}
         self._fds: list[int] = []
         self._buffer = b""
+        self._unsent = bytearray()
         self._work_end = float("inf")
         self._selector = selectors.DefaultSelector()
 
@@ -52,6 +54,7 @@ class Supervisor:
         for ignored in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ignored, signal.SIG_IGN)  # it ends when the executor does, and not before
         self._selector.register(reader, selectors.EVENT_READ, lambda: os.read(reader, 4096) != b"")
+        self._channel.setblocking(False)
         self._selector.register(self._channel, selectors.EVENT_READ, self._receive)
         try:
             while self._turn():
@@ -60,21 +63,26 @@ class Supervisor:
             self._kill_all()
 
     def _turn(self) -> bool:
+        self._selector.modify(self._channel, _READ_WRITE if self._unsent else selectors.EVENT_READ, self._receive)
         for key, _ in self._selector.select(self._pause()):
             handle: Callable[[], bool] = key.data
             if not handle():
                 return False
         self._reap()
         self._kill_overdue()
-        return True
+        return self._send()
 
     def _pause(self) -> float:
-        soonest = min([self._work_end, *(command.kill_at for command in self._commands.values())])
-        return max(0.0, min(_LONGEST_SLEEP, soonest - _now()))
+        """Seconds until something is due. What is overdue was done in this turn, and is not done faster by turning on."""
+        now = _now()
+        dues = [self._work_end, *(command.kill_at for command in self._commands.values())]
+        return min([_LONGEST_SLEEP, *(due - now for due in dues if due > now)])
 
     def _receive(self) -> bool:
         try:
             received, fds, _, _ = socket.recv_fds(self._channel, 1 << 16, 64)
+        except BlockingIOError:
+            return True
         except ConnectionError:
             return False
         if not received:
@@ -147,10 +155,18 @@ class Supervisor:
             _signal_group(command, signal.SIGKILL)
 
     def _say(self, **message: Any) -> None:
+        self._unsent += json.dumps(message).encode() + b"\n"
+
+    def _send(self) -> bool:
+        """Sends what there is to say. It never waits for an executor that does not read: there may be some to kill."""
         try:
-            self._channel.sendall(json.dumps(message).encode() + b"\n")
+            if self._unsent:
+                del self._unsent[: self._channel.send(self._unsent)]
+        except BlockingIOError:
+            return True  # the next turn tries again
         except ConnectionError:
-            return  # the executor is gone; the next reading finds out and ends everything
+            return False
+        return True
 
 
 def _signal_group(command: _Command, number: signal.Signals) -> None:

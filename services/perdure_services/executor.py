@@ -35,11 +35,12 @@ async def executor(
 ) -> AsyncIterator[Worker]:
     """An executor that is ready to run; `Worker.run` does the work.
 
-    `functions` are registered beside those of the modules that the settings name. Raises FunctionsInvalid and
-    ProviderUnusable, each with one plain sentence.
+    `functions` are registered beside those of the modules that the settings name. Raises FunctionsInvalid,
+    ProviderUnusable and VariableMissing, each with one plain sentence.
     """
     functions = {**load_functions(settings.functions), **(functions or {})}
     providers = configured_providers(settings.providers, os.environ)
+    environment = command_environment(os.environ, settings.pass_variables)
     supervisor, threads = Supervisor(), Threads(settings.threads)
     supervisor.start()
 
@@ -49,7 +50,7 @@ async def executor(
             functions=functions,
             threads=threads,
             workspace=str(settings.workspace.resolve()),
-            environment=command_environment(os.environ),
+            environment=environment,
             max_payload_bytes=max_payload_bytes,
             max_task_output_bytes=settings.max_task_output_bytes,
             kill_grace=settings.kill_grace_seconds,

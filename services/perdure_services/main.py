@@ -110,6 +110,14 @@ Providers = Annotated[
     list[str] | None,
     typer.Option("--provider", metavar="PROVIDER", help="Model provider it offers; repeat for more."),
 ]
+PassVariables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pass-variable",
+        metavar="NAME",
+        help="Variable of its own environment that commands get; repeat for more.",
+    ),
+]
 Workspace = Annotated[
     pathlib.Path | None,
     typer.Option(metavar="DIRECTORY", help="Directory that commands and agents start from. Default: this one."),
@@ -129,6 +137,7 @@ def up(
     data_dir: DataDir = None,
     functions: Functions = None,
     providers: Providers = None,
+    pass_variables: PassVariables = None,
     workspace: Workspace = None,
     slots: Slots = None,
     log_format: LogFormat = None,
@@ -137,7 +146,13 @@ def up(
     """Start a control plane and an executor in one process, on loopback, with SQLite."""
     logs = {"log_format": log_format, "log_level": log_level}
     server = {"port": port, "data_dir": data_dir, **logs}
-    work = {"functions": _words(functions), "providers": _words(providers), "workspace": workspace, "slots": slots}
+    work = {
+        "functions": _words(functions),
+        "providers": _words(providers),
+        "pass_variables": _words(pass_variables),
+        "workspace": workspace,
+        "slots": slots,
+    }
     _start("all_in_one", settings, server, {**work, **logs})
 
 
@@ -178,6 +193,7 @@ def executor(
     queues: Queues = None,
     functions: Functions = None,
     providers: Providers = None,
+    pass_variables: PassVariables = None,
     workspace: Workspace = None,
     drain_seconds: DrainSeconds = None,
     log_format: LogFormat = None,
@@ -191,6 +207,7 @@ def executor(
         "queues": _words(queues),
         "functions": _words(functions),
         "providers": _words(providers),
+        "pass_variables": _words(pass_variables),
         "workspace": workspace,
         "drain_seconds": drain_seconds,
         "log_format": log_format,

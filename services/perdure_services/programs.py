@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from perdure_control_plane.storage.migrate import SchemaUnknown
 from perdure_control_plane.storage.sqlite import StoreBroken
-from perdure_executor.equipment import FunctionsInvalid
+from perdure_executor.equipment import FunctionsInvalid, VariableMissing
 from perdure_executor.providers import ProviderUnusable
 from perdure_services import (
     logs,
@@ -27,6 +27,7 @@ UNUSABLE: Final = (
     SchemaUnknown,
     SettingsInvalid,
     StoreBroken,
+    VariableMissing,
 )
 """What keeps a program from starting; each has one plain sentence that says what to do."""
 

@@ -106,6 +106,7 @@ class ExecutorSettings(_Settings):
     queues: Words = ("default",)
     functions: Words = ()
     providers: Words = ()
+    pass_variables: Words = ()
     workspace: pathlib.Path = pathlib.Path()
     max_task_output_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
     kill_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0

@@ -6,11 +6,11 @@ import os
 import pathlib
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from perdure.v1 import instances_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_executor.commands import CommandNotStarted, RunningCommand
+from perdure_executor.commands import CommandNotStarted, RunningCommand, SupervisorLost
 from perdure_executor.expressions import render_text
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
 from perdure_executor.results import CannotPrepare, Failed, JsonObject, Result, Stopped, Succeeded
@@ -41,9 +41,10 @@ def prepare(context: NodeContext) -> Prepared:
     env = {variable.name: render_text(variable.value, bindings) for variable in spec.env}
     stdin = render_text(spec.stdin, bindings)
     values: JsonObject = {"arguments": arguments, "cwd": cwd}
-    values |= {"env": env} if env else {}
+    # Their names only: variables are where secrets are.
+    values |= {"env": sorted(env)} if env else {}
     values |= {"stdin": stdin} if stdin else {}
-    command = _Command(context, arguments, cwd, env, stdin)
+    command = _Command(context, arguments, cwd, env, stdin.encode())
     return Work(command.run, values, pathlib.PurePath(arguments[0]).name)
 
 
@@ -53,48 +54,66 @@ class _Command:
     arguments: list[str]
     cwd: str
     env: dict[str, str]
-    stdin: str
+    stdin: bytes
 
     async def run(self, reporter: Reporter) -> Result:
-        """Runs it to its end. Cancelling this ends the command's process group."""
-        equipment = self.context.equipment
-        begun = time.monotonic()
+        """Runs it to its end. Cancelling this ends the command's process group, and returns when that has ended."""
+        stop = asyncio.Event()
+        work = asyncio.ensure_future(self._run(reporter, stop))
+        while not work.done():
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError:
+                stop.set()
+        return work.result()
+
+    async def _run(self, reporter: Reporter, stop: asyncio.Event) -> Result:
+        supervisor, begun = self.context.equipment.supervisor, time.monotonic()
         try:
-            running = await equipment.supervisor.run(self.arguments, self.cwd, self._environment(), self.stdin.encode())
+            running = await supervisor.run(self.arguments, self.cwd, self._environment(), self.stdin)
         except CommandNotStarted as error:
-            result = node_events_pb2.TaskResult()
-            return Failed(instances_pb2.FAILURE_CAUSE_NOT_STARTED, line(str(error)), result)
+            return Failed(instances_pb2.FAILURE_CAUSE_NOT_STARTED, line(str(error)), node_events_pb2.TaskResult())
+        except SupervisorLost:
+            return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, "the supervisor of commands is gone")
         output = _Output(self.context, reporter)
         streams = [
             asyncio.create_task(output.follow(running.stdout, node_events_pb2.OUTPUT_STREAM_STDOUT)),
             asyncio.create_task(output.follow(running.stderr, node_events_pb2.OUTPUT_STREAM_STDERR)),
         ]
-        stopped = False
         try:
-            status = await asyncio.shield(running.ended)
-        except asyncio.CancelledError:
-            stopped = True
-            status = await self._end(running)
-        # A process that has left the group may hold the pipes open for ever; what it prints is nobody's output any more.
-        _, open_streams = await asyncio.wait(streams, timeout=STRAGGLER_SECONDS)
-        for stream in open_streams:
-            stream.cancel()
+            stopped, status = await self._end_of(running, stop)
+        except SupervisorLost:
+            message = "the supervisor of commands is gone, and whatever it ran was ended"
+            return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, message)
+        finally:
+            # A process that has left the group may hold the pipes open for ever; what it prints is nobody's output now.
+            _, still_open = await asyncio.wait(streams, timeout=STRAGGLER_SECONDS)
+            for stream in still_open:
+                stream.cancel()
         task = output.result(status, time.monotonic() - begun)
         return Stopped(task) if stopped else self._outcome(status, task, output)
 
-    async def _end(self, running: RunningCommand) -> int:
-        await self.context.equipment.supervisor.kill(running, self.context.equipment.kill_grace)
-        return await running.ended
+    async def _end_of(self, running: RunningCommand, stop: asyncio.Event) -> tuple[bool, int]:
+        """Whether it was stopped, and how its process has ended. Raises SupervisorLost."""
+        stopping = asyncio.create_task(stop.wait())
+        either: list[asyncio.Future[Any]] = [stopping, running.ended]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        stopped = not running.ended.done()
+        if stopped:
+            await self.context.equipment.supervisor.kill(running, self.context.equipment.kill_grace)
+        return stopped, await running.ended
 
     def _environment(self) -> dict[str, str]:
         context = self.context
         return {
             **context.equipment.environment,
+            **self.env,
+            # Last: whoever reads them relies on them, whatever the node's own variables are.
             "PERDURE_RUN_ID": context.run_id,
             "PERDURE_NODE": context.node.id,
             "PERDURE_ATTEMPT": str(context.instance.attempt),
             "PERDURE_IDEMPOTENCY_KEY": context.key(),
-            **self.env,
         }
 
     def _outcome(self, status: int, task: node_events_pb2.TaskResult, output: "_Output") -> Result:
@@ -146,7 +165,7 @@ class _Output:
         self._context = context
         self._reporter = reporter
         self._logged = 0
-        self._truncated = False
+        self._truncated: set[node_events_pb2.OutputStream.ValueType] = set()
         self.stdout = _Tail(STDOUT_TAIL)
         self.stderr = _Tail(STDERR_TAIL)
 
@@ -167,17 +186,18 @@ class _Output:
             transport.close()
 
     async def _log(self, stream: node_events_pb2.OutputStream.ValueType, offset: int, piece: bytes) -> None:
-        if self._truncated:
+        if stream in self._truncated:
             return
         left = self._context.equipment.max_task_output_bytes - self._logged
-        self._truncated = len(piece) > left
+        if len(piece) > left:
+            self._truncated.add(stream)
         self._logged += min(len(piece), left)
         printed = node_events_pb2.TaskOutput(
             instance=self._context.instance.message(),
             stream=stream,
             offset=offset,
             content=piece[:left],
-            truncated=self._truncated,
+            truncated=stream in self._truncated,
         )
         self._reporter.say(RunEvent(task_output=printed))
         await self._reporter.room()
@@ -188,7 +208,7 @@ class _Output:
             exit_code=status if status >= 0 else None,
             signal=max(0, -status),
             output_bytes=self.stdout.total + self.stderr.total,
-            output_truncated=self._truncated,
+            output_truncated=bool(self._truncated),
         )
         result.duration.FromMicroseconds(round(seconds * 1e6))
         return result

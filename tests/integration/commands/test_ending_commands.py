@@ -1,0 +1,155 @@
+"""How commands are ended: with everything they have started, whoever ends them and however the executor went."""
+
+import asyncio
+import os
+import pathlib
+import signal
+from typing import Any
+
+import pytest
+
+from perdure.v1 import flows_pb2, instances_pb2, runs_pb2, tasks_pb2
+from perdure_executor.commands import Supervisor
+
+DEAF = "trap '' TERM; echo up > signpost; while :; do sleep 60; done"
+"""A shell that does not end when it is asked to, and starts others."""
+
+FAMILY = f'sh -c "{DEAF}" & wait'
+"""A command whose child is deaf."""
+
+
+async def test_a_time_limit_ends_the_whole_group_also_what_does_not_listen(
+    workshop: Any, signpost: Any, tmp_path: pathlib.Path, nothing_runs_below: Any
+) -> None:
+    ended, _ = await asyncio.gather(workshop.run(sh=FAMILY, timeout_ms=1000), signpost.reached())
+
+    assert ended.settled.cause == instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
+    assert ended.reason == "TIMED_OUT"
+    await nothing_runs_below(tmp_path)
+
+
+async def test_a_time_limit_of_an_effect_that_may_not_be_repeated_leaves_it_in_doubt(
+    workshop: Any, signpost: Any
+) -> None:
+    flow = await workshop.start(sh=DEAF, timeout_ms=1000, effect="at_most_once")
+    await signpost.reached()
+
+    doubt = await workshop.service.until(flow, lambda recorded: recorded.event.HasField("node_in_doubt"))
+
+    assert doubt.event.node_in_doubt.cause == instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
+
+
+async def test_what_a_command_leaves_behind_in_its_group_ends_with_it(
+    workshop: Any, signpost: Any, tmp_path: pathlib.Path, nothing_runs_below: Any
+) -> None:
+    ended, _ = await asyncio.gather(workshop.run(sh=f'sh -c "{DEAF}" & read up < signpost'), asyncio.sleep(0))
+
+    assert ended.status == "SUCCEEDED"
+    await nothing_runs_below(tmp_path)
+
+
+async def test_cancelling_a_run_ends_its_command(
+    workshop: Any, signpost: Any, tmp_path: pathlib.Path, nothing_runs_below: Any
+) -> None:
+    flow = await workshop.start(sh=FAMILY)
+    await signpost.reached()
+
+    await workshop.service.runs.CancelRun(runs_pb2.CancelRunRequest(name=flow.root_run))
+    ended = await workshop.ended(flow)
+
+    assert ended.status == "CANCELLED"
+    assert ended.reason == "STOPPED"
+    await nothing_runs_below(tmp_path)
+
+
+async def test_a_command_that_is_stopped_while_it_starts_does_not_run_on(
+    workshop: Any, tmp_path: pathlib.Path, nothing_runs_below: Any
+) -> None:
+    ended = await workshop.run(command="sleep", args=["600"], timeout_ms=1)
+
+    assert ended.reason == "TIMED_OUT"
+    await nothing_runs_below(tmp_path)
+
+
+async def test_what_was_printed_a_second_before_the_executor_is_killed_can_be_read(
+    serve: Any, employ: Any, commands: Any, signpost: Any, short_leases: Any
+) -> None:
+    service = await serve(**short_leases)
+    workshop = commands(service)
+    executor = employ(service, "lost")
+    flow = await workshop.start(sh="echo printed; sleep 1; echo up > signpost; sleep 600", effect="at_most_once")
+    await signpost.reached()
+
+    executor.kill()
+
+    await service.until(flow, lambda recorded: recorded.event.HasField("lease_revoked"))
+    assert [piece.content for piece in await workshop.printed()] == [b"printed\n"]
+    task = await workshop.task()
+    assert task.terminal_reason == tasks_pb2.TERMINAL_REASON_EXECUTOR_LOST
+    held = await service.flows.GetFlow(flows_pb2.GetFlowRequest(name=flow.name))
+    assert flows_pb2.Flow.Status.Name(held.status) == "STATUS_WAITING"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "suspended"])
+async def test_an_executor_that_is_killed_or_suspended_leaves_nothing_running(
+    serve: Any, employ: Any, commands: Any, signpost: Any, short_leases: Any, tmp_path: pathlib.Path,
+    running_below: Any, nothing_runs_below: Any, number: signal.Signals,
+) -> None:  # fmt: skip
+    service = await serve(**short_leases)
+    executor = employ(service, "lost")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    await commands(service).start(sh=FAMILY.replace("signpost", "../signpost"), cwd="inside")
+    await signpost.reached()
+    assert len(running_below(inside)) >= 2
+
+    executor.process.send_signal(number)
+
+    # Killed: at once. Suspended: when the work end has passed that it had named to its supervisor.
+    await nothing_runs_below(inside)
+    executor.process.send_signal(signal.SIGKILL)
+
+
+async def test_a_command_whose_executor_was_killed_is_done_again_elsewhere_and_keeps_both_outputs(
+    serve: Any, employ: Any, commands: Any, short_leases: Any, tmp_path: pathlib.Path
+) -> None:
+    service = await serve(**short_leases)
+    workshop = commands(service)
+    lost = employ(service, "lost")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    flow = await workshop.start(sh="echo $PERDURE_IDEMPOTENCY_KEY; cat gate")
+    printed = await service.until(flow, lambda recorded: recorded.event.HasField("task_output"))
+    lost.kill()
+    employ(service, "next")
+    await service.until(
+        flow, lambda recorded: recorded.event.HasField("task_output") and recorded.sequence > printed.sequence
+    )
+    await asyncio.to_thread(gate.write_text, "go on\n")
+
+    ended = await workshop.ended(flow)
+
+    first, second = [
+        b"".join(piece.content for piece in await workshop.printed(task)) for task in await workshop.tasks()
+    ]
+    assert ended.status == "SUCCEEDED"
+    assert second == first + b"go on\n"
+
+
+async def test_more_commands_at_once_than_the_supervisor_can_hear_of_all_run(tmp_path: pathlib.Path) -> None:
+    supervisor = Supervisor()
+    supervisor.start()
+    large = {"PATH": os.environ["PATH"], "LARGE": "x" * 100_000}
+    outputs: list[int] = []
+
+    async def run() -> int:
+        running = await supervisor.run(["true"], str(tmp_path), large, b"")
+        outputs.extend((running.stdout, running.stderr))
+        return await running.ended
+
+    try:
+        assert await asyncio.gather(*(run() for _ in range(40))) == [0] * 40
+    finally:
+        await supervisor.stop()
+        for descriptor in outputs:
+            os.close(descriptor)
