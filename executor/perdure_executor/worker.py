@@ -89,17 +89,28 @@ class Worker:
             watch.cancel()
 
     async def drain(self) -> None:
-        """Takes no more runs, lets what runs end within the drain time, gives the rest back, and returns then."""
+        """Takes no more runs, lets what runs end within the drain time, gives the rest back, and returns then.
+
+        Runs that no server takes back within a few seconds more are left: their leases lapse.
+        """
         self._draining = True
         self._say_credits()
         for walker in list(self._walkers.values()):
             walker.drain()
+        if not await self._emptied(self._profile.drain_seconds):
+            for walker in list(self._walkers.values()):
+                walker.stop_runs()
+        if not await self._emptied(GOODBYE_SECONDS):
+            log.warning("runs.left", held=len(self._walkers))
+            for walker in list(self._walkers.values()):
+                walker.fence()
+        self._wake.set()
+
+    async def _emptied(self, seconds: float) -> bool:
         if self._walkers:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), self._profile.drain_seconds)
-        for walker in list(self._walkers.values()):
-            walker.stop_runs()
-        self._wake.set()
+                await asyncio.wait_for(self._empty.wait(), seconds)
+        return not self._walkers
 
     async def _serve_stream(self) -> None:
         call: Any = self._stub.Work()

@@ -14,6 +14,7 @@ import structlog
 from perdure_control_plane.api.health import Health
 from perdure_control_plane.api.mount import Front, interceptor, mount
 from perdure_control_plane.api.work.session import Desk
+from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.storage.sqlite import SqliteStore
@@ -107,6 +108,9 @@ async def _sweep_on(store: SqliteStore, settings: ControlPlaneSettings) -> None:
         await asyncio.sleep(interval)
         try:
             swept = await sweep(store, settings.timing)
+        except StoreUnavailable as error:
+            log.warning("sweep.postponed", reason=str(error))
+            continue
         except Exception:  # the next sweep finds whatever this one did not
             log.exception("sweep.failed")
             continue

@@ -103,6 +103,12 @@ class Holder:
         settled = node_events_pb2.NodeSettled(instance=place(name, attempt), effect=effect_of(effect), **fields)
         return RunEvent(node_settled=settled)
 
+    def output(self, name: str, json: bytes, attempt: int = 1) -> RunEvent:
+        return RunEvent(node_output=node_events_pb2.NodeOutput(instance=place(name, attempt), json=json))
+
+    def log_line(self, name: str, text: str) -> RunEvent:
+        return RunEvent(log_line=run_events_pb2.LogLine(instance=place(name), text=text))
+
     def ended(self, state: str = "COMPLETED", **fields: Any) -> RunEvent:
         number = run_states_pb2.RunState.Value(f"RUN_STATE_{state}")
         return RunEvent(run_ended=run_events_pb2.RunEnded(state=number, **fields))

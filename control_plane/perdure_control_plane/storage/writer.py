@@ -116,7 +116,7 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="writer")
 
     async def stop(self) -> None:
-        """Commits what was submitted, then ends. What is submitted later is refused."""
+        """Commits what was submitted and can be stored now, then ends. What is submitted later is refused."""
         self._closed = True
         self._wake.set()
         if self._task is not None:
@@ -229,7 +229,10 @@ class Writer:
             if failure is not None and not body.done.done():
                 body.done.set_exception(self._session.unavailable(failure) or failure)
         stuck = await self._append_halving(group.appends)
-        if stuck:
+        if stuck and self._closed:
+            # Their holders have no answer, and send them to the server that comes after this one.
+            log.warning("append.left", batches=len(stuck))
+        elif stuck:
             # Nothing is lost: the batches keep their place, and their holders keep the work until they have an answer.
             self._appends.extendleft(reversed(stuck))
             pause = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
