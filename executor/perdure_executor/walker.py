@@ -13,27 +13,24 @@ import structlog
 
 from perdure.runlog.bindings import bindings
 from perdure.runlog.effects import GUARDED, idempotency_key
-from perdure.runlog.instances import Instance, instance
+from perdure.runlog.instances import Instance
 from perdure.runlog.interpreter import Intent, Record, Start, StopWork, decide, json_bytes
 from perdure.runlog.plans import WalkPlan
-from perdure.runlog.walk import Walk
-from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2
+from perdure.v1 import execution_pb2, fact_events_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
-from perdure_executor.event_stream import EventStream, Pending
+from perdure_executor.event_stream import EventStream
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Ask, Equipment, NodeContext, Prepared, Work
 from perdure_executor.node_run import Fenced, NodeRun
 from perdure_executor.nodes import prepare
 from perdure_executor.results import Failed, JsonObject, Result, Stopped, TimedOut
 from perdure_executor.settlements import settlement, stopped
+from perdure_executor.story import Story, place, worth_keeping
 
 log = structlog.get_logger(__name__)
 
 RELEASING: Final = frozenset({"run_paused", "run_ended", "lease_returned"})
 """Kinds of events with which the run is given up."""
-
-FOLLOWING: Final = frozenset({"fact_taken_up", "node_output", "node_settled", "jumped"})
-"""Kinds of decisions that follow from what the log holds, and begin nothing."""
 
 
 class Walker:
@@ -50,12 +47,9 @@ class Walker:
         """`over` is called once, when the run is no longer held here and nothing of it runs."""
         self.stream: Final = stream
         self.lease: Final = lease
-        self._plan = plan
         self._equipment = equipment
         self._over = over
-        self._walk = Walk(plan)
-        self._story: list[tuple[RunEvent, int, int]] = []
-        """Every event folded, with its sequence (0 for the holder's own) and its ordinal (0 for all others)."""
+        self._story = Story(plan, stream)
         self._runs: dict[Instance, NodeRun] = {}
         self._delays: dict[Instance, asyncio.TimerHandle] = {}
         self._delayed: set[Instance] = set()
@@ -71,13 +65,12 @@ class Walker:
 
     def begin(self, history: list[RecordedEvent]) -> None:
         """Folds the run's log and begins to walk."""
-        for recorded in history:
-            self._fold(recorded.event, recorded.sequence, 0)
+        self._story.begin(history)
         self._step()
 
     def facts_came(self, facts: list[RecordedEvent]) -> None:
         """Folds facts that were delivered; those folded before are passed over."""
-        self._take_in(facts)
+        self._story.take_in(facts)
         self._step()
 
     def answered(self, answer: execution_pb2.Answer) -> None:
@@ -132,7 +125,7 @@ class Walker:
 
     def _step(self) -> None:
         while not (self._released or self._fenced or self.stream.synchronising):
-            intents = decide(self._walk)
+            intents = decide(self._story.walk)
             if self._draining and any(isinstance(intent, Start) for intent in intents):
                 intents = self._leave()
             changed = [self._carry_out(intent) for intent in intents]
@@ -197,7 +190,7 @@ class Walker:
         return False
 
     def _context(self, start: Start) -> NodeContext:
-        walk, where = self._walk, start.instance
+        walk, where = self._story.walk, start.instance
         return NodeContext(
             node=start.node,
             instance=where,
@@ -238,26 +231,14 @@ class Walker:
             # Nobody waits for a doubt: the log has it already. What is known goes into a report.
             self._append(stopped(start, Stopped(result.task)), keep=True)
             return
-        failures = self._walk.nodes[start.node.id].failures
+        failures = self._story.walk.nodes[start.node.id].failures
         for event in settlement(start, result, failures, self._equipment.max_payload_bytes):
             self._append(event, keep=True)
 
     def _append(self, event: RunEvent, *, keep: bool) -> int:
-        ordinal = self.stream.append(event, keep=keep)
-        if not self._fenced:
-            self._fold(event, 0, ordinal)
-        return ordinal
-
-    def _fold(self, event: RunEvent, sequence: int, ordinal: int) -> None:
-        self._walk.apply(event, sequence)
-        self._story.append((event, sequence, ordinal))
-
-    def _take_in(self, facts: list[RecordedEvent]) -> None:
-        for recorded in facts:
-            if recorded.sequence > self.stream.seen:
-                self._fold(recorded.event, recorded.sequence, 0)
-                if recorded.event.WhichOneof("kind") != "fact_content":
-                    self.stream.seen = recorded.sequence
+        if self._fenced:
+            return self.stream.append(event, keep=keep)  # for the report alone: nothing is decided any more
+        return self._story.append(event, keep=keep)
 
     def _acknowledged(self, ack: execution_pb2.Ack) -> None:
         stream = self.stream
@@ -274,35 +255,16 @@ class Walker:
 
     def _take_back(self, ordinal: int, facts: list[RecordedEvent]) -> None:
         """The server stored nothing from an ordinal on. Decides again, with what has happened in front."""
-        dropped = self.stream.drop_from(ordinal)
-        story, self._story, self._walk = self._story, [], Walk(self._plan)
-        for event, sequence, own in story:
-            if own < ordinal:
-                self._fold(event, sequence, own)
-        self._take_in(facts)
-        for pending in self._worth_keeping(dropped):
+        dropped = self._story.take_back(ordinal)
+        self._story.take_in(facts)
+        kept = worth_keeping(dropped, {where for where, run in self._runs.items() if run.begun})
+        starts = {place(pending) for pending in dropped if pending.kind == "node_started"}
+        for where in starts - {place(pending) for pending in kept}:
+            if where in self._runs:
+                self._runs[where].drop()
+        for pending in kept:
             self._append(pending.event, keep=True)
         self._step()
-
-    def _worth_keeping(self, dropped: list[Pending]) -> list[Pending]:
-        """What has happened, and what follows from facts; not what would begin, or must first have seen every fact.
-
-        What follows from a fact stays true whatever comes later, and work that has begun since may rest on it.
-        """
-        told = {_place(pending) for pending in dropped if pending.keep}
-        begun = {where for where, run in self._runs.items() if run.begun}
-        undone = {_place(pending) for pending in dropped if pending.kind == "node_settled" and pending.synchronising}
-        kept = []
-        for pending in dropped:
-            place = _place(pending)
-            if pending.kind == "node_started" and (place in begun or place in told):
-                pending.event.node_started.ran_ahead = True
-                kept.append(pending)
-            elif pending.kind == "node_started" and place in self._runs:
-                self._runs[place].drop()
-            elif pending.keep or (pending.kind in FOLLOWING and not pending.synchronising and place not in undone):
-                kept.append(pending)
-        return kept
 
     def _refused(self, refused: execution_pb2.Refused) -> None:
         reason = execution_pb2.RefusalReason.Name(refused.reason)
@@ -325,8 +287,3 @@ def _started(start: Start, prepared: Prepared, digest: bytes) -> RunEvent:
     if isinstance(prepared, Work):
         started.command = prepared.command
     return event
-
-
-def _place(pending: Pending) -> Instance:
-    body = getattr(pending.event, pending.kind)
-    return instance(getattr(body, "instance", instances_pb2.Instance()))

@@ -24,21 +24,19 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py::upgrade":
         (370, "a migration is never changed once it has landed"),
     f"{SERVER}/storage/writer.py::Writer":
-        (170, "one commit and what follows when it fails, read in the order it happens"),
+        (175, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":
         (45, "one field a line, in the message's order"),
     f"{SERVER}/api/work/session.py":
         (420, "to be split: what it reads, what it hands out and what it delivers are three nouns"),
     f"{SERVER}/api/work/session.py::WorkSession":
         (310, "to be split: what it reads, what it hands out and what it delivers are three nouns"),
-    f"{EXECUTOR}/worker.py":
-        (350, "to be split: the stream with its messages, and the runs that are held over streams"),
+    f"{EXECUTOR}/held_runs.py::HeldRuns":
+        (170, "the runs of one process and the one message that is gathered of them; each answer needs both"),
     f"{EXECUTOR}/worker.py::Worker":
-        (280, "to be split: the stream with its messages, and the runs that are held over streams"),
-    f"{EXECUTOR}/walker.py":
-        (340, "to be split: the story that is folded and taken back, and the work that runs"),
+        (170, "one stream after another, read in the order in which they are served"),
     f"{EXECUTOR}/walker.py::Walker":
-        (280, "to be split: the story that is folded and taken back, and the work that runs"),
+        (245, "one short function for each intent and each answer; what they fold is the Story, what they run a NodeRun"),
     f"{RUNLOG}/head.py":
         (340, "one fold: a short function for each kind of event, and the table of them"),
     f"{RUNLOG}/walk.py":

@@ -70,3 +70,41 @@ async def test_streams_that_break_off_are_opened_again_after_a_pause_that_does_n
     assert not working.done()
     assert len(said.lost) >= BREAKS
     assert max(said.lost) <= RECONNECT_SECONDS[0]
+
+
+WAITING = """
+playbook_id: waiting
+version: 1.0.0
+title: Waiting
+objective: Work until it is stopped
+nodes:
+  - {id: work, type: function, function: work, effect: none}
+"""
+
+
+async def test_an_executor_that_is_asked_to_leave_ends_its_work_and_itself_though_no_server_answers(
+    serve: Any, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "GOODBYE_SECONDS", 0.2)
+    working, stopped = asyncio.Event(), asyncio.Event()
+
+    async def work(call: Any) -> None:
+        working.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    servers = await stack.enter_async_context(AsyncExitStack())
+    service = await serve(stack=servers)
+    settings = load_executor(None, {"server": service.address, "drain_seconds": 0.1})
+    worker = await stack.enter_async_context(executor(settings, {"work": work}))
+    running = asyncio.create_task(worker.run())
+    await service.start(WAITING)
+    await working.wait()
+    await servers.aclose()
+
+    await worker.drain()
+    await running
+
+    assert stopped.is_set()

@@ -1,0 +1,188 @@
+"""The runs that this process holds, from stream to stream, and what is to be said of them on the present one."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from perdure.runlog.kinds import FACT_KINDS
+from perdure.runlog.plans import WalkPlan, read_plan
+from perdure.v1 import execution_pb2
+from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
+from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure_executor.event_stream import MAX_BATCH_BYTES, EventStream
+from perdure_executor.lease_keeper import LeaseKeeper
+from perdure_executor.node_context import Equipment
+from perdure_executor.walker import Walker
+
+MAX_MESSAGE_EVENTS: Final = 250
+
+
+class HeldRuns:
+    """Begins a walk for each run that is assigned, and passes on to it what the server says of the run.
+
+    What is to be said is gathered and becomes one message at a time; `wake` is set whenever there is something.
+    """
+
+    def __init__(self, slots: int, lease: LeaseKeeper) -> None:
+        self.wake: Final = asyncio.Event()
+        self._slots = slots
+        self._lease = lease
+        self._equipment: Equipment | None = None
+        self._walkers: dict[tuple[str, str], Walker] = {}
+        self._plans: dict[bytes, WalkPlan] = {}
+        self._dirty: dict[EventStream, None] = {}
+        self._outgoing = WorkRequest()
+        self._histories: dict[int, tuple[execution_pb2.Assignment, list[RecordedEvent]]] = {}
+        self._last_assignment = 0
+        self._draining = False
+        self._empty = asyncio.Event()
+
+    @property
+    def count(self) -> int:
+        """How many runs are held."""
+        return len(self._walkers)
+
+    @property
+    def left(self) -> bool:
+        """Whether this process takes no more runs and holds none."""
+        return self._draining and not self._walkers
+
+    def begin_stream(self, equipment: Equipment) -> None:
+        """A new stream is open: what no server has confirmed is said again on it."""
+        self._equipment = equipment
+        self._last_assignment = 0
+        self._histories.clear()
+        # Acknowledgements and heartbeats belong to the stream that is gone; reports belong to no stream.
+        self._outgoing = WorkRequest(late_reports=self._outgoing.late_reports, went_back=self._outgoing.went_back)
+        for walker in self._walkers.values():
+            walker.stream.reconnected()
+        self._say_credits()
+
+    def beat(self) -> None:
+        """Says a heartbeat, with what is held."""
+        arriving = [(assignment.run_id, assignment.lease_id) for assignment, _ in self._histories.values()]
+        held = [
+            execution_pb2.HeldRun(run_id=run_id, lease_id=lease_id) for run_id, lease_id in [*self._walkers, *arriving]
+        ]
+        beat = execution_pb2.Heartbeat(number=self._lease.beat(), last_assignment=self._last_assignment, held=held)
+        self._outgoing.heartbeat.CopyFrom(beat)
+        self.wake.set()
+
+    def drain(self) -> None:
+        """Takes no more runs, and gives each back when nothing of it runs."""
+        self._draining = True
+        self._say_credits()
+        for walker in list(self._walkers.values()):
+            walker.drain()
+
+    async def given_up(self, seconds: float) -> bool:
+        """Whether no run is held any more; waits so long for it."""
+        if self._walkers:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
+        return not self._walkers
+
+    def stop_work(self) -> None:
+        """Ends whatever runs."""
+        for walker in list(self._walkers.values()):
+            walker.stop_runs()
+
+    def fence(self) -> None:
+        """Lets go of every run without a word to the server."""
+        for walker in list(self._walkers.values()):
+            walker.fence()
+
+    def next_request(self) -> WorkRequest | None:
+        """The next message; None where there is nothing to say, or nothing may be said."""
+        request, self._outgoing = self._outgoing, WorkRequest()
+        events = size = 0
+        while self._dirty and events < MAX_MESSAGE_EVENTS and size < MAX_BATCH_BYTES and self._lease.may_send():
+            stream = next(iter(self._dirty))
+            del self._dirty[stream]
+            added, added_size = stream.put_batch(request)
+            events, size = events + added, size + added_size
+            if stream.has_unsent():
+                # What a stream still has to say goes to the end of the line.
+                self._dirty[stream] = None
+                break
+        return request if request.ByteSize() else None
+
+    def take_in(self, response: WorkResponse) -> None:
+        """Takes in what the server says."""
+        for answer in response.answers:
+            walker = self._walkers.get((answer.run_id, answer.lease_id))
+            if walker is not None and (answer.HasField("rejected") or walker.stream.is_for(answer)):
+                self._note_if_store_went_back(walker, answer)
+                walker.answered(answer)
+        for assignment in response.assignments:
+            self._assigned(assignment)
+        for history in response.histories:
+            self._continued(history)
+        for delivery in response.deliveries:
+            walker = self._walkers.get((delivery.run_id, delivery.lease_id))
+            if walker is not None:
+                walker.facts_came(list(delivery.facts))
+        if response.HasField("heartbeat_ack"):
+            self._lease.acknowledged(response.heartbeat_ack.number)
+            self.wake.set()
+
+    def _note_if_store_went_back(self, walker: Walker, answer: execution_pb2.Answer) -> None:
+        if answer.HasField("resend") and answer.resend.from_ordinal <= walker.stream.acknowledged:
+            lost = execution_pb2.StoreWentBack(
+                run_id=answer.run_id, lease_id=answer.lease_id, acknowledged_ordinal=walker.stream.acknowledged
+            )
+            self._outgoing.went_back.append(lost)
+            self.wake.set()
+
+    def _assigned(self, assignment: execution_pb2.Assignment) -> None:
+        self._last_assignment = assignment.number
+        self._outgoing.assignment_acks.append(execution_pb2.AssignmentAck(number=assignment.number))
+        self.wake.set()
+        if assignment.plan_digest not in self._plans:
+            self._plans[assignment.plan_digest] = read_plan(assignment.plan, assignment.plan_digest)
+        if assignment.history_follows:
+            self._histories[assignment.number] = (assignment, list(assignment.events))
+        else:
+            self._begin(assignment, list(assignment.events))
+
+    def _continued(self, history: execution_pb2.History) -> None:
+        waiting = self._histories.get(history.number)
+        if waiting is None:
+            return
+        assignment, events = waiting
+        events.extend(history.events)
+        if history.last:
+            del self._histories[history.number]
+            self._begin(assignment, events)
+
+    def _begin(self, assignment: execution_pb2.Assignment, history: list[RecordedEvent]) -> None:
+        assert self._equipment is not None
+        seen = max(
+            (recorded.sequence for recorded in history if recorded.event.WhichOneof("kind") in FACT_KINDS), default=0
+        )
+        stream = EventStream(assignment.run_id, assignment.lease_id, seen, self._has_events)
+        walker = Walker(self._plans[assignment.plan_digest], stream, self._equipment, self._lease, self._over)
+        self._walkers[assignment.run_id, assignment.lease_id] = walker
+        self._empty.clear()
+        if self._draining:
+            walker.drain()
+        walker.begin(history)
+
+    def _has_events(self, stream: EventStream) -> None:
+        if (stream.run_id, stream.lease_id) in self._walkers:
+            self._dirty[stream] = None
+            self.wake.set()
+
+    def _over(self, walker: Walker) -> None:
+        self._walkers.pop((walker.stream.run_id, walker.stream.lease_id), None)
+        self._dirty.pop(walker.stream, None)
+        self._outgoing.late_reports.extend(walker.late_reports())
+        self._say_credits()
+        if not self._walkers:
+            self._empty.set()
+
+    def _say_credits(self) -> None:
+        free = 0 if self._draining else self._slots - len(self._walkers) - len(self._histories)
+        credits = execution_pb2.Credits(free=max(0, free), last_assignment=self._last_assignment)
+        self._outgoing.credits.CopyFrom(credits)
+        self.wake.set()

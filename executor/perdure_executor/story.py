@@ -1,0 +1,83 @@
+"""What a holder knows of its run: the log it was handed, facts that came since, and events of its own, stored or not."""
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from perdure.runlog.instances import Instance, instance
+from perdure.runlog.plans import WalkPlan
+from perdure.runlog.walk import Walk
+from perdure.v1 import instances_pb2
+from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
+from perdure_executor.event_stream import EventStream, Pending
+
+FOLLOWING: Final = frozenset({"fact_taken_up", "node_output", "node_settled", "jumped"})
+"""Kinds of decisions that follow from what the log holds, and begin nothing."""
+
+
+class Story:
+    """Folds events in the order the log will have them; what the server does not take is unfolded again."""
+
+    def __init__(self, plan: WalkPlan, stream: EventStream) -> None:
+        self.walk = Walk(plan)
+        self._plan = plan
+        self._stream = stream
+        self._events: list[tuple[RunEvent, int, int]] = []
+        """Every event folded, with its sequence (0 for the holder's own) and its ordinal (0 for all others)."""
+
+    def begin(self, history: Iterable[RecordedEvent]) -> None:
+        """Folds the run's log."""
+        for recorded in history:
+            self._fold(recorded.event, recorded.sequence, 0)
+
+    def append(self, event: RunEvent, *, keep: bool) -> int:
+        """Folds an event and sends it on its way; returns its ordinal."""
+        ordinal = self._stream.append(event, keep=keep)
+        self._fold(event, 0, ordinal)
+        return ordinal
+
+    def take_in(self, facts: Iterable[RecordedEvent]) -> None:
+        """Folds facts that were delivered; those folded before are passed over."""
+        for recorded in facts:
+            if recorded.sequence > self._stream.seen:
+                self._fold(recorded.event, recorded.sequence, 0)
+                if recorded.event.WhichOneof("kind") != "fact_content":
+                    self._stream.seen = recorded.sequence
+
+    def take_back(self, ordinal: int) -> list[Pending]:
+        """Unfolds the holder's own events from an ordinal on, and returns them."""
+        dropped = self._stream.drop_from(ordinal)
+        events, self._events, self.walk = self._events, [], Walk(self._plan)
+        for event, sequence, own in events:
+            if own < ordinal:
+                self._fold(event, sequence, own)
+        return dropped
+
+    def _fold(self, event: RunEvent, sequence: int, ordinal: int) -> None:
+        self.walk.apply(event, sequence)
+        self._events.append((event, sequence, ordinal))
+
+
+def worth_keeping(dropped: list[Pending], begun: Collection[Instance]) -> list[Pending]:
+    """Of events that were taken back: what has happened, and what follows from facts.
+
+    Left out is what would begin, or must first have seen every fact. What follows from a fact stays true whatever comes
+    later, and work that has begun since may rest on it. `begun` are attempts under way whose work has begun.
+    """
+    told = {place(pending) for pending in dropped if pending.keep}
+    undone = {place(pending) for pending in dropped if pending.kind == "node_settled" and pending.synchronising}
+    kept = []
+    for pending in dropped:
+        where = place(pending)
+        if pending.kind == "node_started":
+            if where in begun or where in told:
+                pending.event.node_started.ran_ahead = True
+                kept.append(pending)
+        elif pending.keep or (pending.kind in FOLLOWING and not pending.synchronising and where not in undone):
+            kept.append(pending)
+    return kept
+
+
+def place(pending: Pending) -> Instance:
+    """The attempt that an event is about; of no node, where it is about none."""
+    body = getattr(pending.event, pending.kind)
+    return instance(getattr(body, "instance", instances_pb2.Instance()))
