@@ -13,7 +13,7 @@ import structlog
 
 from perdure_control_plane.api.health import Health
 from perdure_control_plane.api.mount import Front, interceptor, mount
-from perdure_control_plane.api.work.session import Desk
+from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND

@@ -27,10 +27,6 @@ LONGER: dict[str, tuple[int, str]] = {
         (175, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":
         (45, "one field a line, in the message's order"),
-    f"{SERVER}/api/work/session.py":
-        (420, "to be split: what it reads, what it hands out and what it delivers are three nouns"),
-    f"{SERVER}/api/work/session.py::WorkSession":
-        (310, "to be split: what it reads, what it hands out and what it delivers are three nouns"),
     f"{EXECUTOR}/held_runs.py::HeldRuns":
         (170, "the runs of one process and the one message that is gathered of them; each answer needs both"),
     f"{EXECUTOR}/worker.py::Worker":

@@ -5,7 +5,8 @@ from typing import Any
 
 from perdure.v1 import execution_pb2_grpc
 from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
-from perdure_control_plane.api.work.session import Desk, WorkSession
+from perdure_control_plane.api.work.desk import Desk
+from perdure_control_plane.api.work.session import WorkSession
 from perdure_control_plane.domain.errors import ProtocolViolation, ServerDraining
 
 
@@ -22,5 +23,6 @@ class ExecutionServicer(execution_pb2_grpc.ExecutionServiceServicer):
         first = await anext(aiter(request_iterator), None)
         if first is None or not first.HasField("hello"):
             raise ProtocolViolation("hello: the first message of a stream holds it")
-        async for response in WorkSession(self._desk, first.hello).serve(request_iterator):
+        session = await WorkSession.open(self._desk, first.hello)
+        async for response in session.serve(request_iterator):
             yield response

@@ -38,7 +38,7 @@ from perdure_control_plane.api.run_servicer import RunServicer
 from perdure_control_plane.api.server_servicer import ServerServicer
 from perdure_control_plane.api.session_servicer import AgentServicer, SessionServicer
 from perdure_control_plane.api.task_servicer import TaskServicer
-from perdure_control_plane.api.work.session import Desk
+from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.limits import SECOND, Limits
 from perdure_control_plane.usecases.start_flow import FlowStarter
