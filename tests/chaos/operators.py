@@ -11,7 +11,7 @@ from typing import Any, Final
 from google.protobuf.duration_pb2 import Duration
 
 from perdure.client import CallFailed, Client, pages
-from perdure.v1 import approvals_pb2, fact_events_pb2, run_states_pb2, runs_pb2
+from perdure.v1 import approvals_pb2, fact_events_pb2, run_recovery_pb2, run_states_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from tests.chaos.record import Record, Told
 
@@ -101,7 +101,7 @@ class Operators:
                 for doubt in recovery.in_doubt:
                     await self._resolve_one(run.name, doubt)
 
-    async def _resolve_one(self, name: str, doubt: runs_pb2.EffectInDoubt) -> None:
+    async def _resolve_one(self, name: str, doubt: run_recovery_pb2.EffectInDoubt) -> None:
         kinds = [
             fact_events_pb2.RESOLUTION_KIND_DONE,
             fact_events_pb2.RESOLUTION_KIND_RETRY,

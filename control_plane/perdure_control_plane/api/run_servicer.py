@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from perdure.runlog.checkpoints import LABELLED_KINDS, checkpoint
 from perdure.runlog.head import Stop
-from perdure.v1 import runs_pb2, runs_pb2_grpc
+from perdure.v1 import run_recovery_pb2, runs_pb2, runs_pb2_grpc
 from perdure_control_plane.api import names, requests
 from perdure_control_plane.api.interceptors import caller
 from perdure_control_plane.api.messages import runs as messages
@@ -72,7 +72,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         found = await run_plan(self._store, names.run_id(request.name))
         return runs_pb2.RunPlan(run=found.run.name, plan=found.plan, digest=found.run.identity.plan_digest)
 
-    async def GetRecovery(self, request: runs_pb2.GetRecoveryRequest, context: Any) -> runs_pb2.Recovery:
+    async def GetRecovery(self, request: runs_pb2.GetRecoveryRequest, context: Any) -> run_recovery_pb2.Recovery:
         """Says how a run can go on."""
         found = await get_recovery(self._store, names.run_id(request.name))
         return messages.recovery(found.recovery, found.run, found.tasks)

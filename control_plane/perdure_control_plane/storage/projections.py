@@ -3,12 +3,9 @@
 Each projection is a function of one event of the log, so the tables can be rebuilt from logs alone.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
-
-from sqlalchemy import Table, Update, bindparam, insert, select, update
-from sqlalchemy.engine import Dialect
 
 from perdure.runlog.effects import task_id
 from perdure.runlog.instances import instance
@@ -18,14 +15,13 @@ from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.inbox import FactState, WaitState
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 from perdure_control_plane.storage.lists import pack
-from perdure_control_plane.storage.statements import DriverConnection, Prepared
-from perdure_control_plane.storage.tables import (
-    approvals,
-    run_inbox,
-    run_waits,
-    runs,
-    tasks,
+from perdure_control_plane.storage.projection_statements import (
+    NEW_TASK,
+    NO_DECISION,
+    NO_RESULT,
+    ProjectionStatements,
 )
+from perdure_control_plane.storage.statements import DriverConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +38,6 @@ class Stored:
     event: RunEvent
     waits: bool
     facts: bool
-
-
-class ProjectionStatements:
-    """Statements over the projections, compiled once. In an update, `where_` marks the parameters that select."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self.begin_task: Final = _insert_from_run(dialect, tasks, {"session_id": runs.c.session_id})
-        self.end_task: Final = _update(dialect, tasks, ["task_id"], _TASK_END)
-        self.lose_tasks: Final = _update(dialect, tasks, ["run_id", "state"], ["state", "terminal_reason", "ended_at"])
-        self.open_wait: Final = Prepared(insert(run_waits), dialect)
-        self.move_wait: Final = _update(dialect, run_waits, ["run_id", "instance", "state"], _WAIT_END)
-        self.take_wait: Final = _update(dialect, run_waits, ["run_id", "fact_sequence"], ["state"])
-        self.close_waits: Final = _update(dialect, run_waits, ["run_id", "state"], ["state", "deadline_at"])
-        asked_for = {column.name: column for column in (runs.c.flow_id, runs.c.session_id, runs.c.plan_digest)}
-        self.ask_approval: Final = _insert_from_run(dialect, approvals, asked_for)
-        self.end_approval: Final = _update(dialect, approvals, ["run_id", "instance", "state"], _APPROVAL_END)
-        self.close_approvals: Final = _update(dialect, approvals, ["run_id", "state"], ["state", "closed_at"])
-        self.record_fact: Final = Prepared(insert(run_inbox), dialect)
-        self.take_fact: Final = _update(dialect, run_inbox, ["run_id", "sequence"], ["state"])
-        self.void_facts: Final = _update(dialect, run_inbox, ["run_id", "instance", "fact", "state"], ["state"])
-        all_but_resolutions = _update_where(run_inbox, ["run_id", "state"], ["state"])
-        self.void_all_facts: Final = Prepared(all_but_resolutions.where(run_inbox.c.fact != "resolution"), dialect)
 
 
 class Projections:
@@ -93,7 +67,7 @@ class Projections:
             "state": TaskState.RUNNING.value,
             "started_at": stored.at,
         }
-        self._statements.begin_task.execute(self._driver, _NEW_TASK | values)
+        self._statements.begin_task.execute(self._driver, NEW_TASK | values)
 
     def _node_settled(self, stored: Stored) -> None:
         settled = stored.event.node_settled
@@ -105,7 +79,7 @@ class Projections:
         timed_out = doubt.cause == instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
         reason = TerminalReason.TIMED_OUT if timed_out else TerminalReason.STOPPED
         end = {"state": TaskState.FAILED.value, "terminal_reason": reason.value}
-        self._end_task(stored, doubt.instance, _NO_RESULT | end)
+        self._end_task(stored, doubt.instance, NO_RESULT | end)
 
     def _end_task(self, stored: Stored, where: instances_pb2.Instance, end: dict[str, Any]) -> None:
         if stored.lease_id is not None:
@@ -177,7 +151,7 @@ class Projections:
             "where_instance": where,
             "where_state": ApprovalState.OPEN.value,
         }
-        self._statements.end_approval.execute(self._driver, {**_NO_DECISION, **end, **which, "closed_at": stored.at})
+        self._statements.end_approval.execute(self._driver, {**NO_DECISION, **end, **which, "closed_at": stored.at})
 
     def _fact_taken_up(self, stored: Stored) -> None:
         sequence = stored.event.fact_taken_up.sequence
@@ -222,7 +196,7 @@ def _open_facts(stored: Stored) -> dict[str, Any]:
 
 def _new_approval(stored: Stored, asked: fact_events_pb2.ApprovalWait, where: str, deadline: int) -> dict[str, Any]:
     return {
-        **_NO_DECISION,
+        **NO_DECISION,
         "approval_id": asked.approval_id,
         "run_id": stored.run_id,
         "instance": where,
@@ -265,37 +239,6 @@ def _task_end(settled: node_events_pb2.NodeSettled) -> dict[str, Any]:
         "duration_micros": result.duration.ToMicroseconds(),
     }
 
-
-def _insert_from_run(dialect: Dialect, table: Table, from_run: dict[str, Any]) -> Prepared:
-    # What the run's own row knows comes from there, so that no caller has to.
-    values = [from_run.get(column.name, bindparam(column.name, type_=column.type)) for column in table.c]
-    row = select(*values).where(runs.c.run_id == bindparam("run_id"))
-    return Prepared(insert(table).from_select([column.name for column in table.c], row), dialect)
-
-
-def _update(dialect: Dialect, table: Table, where: Iterable[str], columns: Iterable[str]) -> Prepared:
-    return Prepared(_update_where(table, where, columns), dialect)
-
-
-def _update_where(table: Table, where: Iterable[str], columns: Iterable[str]) -> Update:
-    selected = [table.c[name] == bindparam(f"where_{name}") for name in where]
-    changed: dict[str, Any] = {name: bindparam(name) for name in columns}
-    return update(table).where(*selected).values(changed)
-
-
-_NO_RESULT: Final[dict[str, Any]] = {
-    "exit_code": None,
-    "signal": 0,
-    "output_bytes": 0,
-    "output_truncated": 0,
-    "duration_micros": 0,
-}
-_NEW_TASK: Final[dict[str, Any]] = {**_NO_RESULT, "terminal_reason": None, "ended_at": 0}
-_TASK_END: Final = ("state", "terminal_reason", "ended_at", *_NO_RESULT)
-
-_WAIT_END: Final = ("state", "fact_sequence", "deadline_at")
-_NO_DECISION: Final[dict[str, Any]] = {"decision": None, "decider": None, "authenticated": 0, "reason": ""}
-_APPROVAL_END: Final = ("state", "closed_at", *_NO_DECISION)
 
 _REASONS: Final = {
     instances_pb2.FAILURE_CAUSE_SIGNALLED: TerminalReason.SIGNALLED,

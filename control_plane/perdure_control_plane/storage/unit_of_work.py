@@ -10,7 +10,8 @@ from perdure_control_plane.storage.flows import Flows, FlowStatements
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.journal import Journal
 from perdure_control_plane.storage.playbooks import Playbooks, PlaybookStatements
-from perdure_control_plane.storage.projections import Projections, ProjectionStatements
+from perdure_control_plane.storage.projection_statements import ProjectionStatements
+from perdure_control_plane.storage.projections import Projections
 from perdure_control_plane.storage.queue import Queue, QueueStatements
 from perdure_control_plane.storage.requests import Requests
 from perdure_control_plane.storage.run_events import RunEvents, RunEventStatements

@@ -24,11 +24,10 @@ from perdure.v1.fact_events_pb2 import (
     RESOLUTION_KIND_FAILED,
     RESOLUTION_KIND_RETRY,
 )
+from perdure.v1.run_recovery_pb2 import EffectInDoubt, Recovery
 from perdure.v1.runs_pb2 import (
     ContinueRunRequest,
-    EffectInDoubt,
     GetRecoveryRequest,
-    Recovery,
     ResolveEffectRequest,
     Run,
 )

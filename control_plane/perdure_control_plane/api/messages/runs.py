@@ -6,7 +6,7 @@ from perdure.runlog.checkpoints import Checkpoint
 from perdure.runlog.head import Hold, RunHead
 from perdure.runlog.recovery import EffectInDoubt, Recovery
 from perdure.runlog.states import RunState
-from perdure.v1 import run_events_pb2, runs_pb2
+from perdure.v1 import run_events_pb2, run_recovery_pb2, runs_pb2
 from perdure_control_plane.api.messages.times import timestamp
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.playbook import version_name
@@ -67,9 +67,9 @@ _HOLD_REASONS = (
 )
 
 
-def recovery(value: Recovery, subject: Run, tasks: dict[str, str]) -> runs_pb2.Recovery:
+def recovery(value: Recovery, subject: Run, tasks: dict[str, str]) -> run_recovery_pb2.Recovery:
     """How a run can go on. `tasks` has the lease under which each attempt in doubt ran, by the attempt's text."""
-    return runs_pb2.Recovery(
+    return run_recovery_pb2.Recovery(
         run=subject.name,
         state=subject.head.state.message(),
         can_continue=value.can_continue,
@@ -84,8 +84,8 @@ def recovery(value: Recovery, subject: Run, tasks: dict[str, str]) -> runs_pb2.R
     )
 
 
-def _in_doubt(value: EffectInDoubt, tasks: dict[str, str]) -> runs_pb2.EffectInDoubt:
-    return runs_pb2.EffectInDoubt(
+def _in_doubt(value: EffectInDoubt, tasks: dict[str, str]) -> run_recovery_pb2.EffectInDoubt:
+    return run_recovery_pb2.EffectInDoubt(
         instance=str(value.instance),
         idempotency_key=value.idempotency_key,
         task=tasks.get(str(value.instance), ""),
@@ -94,9 +94,9 @@ def _in_doubt(value: EffectInDoubt, tasks: dict[str, str]) -> runs_pb2.EffectInD
     )
 
 
-def checkpoint(value: Checkpoint) -> runs_pb2.Checkpoint:
+def checkpoint(value: Checkpoint) -> run_recovery_pb2.Checkpoint:
     """A position in a run's log."""
-    return runs_pb2.Checkpoint(
+    return run_recovery_pb2.Checkpoint(
         checkpoint_id=value.checkpoint_id,
         sequence=value.sequence,
         label=value.label,

@@ -1,0 +1,63 @@
+"""Statements over waits, inbox, approvals and tasks, and the values of their rows that hold nothing yet."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sqlalchemy import Table, Update, bindparam, insert, select, update
+from sqlalchemy.engine import Dialect
+
+from perdure_control_plane.storage.statements import Prepared
+from perdure_control_plane.storage.tables import approvals, run_inbox, run_waits, runs, tasks
+
+NO_RESULT: Final[dict[str, Any]] = {
+    "exit_code": None,
+    "signal": 0,
+    "output_bytes": 0,
+    "output_truncated": 0,
+    "duration_micros": 0,
+}
+NEW_TASK: Final[dict[str, Any]] = {**NO_RESULT, "terminal_reason": None, "ended_at": 0}
+_TASK_END: Final = ("state", "terminal_reason", "ended_at", *NO_RESULT)
+
+_WAIT_END: Final = ("state", "fact_sequence", "deadline_at")
+NO_DECISION: Final[dict[str, Any]] = {"decision": None, "decider": None, "authenticated": 0, "reason": ""}
+_APPROVAL_END: Final = ("state", "closed_at", *NO_DECISION)
+
+
+class ProjectionStatements:
+    """Statements over the projections, compiled once. In an update, `where_` marks the parameters that select."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.begin_task: Final = _insert_from_run(dialect, tasks, {"session_id": runs.c.session_id})
+        self.end_task: Final = _update(dialect, tasks, ["task_id"], _TASK_END)
+        self.lose_tasks: Final = _update(dialect, tasks, ["run_id", "state"], ["state", "terminal_reason", "ended_at"])
+        self.open_wait: Final = Prepared(insert(run_waits), dialect)
+        self.move_wait: Final = _update(dialect, run_waits, ["run_id", "instance", "state"], _WAIT_END)
+        self.take_wait: Final = _update(dialect, run_waits, ["run_id", "fact_sequence"], ["state"])
+        self.close_waits: Final = _update(dialect, run_waits, ["run_id", "state"], ["state", "deadline_at"])
+        asked_for = {column.name: column for column in (runs.c.flow_id, runs.c.session_id, runs.c.plan_digest)}
+        self.ask_approval: Final = _insert_from_run(dialect, approvals, asked_for)
+        self.end_approval: Final = _update(dialect, approvals, ["run_id", "instance", "state"], _APPROVAL_END)
+        self.close_approvals: Final = _update(dialect, approvals, ["run_id", "state"], ["state", "closed_at"])
+        self.record_fact: Final = Prepared(insert(run_inbox), dialect)
+        self.take_fact: Final = _update(dialect, run_inbox, ["run_id", "sequence"], ["state"])
+        self.void_facts: Final = _update(dialect, run_inbox, ["run_id", "instance", "fact", "state"], ["state"])
+        all_but_resolutions = _update_where(run_inbox, ["run_id", "state"], ["state"])
+        self.void_all_facts: Final = Prepared(all_but_resolutions.where(run_inbox.c.fact != "resolution"), dialect)
+
+
+def _insert_from_run(dialect: Dialect, table: Table, from_run: dict[str, Any]) -> Prepared:
+    # What the run's own row knows comes from there, so that no caller has to.
+    values = [from_run.get(column.name, bindparam(column.name, type_=column.type)) for column in table.c]
+    row = select(*values).where(runs.c.run_id == bindparam("run_id"))
+    return Prepared(insert(table).from_select([column.name for column in table.c], row), dialect)
+
+
+def _update(dialect: Dialect, table: Table, where: Iterable[str], columns: Iterable[str]) -> Prepared:
+    return Prepared(_update_where(table, where, columns), dialect)
+
+
+def _update_where(table: Table, where: Iterable[str], columns: Iterable[str]) -> Update:
+    selected = [table.c[name] == bindparam(f"where_{name}") for name in where]
+    changed: dict[str, Any] = {name: bindparam(name) for name in columns}
+    return update(table).where(*selected).values(changed)
