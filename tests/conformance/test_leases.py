@@ -273,7 +273,7 @@ async def test_a_run_past_its_deadline_is_stopped_or_ended(house: Any, clock: An
 
 async def _same(house: Any, holder: Any, **fields: Any) -> Any:
     """The executor of a holder, as its latest stream."""
-    listed = await house.store.read(lambda tx: tx.executors.page((-1, ""), tx.now, 10))
+    listed = await house.store.read(lambda tx: tx.executors.page(("", ""), tx.now, 10))
     return replace(listed[0].executor, **fields)
 
 

@@ -33,8 +33,9 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
         size, after = self._pages.size(request.page_size), self._pages.position(request)
         wanted = requests.approval_filter(request)
         found = await self._store.read(lambda tx: tx.approvals.page(wanted, after, size))
-        token = self._pages.next(request, found, size, lambda item: item[1])
-        listed = [messages.approval(approval) for approval, _ in found]
+        listed, token = self._pages.page(
+            request, found, size, lambda item: item[1], lambda item: messages.approval(item[0])
+        )
         return approvals_pb2.ListApprovalsResponse(approvals=listed, next_page_token=token)
 
     async def DecideApproval(

@@ -40,8 +40,10 @@ class FlowServicer(flows_pb2_grpc.FlowServiceServicer):
         """Lists flows."""
         size, before = self._pages.size(request.page_size), self._pages.position(request)
         found = await list_flows(self._store, requests.flow_filter(request), before, size)
-        token = self._pages.next(request, found, size, lambda view: [view.flow.created_at, view.flow.flow_id])
-        return flows_pb2.ListFlowsResponse(flows=[messages.flow(view) for view in found], next_page_token=token)
+        listed, token = self._pages.page(
+            request, found, size, lambda view: [view.flow.created_at, view.flow.flow_id], messages.flow
+        )
+        return flows_pb2.ListFlowsResponse(flows=listed, next_page_token=token)
 
     async def CancelFlow(self, request: flows_pb2.CancelFlowRequest, context: Any) -> flows_pb2.Flow:
         """Cancels a flow."""
@@ -53,8 +55,7 @@ class FlowServicer(flows_pb2_grpc.FlowServiceServicer):
         self, request: flows_pb2.WatchFlowRequest, context: Any
     ) -> AsyncIterator[flows_pb2.WatchFlowResponse]:
         """Streams a flow."""
-        cursors = {names.run_id(cursor.run, "cursors.run"): cursor.sequence for cursor in request.cursors}
-        async for item in self._watcher.flow(names.flow_id(request.name), cursors):
+        async for item in self._watcher.flow(names.flow_id(request.name), requests.cursors(request.cursors)):
             match item:
                 case FlowView():
                     yield flows_pb2.WatchFlowResponse(flow=messages.flow(item))

@@ -9,13 +9,21 @@ import grpc
 import grpc.aio
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
 from perdure.runlog.head import IllegalEvent
 from perdure.v1 import scopes_pb2
 from perdure_control_plane.api.status import internal_status, status_of
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
-from perdure_control_plane.domain.errors import NotSupported, PerdureError, RunStateForbids, ScopeMissing, TooLarge
+from perdure_control_plane.domain.errors import (
+    NotSupported,
+    PerdureError,
+    ProtocolViolation,
+    RunStateForbids,
+    ScopeMissing,
+    TooLarge,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -72,19 +80,53 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         def check(request: Any) -> None:
             if not allowed:
                 raise ScopeMissing(method)
-            if not streams and request.ByteSize() > self._max_request_bytes:
+            if streams:
+                return
+            _check_readable(request)
+            if request.ByteSize() > self._max_request_bytes:
                 raise TooLarge("request", request.ByteSize(), self._max_request_bytes)
 
         return check
 
 
+class Unreadable:
+    """Stands for a request whose bytes are no message."""
+
+    def __init__(self, error: DecodeError) -> None:
+        self.error = error
+
+
+def _reader(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def read(content: bytes) -> Any:
+        try:
+            return deserializer(content)
+        except DecodeError as error:  # raised here, it would reach the caller without a reason
+            return Unreadable(error)
+
+    return read
+
+
+def _check_readable(request: Any) -> None:
+    if isinstance(request, Unreadable):
+        raise ProtocolViolation(f"the request cannot be read: {request.error}") from request.error
+
+
+async def _readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        _check_readable(request)
+        yield request
+
+
 def _wrapped(handler: Any, method: str, check: Callable[[Any], None]) -> Any:
-    parts = {"request_deserializer": handler.request_deserializer, "response_serializer": handler.response_serializer}
+    reader = _reader(handler.request_deserializer)
+    parts = {"request_deserializer": reader, "response_serializer": handler.response_serializer}
     if handler.unary_unary is not None:
         return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, method, check), **parts)
     if handler.unary_stream is not None:
-        return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, method, check), **parts)
-    return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, method, check), **parts)
+        return grpc.unary_stream_rpc_method_handler(
+            _stream(handler.unary_stream, method, check, streams=False), **parts
+        )
+    return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, method, check, streams=True), **parts)
 
 
 def _unary(behaviour: Any, method: str, check: Callable[[Any], None]) -> Any:
@@ -100,11 +142,12 @@ def _unary(behaviour: Any, method: str, check: Callable[[Any], None]) -> Any:
     return call
 
 
-def _stream(behaviour: Any, method: str, check: Callable[[Any], None]) -> Any:
+def _stream(behaviour: Any, method: str, check: Callable[[Any], None], *, streams: bool) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         try:
             check(request)
-            async for response in behaviour(request, context):
+            readable = _readable(request) if streams else request
+            async for response in behaviour(readable, context):
                 yield response
         except (grpc.aio.AbortError, grpc.aio.UsageError):
             raise

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
@@ -13,6 +13,7 @@ from perdure_control_plane.domain.errors import PageTokenInvalid, field_invalid
 from perdure_control_plane.domain.limits import Limits
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 _MAC_LENGTH: Final = 16
 
@@ -48,9 +49,27 @@ class Pages:
         text = json.dumps(position).encode()
         return base64.urlsafe_b64encode(self._mac(request, text) + text).decode("ascii")
 
-    def next(self, request: Any, items: Sequence[T], size: int, position: Any) -> str:
-        """The token for the page after `items`; empty where fewer came than were asked for, so that it was the last."""
-        return self.token(request, position(items[-1])) if len(items) == size else ""
+    def page(
+        self,
+        request: Any,
+        found: Sequence[T],
+        size: int,
+        position: Callable[[T], Any],
+        message: Callable[[T], M],
+    ) -> tuple[list[M], str]:
+        """The messages of a page, and the token of the next: empty where fewer were found than asked for.
+
+        A page ends before the item with which it would be larger than a page of events may be.
+        """
+        messages: list[M] = []
+        total = 0
+        for index, item in enumerate(found):
+            made = message(item)
+            total += made.ByteSize()
+            if messages and total > self._limits.max_page_bytes:
+                return messages, self.token(request, position(found[index - 1]))
+            messages.append(made)
+        return messages, self.token(request, position(found[-1])) if len(found) == size else ""
 
     def _mac(self, request: Message, text: bytes) -> bytes:
         bound = type(request)()

@@ -70,7 +70,7 @@ class PlaybookServicer(playbooks_pb2_grpc.PlaybookServiceServicer):
         """Lists playbooks."""
         size, after = self._pages.size(request.page_size), self._pages.position(request) or ""
         found = await self._store.read(lambda tx: tx.playbooks.page(after, size))
-        token = self._pages.next(request, found, size, lambda playbook: playbook.playbook_id)
-        return playbooks_pb2.ListPlaybooksResponse(
-            playbooks=[messages.playbook_summary(playbook) for playbook in found], next_page_token=token
+        listed, token = self._pages.page(
+            request, found, size, lambda playbook: playbook.playbook_id, messages.playbook_summary
         )
+        return playbooks_pb2.ListPlaybooksResponse(playbooks=listed, next_page_token=token)

@@ -21,8 +21,8 @@ from perdure_control_plane.api import names
 from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, TooLarge, field_invalid
 from perdure_control_plane.domain.flow import JsonObject, RequestSource
-from perdure_control_plane.domain.ids import FlowId
-from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.domain.ids import FlowId, RunId
+from perdure_control_plane.domain.limits import SECOND, Limits
 from perdure_control_plane.domain.playbook import Evidence, Publication
 from perdure_control_plane.domain.queries import ApprovalFilter, FlowFilter, RunFilter
 from perdure_control_plane.usecases.continue_run import Continuing
@@ -32,9 +32,13 @@ from perdure_control_plane.usecases.resolve_effect import Resolution
 from perdure_control_plane.usecases.revoke_playbook_version import Revoking
 from perdure_control_plane.usecases.start_flow import Start
 
-MAX_REASON_BYTES = 1024
+MAX_LINE_BYTES = 1024
+MAX_EVIDENCE = 100
+MAX_EXTRA_ATTEMPTS = 100
+MAX_TIMEOUT_MICROS = 365 * 24 * 3600 * SECOND
 PRIORITIES = range(-100, 101)
 DEFAULT_QUEUE = "default"
+_EVIDENCE_FIELDS = ("kind", "id", "description")
 
 
 def document(message: playbooks_pb2.PlaybookDocument, limits: Limits) -> bytes:
@@ -63,13 +67,16 @@ def revoking(request: playbooks_pb2.RevokePlaybookVersionRequest) -> Revoking:
 
 
 def evidence(messages: Iterable[playbooks_pb2.Evidence]) -> tuple[Evidence, ...]:
-    """References to evidence. Raises FieldInvalid where one has no kind or id."""
+    """References to evidence. Raises FieldInvalid where one has no kind or id, or there are too many."""
     references: list[Evidence] = []
     for index, message in enumerate(messages):
+        if index == MAX_EVIDENCE:
+            raise field_invalid("evidence", f"has more than {MAX_EVIDENCE} references")
         for field in ("kind", "id"):
             if not getattr(message, field):
                 raise field_invalid(f"evidence[{index}].{field}", "is required")
-        references.append(Evidence(message.kind, message.id, message.description))
+        parts = {field: line(getattr(message, field), f"evidence[{index}].{field}") for field in _EVIDENCE_FIELDS}
+        references.append(Evidence(**parts))
     return tuple(references)
 
 
@@ -85,7 +92,6 @@ def start(request: flows_pb2.StartFlowRequest) -> Start:
     playbook, version = names.playbook_version(request.playbook_version, "playbook_version")
     if request.priority not in PRIORITIES:
         raise field_invalid("priority", "is from -100 to 100")
-    source = request.request.source
     return Start(
         playbook_id=playbook,
         version=version,
@@ -97,7 +103,7 @@ def start(request: flows_pb2.StartFlowRequest) -> Start:
         input=request.request.input,
         metadata=metadata(request.request.metadata),
         provider=request.request.provider,
-        source=RequestSource(source.source_plugin, source.source_kind, source.actor_id),
+        source=source(request.request.source),
         queue=names.chosen_id(request.queue, "queue") if request.queue else DEFAULT_QUEUE,
         priority=request.priority,
         timeout_micros=positive_micros(request.timeout, "timeout") if request.HasField("timeout") else 0,
@@ -112,12 +118,18 @@ def metadata(message: Struct) -> JsonObject:
         raise field_invalid("request.metadata", str(error)) from error
 
 
+def source(message: flows_pb2.RequestSource) -> RequestSource:
+    """Where a request says that it came from. Raises FieldInvalid."""
+    fields = ("source_plugin", "source_kind", "actor_id")
+    return RequestSource(*(line(getattr(message, field), f"request.source.{field}") for field in fields))
+
+
 def continuing(request: runs_pb2.ContinueRunRequest) -> Continuing:
     """What is to go on. Raises FieldInvalid."""
     if request.answers_sequence < 1:
         raise field_invalid("answers_sequence", "is required: the sequence of the end, or hold, that this answers")
-    if request.extra_attempts < 0:
-        raise field_invalid("extra_attempts", "is negative")
+    if not 0 <= request.extra_attempts <= MAX_EXTRA_ATTEMPTS:
+        raise field_invalid("extra_attempts", f"is from 0 to {MAX_EXTRA_ATTEMPTS}")
     reopen = str(instance(request.reopen, "reopen")) if request.reopen else ""
     return Continuing(
         run_id=names.run_id(request.name),
@@ -139,7 +151,7 @@ def resolution(request: runs_pb2.ResolveEffectRequest) -> Resolution:
         instance=instance(request.instance, "instance"),
         kind=request.resolution,
         output=request.output,
-        report_sequence=request.report_sequence,
+        report_sequence=sequence(request.report_sequence, "report_sequence"),
         reason=reason(request.reason),
         request_id=request_id(request.request_id),
     )
@@ -200,10 +212,31 @@ def instance(text: str, field: str) -> Instance:
 
 
 def reason(text: str) -> str:
-    """What a caller wrote. Raises FieldInvalid where it is too long."""
-    if len(text.encode()) > MAX_REASON_BYTES:
-        raise field_invalid("reason", f"is longer than {MAX_REASON_BYTES} bytes")
+    """Why, as a caller wrote it. Raises FieldInvalid where it is too long."""
+    return line(text, "reason")
+
+
+def line(text: str, field: str) -> str:
+    """A short text. Raises FieldInvalid where it is too long."""
+    if len(text.encode()) > MAX_LINE_BYTES:
+        raise field_invalid(field, f"is longer than {MAX_LINE_BYTES} bytes")
     return text
+
+
+def sequence(number: int, field: str) -> int:
+    """A position in a log, 0 before its first event. Raises FieldInvalid where it is negative."""
+    if number < 0:
+        raise field_invalid(field, "is negative")
+    return number
+
+
+def cursors(messages: Iterable[flows_pb2.RunCursor]) -> dict[RunId, int]:
+    """The last sequence that was received of each run. Raises FieldInvalid."""
+    found: dict[RunId, int] = {}
+    for index, cursor in enumerate(messages):
+        run = names.run_id(cursor.run, f"cursors[{index}].run")
+        found[run] = sequence(cursor.sequence, f"cursors[{index}].sequence")
+    return found
 
 
 def request_id(value: str) -> str:
@@ -220,8 +253,8 @@ def _word(enum: Any, number: int, field: str) -> str:
 
 
 def positive_micros(value: Duration, field: str) -> int:
-    """A duration in microseconds. Raises FieldInvalid where it is not positive."""
+    """A duration in microseconds. Raises FieldInvalid where it is not positive, or longer than a year."""
     micros = value.ToMicroseconds()
-    if micros <= 0:
-        raise field_invalid(field, "is not positive")
+    if not 0 < micros <= MAX_TIMEOUT_MICROS:
+        raise field_invalid(field, "is not positive" if micros <= 0 else "is longer than 365 days")
     return micros

@@ -42,15 +42,16 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         size, before = self._pages.size(request.page_size), self._pages.position(request)
         wanted = requests.run_filter(request)
         found = await self._store.read(lambda tx: tx.runs.page(wanted, before, size))
-        token = self._pages.next(request, found, size, lambda run: [run.identity.created_at, run.run_id])
-        return runs_pb2.ListRunsResponse(runs=await self._all_shown(found), next_page_token=token)
+        shown = list(zip(found, await self._all_shown(found), strict=True))
+        listed, token = self._pages.page(request, shown, size, lambda pair: _place(pair[0]), lambda pair: pair[1])
+        return runs_pb2.ListRunsResponse(runs=listed, next_page_token=token)
 
     async def ListRunEvents(
         self, request: runs_pb2.ListRunEventsRequest, context: Any
     ) -> runs_pb2.ListRunEventsResponse:
         """Lists a run's events."""
         size = self._pages.size(request.page_size)
-        after = self._pages.position(request) or request.after_sequence
+        after = self._pages.position(request) or requests.sequence(request.after_sequence, "after_sequence")
         found = await run_events(self._store, self._limits, names.run_id(request.name), after, size)
         token = self._pages.token(request, found.position) if found.more else ""
         return runs_pb2.ListRunEventsResponse(events=found.events, next_page_token=token)
@@ -63,8 +64,9 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         after = self._pages.position(request) or 0
         await self._store.read(lambda tx: tx.runs.get(run_id))
         found = await self._store.read(lambda tx: tx.events.of_kinds(run_id, LABELLED_KINDS, after=after, limit=size))
-        token = self._pages.next(request, found, size, lambda recorded: recorded.sequence)
-        listed = [messages.checkpoint(checkpoint(recorded)) for recorded in found]
+        listed, token = self._pages.page(
+            request, found, size, lambda recorded: recorded.sequence, lambda it: messages.checkpoint(checkpoint(it))
+        )
         return runs_pb2.ListCheckpointsResponse(checkpoints=listed, next_page_token=token)
 
     async def GetRunPlan(self, request: runs_pb2.GetRunPlanRequest, context: Any) -> runs_pb2.RunPlan:
@@ -98,8 +100,8 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self, request: runs_pb2.WatchRunRequest, context: Any
     ) -> AsyncIterator[runs_pb2.WatchRunResponse]:
         """Streams a run's events."""
-        run_id = names.run_id(request.name)
-        async for recorded in self._watcher.run(run_id, request.after_sequence):
+        run_id, after = names.run_id(request.name), requests.sequence(request.after_sequence, "after_sequence")
+        async for recorded in self._watcher.run(run_id, after):
             if recorded is not None:
                 yield runs_pb2.WatchRunResponse(event=recorded)
             else:
@@ -119,6 +121,10 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         waiting = [run.run_id for run in runs if run.head.open_waits]
         waits = await self._store.read(lambda tx: tx.approvals.open_waits(waiting)) if waiting else []
         return [messages.run(run, [wait for wait in waits if wait.run_id == run.run_id]) for run in runs]
+
+
+def _place(run: Run) -> list[int | str]:
+    return [run.identity.created_at, run.run_id]
 
 
 def _now() -> Timestamp:

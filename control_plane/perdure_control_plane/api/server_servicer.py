@@ -45,10 +45,9 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         self, request: server_pb2.ListExecutorsRequest, context: Any
     ) -> server_pb2.ListExecutorsResponse:
         """Lists executors."""
-        size, after = self._pages.size(request.page_size), tuple(self._pages.position(request) or (-1, ""))
+        size, after = self._pages.size(request.page_size), tuple(self._pages.position(request) or ("", ""))
         found = await self._store.read(lambda tx: tx.executors.page(after, tx.now, size))
-        token = self._pages.next(
-            request, found, size, lambda e: [int(not e.live), f"{e.executor.executor_id}/{e.executor.incarnation}"]
+        listed, token = self._pages.page(
+            request, found, size, lambda e: [e.executor.executor_id, e.executor.incarnation], messages.executor
         )
-        executors = [messages.executor(executor) for executor in found]
-        return server_pb2.ListExecutorsResponse(executors=executors, next_page_token=token)
+        return server_pb2.ListExecutorsResponse(executors=listed, next_page_token=token)

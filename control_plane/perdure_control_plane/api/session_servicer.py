@@ -39,10 +39,8 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         """Lists sessions."""
         size, after = self._pages.size(request.page_size), self._pages.position(request) or ""
         found = await self._store.read(lambda tx: tx.sessions.page(after, size))
-        token = self._pages.next(request, found, size, lambda session: session.session_id)
-        return sessions_pb2.ListSessionsResponse(
-            sessions=[messages.session(session) for session in found], next_page_token=token
-        )
+        listed, token = self._pages.page(request, found, size, lambda session: session.session_id, messages.session)
+        return sessions_pb2.ListSessionsResponse(sessions=listed, next_page_token=token)
 
     async def ListSessionEvents(
         self, request: sessions_pb2.ListSessionEventsRequest, context: Any
@@ -71,5 +69,7 @@ class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
         size, after = self._pages.size(request.page_size), tuple(self._pages.position(request) or ("", ""))
         wanted = names.session_id(request.session, "session") if request.session else None
         found = await self._store.read(lambda tx: tx.sessions.page_agents(wanted, after, size))
-        token = self._pages.next(request, found, size, lambda agent: [agent.session_id, agent.agent_id])
-        return agents_pb2.ListAgentsResponse(agents=[messages.agent(agent) for agent in found], next_page_token=token)
+        listed, token = self._pages.page(
+            request, found, size, lambda agent: [agent.session_id, agent.agent_id], messages.agent
+        )
+        return agents_pb2.ListAgentsResponse(agents=listed, next_page_token=token)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from perdure.v1 import tasks_pb2, tasks_pb2_grpc
-from perdure_control_plane.api import names
+from perdure_control_plane.api import names, requests
 from perdure_control_plane.api.messages import tasks as messages
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.usecases.ports import Store
@@ -30,13 +30,16 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         run_id = names.run_id(request.run, "run") if request.run else None
         await self._store.read(lambda tx: tx.sessions.get(session_id))
         found = await self._store.read(lambda tx: tx.tasks.page(session_id, run_id, before, size))
-        token = self._pages.next(request, found, size, lambda task: [task.started_at, task.task_id])
-        return tasks_pb2.ListTasksResponse(tasks=[messages.task(task) for task in found], next_page_token=token)
+        listed, token = self._pages.page(
+            request, found, size, lambda task: [task.started_at, task.task_id], messages.task
+        )
+        return tasks_pb2.ListTasksResponse(tasks=listed, next_page_token=token)
 
     async def ReadTaskOutput(
         self, request: tasks_pb2.ReadTaskOutputRequest, context: Any
     ) -> AsyncIterator[tasks_pb2.TaskOutputPiece]:
         """Streams what a task has printed."""
         session_id, task_id = names.task_id(request.name)
-        async for recorded in task_output(self._store, session_id, task_id, request.after_sequence):
+        after = requests.sequence(request.after_sequence, "after_sequence")
+        async for recorded in task_output(self._store, session_id, task_id, after):
             yield messages.output_piece(recorded)

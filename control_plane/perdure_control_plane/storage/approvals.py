@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import case, func, literal_column, select
+from sqlalchemy import case, func, literal_column, select, tuple_
 from sqlalchemy.engine import Connection
 
 from perdure_control_plane.domain.approval import Approval, ApprovalState, Decision
@@ -12,13 +12,6 @@ from perdure_control_plane.domain.inbox import Wait, WaitState
 from perdure_control_plane.domain.queries import ApprovalFilter
 from perdure_control_plane.storage.lists import unpack
 from perdure_control_plane.storage.tables import approvals, run_waits
-
-_PLACE = (
-    case((approvals.c.state == ApprovalState.OPEN.value, 0), else_=1),
-    case((approvals.c.state == ApprovalState.OPEN.value, approvals.c.deadline_at), else_=-approvals.c.closed_at),
-    approvals.c.approval_id,
-)
-"""Open ones first, by deadline; then the others, the latest closed first."""
 
 
 class Approvals:
@@ -35,10 +28,18 @@ class Approvals:
         return _approval(row)
 
     def page(
-        self, wanted: ApprovalFilter, after: tuple[int, int, str] | None, limit: int
+        self, wanted: ApprovalFilter, after: tuple[int, int, int, str] | None, limit: int
     ) -> list[tuple[Approval, Any]]:
-        """Approvals in their order after a place, each with its own place."""
-        query = select(*approvals.c, *_PLACE).order_by(*_PLACE).limit(limit)
+        """Approvals in their order after a place, each with its own place.
+
+        Open ones come first, by deadline; then the others, the latest closed first. A place begins with the time as of
+        which they are open, so that one that is closed while its list is being read keeps its place.
+        """
+        as_of = after[0] if after is not None else self._last_closed()
+        is_open = (approvals.c.state == ApprovalState.OPEN.value) | (approvals.c.closed_at > as_of)
+        rank = case((is_open, 0), else_=1)
+        key = case((is_open, approvals.c.deadline_at), else_=-approvals.c.closed_at)
+        query = select(*approvals.c, rank, key).order_by(rank, key, approvals.c.approval_id).limit(limit)
         if wanted.states:
             query = query.where(approvals.c.state.in_([state.value for state in wanted.states]))
         for column, value in (
@@ -49,12 +50,12 @@ class Approvals:
             if value is not None:
                 query = query.where(column == value)
         if after is not None:
-            rank, key, approval_id = after
-            same_rank = (_PLACE[0] == rank) & (
-                (_PLACE[1] > key) | ((_PLACE[1] == key) & (approvals.c.approval_id > approval_id))
-            )
-            query = query.where((_PLACE[0] > rank) | same_rank)
-        return [(_approval(row[:-3]), tuple(row[-3:])) for row in self._connection.execute(query)]
+            query = query.where(tuple_(rank, key, approvals.c.approval_id) > tuple_(*after[1:]))
+        found = [(_approval(row[:-2]), row[-2:]) for row in self._connection.execute(query)]
+        return [(approval, (as_of, *place, approval.approval_id)) for approval, place in found]
+
+    def _last_closed(self) -> int:
+        return int(self._connection.execute(select(func.coalesce(func.max(approvals.c.closed_at), 0))).scalar_one())
 
     def ids_of_flow(self, flow_id: FlowId) -> tuple[ApprovalId, ...]:
         """Every approval a flow has asked for, in the order it did."""

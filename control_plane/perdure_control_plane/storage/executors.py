@@ -65,25 +65,25 @@ class Executors:
         query = select(executors.c.providers).where(executors.c.lease_until > at)
         return [unpack(providers) for (providers,) in self._connection.execute(query)]
 
-    def page(self, after: tuple[int, str], at: int, limit: int) -> list[ListedExecutor]:
-        """Live executors first, then by name and process, after a (gone, name/process)."""
+    def page(self, after: tuple[str, str], at: int, limit: int) -> list[ListedExecutor]:
+        """Executors by name and process, after a (name, process); `at` is when those that live are alive."""
         held = (
             select(runs.c.incarnation, func.count().label("held"))
             .where(runs.c.state == RunState.RUNNING.value)
             .group_by(runs.c.incarnation)
             .subquery()
         )
-        gone = (executors.c.lease_until <= at).label("gone")
-        place = (executors.c.executor_id + "/" + executors.c.incarnation).label("place")
+        later = executors.c.executor_id > after[0]
+        same_name = (executors.c.executor_id == after[0]) & (executors.c.incarnation > after[1])
         query = (
-            select(*executors.c, gone, func.coalesce(held.c.held, 0))
+            select(*executors.c, executors.c.lease_until > at, func.coalesce(held.c.held, 0))
             .outerjoin(held, held.c.incarnation == executors.c.incarnation)
-            .where((gone > after[0]) | ((gone == after[0]) & (place > after[1])))
-            .order_by(gone, place)
+            .where(later | same_name)
+            .order_by(executors.c.executor_id, executors.c.incarnation)
             .limit(limit)
         )
         rows = self._connection.execute(query)
-        return [ListedExecutor(_executor(row[:-2]), not row[-2], row[-1]) for row in rows]
+        return [ListedExecutor(_executor(row[:-2]), bool(row[-2]), row[-1]) for row in rows]
 
     def forget_gone(self, before: int) -> None:
         """Drops executors that have been gone since before a time and hold nothing."""

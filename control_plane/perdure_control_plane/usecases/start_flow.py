@@ -74,13 +74,16 @@ class Start:
     priority: int
     timeout_micros: int
 
+    def metadata_json(self) -> str:
+        """The metadata in a form that equal ones share."""
+        return json.dumps(self.metadata, sort_keys=True)
+
     def digest_of_request(self) -> bytes:
         """What two requests under one key are compared by."""
-        metadata = json.dumps(self.metadata, sort_keys=True)
         source = (self.source.source_plugin, self.source.source_kind, self.source.actor_id)
         what = (self.playbook_id, self.version, self.digest, self.session_id, self.flow_id or "")
         how = (self.provider, self.queue, self.priority, self.timeout_micros)
-        return request_digest(what, self.content, self.input, metadata, source, how)
+        return request_digest(what, self.content, self.input, self.metadata_json(), source, how)
 
 
 class FlowStarter:
@@ -102,6 +105,7 @@ class FlowStarter:
         if RESERVED_METADATA in asked.metadata:
             description = f"the key {RESERVED_METADATA!r} is the server's own; choose another"
             raise field_invalid("request.metadata", description)
+        self._check_sizes(asked)
         plan = await self._plan(asked)
         value = self._checked_input(plan, asked)
         if asked.provider and list(plan.providers) != [asked.provider]:
@@ -121,9 +125,17 @@ class FlowStarter:
             raise DigestMismatch(release.name, release.digest)
         return self._plans[release.plan_digest]
 
-    def _checked_input(self, plan: plans_pb2.Plan, asked: Start) -> bytes:
-        if len(asked.input) > self._limits.max_payload_bytes:
-            raise TooLarge("request.input", len(asked.input), self._limits.max_payload_bytes)
+    def _check_sizes(self, asked: Start) -> None:
+        limit = self._limits.max_payload_bytes
+        given = len(asked.input)
+        # Input and content are one event, which has to fit into a message.
+        sizes = {"input": given, "content": given + len(asked.content.encode()), "metadata": len(asked.metadata_json())}
+        for field, size in sizes.items():
+            if size > limit:
+                raise TooLarge(f"request.{field}", size, limit)
+
+    @staticmethod
+    def _checked_input(plan: plans_pb2.Plan, asked: Start) -> bytes:
         value = json_object(asked.input, "request.input")
         if plan.input_schema:
             named = _schema_faults(json.loads(plan.input_schema), value)

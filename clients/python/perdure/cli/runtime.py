@@ -43,12 +43,12 @@ async def get(perdure: Client, output: Output = Format.TABLE) -> None:
 
 
 async def read_runtime(perdure: Client) -> Runtime:
-    """The server and its executors as they are now. Raises CallFailed."""
+    """The server and its executors as they are now, live ones first. Raises CallFailed."""
     server = await perdure.server.GetServerInfo(GetServerInfoRequest())
     executors: list[Executor] = []
     async for page in pages(perdure.server.ListExecutors, ListExecutorsRequest()):
         executors += page.executors
-    return Runtime(server, tuple(executors))
+    return Runtime(server, tuple(sorted(executors, key=lambda each: each.state)))
 
 
 def print_runtime(runtime: Runtime, format: Format) -> None:
