@@ -6,20 +6,16 @@ from its top; everything else is in the order in which it is called.
 
 import argparse
 import asyncio
-import contextlib
-import fcntl
 import json
 import pathlib
-import shutil
 import signal
-import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from typing import Final
 
 from history import History
 from outcome import LEDGER, evidence, others_than_ok, published_report, report_line
+from place import Unfit, check_work_tree, emptied
 from programs import BIN, HERE, ProgramFailed, Programs, shown
 from terminal import Terminal
 
@@ -54,15 +50,11 @@ def main() -> int:
     try:
         return asyncio.run(demo.run())
     except (asyncio.CancelledError, KeyboardInterrupt):
-        demo.terminal.say("\nStopped. Nothing of the demo runs any more.")
+        demo.terminal.stopped("Stopped. Nothing of the demo runs any more.")
         return 130
     except (Unfit, ProgramFailed, CallFailed) as error:
         demo.terminal.loud(f"The demo cannot go on: {error}")
         return 1
-
-
-class Unfit(Exception):
-    """The demo cannot begin like that; the message says why."""
 
 
 class Demo:
@@ -80,20 +72,21 @@ class Demo:
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, _cancel, asyncio.current_task())
         self._introduce()
-        with _emptied(self._folder):
+        with emptied(self._folder):
             async with self._programs:
                 return await self._story()
 
     def _introduce(self) -> None:
-        checked = subprocess.run(["git", "-C", self._work_tree, "rev-parse", "--verify", "HEAD"], capture_output=True)
-        if checked.returncode:
-            raise Unfit(f"{self._work_tree} is not a git work tree with a commit; name one: make demo WORK_TREE=PATH")
+        check_work_tree(self._work_tree)
         self.terminal.say(
             "Perdure runs playbooks: reviewed procedures, done by agents, commands, functions and people. This one "
             "inspects and checks a git work tree, has an agent summarise it, waits for a decision, and then publishes "
             "exactly what was approved. On the way, both executors that do the work are killed."
         )
-        self.terminal.say(f"The work tree is {self._work_tree}. Whatever the demo writes is in {_near(self._folder)}.")
+        self.terminal.say(
+            f"The work tree is {self._work_tree}, and nothing in it is changed. Whatever the demo writes is in "
+            f"{_near(self._folder)}. It takes about a minute."
+        )
         if not self.terminal.asks:
             self.terminal.say("There is no terminal here (or CI is set), so the demo decides by itself and says so.")
 
@@ -109,9 +102,10 @@ class Demo:
             history = History(client.watch_run(flow.root_run), self.terminal.say)
             await self._lose_an_executor_in_a_check(history)
             approved = await self._decide(client, history)
+            said = ""
             if approved is not None:
-                await self._lose_an_executor_while_publishing(client, flow, history, approved)
-            return await self._close(client, flow, history, approved)
+                said = await self._lose_an_executor_while_publishing(client, flow, history, approved)
+            return await self._close(client, flow, history, approved, said)
 
     async def _start(self, client: Client) -> Flow:
         self.terminal.part("The playbook is stored, published with evidence, and started")
@@ -163,6 +157,7 @@ class Demo:
         self.terminal.say("This is the report. The decision binds to it, byte for byte:")
         self.terminal.quote(report)
         because = "A person would have read it first."
+        self.terminal.say("Approve, and it is published as it is. Reject, and the run ends with nothing published.")
         answer = await self.terminal.choose(approval.prompt, ("approve", "reject"), "approve", because)
         sure = ["--yes"] if answer == "approve" else []
         await self._command("approvals", answer, approval_id, "--reason", "decided in the demo", *sure)
@@ -170,10 +165,11 @@ class Demo:
 
     async def _lose_an_executor_while_publishing(
         self, client: Client, flow: Flow, history: History, approved: str
-    ) -> None:
+    ) -> str:
+        """What an operator said of the publishing; empty where nobody was asked."""
         self.terminal.part("The other executor is killed while it publishes")
         if await history.until(lambda event: _prints(event, "publish", b"part 3")) is None:
-            return
+            return ""
         self._kill(history.holder)
         self.terminal.say(
             "Publishing is `at_most_once`: whoever reads the outbox sees it at once. Nobody knows how far it came, so it "
@@ -190,6 +186,7 @@ class Demo:
         await self._command("runs", "resolve", run, doubt.instance, "--as", answer, *reason)
         self.terminal.say("No executor is left, so a third one starts and takes the run up where it stands.")
         await self._programs.start_executor("executor-3")
+        return answer
 
     async def _choose_resolution(self, approved: bytes) -> str:
         published = published_report(self._outbox)
@@ -201,7 +198,7 @@ class Demo:
         question = "What is to become of the publishing?"
         return await self.terminal.choose(question, ("done", "retry", "failed"), by_itself, because)
 
-    async def _close(self, client: Client, flow: Flow, history: History, approved: str | None) -> int:
+    async def _close(self, client: Client, flow: Flow, history: History, approved: str | None, said: str) -> int:
         await history.until(lambda event: False)
         flow = await client.flows.GetFlow(GetFlowRequest(name=flow.name))
         self.terminal.part("What happened, as the run's log tells it")
@@ -211,7 +208,8 @@ class Demo:
         self.terminal.show(evidence(flow))
         sound = await self._verify(flow, approved)
         self.terminal.part("The report")
-        whole = approved is None or published_report(self._outbox) == approved.encode()
+        # Whoever says that it is done, or has failed, has seen how much of it there is.
+        whole = approved is None or said in ("done", "failed") or published_report(self._outbox) == approved.encode()
         self.terminal.say(report_line(self._outbox, approved))
         return 0 if sound and whole else 1
 
@@ -260,23 +258,6 @@ def _near(path: pathlib.Path) -> str:
 def _cancel(task: "asyncio.Task[int] | None") -> None:
     if task is not None:
         task.cancel()
-
-
-@contextlib.contextmanager
-def _emptied(folder: pathlib.Path) -> Iterator[None]:
-    """The folder, with nothing of an earlier showing in it, for this one alone. Raises Unfit."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Unfit(f"another demo runs in {folder}") from None
-        for earlier in folder.iterdir():
-            if earlier.is_dir():
-                shutil.rmtree(earlier)
-            elif earlier.name != ".lock":
-                earlier.unlink()
-        yield
 
 
 if __name__ == "__main__":

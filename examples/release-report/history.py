@@ -18,6 +18,9 @@ from perdure.v1.run_states_pb2 import RunState
 BAR = 18
 """Signs that the whole run takes in the timeline."""
 
+PRINTED = 44
+"""Signs of what a command has printed last: with what stands before them they fit on a line of any terminal."""
+
 
 @dataclass(slots=True)
 class Execution:
@@ -70,7 +73,8 @@ class History:
                 yield self._started(instance(event.node_started.instance), moment)
             case "task_output":
                 printed = event.task_output.content.decode(errors="replace").rstrip().split("\n")
-                yield f"{_node(event.task_output)} prints: {printed[-1][:70]}"
+                shown = printed[-1] if len(printed[-1]) <= PRINTED else f"{printed[-1][: PRINTED - 1]}…"
+                yield f"{_node(event.task_output)} prints: {shown}"
             case "unit_content":
                 yield f"{_node(event.unit_content)} records {event.unit_content.unit}"
             case "node_settled":

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -72,7 +73,7 @@ class Programs:
         command = await asyncio.create_subprocess_exec(
             BIN / "perdure",
             *arguments,
-            env={**os.environ, "PERDURE_SERVER": self.address},
+            env={**surroundings(os.environ), "PERDURE_SERVER": self.address},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -88,7 +89,9 @@ class Programs:
         leashed = [sys.executable, str(HERE / "leash.py"), str(os.getpid()), *program]
         with self.log(name).open("wb") as log:
             # In a group of its own, so that Ctrl-C comes to the demo alone, which ends the programs in order.
-            self._running[name] = subprocess.Popen(leashed, stdin=subprocess.DEVNULL, stderr=log, process_group=0)
+            self._running[name] = subprocess.Popen(
+                leashed, env=surroundings(os.environ), stdin=subprocess.DEVNULL, stderr=log, process_group=0
+            )
 
     async def _logged(self, name: str, event: str) -> dict[str, object]:
         """The first line of a program's log that tells of an event."""
@@ -121,6 +124,12 @@ class Programs:
                 # A second Ctrl-C may end the waiting, and then nothing is left running either.
                 if program.poll() is None:
                     program.kill()
+
+
+def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a program: without anybody's settings of Perdure, and with this Python as `python3`."""
+    others = {name: value for name, value in environment.items() if not name.startswith("PERDURE_")}
+    return {**others, "PATH": os.pathsep.join([str(BIN), environment.get("PATH", os.defpath)])}
 
 
 def shown(arguments: tuple[str, ...]) -> str:

@@ -7,12 +7,13 @@ def compose(call: Call) -> dict[str, object]:
     """One Markdown text out of what the nodes before have found. The same findings always give the same text."""
     tree, history, files = call.inputs["tree"], call.inputs["history"], call.inputs["files"]
     damage = history["printed"].strip() or f"git ended with exit code {history['exit_code']}"
-    commit = f"{tree['commit']} on {tree['branch']}, {tree['committed']}, by {tree['author']}: {tree['subject']}"
+    branch = "no branch" if tree["branch"] == "HEAD" else tree["branch"]
+    commit = f"{tree['commit']} on {branch}, {tree['committed']}, by {tree['author']}: {tree['subject']}"
     lines = [
         f"# Release report: {tree['name']}",
         "",
         f"- commit {commit}",
-        f"- {tree['commits']} commits, {files['files']} tracked files",
+        f"- commits: {tree['commits']}, tracked files: {files['files']}",
         f"- changed and not committed: {len(tree['changed']) or 'nothing'}",
         "",
         "## Checks",

@@ -41,6 +41,11 @@ class Terminal:
         """Says what nobody should miss."""
         self.say(text, "bold red")
 
+    def stopped(self, text: str) -> None:
+        """Says that it is over, on a line of its own: the cursor may stand behind a question, or behind `^C`."""
+        self._print("")
+        self.say(text)
+
     def command(self, line: str, output: str = "") -> None:
         """Shows a command as it was given, on one line, and what it has printed."""
         self._print(f"{INDENT}$ {line}", "cyan")
@@ -74,6 +79,7 @@ class Terminal:
             meant = [answer for answer in answers if given and answer.startswith(given)]
             if len(meant) == 1:
                 return meant[0]
+            self.say(f"Please answer with one of these words, or its beginning: {', '.join(answers)}.")
 
 
 async def _line() -> str:

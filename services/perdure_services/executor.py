@@ -9,6 +9,7 @@ from importlib.metadata import version
 import grpc.aio
 import structlog
 
+from perdure.client.channel import proxy_options
 from perdure_executor.commands import Supervisor
 from perdure_executor.equipment import command_environment, load_functions
 from perdure_executor.node_context import Equipment, Function
@@ -58,7 +59,8 @@ async def executor(
         )
 
     try:
-        async with grpc.aio.insecure_channel(settings.server, options=_OPTIONS) as channel:
+        options = [*_OPTIONS, *proxy_options(settings.server)]
+        async with grpc.aio.insecure_channel(settings.server, options=options) as channel:
             yield Worker(channel, _profile(settings, tuple(providers)), equip)
     finally:
         threads.close()

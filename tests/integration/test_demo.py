@@ -104,9 +104,9 @@ class Shown:
         )
 
 
-def showings(*trees: pathlib.Path) -> list[Shown]:
+def showings(*trees: pathlib.Path, **variables: str) -> list[Shown]:
     """Showings, side by side."""
-    environment = {**os.environ, "CI": "true"}
+    environment = {**os.environ, "CI": "true", **variables}
     # Whatever a showing starts works below the folder, too, and is found there if it is left behind.
     begun = [
         subprocess.Popen(
@@ -129,7 +129,14 @@ def both(folder: pathlib.Path) -> list[Shown]:
     """Two showings, of work trees that differ."""
     orrery = work_tree(folder / "orrery", {"README.md": "# Orrery\n"})
     other = work_tree(folder / "other", {"planets.json": "{", "todo.txt": "TODO: oil the gears\n"})
-    return showings(orrery, other)
+    # Whoever watches it may have settings of Perdure for something else, a proxy for the web, and some other python3.
+    tools = folder / "tools"
+    tools.mkdir()
+    (tools / "python3").write_text("#!/bin/sh\necho this is some other Python >&2\nexit 1\n")
+    (tools / "python3").chmod(0o755)
+    path = os.pathsep.join([str(tools), os.environ["PATH"]])
+    theirs = {"PERDURE_CONTROL_PLANE_PORT": "1", "PERDURE_OUTPUT": "none", "http_proxy": "http://127.0.0.1:9"}
+    return showings(orrery, other, PATH=path, **theirs)
 
 
 def test_each_work_tree_gets_a_report_of_its_own(both: list[Shown]) -> None:
@@ -219,36 +226,53 @@ async def test_however_the_demo_is_stopped_it_leaves_no_process_behind(
     await nothing_runs_below(tmp_path)
 
 
-async def test_with_a_terminal_a_person_decides_and_what_is_rejected_is_not_published(tmp_path: pathlib.Path) -> None:
-    tree = work_tree(tmp_path / "tree", {})
+async def with_a_terminal(tree: pathlib.Path, *answers: tuple[bytes, bytes]) -> tuple[int, str]:
+    """A showing at a terminal, where each question gets its answer once: its exit code, and what was on the screen."""
     ours, theirs = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     process = await asyncio.create_subprocess_exec(
-        *command(tree), cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        *command(tree), cwd=tree.parent, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
+    screen = await asyncio.to_thread(_answered, ours, list(answers))
+    return await process.wait(), screen
 
-    screen = await asyncio.to_thread(_answer, ours, b"[approve/reject]", b"reject\n")
 
-    assert await process.wait() == 0, screen
+async def test_with_a_terminal_a_person_decides_and_what_is_rejected_is_not_published(tmp_path: pathlib.Path) -> None:
+    tree = work_tree(tmp_path / "tree", {})
+
+    code, screen = await with_a_terminal(tree, (b"[approve/reject]", b"perhaps\n"), (b"answer with", b"reject\n"))
+
+    assert code == 0, screen
     assert "Nothing was approved, so nothing was published." in screen
     assert "rejected by anonymous" in screen
     assert not (written_by(tree) / "outbox").exists()
     assert "decides by itself" not in screen
 
 
-def _answer(terminal: int, question: bytes, answer: bytes) -> str:
-    """Gives an answer when a question comes, and returns everything that was on the screen."""
-    screen, given = b"", False
+async def test_an_operator_may_say_that_the_publishing_has_failed_and_the_story_comes_to_its_end(
+    tmp_path: pathlib.Path,
+) -> None:
+    tree = work_tree(tmp_path / "tree", {})
+
+    code, screen = await with_a_terminal(tree, (b"[approve/reject]", b"a\n"), (b"[done/retry/failed]", b"failed\n"))
+
+    assert code == 0, screen
+    assert "an operator said: failed" in screen
+    assert "that were approved." in " ".join(screen.split())
+
+
+def _answered(terminal: int, answers: list[tuple[bytes, bytes]]) -> str:
+    """Gives each answer when its question comes, and returns everything that was on the screen."""
+    screen = b""
     while True:
         try:
             screen += os.read(terminal, 65536)
         except OSError:  # whoever wrote there has ended
             os.close(terminal)
             return screen.decode(errors="replace")
-        if question in screen and not given:
-            given = True
-            os.write(terminal, answer)
+        if answers and answers[0][0] in screen:
+            os.write(terminal, answers.pop(0)[1])
 
 
 def test_a_folder_that_is_no_git_work_tree_is_refused_in_one_sentence(tmp_path: pathlib.Path) -> None:
@@ -262,3 +286,15 @@ def test_a_folder_that_is_no_git_work_tree_is_refused_in_one_sentence(tmp_path: 
         showing.screen.split()
     )
     assert not showing.folder.exists()
+
+
+def test_a_folder_with_files_that_no_demo_wrote_is_not_emptied(tmp_path: pathlib.Path) -> None:
+    tree = work_tree(tmp_path / "tree", {})
+    written_by(tree).mkdir()
+    (written_by(tree) / "thesis.txt").write_text("the only copy")
+
+    (showing,) = showings(tree)
+
+    assert showing.code == 1
+    assert "has files that no demo wrote" in showing.screen
+    assert [path.name for path in showing.folder.iterdir()] == ["thesis.txt"]

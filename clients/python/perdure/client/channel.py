@@ -46,10 +46,17 @@ _OPTIONS: Final = (
 
 def open_channel(address: str, credentials: grpc.ChannelCredentials | None, attempts: int) -> grpc.aio.Channel:
     """A channel to the servers at an address, in plain text where no credentials are given."""
-    options = [*_OPTIONS, ("grpc.service_config", service_config(attempts))]
+    options = [*_OPTIONS, *proxy_options(address), ("grpc.service_config", service_config(attempts))]
     if credentials is None:
         return grpc.aio.insecure_channel(address, options)
     return grpc.aio.secure_channel(address, credentials, options)
+
+
+def proxy_options(address: str) -> list[tuple[str, int]]:
+    """Channel options that keep a server on this machine from being sought behind a proxy that the environment names."""
+    host = address.rpartition(":")[0].strip("[]")
+    here = host in ("localhost", "::1") or host.startswith("127.")
+    return [("grpc.enable_http_proxy", 0)] if here else []
 
 
 def service_config(attempts: int) -> str:
