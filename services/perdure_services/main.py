@@ -3,6 +3,7 @@
 Heavy imports wait until a program is chosen, so that help comes at once.
 """
 
+import os
 import pathlib
 import sys
 from typing import Annotated, Any, Final
@@ -130,6 +131,23 @@ CheckOutput = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", he
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"perdure-server {version('perdure-server')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Starts Perdure's programs."""
+
+
 @app.command(epilog=UP_MORE)
 def up(
     settings: SettingsFile = None,
@@ -235,6 +253,8 @@ def check(settings: SettingsFile = None, data_dir: DataDir = None, output: Check
 
 def run() -> None:
     """The program."""
+    # What gRPC itself has to say about a port or a connection is said better by the program.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     app()
 
 

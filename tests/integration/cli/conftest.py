@@ -116,6 +116,14 @@ class Perdure:
         done = subprocess.run(self._command(arguments), env=settings, timeout=PATIENCE, **streams)
         return Told(done.returncode, done.stdout, done.stderr)
 
+    def into(self, output: str | None, *arguments: object) -> Told:
+        """Runs a command as a process of its own whose standard output is a file, or closed."""
+        redirection = ">&-" if output is None else f'> "{output}"'
+        streams: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "stdin": subprocess.DEVNULL}
+        shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *self._command(arguments)]
+        done = subprocess.run(shell, env=self._environment(), timeout=PATIENCE, **streams)
+        return Told(done.returncode, "", done.stderr)
+
     def done(self, *arguments: object, **options: str) -> Any:
         """Runs a command with `-o json` that must succeed, and returns the document that it printed."""
         told = self(*arguments, "-o", "json", **options)

@@ -1,5 +1,6 @@
 """What people are told when something does not work: the reason, the field, and the next thing to do."""
 
+import pathlib
 import socket
 from typing import Any
 
@@ -47,9 +48,19 @@ def test_without_a_server_it_says_how_to_start_one(perdure: Any) -> None:
     [
         (["runs", "get", "a b"], "'a b' is not the id of a run"),
         (["runs", "get", "flows/x"], "'flows/x' does not name a run"),
-        (["runs", "watch", "x", "--timeout", "soon"], "'soon' is not a duration"),
+        (["runs", "watch", "x", "--timeout", "soon"], "'--timeout': 'soon' is not a duration"),
+        (["run", "x.yaml", "--wait-timeout", "0s"], "'--wait-timeout': a duration is more than nothing"),
         (["runs", "list", "--state", "asleep"], "asleep"),
-        (["playbooks", "validate", "--manifest-file", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (
+            ["playbooks", "validate", "--manifest-file", "nowhere"],
+            "'--manifest-file': nowhere cannot be read: No such file",
+        ),
+        (["run", "nowhere"], "'FILE': nowhere cannot be read: No such file"),
+        (["run", "x.yaml", "--request-file", "nowhere"], "'--request-file': nowhere cannot be read: No such file"),
+        (["run", "x.yaml", "--request-file", "-"], "'--request-file': standard input is not JSON"),
+        (["run", "x.yaml", "--input-json", "@nowhere"], "'--input-json': nowhere cannot be read: No such file"),
+        (["run", "x.yaml", "--input-json", "[]"], "'--input-json': it is not a JSON object"),
+        (["runs", "resolve", "x", "--as", "done", "--output-json", "{"], "'--output-json': it is not JSON"),
         (["runs", "resolve", "x"], "say what became of it"),
         (["tasks", "get", "ops"], "say which task"),
         (["flow", "list"], "Did you mean 'flows'"),
@@ -63,10 +74,59 @@ def test_what_is_typed_wrong_is_named_before_anything_is_asked(perdure: Any, com
     assert "--help" in told.err
 
 
-def test_a_reader_that_goes_away_is_no_error(perdure: Any) -> None:
-    process = perdure.begin("runtime", "get")
+@pytest.mark.parametrize(
+    "evidence", ["review", '{"kind": "review"}', '["review"]', '[{"kind": "review", "who": "Ada"}]', '[{"id": 3}]']
+)
+def test_evidence_of_another_shape_is_told_in_plain_words(perdure: Any, evidence: str) -> None:
+    told = perdure("playbooks", "publish", "x", "--version", "1", "--digest", "0", "--evidence-refs-json", evidence)
+
+    assert told.code == 2
+    assert "'--evidence-refs-json'" in told.err
+    assert 'a JSON list of {"kind": ..., "id": ..., "description": ...}' in told.err
+    assert "pb2" not in told.err
+
+
+@pytest.mark.parametrize("command", [("runtime", "get"), ("runtime", "get", "-o", "json")])
+def test_a_reader_that_goes_away_ends_a_command_quietly_and_with_a_code_of_its_own(
+    perdure: Any, command: tuple[str, ...]
+) -> None:
+    process = perdure.begin(*command)
     process.stdout.close()
 
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=50)
 
-    assert "Traceback" not in err
+    assert (process.returncode, err) == (141, "")
+
+
+def test_a_reader_of_everything_that_goes_away_is_no_fault_either(perdure: Any) -> None:
+    process = perdure.begin("runs", "get", "nobody")
+    process.stdout.close()
+    process.stderr.close()
+
+    assert process.wait(timeout=50) == 141
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_an_output_that_cannot_be_written_is_told_in_a_sentence(perdure: Any) -> None:
+    told = perdure.into("/dev/full", "runtime", "get")
+
+    assert told.code == 1
+    assert told.err == "Error: what was found cannot be written: No space left on device\n"
+
+
+def test_without_an_output_a_command_does_its_work(perdure: Any) -> None:
+    told = perdure.into(None, "sessions", "create", "silent")
+
+    assert (told.code, told.err) == (0, "")
+    assert perdure("sessions", "get", "silent").code == 0
+
+
+def test_following_a_flow_where_there_is_no_server_is_told_at_once(perdure: Any) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{unused.getsockname()[1]}"
+
+        told = perdure("flows", "watch", "x", "--server", nobody)
+
+    assert told.code == 6
+    assert "trying again" not in told.err

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from perdure.cli.exit_codes import ExitCode
-from perdure.cli.failures import report_failure
+from perdure.cli.failures import Refused, report_failure, report_refusal
 from perdure.cli.hints import HINTS, hint
 from perdure.client import CallFailed
 from perdure.v1.errors_pb2 import ErrorReason
@@ -73,7 +73,10 @@ def test_every_field_at_fault_is_printed_with_the_options_that_give_them(capsys:
         "Error: 2 fields are not acceptable (FIELD_INVALID)",
         "  request.input.times: 'many' is not of type 'integer'",
         "  priority: is over 100",
-        """Next:  inputs that read as JSON are JSON; what is to be text is quoted twice: --input 'code="42"'""",
+        (
+            "Next:  correct --input or --input-json, --priority; what the playbook takes is in its manifest, under inputs; "
+            """what reads as JSON is JSON, and text is quoted twice: --input 'code="42"'"""
+        ),
     ]
 
 
@@ -81,6 +84,16 @@ def test_a_field_leads_to_its_option() -> None:
     told = failure("FIELD_INVALID", faults=[("priority", "is over 100"), ("queue", "is empty")])
 
     assert hint(told) == "correct --priority, --queue"
+
+
+def test_an_item_of_a_list_leads_to_the_option_that_gives_the_list() -> None:
+    assert hint(failure("FIELD_INVALID", faults=[("evidence[0].id", "is required")])) == "correct --evidence-refs-json"
+
+
+def test_what_is_refused_here_has_a_reason_too(capsys: pytest.CaptureFixture[str]) -> None:
+    report_refusal(Refused(ExitCode.CONFLICT, "APPROVAL_DECIDED", "it is decided", "look"))
+
+    assert capsys.readouterr().err == "Error: it is decided (APPROVAL_DECIDED)\nNext:  look\n"
 
 
 def test_text_from_the_server_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,13 +20,13 @@ from perdure.v1.run_states_pb2 import DESCRIPTOR as STATES
     [("30s", 30), ("5m", 300), ("1h30m", 5400), ("2d", 172800), ("250ms", 0.25), ("1.5", 1.5), ("90", 90)],
 )
 def test_a_duration_is_read_as_people_write_it(text: str, seconds: float) -> None:
-    assert parse_duration(text) == timedelta(seconds=seconds)
+    assert parse_duration(text, "--timeout") == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "5 m", "-3s", "0", "1h30", "s", "1e3"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
-        parse_duration(text)
+        parse_duration(text, "--timeout")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import typer
 
@@ -11,6 +11,8 @@ from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
 
 Answer = TypeVar("Answer")
+
+_ADD_YES: Final = "look at what is shown above, and add --yes to do it"
 
 
 def can_ask() -> bool:
@@ -23,9 +25,9 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not can_ask():
-        raise Refused(ExitCode.USAGE, "nobody can be asked here", "look at what is shown above, and add --yes to do it")
+        raise Refused(ExitCode.USAGE, "NOT_CONFIRMED", "nobody can be asked here", _ADD_YES)
     if not _asked(lambda: typer.confirm(question, err=True), ""):
-        raise Refused(ExitCode.FAILURE, "nothing was done")
+        raise Refused(ExitCode.FAILURE, "DECLINED", "nothing was done")
 
 
 def choose(question: str, answers: Sequence[str], later: str) -> str:
@@ -50,6 +52,6 @@ def _asked(prompt: Callable[[], Answer], later: str) -> Answer:
         return prompt()
     except typer.Abort as abort:
         typer.echo(err=True)
-        raise Refused(ExitCode.INTERRUPTED, "nothing was done", later) from abort
+        raise Refused(ExitCode.INTERRUPTED, "INTERRUPTED", "nothing was done", later) from abort
     finally:
         signal.signal(signal.SIGINT, loops_own)

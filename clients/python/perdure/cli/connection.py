@@ -10,7 +10,7 @@ import typer
 
 from perdure.cli.chosen import DEFAULT_SERVER, Chosen
 from perdure.cli.exit_codes import ExitCode
-from perdure.cli.failures import Refused, report_failure, report_refusal
+from perdure.cli.failures import Refused, report_failure, report_refusal, report_unwritable
 from perdure.cli.settings import read_settings
 from perdure.client import CallFailed, Client
 
@@ -37,7 +37,10 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
         address = server or chosen.server or settings.server or DEFAULT_SERVER
         if settings.output is not None and _left_out(context, "output"):
             options["output"] = settings.output
-        code = asyncio.run(_run(address, functools.partial(command, **options)))
+        try:
+            code = asyncio.run(_run(address, functools.partial(command, **options)))
+        except OSError as error:
+            code = report_unwritable(error)
         raise typer.Exit(code)
 
     own = [

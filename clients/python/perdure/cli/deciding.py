@@ -26,10 +26,12 @@ async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None
         state = enum_word(Approval.State.DESCRIPTOR, found.state)
         decision = f", {enum_word(DecisionKind.DESCRIPTOR, found.decision)} by {found.decider}" * bool(found.decision)
         look = f"perdure approvals get {names.bare(found.name)}"
-        raise Refused(ExitCode.CONFLICT, f"{found.name} is {state}{decision}", look)
+        reason = "APPROVAL_DECIDED" if found.state == Approval.STATE_DECIDED else "APPROVAL_CLOSED"
+        raise Refused(ExitCode.CONFLICT, reason, f"{found.name} is {state}{decision}", look)
     if hashlib.sha256(found.subject).hexdigest() != found.subject_digest:
         raise Refused(
             ExitCode.FAILURE,
+            "DATA_CORRUPT",
             f"the subject of {found.name} does not have the digest that a decision binds to",
             "do not decide it; let whoever runs the server look at its store: perdure-server check",
         )

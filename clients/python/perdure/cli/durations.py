@@ -10,17 +10,19 @@ _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def parse_duration(text: str) -> timedelta:
-    """A positive duration. Raises BadParameter naming the form."""
+def parse_duration(text: str, option: str) -> timedelta:
+    """A positive duration. Raises BadParameter naming the option and the form."""
     parts = _PART.findall(text)
     if text.replace(".", "", 1).isdecimal():
         seconds = float(text)
     elif parts and "".join(number + unit for number, unit in parts) == text:
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     else:
-        raise typer.BadParameter(f"{text!r} is not a duration; write 30s, 5m, 1h30m, or seconds")
+        raise typer.BadParameter(
+            f"{text!r} is not a duration; write 30s, 5m, 1h30m, or seconds", param_hint=f"'{option}'"
+        )
     if seconds <= 0:
-        raise typer.BadParameter("a duration is more than nothing")
+        raise typer.BadParameter("a duration is more than nothing", param_hint=f"'{option}'")
     return timedelta(seconds=seconds)
 
 

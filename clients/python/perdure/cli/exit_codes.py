@@ -29,6 +29,8 @@ class ExitCode(IntEnum):
     WAITING = 9
     """The run or flow that was followed waits for a person."""
     INTERRUPTED = 130
+    READER_GONE = 141
+    """Whoever read the output has gone, as `head` does."""
 
 
 OF_STATUS: Final = {

@@ -1,5 +1,8 @@
 """Says what went wrong, on standard error: the reason, every field at fault, and what to do next."""
 
+import os
+import pathlib
+
 import grpc
 import typer
 
@@ -10,11 +13,15 @@ from perdure.client import CallFailed
 
 
 class Refused(Exception):
-    """A command that cannot be done as it was asked; the message is one sentence and `next_step` says what can."""
+    """A command that cannot be done as it was asked; the message is one sentence and `next_step` says what can.
 
-    def __init__(self, code: ExitCode, message: str, next_step: str = "") -> None:
+    The reason is the published one where a server would refuse it for the same, else a word of the same form.
+    """
+
+    def __init__(self, code: ExitCode, reason: str, message: str, next_step: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.reason = reason
         self.next_step = next_step
 
 
@@ -37,9 +44,21 @@ def report_failure(failure: CallFailed, address: str) -> ExitCode:
 
 def report_refusal(refusal: Refused) -> ExitCode:
     """Prints why a command was not done and returns the exit code it stands for."""
-    typer.secho(f"Error: {printable(str(refusal))}", fg="red", err=True)
+    typer.secho(f"Error: {printable(str(refusal))} ({refusal.reason})", fg="red", err=True)
     _next(refusal.next_step)
     return refusal.code
+
+
+def report_unwritable(error: OSError) -> ExitCode:
+    """Says that standard output takes no more, unless its reader has gone and wants to hear nothing."""
+    # The interpreter flushes both at its end, and would complain about them again.
+    with pathlib.Path(os.devnull).open("wb") as nowhere:
+        for stream in (1, 2) if isinstance(error, BrokenPipeError) else (1,):
+            os.dup2(nowhere.fileno(), stream)
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.READER_GONE
+    typer.secho(f"Error: what was found cannot be written: {error.strerror}", fg="red", err=True)
+    return ExitCode.FAILURE
 
 
 def _next(step: str) -> None:

@@ -74,7 +74,7 @@ async def start(
         priority=priority,
         timeout=duration_message(run_limit),
     )
-    bounds = Bounds(until, parse_duration(wait_timeout) if wait_timeout else None)
+    bounds = Bounds(until, parse_duration(wait_timeout, "--wait-timeout") if wait_timeout else None)
     return await start_and_follow(perdure, request, bounds if wait else None, output)
 
 
@@ -130,8 +130,11 @@ async def watch(
 
     With -o json every event, and the flow whenever its status changes, is one object a line on standard output.
     """
-    bounds = Bounds(until, parse_duration(time_limit) if time_limit else None)
-    return await follow_flow(perdure, names.flow(flow), bounds, output)
+    bounds = Bounds(until, parse_duration(time_limit, "--timeout") if time_limit else None)
+    name = names.flow(flow)
+    # A watch waits for a server that is away; one that was never there, or has no such flow, is told at once.
+    await perdure.flows.GetFlow(GetFlowRequest(name=name))
+    return await follow_flow(perdure, name, bounds, output)
 
 
 async def start_and_follow(
@@ -156,9 +159,9 @@ async def start_and_follow(
 
 
 def duration_message(text: str | None) -> Duration | None:
-    """A duration as a message; None where there is none. Raises BadParameter."""
+    """What --timeout says, as a message; None where it is not given. Raises BadParameter."""
     if text is None:
         return None
     message = Duration()
-    message.FromTimedelta(parse_duration(text))
+    message.FromTimedelta(parse_duration(text, "--timeout"))
     return message

@@ -1,5 +1,6 @@
 """What to do next, for each reason that a call can fail with."""
 
+import re
 from collections import defaultdict
 from typing import Final
 
@@ -60,7 +61,7 @@ OPTIONS: Final = {
     "reopen": "--reopen",
     "request": "--request-file",
     "request.content": "--content",
-    "request.input": "--input or --input-json; what the playbook takes is in its manifest, under inputs",
+    "request.input": "--input or --input-json",
     "request.metadata": "metadata in the --request-file",
     "request.provider": "provider in the --request-file",
     "session": "--session-id",
@@ -82,11 +83,9 @@ def hint(failure: CallFailed) -> str:
     """The next thing to do after a failed call; empty where nobody knows."""
     if failure.reason == "NOT_FOUND":
         return _not_found(failure.metadata.get("resource", ""))
-    if any(fault.field.startswith("request.input.") for fault in failure.faults):
-        return """inputs that read as JSON are JSON; what is to be text is quoted twice: --input 'code="42"'"""
     options = sorted({option for fault in failure.faults if (option := _option(fault.field))})
     if failure.reason == "FIELD_INVALID" and options:
-        return f"correct {', '.join(options)}"
+        return f"correct {', '.join(options)}{_about_inputs(failure)}"
     if failure.reason:
         ids = {key: bare(value) for key, value in failure.metadata.items()}
         path = failure.metadata.get("resource", "NAME")
@@ -100,7 +99,16 @@ def hint(failure: CallFailed) -> str:
             return ""
 
 
+def _about_inputs(failure: CallFailed) -> str:
+    fields = [fault.field for fault in failure.faults if f"{fault.field}.".startswith("request.input.")]
+    about = "; what the playbook takes is in its manifest, under inputs" if fields else ""
+    if any(field != "request.input" for field in fields):
+        about += """; what reads as JSON is JSON, and text is quoted twice: --input 'code="42"'"""
+    return about
+
+
 def _option(field: str) -> str:
+    field = re.sub(r"\[\d+\]", "", field)
     while field and field not in OPTIONS:
         field = field.rpartition(".")[0]
     return OPTIONS.get(field, "")

@@ -39,7 +39,7 @@ def flow_request(
     request = read_request_file(request_file) if request_file is not None else FlowRequest()
     given: dict[str, Any] = json.loads(request.input or b"{}")
     if input_json is not None:
-        text = read_text(pathlib.Path(input_json[1:])) if input_json.startswith("@") else input_json
+        text = read_text(pathlib.Path(input_json[1:]), "--input-json") if input_json.startswith("@") else input_json
         given = read_json_object(text, "--input-json")
     given.update(map(_pair, inputs or []))
     if given or request.input:

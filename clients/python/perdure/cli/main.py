@@ -37,7 +37,7 @@ It is {USUAL_FILE}, or the one that --config names.
 
 \b
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict or precondition, 6 unavailable,
-7 deadline, 8 the run or flow was not successful, 9 it waits for a person, 130 interrupted."""
+7 deadline, 8 the run or flow was not successful, 9 it waits for a person, 130 interrupted, 141 the reader went away."""
 
 
 class Program(LazyGroup):
@@ -93,8 +93,9 @@ def run() -> None:
     """The program."""
     # What gRPC itself has to say about a lost connection is said better by the command.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that lacks a sign
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        # A terminal may lack a sign. A stream that was closed by the caller is None.
+        stream.reconfigure(errors="backslashreplace")
     app(prog_name="perdure")
 
 

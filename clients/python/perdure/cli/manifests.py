@@ -9,9 +9,9 @@ from perdure.cli.request_file import read_text
 from perdure.v1.playbooks_pb2 import PlaybookDocument, ValidatePlaybookResponse
 
 
-def read_document(path: pathlib.Path) -> PlaybookDocument:
-    """The manifest in a file; `-` is standard input. Raises BadParameter."""
-    return PlaybookDocument(text=read_text(path).encode())
+def read_document(path: pathlib.Path, option: str = "--manifest-file") -> PlaybookDocument:
+    """The manifest in a file; `-` is standard input. Raises BadParameter, naming the option that names the file."""
+    return PlaybookDocument(text=read_text(path, option).encode())
 
 
 def show_diagnostics(found: ValidatePlaybookResponse) -> None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from google.protobuf.json_format import ParseDict, ParseError
 
 from perdure.cli import names
 from perdure.cli.connection import connected
@@ -173,8 +174,8 @@ def _which(version: PlaybookVersion) -> str:
 
 def _evidence(text: str | None) -> list[Evidence]:
     try:
-        references = json.loads(text or "[]")
-        return [Evidence(**reference) for reference in references]
-    except (ValueError, TypeError) as error:
-        wanted = 'is a JSON list of {"kind": ..., "id": ..., "description": ...}'
-        raise typer.BadParameter(f"{wanted}: {error}", param_hint="'--evidence-refs-json'") from error
+        given = {"evidence": json.loads(text or "[]")}
+        return list(ParseDict(given, PublishPlaybookVersionRequest()).evidence)
+    except (ValueError, ParseError) as error:
+        wanted = 'it is not a JSON list of {"kind": ..., "id": ..., "description": ...}'
+        raise typer.BadParameter(wanted, param_hint="'--evidence-refs-json'") from error

@@ -97,7 +97,7 @@ async def continue_run(
     """
     request = ContinueRunRequest(name=names.run(run), extra_attempts=extra_attempts, reason=reason)
     if time_limit is not None:
-        request.timeout.FromTimedelta(parse_duration(time_limit))
+        request.timeout.FromTimedelta(parse_duration(time_limit, "--timeout"))
     found = await perdure.runs.GetRecovery(GetRecoveryRequest(name=request.name))
     request.answers_sequence = answers_sequence or found.answers_sequence
     request.reopen = reopen or found.reopens
@@ -105,7 +105,8 @@ async def continue_run(
         _show(found)
         confirm("Continue it?", yes)
     elif not request.answers_sequence:
-        raise Refused(ExitCode.CONFLICT, _why_not(found), next(iter(_steps(found)), f"perdure runs get {_id(found)}"))
+        look = next(iter(_steps(found)), f"perdure runs get {_id(found)}")
+        raise Refused(ExitCode.CONFLICT, "RUN_STATE", _why_not(found), look)
     _print_moved(await perdure.runs.ContinueRun(request), output)
 
 
@@ -169,9 +170,12 @@ def _effect(found: Recovery, attempt: str) -> EffectInDoubt:
     known = ", ".join(effect.instance for effect in found.in_doubt)
     if not effects:
         message = f"{attempt or found.run} has no effect in doubt" + (f"; these have: {known}" if known else "")
-        raise Refused(ExitCode.CONFLICT, message, f"perdure runs recovery {_id(found)}")
+        raise Refused(ExitCode.CONFLICT, "NOT_IN_DOUBT", message, f"perdure runs recovery {_id(found)}")
     raise Refused(
-        ExitCode.USAGE, f"several effects are in doubt: {known}", "say which: perdure runs resolve RUN ATTEMPT"
+        ExitCode.USAGE,
+        "FIELD_INVALID",
+        f"several effects are in doubt: {known}",
+        "say which: perdure runs resolve RUN ATTEMPT",
     )
 
 

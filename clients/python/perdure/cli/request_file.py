@@ -14,6 +14,8 @@ from perdure.v1.flows_pb2 import FlowRequest, RequestSource
 
 JsonObject = dict[str, Any]
 
+OPTION: Final = "--request-file"
+
 TEXTS: Final = ("provider", "content")
 SOURCE_TEXTS: Final = ("source_plugin", "source_kind", "actor_id")
 OBJECTS: Final = ("metadata", "input")
@@ -31,7 +33,7 @@ UNSUPPORTED: Final = (
 
 def read_request_file(path: pathlib.Path) -> FlowRequest:
     """The request in a file. Raises BadParameter, naming the key at fault."""
-    return request_from(read_json_object(read_text(path), str(path)))
+    return request_from(read_json_object(read_text(path, OPTION), OPTION, named(path)))
 
 
 def request_from(document: JsonObject) -> FlowRequest:
@@ -54,22 +56,29 @@ def request_from(document: JsonObject) -> FlowRequest:
     return request
 
 
-def read_text(path: pathlib.Path) -> str:
-    """A text file; `-` is standard input. Raises BadParameter."""
+def read_text(path: pathlib.Path, option: str) -> str:
+    """A text file; `-` is standard input. Raises BadParameter, naming the option that names the file."""
     try:
         return typer.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{named(path)} is not text in UTF-8", param_hint=f"'{option}'") from error
+    except OSError as error:
+        raise typer.BadParameter(f"{named(path)} cannot be read: {error.strerror}", param_hint=f"'{option}'") from error
 
 
-def read_json_object(text: str, where: str) -> JsonObject:
-    """A JSON object. Raises BadParameter."""
+def named(path: pathlib.Path) -> str:
+    """A file as people call it."""
+    return "standard input" if str(path) == "-" else str(path)
+
+
+def read_json_object(text: str, option: str, where: str = "it") -> JsonObject:
+    """A JSON object. Raises BadParameter, naming the option that it came by."""
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{where} is not JSON: {error}") from error
+        raise typer.BadParameter(f"{where} is not JSON: {error}", param_hint=f"'{option}'") from error
     if not isinstance(document, dict):
-        raise typer.BadParameter(f"{where} is not a JSON object")
+        raise typer.BadParameter(f"{where} is not a JSON object", param_hint=f"'{option}'")
     return document
 
 
@@ -92,4 +101,4 @@ def _object(document: JsonObject, key: str) -> JsonObject:
 
 
 def _fault(key: str, description: str) -> typer.BadParameter:
-    return typer.BadParameter(f"{key!r} {description}", param_hint="'--request-file'")
+    return typer.BadParameter(f"{key!r} {description}", param_hint=f"'{OPTION}'")

@@ -107,7 +107,7 @@ async def watch(
 
     With -o json every event is one object a line on standard output.
     """
-    bounds = Bounds(until, parse_duration(time_limit) if time_limit else None)
+    bounds = Bounds(until, parse_duration(time_limit, "--timeout") if time_limit else None)
     return await follow_run(perdure, names.run(run), bounds, output)
 
 

@@ -60,10 +60,10 @@ async def run(
     waits for; anywhere else it ends there and says how to decide.
     """
     request = flow_request(request_file, input_json, inputs, content)
-    bounds = Bounds(until, parse_duration(wait_timeout) if wait_timeout else None)
+    bounds = Bounds(until, parse_duration(wait_timeout, "--wait-timeout") if wait_timeout else None)
     run_timeout = duration_message(run_limit)
     await _check_open(perdure)
-    version = await _publish(perdure, await _store(perdure, read_document(file)), file)
+    version = await _publish(perdure, await _store(perdure, read_document(file, "FILE")), file)
     session = await perdure.sessions.CreateSession(
         CreateSessionRequest(session_id=names.bare(names.session(session_id)))
     )
@@ -83,7 +83,10 @@ async def _check_open(perdure: Client) -> None:
     if server.authentication == AUTHENTICATION_REQUIRED:
         message = "this server starts what was reviewed, and a trial is no review"
         raise Refused(
-            ExitCode.DENIED, message, "perdure playbooks create, perdure playbooks publish, perdure flows start"
+            ExitCode.DENIED,
+            "AUTHENTICATION_REQUIRED",
+            message,
+            "perdure playbooks create, perdure playbooks publish, perdure flows start",
         )
 
 
@@ -92,7 +95,8 @@ async def _store(perdure: Client, document: PlaybookDocument) -> PlaybookVersion
     found = await perdure.playbooks.ValidatePlaybook(ValidatePlaybookRequest(document=document))
     show_diagnostics(found)
     if not found.valid:
-        raise Refused(ExitCode.FAILURE, "the manifest has faults, so nothing was stored", "correct what is named above")
+        message = "the manifest has faults, so nothing was stored"
+        raise Refused(ExitCode.FAILURE, "PLAYBOOK_INVALID", message, "correct what is named above")
     return await perdure.playbooks.CreatePlaybookVersion(CreatePlaybookVersionRequest(document=document))
 
 
