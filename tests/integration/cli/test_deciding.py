@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import threading
@@ -134,6 +135,23 @@ def test_a_trial_at_a_terminal_asks_and_goes_on(perdure: Any, manifest: str) -> 
     assert (code, '"STATUS_SUCCEEDED"' in out) == (0, True)
     assert "Let Ada in?" in terminal.seen
     assert "say one of: approve, reject, later" in terminal.seen
+
+
+def test_a_trial_at_a_terminal_shows_how_far_it_is_and_what_is_to_come(perdure: Any, manifest: str) -> None:
+    terminal = Terminal(perdure, "run", manifest, "--input", "who=Ada", "-o", "json")
+
+    terminal.answer(QUESTION, "approve\n")
+    terminal.end()
+
+    before, _, after = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", terminal.seen).partition(QUESTION)
+    assert "0 of 2 nodes done" in before
+    assert "⏸ trial" in before
+    assert "○ open" in before
+    last = after.rpartition("✔ flow")[2]
+    assert "✔ trial" in last
+    assert "✔ open" in last
+    assert "○" not in last
+    assert "nodes done" not in last
 
 
 def test_a_trial_can_be_rejected_with_a_reason(perdure: Any, manifest: str) -> None:

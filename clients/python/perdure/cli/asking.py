@@ -52,6 +52,6 @@ def _asked(prompt: Callable[[], Answer], later: str) -> Answer:
         return prompt()
     except typer.Abort as abort:
         typer.echo(err=True)
-        raise Refused(ExitCode.INTERRUPTED, "INTERRUPTED", "nothing was done", later) from abort
+        raise Refused(ExitCode.INTERRUPTED, "NOT_CONFIRMED", "nothing was done", later) from abort
     finally:
         signal.signal(signal.SIGINT, loops_own)

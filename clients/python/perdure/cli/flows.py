@@ -12,7 +12,7 @@ from perdure.cli.connection import connected
 from perdure.cli.deciding import ask_for_decisions
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
-from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_flow
+from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_flow, look_ahead
 from perdure.cli.following.story import Story
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import noun
@@ -133,8 +133,9 @@ async def watch(
     bounds = Bounds(until, parse_duration(time_limit, "--timeout") if time_limit else None)
     name = names.flow(flow)
     # A watch waits for a server that is away; one that was never there, or has no such flow, is told at once.
-    await perdure.flows.GetFlow(GetFlowRequest(name=name))
-    return await follow_flow(perdure, name, bounds, output)
+    found, story = await perdure.flows.GetFlow(GetFlowRequest(name=name)), Story()
+    await look_ahead(perdure, story, found.root_run)
+    return await follow_flow(perdure, name, bounds, output, story)
 
 
 async def start_and_follow(
@@ -151,6 +152,7 @@ async def start_and_follow(
         return ExitCode.OK
     typer.echo(f"started {flow.name}", err=True)
     story = Story()
+    await look_ahead(perdure, story, flow.root_run)
     code = await follow_flow(perdure, flow.name, bounds, story=story)
     while ask and code is ExitCode.WAITING and can_ask() and await ask_for_decisions(perdure, flow.name):
         code = await follow_flow(perdure, flow.name, bounds, story=story)

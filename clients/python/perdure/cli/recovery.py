@@ -105,8 +105,7 @@ async def continue_run(
         _show(found)
         confirm("Continue it?", yes)
     elif not request.answers_sequence:
-        look = next(iter(_steps(found)), f"perdure runs get {_id(found)}")
-        raise Refused(ExitCode.CONFLICT, "RUN_STATE", _why_not(found), look)
+        raise _cannot_continue(found)
     _print_moved(await perdure.runs.ContinueRun(request), output)
 
 
@@ -179,10 +178,12 @@ def _effect(found: Recovery, attempt: str) -> EffectInDoubt:
     )
 
 
-def _why_not(found: Recovery) -> str:
+def _cannot_continue(found: Recovery) -> Refused:
+    why = "goes on by itself" if found.goes_on_by_itself else "cannot be continued"
     if found.in_doubt:
-        return f"{found.run} has effects in doubt, and these are settled first"
-    return f"{found.run} goes on by itself" if found.goes_on_by_itself else f"{found.run} cannot be continued"
+        why = "has effects in doubt, and these are settled first"
+    step = next(iter(_steps(found)), f"perdure runs get {_id(found)}")
+    return Refused(ExitCode.CONFLICT, "RUN_STATE", f"{found.run} {why}", step)
 
 
 def _steps(found: Recovery) -> list[str]:

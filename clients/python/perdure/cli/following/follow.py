@@ -16,10 +16,12 @@ from perdure.cli.following.views import Silent, View, fitting_view
 from perdure.cli.names import bare
 from perdure.cli.printing.formats import Format, print_item
 from perdure.client import CallFailed, Client, FlowNews, watches
+from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1.flows_pb2 import Flow, WatchFlowResponse
+from perdure.v1.plans_pb2 import Plan
 from perdure.v1.run_events_pb2 import RecordedEvent
-from perdure.v1.runs_pb2 import GetRunRequest
+from perdure.v1.runs_pb2 import GetRunPlanRequest, GetRunRequest
 
 
 class Until(StrEnum):
@@ -62,6 +64,7 @@ async def follow_flow(
 async def follow_run(client: Client, name: str, bounds: Bounds, format: Format = Format.TABLE) -> ExitCode:
     """Follows a run, shows it, and says how it ended."""
     story = Story(alone=True)
+    await look_ahead(client, story, name)
     known = (await client.runs.GetRun(GetRunRequest(name=name))).last_sequence
 
     def verdict(news: FlowNews) -> ExitCode | None:
@@ -75,6 +78,12 @@ async def follow_run(client: Client, name: str, bounds: Bounds, format: Format =
 
     following = _Following(story, bounds.limit, format, verdict, f"perdure runs watch {bare(name)}")
     return await following.over(client.watch_run(name))
+
+
+async def look_ahead(client: Client, story: Story, run: str) -> None:
+    """Reads the plan of a run that is going to be followed, so that what is to come can be shown. Raises CallFailed."""
+    stored = await client.runs.GetRunPlan(GetRunPlanRequest(name=run))
+    story.planned[bare(run)] = WalkPlan(Plan.FromString(stored.plan)).order
 
 
 def _flow_verdict(flow: Flow, until: Until) -> ExitCode | None:

@@ -10,7 +10,7 @@ from perdure.cli.printing.words import at, enum_word, printable
 from perdure.runlog.effects import GUARDED, task_id
 from perdure.runlog.head import RunHead, advance
 from perdure.runlog.instances import Instance, instance
-from perdure.runlog.states import RunState
+from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
 from perdure.v1.flows_pb2 import Flow
 from perdure.v1.node_events_pb2 import OutputStream, TaskOutput
@@ -70,6 +70,22 @@ class RunStory:
     nodes: dict[Instance, NodeStory] = field(default_factory=dict)
     began_at: datetime | None = None
     ended_at: datetime | None = None
+    planned: tuple[str, ...] = ()
+    """Nodes of its plan in the order of a walk; none where nobody has read the plan."""
+
+    @property
+    def done(self) -> int:
+        """How many nodes of its plan have succeeded when they were last come to."""
+        last = {node.where.path[-1].node: node.stage for node in self.nodes.values()}
+        return sum(stage is Stage.SUCCEEDED for stage in last.values())
+
+    @property
+    def to_come(self) -> tuple[str, ...]:
+        """Nodes that the walk has not come to; none once it is over."""
+        if self.head.state in TERMINAL:
+            return ()
+        begun = {node.where.path[-1].node for node in self.nodes.values()}
+        return tuple(node for node in self.planned if node not in begun)
 
     @property
     def held(self) -> bool:
@@ -181,6 +197,8 @@ class Story:
     alone: bool = False
     runs: dict[str, RunStory] = field(default_factory=dict)
     flow: Flow | None = None
+    planned: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the id of a run, the nodes of its plan in the order of a walk."""
 
     @property
     def cursors(self) -> dict[str, int]:
@@ -192,7 +210,8 @@ class Story:
         if isinstance(news, Flow):
             self.flow = news
         else:
-            self.runs.setdefault(news.run_id, RunStory(news.run_id)).tell(news)
+            planned = self.planned.get(news.run_id, ())
+            self.runs.setdefault(news.run_id, RunStory(news.run_id, planned=planned)).tell(news)
 
 
 def tail(node: NodeStory) -> list[str]:

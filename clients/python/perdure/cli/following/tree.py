@@ -1,6 +1,7 @@
 """What is followed as a tree: runs, their nodes, and the last words of whatever is running."""
 
 from datetime import datetime
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -19,6 +20,10 @@ from perdure.cli.following.signs import (
 )
 from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, tail
 from perdure.cli.names import bare
+from perdure.runlog.states import TERMINAL
+
+MOST_TO_COME: Final = 5
+"""Nodes that are named before the walk has come to them; of more, their number is shown."""
 
 
 def tree(story: Story, now: datetime) -> RenderableType:
@@ -30,6 +35,8 @@ def tree(story: Story, now: datetime) -> RenderableType:
             twig = branch.add(_node_line(node, now))
             for line in tail(node) if node.stage in (Stage.STARTED, Stage.FAILED) else ():
                 twig.add(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
+        for line in _to_come(run):
+            branch.add(Text(line, style="dim"))
     steps = [Text(f"▶ {step}", style="bold") for step in next_steps(story)]
     return Group(trunk, *steps)
 
@@ -48,7 +55,15 @@ def _run_line(run: RunStory, now: datetime) -> Text:
     line = Text.assemble((f"{sign} ", style), f"run {run.run_id} {state_word(run.head.state)}")
     if run.began_at is not None:
         line.append(f"  {_took(run.began_at, run.ended_at or now)}", style="dim")
+    if run.planned and run.head.state not in TERMINAL:
+        line.append(f"  {run.done} of {len(run.planned)} nodes done", style="dim")
     return line
+
+
+def _to_come(run: RunStory) -> list[str]:
+    lines = [f"○ {node}" for node in run.to_come[:MOST_TO_COME]]
+    further = len(run.to_come) - len(lines)
+    return [*lines, f"○ and {further} more"] if further else lines
 
 
 def _node_line(node: NodeStory, now: datetime) -> Text:
