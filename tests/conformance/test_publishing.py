@@ -1,5 +1,6 @@
 """The life of a playbook version: drafted, published with evidence, superseded, revoked for good."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -139,6 +140,78 @@ async def test_a_revoked_version_stays_revoked_and_does_not_start(house: Any, ma
 
     assert revoked.publication is Publication.REVOKED
     assert await house.counts() == before
+
+
+async def test_revoking_keeps_the_evidence_of_before_and_leaves_no_version_active(house: Any, manifests: Any) -> None:
+    active = await _publish(house, await _create(house, manifests["line"]))
+    against = (Evidence("incident", "I-7", "it deleted too much"),)
+
+    await _revoke(house, active, evidence=against)
+
+    playbook = await house.store.read(lambda tx: tx.playbooks.get(active.playbook_id))
+    (version,) = playbook.versions
+    assert playbook.active is None
+    assert [(change.previous, change.current, change.evidence) for change in version.history] == [
+        (Publication.DRAFT, Publication.ACTIVE, EVIDENCE),
+        (Publication.ACTIVE, Publication.REVOKED, against),
+    ]
+    assert version.history[-1].reason == "it deletes too much"
+
+
+async def test_publishing_again_adds_its_evidence_to_that_of_before(house: Any, manifests: Any) -> None:
+    more = (Evidence("review", "R-2", "read by a third"),)
+    draft = await _create(house, manifests["line"])
+
+    for publication, evidence in ((Publication.VERIFIED, EVIDENCE), (Publication.CANARY, more)):
+        await _publish(house, draft, publication=publication, evidence=evidence)
+
+    version = await house.store.read(lambda tx: tx.playbooks.get_version(draft.playbook_id, draft.version))
+    assert version.publication is Publication.CANARY
+    assert [change.evidence for change in version.history] == [EVIDENCE, more]
+
+
+@pytest.mark.parametrize("publication", [Publication.VERIFIED, Publication.CANARY, Publication.ACTIVE])
+async def test_every_publication_but_a_draft_and_a_revoked_one_starts(
+    house: Any, manifests: Any, publication: Publication
+) -> None:
+    asked = await house.asked(manifests["line"])
+    text = manifests["line"].replace("1.0.0", "2.0.0")
+    published = await _publish(house, await _create(house, text), publication=publication)
+
+    view = await FlowStarter(house.store, house.limits).start(
+        OPEN_CALLER, replace(asked, version="2.0.0", digest=published.digest)
+    )
+
+    assert view.flow.version == "2.0.0"
+
+
+async def test_a_flow_of_a_version_that_is_revoked_goes_on(house: Any, manifests: Any, holder: Any) -> None:
+    run = await house.run(holder.run_id)
+    identity = run.identity
+    version = await house.store.read(
+        lambda tx: tx.playbooks.get_version(identity.playbook_id, identity.playbook_version)
+    )
+
+    await _revoke(house, version)
+    await holder.node("a")
+
+    assert (await house.kinds(holder.run_id))[-1] == "node_settled"
+
+
+async def test_of_two_versions_that_are_made_active_at_once_one_is(house: Any, manifests: Any) -> None:
+    texts = [manifests["line"].replace("1.0.0", f"{number}.0.0") for number in range(1, 6)]
+    drafts = [await _create(house, text) for text in texts]
+
+    await asyncio.gather(*(_publish(house, draft) for draft in drafts))
+
+    playbook = await house.store.read(lambda tx: tx.playbooks.get(drafts[0].playbook_id))
+    found = [version.publication for version in playbook.versions]
+    assert sorted(found) == [Publication.ACTIVE, *[Publication.VERIFIED] * 4]
+
+
+async def _revoke(house: Any, version: Any, evidence: tuple[Evidence, ...] = ()) -> Any:
+    asked = Revoking(version.playbook_id, version.version, version.digest, "it deletes too much", evidence, "")
+    return await revoke_playbook_version(house.store, OPEN_CALLER, asked)
 
 
 async def _create(house: Any, manifest: str) -> Any:

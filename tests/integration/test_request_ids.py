@@ -1,0 +1,171 @@
+"""A request that is repeated under its id does nothing and is answered alike; the id stands for no other request."""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from perdure.v1 import approvals_pb2, flows_pb2, playbooks_pb2, run_events_pb2, runs_pb2
+from perdure_control_plane.api.mount import SERVICES
+
+HEAD = {"version": "1.0.0", "title": "Work", "objective": "Do it"}
+STEP = {"id": "a", "type": "function", "function": "noop", "effect": "none"}
+GATE = {"id": "gate", "type": "approval", "prompt": "Go on?"}
+ENDLESS = {"id": "a", "type": "deterministic", "command": "sleep", "args": ["60"], "timeout_ms": 100}
+"""Nobody can say of it what it did; it is in doubt."""
+
+
+def manifest(*nodes: Any, playbook: str = "p") -> str:
+    return json.dumps({**HEAD, "playbook_id": playbook, "nodes": nodes})
+
+
+def paused(recorded: run_events_pb2.RecordedEvent) -> bool:
+    return bool(recorded.event.HasField("run_paused"))
+
+
+@dataclass
+class Situation:
+    """A server that an executor works for, which takes nothing that waits in the queue `nobody`."""
+
+    service: Any
+
+    async def draft(self, playbook: str = "p") -> playbooks_pb2.PlaybookVersion:
+        document = playbooks_pb2.PlaybookDocument(text=manifest(STEP, playbook=playbook).encode())
+        return await self.service.playbooks.CreatePlaybookVersion(
+            playbooks_pb2.CreatePlaybookVersionRequest(document=document)
+        )
+
+    async def queued(self) -> flows_pb2.Flow:
+        return await self.service.start(manifest(STEP), queue="nobody")
+
+    async def waiting(self, node: Any) -> flows_pb2.Flow:
+        flow = await self.service.start(manifest(node))
+        await self.service.until(flow, paused)
+        return flow
+
+
+Fields = dict[str, Any]
+
+
+async def creating(here: Situation) -> tuple[Fields, Fields]:
+    document, other = ({"text": manifest({**STEP, "id": node}).encode()} for node in "ab")
+    return {"document": document}, {"document": other}
+
+
+async def publishing(here: Situation) -> tuple[Fields, Fields]:
+    draft = await here.draft()
+    same = {"name": draft.name, "digest": draft.digest, "evidence": [{"kind": "review", "id": "R"}]}
+    return same, {**same, "publication": playbooks_pb2.PUBLICATION_CANARY}
+
+
+async def revoking(here: Situation) -> tuple[Fields, Fields]:
+    draft = await here.draft()
+    same = {"name": draft.name, "digest": draft.digest, "reason": "a mistake"}
+    return same, {**same, "reason": "another mistake"}
+
+
+async def beginning_a_session(here: Situation) -> tuple[Fields, Fields]:
+    return {}, {"session_id": "mine"}
+
+
+async def stopping_a_flow(here: Situation) -> tuple[Fields, Fields]:
+    name = (await here.queued()).name
+    return {"name": name}, {"name": name, "reason": "why not"}
+
+
+async def stopping_a_run(here: Situation) -> tuple[Fields, Fields]:
+    name = (await here.queued()).root_run
+    return {"name": name}, {"name": name, "reason": "why not"}
+
+
+async def continuing(here: Situation) -> tuple[Fields, Fields]:
+    name = (await here.queued()).root_run
+    ended = await here.service.runs.InterruptRun(runs_pb2.InterruptRunRequest(name=name))
+    same = {"name": name, "answers_sequence": ended.ended_sequence}
+    return same, {**same, "reason": "why not"}
+
+
+async def resolving(here: Situation) -> tuple[Fields, Fields]:
+    name = (await here.waiting(ENDLESS)).root_run
+    same = {"name": name, "instance": "a:1#1", "resolution": 3}
+    return same, {**same, "reason": "why not"}
+
+
+async def deciding(here: Situation) -> tuple[Fields, Fields]:
+    flow = await here.waiting(GATE)
+    (listed,) = (await here.service.approvals.ListApprovals(approvals_pb2.ListApprovalsRequest())).approvals
+    shown = await here.service.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=listed.name))
+    assert shown.flow == flow.name
+    same = {"name": shown.name, "token": shown.token, "decision": 1}
+    return same, {**same, "reason": "why not"}
+
+
+REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
+    "CreatePlaybookVersion": creating,
+    "PublishPlaybookVersion": publishing,
+    "RevokePlaybookVersion": revoking,
+    "CreateSession": beginning_a_session,
+    "CancelFlow": stopping_a_flow,
+    "CancelRun": stopping_a_run,
+    "InterruptRun": stopping_a_run,
+    "ContinueRun": continuing,
+    "ResolveEffect": resolving,
+    "DecideApproval": deciding,
+}
+"""For each call that takes a request id, a request and another one."""
+
+METHODS = {method.name: method for service in SERVICES for method in service.methods}
+
+
+async def call(channel: grpc.aio.Channel, name: str, fields: Fields) -> Message:
+    method = METHODS[name]
+    response = GetMessageClass(method.output_type)
+    path = f"/{method.containing_service.full_name}/{name}"
+    request = GetMessageClass(method.input_type)(request_id="r-1", **fields)
+    return await channel.unary_unary(path, type(request).SerializeToString, response.FromString)(request)
+
+
+def test_every_call_that_takes_a_request_id_is_tried() -> None:
+    assert {name for name, method in METHODS.items() if "request_id" in method.input_type.fields_by_name} == set(
+        REQUESTS
+    )
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_a_repeated_request_does_nothing_and_another_under_its_id_is_refused(
+    serve: Any, hire: Any, rows_in: Any, name: str
+) -> None:
+    service = await serve()
+    await hire(service)
+    same, other = await REQUESTS[name](Situation(service))
+
+    first = await call(service.channel, name, same)
+    await settled(service)
+    before = rows_in(service.data_dir)
+    again = await call(service.channel, name, same)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call(service.channel, name, other)
+
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    status = rpc_status.from_call(refused.value)
+    assert status is not None
+    assert [detail.Unpack(info) or detail.Unpack(bad) for detail in status.details] == [True, True]
+    assert (info.reason, info.metadata["request_id"]) == ("REQUEST_ID_REUSED", "r-1")
+    assert [violation.field for violation in bad.field_violations] == ["request_id"]
+    assert again.name == first.name
+    assert rows_in(service.data_dir) == before
+
+
+async def settled(service: Any) -> None:
+    """Follows the flows that an executor takes to their ends."""
+    for flow in (await service.flows.ListFlows(flows_pb2.ListFlowsRequest())).flows:
+        run = await service.runs.GetRun(runs_pb2.GetRunRequest(name=flow.root_run))
+        if run.queue != "nobody":
+            await service.settled(flow)
