@@ -118,16 +118,19 @@ PRECEDENCE: tuple[FlowStatus, ...] = tuple(FlowStatus)
 """The first that matches holds; the enum's own order."""
 
 
-def flow_verdict(flow: Flow, runs: Sequence[Run], contract: Sequence[ContractCheck]) -> Verdict:
+def flow_verdict(
+    flow: Flow, runs: Sequence[Run], contract: Sequence[ContractCheck], *, walked_to_end: bool = False
+) -> Verdict:
     """What became of a flow whose runs are these; the root is among them unless it cannot be read.
 
     A wait, a hold or an effect in doubt shows as a PAUSED run; an effect in doubt also beside a run that was
-    interrupted, or whose holder lets other work end first.
+    interrupted, or whose holder lets other work end first. `walked_to_end` says of an interrupted root that nothing was
+    left to do: such a root counts as complete.
     """
     root = next((run for run in runs if run.run_id == flow.root_run_id), None)
     if root is None:
         return Verdict(FlowStatus.UNKNOWN, f"runs/{flow.root_run_id}")
-    found = [Verdict(_status_of(run), run.name) for run in runs]
+    found = [Verdict(_status_of(run, walked_to_end=walked_to_end and run is root), run.name) for run in runs]
     decided = min(found, key=lambda verdict: PRECEDENCE.index(verdict.status))
     if decided.status is FlowStatus.SUCCEEDED:
         missing = next((check for check in contract if not check.passed), None)
@@ -142,8 +145,8 @@ def is_settled(runs: Sequence[Run]) -> bool:
     return bool(runs) and all(run.head.ended_sequence > 0 for run in runs)
 
 
-def _status_of(run: Run) -> FlowStatus:
+def _status_of(run: Run, *, walked_to_end: bool) -> FlowStatus:
     status = STATUS_OF_RUN[run.head.state]
     if run.head.in_doubt and status in (FlowStatus.RUNNING, FlowStatus.INTERRUPTED):
         return FlowStatus.WAITING
-    return status
+    return FlowStatus.SUCCEEDED if status is FlowStatus.INTERRUPTED and walked_to_end else status

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from perdure.runlog.instances import parse_instance
 from perdure.v1 import plans_pb2
 from perdure_control_plane.domain.approval import ApprovalState, Decision
+from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.flow import (
     ContractCheck,
     Flow,
     FlowStatus,
     FlowView,
+    Verdict,
     flow_verdict,
     is_settled,
 )
@@ -18,6 +20,7 @@ from perdure_control_plane.domain.playbook import Evidence
 from perdure_control_plane.domain.queries import ApprovalFilter, FlowFilter
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.task import TaskState
+from perdure_control_plane.usecases.fold_run import fold
 from perdure_control_plane.usecases.ports import Store, Transaction
 
 
@@ -34,11 +37,7 @@ async def list_flows(store: Store, wanted: FlowFilter, before: tuple[int, str] |
 def view(tx: Transaction, flow: Flow) -> FlowView:
     """A flow inside a transaction."""
     runs = tx.runs.of_flow(flow.flow_id)
-    contract: tuple[ContractCheck, ...] = ()
-    verdict = flow_verdict(flow, runs, ())
-    if verdict.status is FlowStatus.SUCCEEDED:
-        contract = _contract(tx, flow, runs)
-        verdict = flow_verdict(flow, runs, contract)
+    verdict, contract = _verdict(tx, flow, runs)
     return FlowView(
         flow=flow,
         status=verdict.status,
@@ -50,6 +49,20 @@ def view(tx: Transaction, flow: Flow) -> FlowView:
         approvals=tx.approvals.ids_of_flow(flow.flow_id),
         contract=contract,
     )
+
+
+def _verdict(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[Verdict, tuple[ContractCheck, ...]]:
+    verdict = flow_verdict(flow, runs, ())
+    walked_to_end = False
+    if verdict == Verdict(FlowStatus.INTERRUPTED, f"runs/{flow.root_run_id}"):
+        try:
+            walked_to_end = fold(tx, flow.root_run_id).walk.complete
+        except DataCorrupt:
+            return Verdict(FlowStatus.UNKNOWN, verdict.decided_by), ()
+    if not (walked_to_end or verdict.status is FlowStatus.SUCCEEDED):
+        return verdict, ()
+    contract = _contract(tx, flow, runs)
+    return flow_verdict(flow, runs, contract, walked_to_end=walked_to_end), contract
 
 
 def _contract(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[ContractCheck, ...]:

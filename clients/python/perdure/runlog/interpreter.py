@@ -195,7 +195,7 @@ def _natural_end(walk: Walk) -> run_events_pb2.RunEnded | None:
         if walk.nodes[node].phase is Phase.FAILED:
             end = _after_failure(walk, node, walk.nodes[node])
             return end if isinstance(end, run_events_pb2.RunEnded) else None
-    return None if walk.active or walk.frontier else _completed()
+    return _completed() if walk.complete else None
 
 
 def _consequences(walk: Walk, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:

@@ -130,6 +130,11 @@ class Walk:
             return bool(self.holds)
         return any(not doubt.resolution_sequence for doubt in self.doubts.values())
 
+    @property
+    def complete(self) -> bool:
+        """Whether everything that can be reached has succeeded or been passed over, so that nothing is left to do."""
+        return not self.active and not self.frontier
+
     def instance(self, node: str) -> Instance:
         """The address of a node's present attempt."""
         state = self.nodes[node]
