@@ -1,7 +1,8 @@
 """The process that commands run under: a program of its own, started before anything else the executor does.
 
 It starts each command in a session and process group of its own, and kills the group when it is told to, when the
-command's own process ends, when the executor is gone, and when the work end that the executor feeds it has passed.
+command's own process ends, when the executor is gone, and when the work end that the executor feeds it has passed. Before
+it is fed a work end it starts nothing, so that an executor that is suspended at any moment leaves nothing running for good.
 It imports nothing of ours, so that it starts fast and can hardly fail.
 """
 
@@ -42,7 +43,7 @@ class Supervisor:
         self._fds: list[int] = []
         self._buffer = b""
         self._unsent = bytearray()
-        self._work_end = float("inf")
+        self._work_end = 0.0
         self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
@@ -106,6 +107,8 @@ class Supervisor:
     def _start(self, order: dict[str, Any]) -> None:
         given, self._fds = self._fds[:_FDS], self._fds[_FDS:]
         try:
+            if _now() >= self._work_end:
+                raise TimeoutError("the executor's lease leaves no time for it")
             process = subprocess.Popen(  # noqa: S603  # running what the playbook says is what it is for
                 order["arguments"],
                 cwd=order["cwd"],

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from perdure.runlog import FOLD_VERSION
 from perdure.v1 import execution_pb2, execution_pb2_grpc
 from perdure.v1.execution_pb2 import WorkRequest
 from perdure_executor import clock
+from perdure_executor.commands import SupervisorLost
 from perdure_executor.held_runs import HeldRuns
 from perdure_executor.lease_keeper import LeaseKeeper, LeaseTerms
 from perdure_executor.node_context import Equipment
@@ -57,6 +58,7 @@ class Worker:
         self._lease = LeaseKeeper()
         self._held = HeldRuns(profile.slots, self._lease)
         self._generation = 0
+        self._fed_work_end = 0.0
         self._pause = RECONNECT_SECONDS[0]
         self.connected: Final = asyncio.Event()
 
@@ -95,7 +97,7 @@ class Worker:
         if response is grpc.aio.EOF or not response.HasField("welcome"):
             await _raise_status(call)
             return
-        self._welcomed(response.welcome, said_hello_at)
+        await self._welcomed(response.welcome, said_hello_at)
         tasks = [
             asyncio.create_task(self._write(call), name="work-write"),
             asyncio.create_task(self._read(call), name="work-read"),
@@ -129,7 +131,7 @@ class Worker:
             version=profile.version,
         )
 
-    def _welcomed(self, welcome: execution_pb2.Welcome, said_hello_at: float) -> None:
+    async def _welcomed(self, welcome: execution_pb2.Welcome, said_hello_at: float) -> None:
         terms = LeaseTerms(
             lease=welcome.lease.ToMicroseconds() / 1e6,
             heartbeat_interval=welcome.heartbeat_interval.ToMicroseconds() / 1e6,
@@ -140,6 +142,8 @@ class Worker:
         if self._generation and welcome.generation != self._generation:
             log.warning("store.generation_changed", before=self._generation, now=welcome.generation)
         self._generation = welcome.generation
+        # Ahead of every command that is begun on this stream: should this process be suspended, that ends them.
+        await self._feed_work_end()
         self._held.begin_stream(self._equipment)
         self._pause = RECONNECT_SECONDS[0]
         self.connected.set()
@@ -180,30 +184,29 @@ class Worker:
 
     async def _watch_lease(self) -> None:
         """Ends what runs when the work end has passed, and tells the supervisor when that will be."""
-        fed = 0.0
         while True:
-            work_end = self._lease.work_end
-            if self._equipment is not None and work_end != fed and work_end > 0:
-                await _shielded(self._equipment.supervisor.feed_work_end(work_end))
-                fed = work_end
-            if self._held.count and clock.seconds() >= work_end:
+            await self._feed_work_end()
+            if self._held.count and clock.seconds() >= self._lease.work_end:
                 log.error("lease.work_end_passed", held=self._held.count)
                 self._held.stop_work()
                 self._end_if_threads_run_on()
             await asyncio.sleep(min(0.2, self._lease.heartbeat_interval / 4))
+
+    async def _feed_work_end(self) -> None:
+        work_end = self._lease.work_end
+        if self._equipment is None or work_end == self._fed_work_end:
+            return
+        self._fed_work_end = work_end
+        try:
+            await self._equipment.supervisor.feed_work_end(work_end)
+        except SupervisorLost:  # whoever waits for a command notices it, too
+            log.error("supervisor.lost")
 
     def _end_if_threads_run_on(self) -> None:
         if self._equipment is not None and self._equipment.threads.running:
             # Nobody can end a thread, and another executor may begin the same work now.
             log.error("executor.ends_itself", threads=self._equipment.threads.running)
             os._exit(THREADS_LEFT_EXIT_CODE)
-
-
-async def _shielded(work: Awaitable[None]) -> None:
-    try:
-        await work
-    except Exception:  # a lost supervisor is noticed by whoever waits for its commands
-        log.exception("supervisor.not_fed")
 
 
 async def _raise_status(call: Any) -> None:

@@ -86,6 +86,7 @@ async def employ(tmp_path: pathlib.Path) -> AsyncIterator[Callable[..., Executor
     for executor in employer.started:
         if executor.process.poll() is None:
             executor.process.terminate()
+            executor.process.send_signal(signal.SIGCONT)  # a test that failed may have left it suspended
         # In a thread, for the server that it says goodbye to may be in this process.
         await asyncio.to_thread(executor.process.wait)
 

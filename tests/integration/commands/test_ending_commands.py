@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from perdure.v1 import flows_pb2, instances_pb2, runs_pb2, tasks_pb2
-from perdure_executor.commands import Supervisor
+from perdure_executor import clock
+from perdure_executor.commands import CommandNotStarted, Supervisor
 
 DEAF = "trap '' TERM; echo up > signpost; while :; do sleep 60; done"
 """A shell that does not end when it is asked to, and starts others."""
@@ -136,9 +137,23 @@ async def test_a_command_whose_executor_was_killed_is_done_again_elsewhere_and_k
     assert second == first + b"go on\n"
 
 
+async def test_nothing_is_started_before_the_supervisor_knows_when_it_must_end(tmp_path: pathlib.Path) -> None:
+    supervisor = Supervisor()
+    supervisor.start()
+
+    try:
+        with pytest.raises(CommandNotStarted, match="leaves no time"):
+            await supervisor.run(["touch", "begun"], str(tmp_path), dict(os.environ), b"")
+    finally:
+        await supervisor.stop()
+
+    assert not (tmp_path / "begun").exists()
+
+
 async def test_more_commands_at_once_than_the_supervisor_can_hear_of_all_run(tmp_path: pathlib.Path) -> None:
     supervisor = Supervisor()
     supervisor.start()
+    await supervisor.feed_work_end(clock.seconds() + 60)
     large = {"PATH": os.environ["PATH"], "LARGE": "x" * 100_000}
     outputs: list[int] = []
 
