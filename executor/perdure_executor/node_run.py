@@ -82,7 +82,7 @@ class NodeRun:
     async def _run(self, never: Exception | None) -> None:
         self._running = True
         try:
-            if self.start.node.effect in GUARDED and never is None:
+            if never is None:
                 await self._may_begin()
             if self._dropped or never is not None:
                 self._host.finished(self, None)
@@ -95,10 +95,12 @@ class NodeRun:
             self._host.finished(self, None)
 
     async def _may_begin(self) -> None:
+        lease = self._host.lease
+        enough = lease.may_begin if self.start.node.effect in GUARDED else lease.may_send
         try:
             # Read last thing before the launch: since the acknowledgement the process may have been suspended.
-            while not self._stopping and not self._host.lease.may_begin():
-                await self._host.lease.renewed()
+            while not self._stopping and not enough():
+                await lease.renewed()
         except asyncio.CancelledError:
             return  # it is to stop, and nothing of it has begun
 

@@ -67,7 +67,7 @@ class Killer:
 
     async def _kill_executors(self) -> None:
         for number in range(self.toll.executors):
-            await self._pause(1)
+            await self._pause()
             victim = await self._at_guarded_work() if number % 2 else None
             anybody = await self._anybody()
             self.fleet.kill(victim if victim in self.fleet.awake() else anybody)
@@ -77,7 +77,7 @@ class Killer:
     async def _kill_servers(self) -> None:
         between = self.toll.executors / max(1, self.toll.servers)
         for number in range(self.toll.servers):
-            await self._pause(between)
+            await self._after(between * number)
             await self._until(self.fleet.serves)
             self.fleet.kill_server()
             self.said(f"killed control plane {number + 1} of {self.toll.servers}")
@@ -85,9 +85,9 @@ class Killer:
             self.fleet.start_server()
 
     async def _repeat(self, times: int, deal: Callable[[], Awaitable[None]]) -> None:
-        """Deals one blow as often as is wanted, over about the time that the kills of executors take."""
-        for _ in range(times):
-            await self._pause(self.toll.executors / times - LEASE_SECONDS / self.toll.pause)
+        """Deals one blow as often as is wanted, spread over the kills of executors."""
+        for number in range(times):
+            await self._after(self.toll.executors / times * number)
             await deal()
 
     async def _make_zombie(self) -> None:
@@ -120,9 +120,13 @@ class Killer:
             await asyncio.sleep(0.05)
             self.fleet.fill()
 
-    async def _pause(self, kills: float) -> None:
-        """Lets about as much time pass as so many kills take."""
-        await asyncio.sleep(max(0.1, kills * self.toll.pause * self.chance.uniform(0.4, 1.6)))
+    async def _after(self, kills: float) -> None:
+        """Returns at some moment after so many executors were killed."""
+        await self._until(lambda: len(self.fleet.executor_kills) >= kills)
+        await self._pause()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self.toll.pause * self.chance.uniform(0.4, 1.6))
 
     async def _at_guarded_work(self) -> Program | None:
         """An executor at which a guarded command has just begun; None where there was none for a while."""

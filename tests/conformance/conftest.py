@@ -116,6 +116,9 @@ class Holder:
     def paused(self, *, ready: bool = False) -> RunEvent:
         return RunEvent(run_paused=run_events_pb2.RunPaused(ready=ready))
 
+    def returned(self) -> RunEvent:
+        return RunEvent(lease_returned=run_events_pb2.LeaseReturned(cause=run_events_pb2.RETURN_CAUSE_DRAINING))
+
     def asks(self, name: str, timeout_seconds: int = 60, attempt: int = 1) -> list[RunEvent]:
         """The question of a gate, with its subject."""
         subject = b'{"prompt":"go on?"}'

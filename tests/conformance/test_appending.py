@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
 from perdure.v1 import execution_pb2, fact_events_pb2, run_events_pb2
@@ -217,3 +219,38 @@ async def _record(house: Any, run_id: Any, placed: Any) -> None:
 
     recorded = RunEvent(fact_recorded=fact_events_pb2.FactRecorded(hold_placed=placed))
     await house.store.write(lambda tx: tx.log.append(tx.runs.get(run_id), [recorded], requested_by(OPEN_CALLER)))
+
+
+async def test_a_run_that_is_given_back_goes_to_the_next_and_its_repetition_is_acknowledged(
+    house: Any, holder: Any
+) -> None:
+    await holder.node("a")
+    given_back = await holder.send(holder.returned())
+
+    run = await house.run(holder.run_id)
+    (next_holder,) = await house.claim(await house.connect("y"))
+    answer = await holder.send(holder.returned(), first=3)
+    assert (run.head.state, run.head.fruitless_takeovers) == (RunState.QUEUED, 0)
+    assert [type(answer), answer.ordinal] == [Ack, given_back.ordinal]
+    assert await holder.send(holder.started("b", "AT_MOST_ONCE"), first=4) == Rejected()
+    assert next_holder.claimed.run.head.epoch > holder.claimed.run.head.epoch
+
+
+@pytest.mark.parametrize("letting_go", ["returned", "paused"])
+async def test_a_run_is_not_let_go_of_while_a_guarded_effect_is_under_way(
+    house: Any, holder: Any, letting_go: str
+) -> None:
+    await holder.send(holder.started("b", "AT_MOST_ONCE"))
+
+    answer = await holder.send(getattr(holder, letting_go)())
+
+    assert isinstance(answer, Refused)
+    assert (await house.run(holder.run_id)).head.state is RunState.RUNNING
+
+
+async def test_a_run_is_let_go_of_when_the_guarded_effect_is_settled(house: Any, holder: Any) -> None:
+    await holder.node("b", effect="AT_MOST_ONCE")
+
+    answer = await holder.send(holder.returned())
+
+    assert isinstance(answer, Ack)

@@ -7,6 +7,7 @@ from perdure.runlog.effects import GUARDED
 from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, plans_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.domain.leases import StoreMark
 from perdure_control_plane.domain.origin import RESTORE
 from perdure_control_plane.domain.run import Run
@@ -24,20 +25,37 @@ class StoreLife:
     restored: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An executor was told that its events up to an ordinal are stored; the store says that they are not."""
+
+    run_id: RunId
+    lease_id: LeaseId
+    ordinal: int
+
+
 async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
     """Counts a start. `starts_seen` is the count kept beside the store; None where there is none.
 
     A store that is behind that count, or has none beside it though it has been started, was restored: its generation
     rises, every lease is void, and every run that has not ended and could have had an effect since is held.
     """
-    life = await store.write(lambda tx: _begin(tx, starts_seen))
-    if life.restored:
+    mark = await store.read(lambda tx: tx.upkeep.mark())
+    restored = mark is not None and (starts_seen is None or mark.starts < starts_seen)
+    if restored:
+        # Before the start is counted: a server that dies in between leaves a store that is found to be behind again.
         await void_leases(store)
-    return life
+    return await store.write(lambda tx: _begin(tx, starts_seen, restored=restored))
 
 
-async def raise_generation(store: Store) -> StoreMark:
-    """Raises the generation because an executor knows more than the store: it went back while nobody looked."""
+async def raise_generation(store: Store, lost: Lost) -> StoreMark | None:
+    """Raises the generation where an executor knows more than the store, which went back while nobody looked.
+
+    None where the store does not lack what the report says, or where the lease is gone meanwhile.
+    """
+    if not await store.read(lambda tx: _lacks(tx, lost)):
+        return None
+    await void_leases(store)
 
     def body(tx: Transaction) -> StoreMark:
         mark = tx.upkeep.mark() or StoreMark(0, 0)
@@ -45,9 +63,12 @@ async def raise_generation(store: Store) -> StoreMark:
         tx.upkeep.set_mark(raised)
         return raised
 
-    mark = await store.write(body)
-    await void_leases(store)
-    return mark
+    return await store.write(body)
+
+
+def _lacks(tx: Transaction, lost: Lost) -> bool:
+    run = tx.runs.find(lost.run_id)
+    return run is not None and run.head.lease_id == lost.lease_id and run.head.next_ordinal <= lost.ordinal
 
 
 async def void_leases(store: Store) -> None:
@@ -60,13 +81,12 @@ async def void_leases(store: Store) -> None:
         after = page
 
 
-def _begin(tx: Transaction, starts_seen: int | None) -> StoreLife:
+def _begin(tx: Transaction, starts_seen: int | None, *, restored: bool) -> StoreLife:
     mark = tx.upkeep.mark()
     if mark is None:
         fresh = StoreMark(generation=1, starts=max(1, (starts_seen or 0) + 1))
         tx.upkeep.set_mark(fresh)
         return StoreLife(fresh, restored=False)
-    restored = starts_seen is None or mark.starts < starts_seen
     starts = max(mark.starts, starts_seen or 0) + 1
     begun = StoreMark(mark.generation + restored, starts)
     tx.upkeep.set_mark(begun)

@@ -102,6 +102,19 @@ async def test_work_that_is_stopped_in_the_moment_it_is_decided_says_so(host: An
     assert not run.begun.is_set()
 
 
+async def test_work_that_may_be_repeated_does_not_begin_after_the_lease_either(host: Any) -> None:
+    run = host(instances_pb2.EFFECT_NONE)
+    run.hold_lease_for(-1.0)
+    run.start()
+    await everything_that_can_happen()
+    too_late = run.begun.is_set()
+
+    run.hold_lease_for(0.05 * LEASE_SECONDS)
+
+    await run.begun.wait()
+    assert not too_late
+
+
 @pytest.mark.parametrize("left", [-5.0, 0.05 * LEASE_SECONDS])
 async def test_it_does_not_begin_while_too_little_of_the_lease_is_left(host: Any, left: float) -> None:
     run = host()

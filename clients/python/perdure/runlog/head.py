@@ -182,12 +182,14 @@ def _revoked(head: RunHead, event: RunEvent, at: int) -> None:
 
 
 def _returned(head: RunHead, event: RunEvent, at: int) -> None:
+    _check_nothing_guarded_runs(head)
     _release(head)
     head.ready = True
     head.move(RunState.PAUSED if head.held else RunState.QUEUED)
 
 
 def _paused(head: RunHead, event: RunEvent, at: int) -> None:
+    _check_nothing_guarded_runs(head)
     _release(head)
     head.ready = event.run_paused.ready
     head.move(RunState.PAUSED)
@@ -283,6 +285,11 @@ def _fact_recorded(head: RunHead, event: RunEvent, at: int) -> None:
 def _check_epoch(head: RunHead, epoch: int) -> None:
     if epoch != head.epoch + 1:
         raise IllegalEvent(f"epoch {epoch} does not follow {head.epoch}")
+
+
+def _check_nothing_guarded_runs(head: RunHead) -> None:
+    if head.open_effects > head.in_doubt + head.resolved_effects:
+        raise IllegalEvent("a guarded effect is under way, and only its holder can say how it ends")
 
 
 def _release(head: RunHead) -> None:

@@ -26,7 +26,7 @@ from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.usecases.claim_runs import acknowledge_assignments
 from perdure_control_plane.usecases.connect_executor import HeldRun, connect_executor, disconnect_executor, renew_lease
-from perdure_control_plane.usecases.open_store_life import raise_generation
+from perdure_control_plane.usecases.open_store_life import Lost, raise_generation
 from perdure_control_plane.usecases.record_late_report import Report, record_late_report
 
 log = structlog.get_logger(__name__)
@@ -103,8 +103,8 @@ class WorkSession:
                 self._background.spawn(self._renew(request.heartbeat))
             for report in request.late_reports:
                 self._background.spawn(self._keep_report(report))
-            if request.went_back:
-                self._background.spawn(self._store_went_back(request.went_back[0]))
+            for lost in request.went_back:
+                self._background.spawn(self._store_went_back(lost))
         # The executor closed its side: it has nothing left to say and holds what it has not given back.
         self._said_goodbye = True
         self._finish()
@@ -170,9 +170,11 @@ class WorkSession:
         log.info("report.received", run=report.run_id, instance=str(kept.instance), stored=stored)
 
     async def _store_went_back(self, lost: execution_pb2.StoreWentBack) -> None:
-        log.error("store.went_back", run=lost.run_id, acknowledged=lost.acknowledged_ordinal)
-        mark = await raise_generation(self._desk.store)
-        self._desk.identity.generation = mark.generation
+        reported = Lost(RunId(lost.run_id), LeaseId(lost.lease_id), lost.acknowledged_ordinal)
+        mark = await raise_generation(self._desk.store, reported)
+        if mark is not None:
+            log.error("store.went_back", run=lost.run_id, acknowledged=lost.acknowledged_ordinal)
+            self._desk.identity.generation = mark.generation
 
     async def _age(self) -> None:
         await old_or_leaving(self._desk)

@@ -1,0 +1,156 @@
+"""A store that went back to an earlier position: what it gave out is void, and what may have happened since is asked."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from perdure.runlog.head import Hold, Stop
+from perdure.runlog.states import RunState
+from perdure_control_plane.domain.admission import Rejected
+from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.ids import LeaseId, RunId
+from perdure_control_plane.usecases.continue_run import Continuing, continue_run
+from perdure_control_plane.usecases.open_store_life import Lost, open_store_life, raise_generation
+from perdure_control_plane.usecases.stop_run import stop_run
+
+HARMLESS = """
+playbook_id: harmless
+version: 1.0.0
+title: Nothing that matters
+objective: Compute
+nodes:
+  - {id: a, type: function, function: noop, effect: idempotent}
+"""
+
+
+async def test_a_start_after_a_start_is_the_same_generation_and_leaves_everything(house: Any, holder: Any) -> None:
+    first = await open_store_life(house.store, None)
+    second = await open_store_life(house.store, first.mark.starts)
+
+    assert (first.mark.generation, second.mark.generation) == (1, 1)
+    assert (first.restored, second.restored) == (False, False)
+    assert second.mark.starts > first.mark.starts
+    assert (await house.run(holder.run_id)).head.state is RunState.RUNNING
+
+
+@pytest.mark.parametrize("seen_beside", ["more starts", "nothing"])
+async def test_a_store_behind_its_count_voids_its_leases_and_holds_what_may_have_had_an_effect(
+    house: Any, holder: Any, seen_beside: str
+) -> None:
+    begun = await open_store_life(house.store, None)
+
+    life = await open_store_life(house.store, begun.mark.starts + 3 if seen_beside == "more starts" else None)
+
+    run = await house.run(holder.run_id)
+    assert life.restored
+    assert life.mark.generation == begun.mark.generation + 1
+    assert life.mark.starts > begun.mark.starts + (3 if seen_beside == "more starts" else 0)
+    assert (run.head.state, run.head.holds) == (RunState.PAUSED, Hold.STORE_RESTORED)
+    assert await holder.send(holder.started("a")) == Rejected()
+
+
+async def test_a_run_that_nobody_holds_is_held_too(house: Any) -> None:
+    run_id = await house.start()
+    begun = await open_store_life(house.store, None)
+
+    await open_store_life(house.store, begun.mark.starts + 1)
+
+    assert (await house.run(run_id)).head.state is RunState.PAUSED
+    assert await house.claim(await house.connect()) == []
+
+
+async def test_a_run_without_such_an_effect_goes_on_at_another_executor(house: Any) -> None:
+    await house.start(HARMLESS)
+    (holder,) = await house.claim(await house.connect())
+    begun = await open_store_life(house.store, None)
+
+    await open_store_life(house.store, begun.mark.starts + 1)
+
+    assert await holder.send(holder.started("a", "IDEMPOTENT")) == Rejected()
+    assert [again.run_id for again in await house.claim(await house.connect("y"))] == [holder.run_id]
+
+
+async def test_a_run_that_had_ended_is_left_alone(house: Any) -> None:
+    run_id = await house.start()
+    await stop_run(house.store, OPEN_CALLER, run_id, Stop.CANCEL, "", "")
+    begun = await open_store_life(house.store, None)
+
+    await open_store_life(house.store, begun.mark.starts + 1)
+
+    assert (await house.run(run_id)).head.holds == 0
+
+
+async def test_a_run_held_for_it_goes_on_when_it_is_continued(house: Any, holder: Any) -> None:
+    begun = await open_store_life(house.store, None)
+    await open_store_life(house.store, begun.mark.starts + 1)
+    placed = (await house.run(holder.run_id)).head.outside_sequence
+
+    run = await continue_run(house.store, OPEN_CALLER, Continuing(holder.run_id, placed, "", 0, 0, "looked at", ""))
+
+    assert (run.head.state, run.head.holds) == (RunState.QUEUED, 0)
+
+
+async def test_a_server_that_dies_while_it_voids_leases_leaves_it_to_the_next(house: Any, holder: Any) -> None:
+    begun = await open_store_life(house.store, None)
+    with pytest.raises(ConnectionAbortedError):
+        await open_store_life(Dying(house.store), begun.mark.starts + 1)
+
+    life = await open_store_life(house.store, begun.mark.starts + 1)
+
+    assert life.restored
+    assert (await house.run(holder.run_id)).head.holds == Hold.STORE_RESTORED
+
+
+@dataclasses.dataclass
+class Dying:
+    """A store whose server dies after its first write."""
+
+    store: Any
+
+    async def read(self, body: Any) -> Any:
+        return await self.store.read(body)
+
+    async def write(self, body: Any) -> Any:
+        await self.store.write(body)
+        raise ConnectionAbortedError
+
+
+async def test_an_executor_that_was_told_more_than_the_store_knows_raises_the_generation(
+    house: Any, holder: Any
+) -> None:
+    begun = await open_store_life(house.store, None)
+    await holder.send(holder.started("a"))
+
+    mark = await raise_generation(house.store, Lost(holder.run_id, holder.claimed.lease_id, 2))
+
+    assert mark is not None
+    assert mark.generation == begun.mark.generation + 1
+    assert (await house.run(holder.run_id)).head.holds == Hold.STORE_RESTORED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"ordinal": 1}, {"lease_id": LeaseId("another")}, {"run_id": RunId("another")}],
+    ids=["it was told what is stored", "it does not hold the run", "there is no such run"],
+)
+async def test_a_report_that_the_store_refutes_voids_nothing(house: Any, holder: Any, change: dict[str, Any]) -> None:
+    begun = await open_store_life(house.store, None)
+    await holder.send(holder.started("a"))
+    reported = dataclasses.replace(Lost(holder.run_id, holder.claimed.lease_id, 2), **change)
+
+    mark = await raise_generation(house.store, reported)
+
+    after = await open_store_life(house.store, begun.mark.starts)
+    assert mark is None
+    assert after.mark.generation == begun.mark.generation
+    assert (await house.run(holder.run_id)).head.state is RunState.RUNNING
+
+
+async def test_a_second_report_of_the_same_loss_voids_nothing_more(house: Any, holder: Any) -> None:
+    await open_store_life(house.store, None)
+    lost = Lost(holder.run_id, holder.claimed.lease_id, 5)
+    first = await raise_generation(house.store, lost)
+
+    assert first is not None
+    assert await raise_generation(house.store, lost) is None

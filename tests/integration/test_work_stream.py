@@ -1,0 +1,221 @@
+"""The work stream as its other side sees it: an executor that a test plays, message by message."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from perdure.runlog.instances import Instance, Step
+from perdure.v1 import execution_pb2, execution_pb2_grpc, fact_events_pb2, instances_pb2, node_events_pb2, runs_pb2
+from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
+from perdure.v1.run_events_pb2 import RunEvent
+
+PLAYBOOK = """
+playbook_id: line
+version: 1.0.0
+title: A line
+objective: Walk it
+nodes:
+  - {id: a, type: function, function: noop, effect: none}
+  - {id: b, type: function, function: noop, effect: at_most_once}
+"""
+
+
+@dataclass
+class Played:
+    """One stream of an executor."""
+
+    call: Any
+    welcome: execution_pb2.Welcome
+
+    async def say(self, **fields: Any) -> None:
+        await self.call.write(WorkRequest(**fields))
+
+    async def hear(self, wanted: Callable[[WorkResponse], bool]) -> WorkResponse:
+        """The next response that is the wanted one."""
+        while True:
+            response = await self.call.read()
+            assert response is not grpc.aio.EOF, "the stream ended"
+            if wanted(response):
+                return response
+
+    async def ended(self) -> None:
+        """Returns when the server has ended the stream."""
+        while await self.call.read() is not grpc.aio.EOF:
+            pass
+
+    async def take(self) -> execution_pb2.Assignment:
+        """Asks for a run, and confirms it."""
+        await self.say(credits=execution_pb2.Credits(free=1))
+        (assignment,) = (await self.hear(lambda response: bool(response.assignments))).assignments
+        await self.say(assignment_acks=[execution_pb2.AssignmentAck(number=assignment.number)])
+        return assignment
+
+    async def append(self, run: execution_pb2.Assignment, first: int, *events: RunEvent) -> execution_pb2.Answer:
+        """Sends a batch and waits for its answer."""
+        batch = execution_pb2.EventBatch(run_id=run.run_id, lease_id=run.lease_id, first_ordinal=first, events=events)
+        await self.say(batches=[batch])
+        (answer,) = (await self.hear(lambda response: bool(response.answers))).answers
+        return answer
+
+    async def beat(self, number: int, *held: execution_pb2.Assignment) -> list[execution_pb2.Answer]:
+        """Sends a heartbeat; the answers that came before its acknowledgement."""
+        runs = [execution_pb2.HeldRun(run_id=run.run_id, lease_id=run.lease_id) for run in held]
+        await self.say(heartbeat=execution_pb2.Heartbeat(number=number, last_assignment=1, held=runs))
+        answers: list[execution_pb2.Answer] = []
+
+        def is_answered(response: WorkResponse) -> bool:
+            answers.extend(response.answers)
+            return response.heartbeat_ack.number == number
+
+        await self.hear(is_answered)
+        return answers
+
+
+@pytest.fixture
+def play(stack: AsyncExitStack) -> Any:
+    """Opens a stream as an executor: one of the same process, if opened twice under a name."""
+
+    async def connect(service: Any, name: str = "x") -> Played:
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(service.address))
+        call = execution_pb2_grpc.ExecutionServiceStub(channel).Work()
+        stack.callback(call.cancel)
+        versions = execution_pb2.VersionRange(lowest=1, highest=1)
+        hello = execution_pb2.Hello(
+            executor_id=name, incarnation=f"{name}-process", protocol=versions, fold=versions,
+            queues=["default"], slots=1,
+        )  # fmt: skip
+        await call.write(WorkRequest(hello=hello))
+        return Played(call, (await call.read()).welcome)
+
+    return connect
+
+
+async def test_a_process_that_comes_back_goes_on_and_what_overlaps_is_stored_once(serve: Any, play: Any) -> None:
+    service = await serve()
+    flow = await service.start(PLAYBOOK)
+    before = await play(service)
+    run = await before.take()
+    await before.append(run, 1, _started("a"))
+
+    after = await play(service)
+    answer = await after.append(run, 1, _started("a"), _settled("a"))
+
+    assert answer.ack.ordinal == 2
+    assert (await _kinds(service, flow))[3:] == ["node_started", "node_settled"]
+
+
+async def test_the_older_stream_of_a_process_ends_at_its_next_heartbeat(serve: Any, play: Any) -> None:
+    service = await serve()
+    before = await play(service)
+    await play(service)
+
+    await before.say(heartbeat=execution_pb2.Heartbeat(number=1))
+
+    await before.ended()
+
+
+async def test_a_heartbeat_is_acknowledged_by_its_number_and_names_what_is_not_held_here(serve: Any, play: Any) -> None:
+    service = await serve()
+    await service.start(PLAYBOOK)
+    executor = await play(service)
+    run = await executor.take()
+    strange = execution_pb2.Assignment(run_id=run.run_id, lease_id="another")
+
+    answers = await executor.beat(7, run, strange)
+
+    assert [(answer.lease_id, answer.WhichOneof("answer")) for answer in answers] == [("another", "rejected")]
+
+
+async def test_a_run_that_is_not_held_any_more_goes_to_the_next(serve: Any, play: Any) -> None:
+    service = await serve()
+    flow = await service.start(PLAYBOOK)
+    first = await play(service)
+    run = await first.take()
+    await first.append(run, 1, _started("a"))
+
+    await first.beat(1)
+    again = await (await play(service, "y")).take()
+
+    assert again.run_id == run.run_id
+    assert (await _kinds(service, flow))[-2:] == ["lease_revoked", "lease_granted"]
+
+
+async def test_a_run_that_nobody_confirms_goes_to_the_next(serve: Any, play: Any) -> None:
+    service = await serve(assignment_ack_seconds=0.2, sweep_seconds=0.1)
+    await service.start(PLAYBOOK)
+    deaf = await play(service)
+    await deaf.say(credits=execution_pb2.Credits(free=1))
+
+    run = await (await play(service, "y")).take()
+
+    assert run.run_id
+
+
+async def test_a_server_that_ends_streams_says_so_first_and_their_runs_go_on(serve: Any, play: Any) -> None:
+    service = await serve(stream_age_seconds=0.5, drain_notice_seconds=0)
+    flow = await service.start(PLAYBOOK)
+    old = await play(service)
+    run = await old.take()
+
+    await old.hear(lambda response: response.HasField("drain"))
+    await old.ended()
+    answer = await (await play(service)).append(run, 1, _started("a"))
+
+    assert answer.ack.ordinal == 1
+    assert "lease_revoked" not in await _kinds(service, flow)
+
+
+async def test_a_late_report_over_the_stream_is_kept_and_settles_nothing(serve: Any, play: Any) -> None:
+    service = await serve()
+    flow = await service.start(PLAYBOOK)
+    fenced = await play(service)
+    run = await fenced.take()
+    await fenced.append(run, 1, _started("a"), _settled("a"), _started("b", "AT_MOST_ONCE"))
+    await fenced.beat(1)
+    said = fact_events_pb2.LateReported(lease_id=run.lease_id, outcome=instances_pb2.OUTCOME_SUCCEEDED)
+
+    report = execution_pb2.LateReport(run_id=run.run_id, instance=_place("b"), report=said)
+    await fenced.say(late_reports=[report, report])
+    await service.until(flow, lambda recorded: recorded.event.fact_recorded.HasField("late_report"))
+
+    shown = await service.runs.GetRun(runs_pb2.GetRunRequest(name=flow.root_run))
+    assert shown.effects_in_doubt == 1
+    assert (await _kinds(service, flow)).count("fact_recorded") == 1
+
+
+async def test_an_executor_that_was_told_more_than_the_store_knows_is_believed(serve: Any, play: Any) -> None:
+    service = await serve()
+    flow = await service.start(PLAYBOOK)
+    executor = await play(service)
+    run = await executor.take()
+    lost = execution_pb2.StoreWentBack(run_id=run.run_id, lease_id=run.lease_id, acknowledged_ordinal=3)
+
+    await executor.say(went_back=[lost])
+    await service.until(flow, lambda recorded: recorded.event.fact_recorded.HasField("hold_placed"))
+
+    assert (await play(service)).welcome.generation == executor.welcome.generation + 1
+
+
+def _place(node: str) -> instances_pb2.Instance:
+    return Instance((Step(node, 1),), 1).message()
+
+
+def _started(node: str, effect: str = "NONE") -> RunEvent:
+    effect_number = instances_pb2.Effect.Value(f"EFFECT_{effect}")
+    return RunEvent(node_started=node_events_pb2.NodeStarted(instance=_place(node), effect=effect_number))
+
+
+def _settled(node: str) -> RunEvent:
+    settled = node_events_pb2.NodeSettled(
+        instance=_place(node), effect=instances_pb2.EFFECT_NONE, outcome=instances_pb2.OUTCOME_SUCCEEDED
+    )
+    return RunEvent(node_settled=settled)
+
+
+async def _kinds(service: Any, flow: Any) -> list[str]:
+    listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run))
+    return [recorded.event.WhichOneof("kind") for recorded in listed.events]
