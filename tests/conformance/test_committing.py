@@ -5,9 +5,12 @@ import contextlib
 import sqlite3
 from typing import Any
 
+from sqlalchemy import text
+
 from perdure.v1 import execution_pb2
 from perdure_control_plane.api.work.incoming import read_batch
-from perdure_control_plane.domain.admission import Ack
+from perdure_control_plane.domain.admission import Ack, Refused
+from perdure_control_plane.domain.leases import StoreMark
 from perdure_control_plane.storage.sqlite import SqliteStore
 
 
@@ -60,3 +63,48 @@ async def test_a_run_goes_on_at_the_next_sequence_after_the_server_was_started_a
     assert answer == Ack(ordinal=2, sequence=5)
     # Reading the kinds asserts that sequences follow each other.
     assert (await house.kinds(holder.run_id))[-2:] == ["node_started", "node_settled"]
+
+
+async def test_what_fails_in_a_shared_commit_takes_nothing_with_it(house: Any, holder: Any) -> None:
+    def fails(tx: Any) -> None:
+        tx.upkeep.set_mark(StoreMark(9, 9))
+        raise LookupError("no")
+
+    answer, failed, mark = await asyncio.gather(
+        holder.send(holder.started("a")),
+        house.store.write(fails),
+        house.store.write(lambda tx: tx.upkeep.mark()),
+        return_exceptions=True,
+    )
+
+    assert isinstance(failed, LookupError)
+    assert (answer, mark) == (Ack(ordinal=1, sequence=4), None)
+    assert (await house.kinds(holder.run_id))[-1] == "node_started"
+
+
+async def test_of_a_group_that_the_store_refuses_only_the_culprit_is_refused(house: Any) -> None:
+    for _ in range(4):
+        await house.start()
+    culprit, *others = await house.claim(await house.connect())
+    await house.execute(
+        text(
+            "CREATE TRIGGER no BEFORE INSERT ON run_events "
+            f"WHEN new.run_id = '{culprit.run_id}' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    )
+
+    refused, *stored = await asyncio.gather(*(one.send(one.started("a")) for one in (culprit, *others)))
+
+    assert isinstance(refused, Refused)
+    assert stored == [Ack(ordinal=1, sequence=4)] * 3
+    assert (await house.run(culprit.run_id)).head.last_sequence == 3
+
+
+async def test_a_run_whose_events_were_refused_goes_on_when_the_store_takes_them(house: Any, holder: Any) -> None:
+    await house.execute(text("CREATE TRIGGER no BEFORE INSERT ON run_events BEGIN SELECT RAISE(ABORT, 'no'); END"))
+    await holder.send(holder.started("a"))
+    await house.execute(text("DROP TRIGGER no"))
+
+    answer = await holder.send(holder.started("a"), first=1)
+
+    assert answer == Ack(ordinal=1, sequence=4)

@@ -63,8 +63,7 @@ class Played:
 
     async def beat(self, number: int, *held: execution_pb2.Assignment) -> list[execution_pb2.Answer]:
         """Sends a heartbeat; the answers that came before its acknowledgement."""
-        runs = [execution_pb2.HeldRun(run_id=run.run_id, lease_id=run.lease_id) for run in held]
-        await self.say(heartbeat=execution_pb2.Heartbeat(number=number, last_assignment=1, held=runs))
+        await self.say(heartbeat=_heartbeat(number, *held))
         answers: list[execution_pb2.Answer] = []
 
         def is_answered(response: WorkResponse) -> bool:
@@ -155,6 +154,40 @@ async def test_a_run_that_nobody_confirms_goes_to_the_next(serve: Any, play: Any
     assert run.run_id
 
 
+async def test_a_fact_reaches_its_holder_and_again_on_the_next_stream(serve: Any, play: Any) -> None:
+    service = await serve(stop_grace_seconds=300)
+    flow = await service.start(PLAYBOOK)
+    before = await play(service)
+    run = await before.take()
+
+    await service.runs.InterruptRun(runs_pb2.InterruptRunRequest(name=flow.root_run))
+    (told,) = (await before.hear(lambda response: bool(response.deliveries))).deliveries
+    after = await play(service)
+    await after.say(heartbeat=_heartbeat(1, run))
+    (again,) = (await after.hear(lambda response: bool(response.deliveries))).deliveries
+
+    assert [fact.event.WhichOneof("kind") for fact in told.facts] == ["stop_requested"]
+    assert again.facts == told.facts
+
+
+async def test_credits_that_have_not_seen_the_last_assignment_are_not_given_twice(serve: Any, play: Any) -> None:
+    service = await serve()
+    for key in ("1", "2"):
+        await service.start(PLAYBOOK, key=key)
+    executor = await play(service)
+    run = await executor.take()
+
+    await executor.say(credits=execution_pb2.Credits(free=1, last_assignment=0))
+    heard: list[WorkResponse] = []
+    for number in range(1, 6):
+        await executor.say(heartbeat=_heartbeat(number, run))
+        heard.append(
+            await executor.hear(lambda response: response.HasField("heartbeat_ack") or bool(response.assignments))
+        )
+
+    assert not any(response.assignments for response in heard)
+
+
 async def test_a_server_that_ends_streams_says_so_first_and_their_runs_go_on(serve: Any, play: Any) -> None:
     service = await serve(stream_age_seconds=0.5, drain_notice_seconds=0)
     flow = await service.start(PLAYBOOK)
@@ -198,6 +231,11 @@ async def test_an_executor_that_was_told_more_than_the_store_knows_is_believed(s
     await service.until(flow, lambda recorded: recorded.event.fact_recorded.HasField("hold_placed"))
 
     assert (await play(service)).welcome.generation == executor.welcome.generation + 1
+
+
+def _heartbeat(number: int, *held: execution_pb2.Assignment) -> execution_pb2.Heartbeat:
+    runs = [execution_pb2.HeldRun(run_id=run.run_id, lease_id=run.lease_id) for run in held]
+    return execution_pb2.Heartbeat(number=number, last_assignment=1, held=runs)
 
 
 def _place(node: str) -> instances_pb2.Instance:

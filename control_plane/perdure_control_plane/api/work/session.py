@@ -171,8 +171,7 @@ class WorkSession:
 
     async def _store_went_back(self, lost: execution_pb2.StoreWentBack) -> None:
         reported = Lost(RunId(lost.run_id), LeaseId(lost.lease_id), lost.acknowledged_ordinal)
-        mark = await raise_generation(self._desk.store, reported)
-        if mark is not None:
+        if (mark := await raise_generation(self._desk.store, reported)) is not None:
             log.error("store.went_back", run=lost.run_id, acknowledged=lost.acknowledged_ordinal)
             self._desk.identity.generation = mark.generation
 
