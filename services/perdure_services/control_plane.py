@@ -116,5 +116,7 @@ async def _sweep_on(store: SqliteStore, settings: ControlPlaneSettings) -> None:
             continue
         if swept.outage is not None:
             log.warning("store.outage", seconds=(swept.outage.ended_at - swept.outage.began_at) / SECOND)
+        for run_id, failure in swept.failed.items():
+            log.error("sweep.run_failed", run=run_id, exc_info=failure)
         if swept.requeued or swept.ended or swept.expired:
             log.info("runs.swept", requeued=swept.requeued, ended=swept.ended, expired=swept.expired)

@@ -7,7 +7,7 @@ import pytest
 
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
-from perdure.v1 import execution_pb2, fact_events_pb2, run_events_pb2
+from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.admission import Ack, Behind, Ignored, Refused, Rejected, Resend
 from perdure_control_plane.domain.caller import OPEN_CALLER
@@ -201,6 +201,29 @@ async def test_an_event_without_a_whole_address_is_refused(holder: Any) -> None:
 
     assert isinstance(answer, Refused)
     assert "address" in answer.message
+
+
+@pytest.mark.parametrize("kind", ["node_started", "wait_opened", "log_line", "run_ended"])
+async def test_an_address_that_cannot_be_read_again_is_refused(house: Any, holder: Any, kind: str) -> None:
+    event = {
+        "node_started": holder.started("a"),
+        "wait_opened": holder.asks("a")[1],
+        "log_line": holder.log_line("a", "a line"),
+        "run_ended": holder.ended("FAILED", failed=instances_pb2.Instance()),
+    }[kind]
+    body = getattr(event, kind)
+    address = body.failed if kind == "run_ended" else body.instance
+    before = await house.counts()
+
+    for step in (("a b", 1, 0), ("", 1, 0), ("a" * 129, 1, 0), ("a", 0, 0), ("a", 1, -1)):
+        unfit = instances_pb2.PathStep(node=step[0], visit=step[1], item=step[2])
+        address.CopyFrom(instances_pb2.Instance(path=[unfit], attempt=1))
+        answer = await holder.send(event, first=1)
+
+        assert isinstance(answer, Refused)
+        assert answer.reason == execution_pb2.REFUSAL_REASON_MALFORMED
+        assert "address" in answer.message
+    assert await house.counts() == before
 
 
 async def test_a_row_that_somebody_else_has_moved_is_read_again(house: Any, holder: Any) -> None:

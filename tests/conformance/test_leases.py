@@ -1,16 +1,22 @@
 """Who holds what: claims, confirmations, renewals, and what the sweep takes back."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from perdure.runlog.head import Hold, Stop
 from perdure.runlog.states import RunState
-from perdure_control_plane.domain.admission import Rejected
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.api.work.incoming import KIND_NUMBERS
+from perdure_control_plane.domain.admission import Ack, Batch, Incoming, Rejected
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
 from perdure_control_plane.usecases.connect_executor import HeldRun, renew_lease
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.stop_run import stop_run
+from perdure_control_plane.usecases.sweep import Swept
 
 
 async def test_runs_are_handed_out_by_priority_and_then_by_age(house: Any, clock: Any) -> None:
@@ -269,6 +275,46 @@ async def test_a_run_past_its_deadline_is_stopped_or_ended(house: Any, clock: An
 
     run = await house.run(waiting)
     assert run.head.state is RunState.TIMED_OUT
+
+
+@pytest.mark.parametrize("culprit", [0, 1])
+async def test_a_run_that_the_sweep_cannot_handle_keeps_it_from_no_other(
+    house: Any, clock: Any, manifests: Any, culprit: int
+) -> None:
+    for _ in range(2):
+        await house.start(manifests["gated"])
+    past_deadline = await house.start(timeout_micros=20_000_000)
+    holders = sorted(await house.claim(await house.connect(), limit=2), key=lambda holder: holder.run_id)
+    unfit, fit = holders.pop(culprit), holders[0]
+    await fit.send(*fit.asks("gate"))
+    await fit.send(fit.paused())
+    await _store_unread(house, unfit, unfit.asks("a b")[1])
+    await unfit.send(unfit.paused(), first=2)
+    await house.sweep()
+
+    swept = await _sweep_for(house, clock, seconds=65)
+
+    assert [run_id for each in swept for run_id in each.expired] == [fit.run_id]
+    assert (await house.run(past_deadline)).head.state is RunState.TIMED_OUT
+    assert {run_id for each in swept for run_id in each.failed} == {unfit.run_id}
+
+
+async def _store_unread(house: Any, holder: Any, event: RunEvent) -> None:
+    """Stores a holder's event without the checks on arrival, as an earlier version might have."""
+    incoming = Incoming("wait_opened", KIND_NUMBERS["wait_opened"], event.SerializeToString(), event)
+    batch = Batch(holder.run_id, holder.claimed.lease_id, 0, 1, holder.seen, [incoming])
+    answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    house.store.append(batch, answered.set_result)
+    assert isinstance(await answered, Ack)
+
+
+async def _sweep_for(house: Any, clock: Any, seconds: int) -> list[Swept]:
+    """What the sweeps of a time have done."""
+    swept = []
+    for _ in range(seconds // 5 + 1):
+        clock.advance(5)
+        swept.append(await house.sweep())
+    return swept
 
 
 async def _same(house: Any, holder: Any, **fields: Any) -> Any:

@@ -1,8 +1,11 @@
 """One transaction: what a use case's body is given."""
 
+import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.exc import OperationalError
 
 from perdure_control_plane.storage.approvals import Approvals
 from perdure_control_plane.storage.executors import Executors, ExecutorStatements
@@ -44,6 +47,7 @@ class SqlTransaction:
         self, connection: Connection, driver: DriverConnection, statements: Statements, heads: HeadCache, now: int
     ) -> None:
         self.now: Final = now
+        self._driver = driver
         self.connection: Final = connection
         self.projections: Final = Projections(driver, statements.projections)
         self.runs: Final = Runs(connection, driver, statements.runs)
@@ -59,3 +63,22 @@ class SqlTransaction:
         self.tasks: Final = Tasks(connection)
         self.requests: Final = Requests(connection, now)
         self.upkeep: Final = Upkeep(connection)
+
+    def apart(self, part: Callable[[], None]) -> Exception | None:
+        """Does part of a body under a savepoint of its own, and returns what it raised; then only that part is undone.
+
+        Raises OperationalError: the store cannot write, which is no fault of this part.
+        """
+        noted = len(self.log.changed)
+        self._driver.execute("SAVEPOINT part", ())
+        try:
+            part()
+        except (sqlite3.OperationalError, OperationalError):
+            raise
+        except Exception as error:  # noqa: BLE001  # returned to the caller, which says whose fault it is
+            self._driver.execute("ROLLBACK TO part", ())
+            self._driver.execute("RELEASE part", ())
+            del self.log.changed[noted:]
+            return error
+        self._driver.execute("RELEASE part", ())
+        return None

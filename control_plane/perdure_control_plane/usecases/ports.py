@@ -212,6 +212,12 @@ class Transaction(Protocol):
     @property
     def upkeep(self) -> UpkeepRows: ...
 
+    def apart(self, part: Callable[[], None]) -> Exception | None:
+        """Does part of a body; what it raised is returned, and then only that part is undone.
+
+        Raises what says that the store cannot write.
+        """
+
 
 class Store(Protocol):
     """Where everything is kept."""

@@ -1,7 +1,9 @@
 """Finds what is overdue: lost holders, stops, deadlines of runs and of people. It tests levels, so it may run anywhere,
 any number of times, and never starts work: it queues, holds, or ends."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from perdure.runlog.head import Stop
@@ -10,6 +12,7 @@ from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.leases import Outage, Unheld, overdue
 from perdure_control_plane.domain.limits import SECOND, Timing
 from perdure_control_plane.domain.origin import SWEEP
@@ -36,6 +39,8 @@ class Swept:
     """Runs that were to stop, or missed their deadline."""
     expired: list[RunId] = field(default_factory=list)
     """Runs of which a person missed a deadline."""
+    failed: dict[RunId, Exception] = field(default_factory=dict)
+    """Runs that could not be handled, and why; they are as they were, and the others were handled all the same."""
 
 
 async def sweep(store: Store, timing: Timing) -> Swept:
@@ -51,21 +56,34 @@ def _sweep(tx: Transaction, timing: Timing) -> Swept:
         tx.upkeep.add_outage(swept.outage)
         return swept
     outages = tx.upkeep.outages_since(tx.now - KEEP_OUTAGES)
-    _requeue_unheld(tx, timing, outages, swept)
-    _end_overdue_stops(tx, timing, outages, swept)
-    _stop_past_deadline(tx, swept)
-    _expire_waits(tx, outages, swept)
+    for run_id, handle in _due(tx, timing, outages, swept):
+        error = tx.apart(handle)
+        if error is not None:
+            swept.failed[run_id] = error
     _forget(tx)
     return swept
 
 
-def _requeue_unheld(tx: Transaction, timing: Timing, outages: list[Outage], swept: Swept) -> None:
+def _due(
+    tx: Transaction, timing: Timing, outages: list[Outage], swept: Swept
+) -> Iterator[tuple[RunId, Callable[[], None]]]:
+    """What is overdue, each with what is done about it. Each sort is read when those before it were handled."""
     for unheld in tx.queue.unheld(tx.now, AT_ONCE):
-        cause = _revocation_cause(tx, unheld, outages)
-        run = tx.runs.get(unheld.run_id)
-        if cause is not None and run.head.state is RunState.RUNNING:
-            _take_over(tx, timing, run, cause)
-            swept.requeued.append(unheld.run_id)
+        yield unheld.run_id, partial(_requeue_unheld, tx, timing, unheld, outages, swept)
+    for run in tx.runs.stopping_since(tx.now - timing.stop_grace, AT_ONCE):
+        yield run.run_id, partial(_end_overdue_stop, tx, timing, run, outages, swept)
+    for run in tx.runs.past_deadline(tx.now, AT_ONCE):
+        yield run.run_id, partial(_stop_past_deadline, tx, run, swept)
+    for wait in tx.approvals.waits_past_deadline(tx.now, AT_ONCE):
+        yield wait.run_id, partial(_expire_wait, tx, wait, outages, swept)
+
+
+def _requeue_unheld(tx: Transaction, timing: Timing, unheld: Unheld, outages: list[Outage], swept: Swept) -> None:
+    cause = _revocation_cause(tx, unheld, outages)
+    run = tx.runs.get(unheld.run_id)
+    if cause is not None and run.head.state is RunState.RUNNING:
+        _take_over(tx, timing, run, cause)
+        swept.requeued.append(unheld.run_id)
 
 
 def _revocation_cause(
@@ -97,33 +115,29 @@ def revocation(run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> Run
     return RunEvent(lease_revoked=revoked)
 
 
-def _end_overdue_stops(tx: Transaction, timing: Timing, outages: list[Outage], swept: Swept) -> None:
-    for run in tx.runs.stopping_since(tx.now - timing.stop_grace, AT_ONCE):
-        stop, since = run.head.stop, run.head.stop_at
-        if stop is None or not overdue(since + timing.stop_grace, since, tx.now, outages):
-            continue
-        revoked = revocation(run, run_events_pb2.REVOCATION_CAUSE_STOP_OVERDUE)
-        run = tx.log.append(run, [revoked], SWEEP)
-        tx.log.append(run, [end_event(stop, "its executor had not stopped within the grace")], SWEEP)
-        swept.ended.append(run.run_id)
+def _end_overdue_stop(tx: Transaction, timing: Timing, run: Run, outages: list[Outage], swept: Swept) -> None:
+    stop, since = run.head.stop, run.head.stop_at
+    if stop is None or not overdue(since + timing.stop_grace, since, tx.now, outages):
+        return
+    run = tx.log.append(run, [revocation(run, run_events_pb2.REVOCATION_CAUSE_STOP_OVERDUE)], SWEEP)
+    tx.log.append(run, [end_event(stop, "its executor had not stopped within the grace")], SWEEP)
+    swept.ended.append(run.run_id)
 
 
-def _stop_past_deadline(tx: Transaction, swept: Swept) -> None:
-    for run in tx.runs.past_deadline(tx.now, AT_ONCE):
-        stop_now(tx, run, Stop.DEADLINE, "the run's deadline has passed", SWEEP)
-        swept.ended.append(run.run_id)
+def _stop_past_deadline(tx: Transaction, run: Run, swept: Swept) -> None:
+    stop_now(tx, run, Stop.DEADLINE, "the run's deadline has passed", SWEEP)
+    swept.ended.append(run.run_id)
 
 
-def _expire_waits(tx: Transaction, outages: list[Outage], swept: Swept) -> None:
-    for wait in tx.approvals.waits_past_deadline(tx.now, AT_ONCE):
-        if not overdue(wait.deadline_at, wait.opened_at, tx.now, outages):
-            continue
-        expired = fact_events_pb2.WaitExpired()
-        expired.deadline_time.FromMicroseconds(wait.deadline_at)
-        where = parse_instance(wait.instance).message()
-        recorded = fact_events_pb2.FactRecorded(instance=where, wait_expired=expired)
-        tx.log.append(tx.runs.get(wait.run_id), [RunEvent(fact_recorded=recorded)], SWEEP)
-        swept.expired.append(wait.run_id)
+def _expire_wait(tx: Transaction, wait: Wait, outages: list[Outage], swept: Swept) -> None:
+    if not overdue(wait.deadline_at, wait.opened_at, tx.now, outages):
+        return
+    expired = fact_events_pb2.WaitExpired()
+    expired.deadline_time.FromMicroseconds(wait.deadline_at)
+    where = parse_instance(wait.instance).message()
+    recorded = fact_events_pb2.FactRecorded(instance=where, wait_expired=expired)
+    tx.log.append(tx.runs.get(wait.run_id), [RunEvent(fact_recorded=recorded)], SWEEP)
+    swept.expired.append(wait.run_id)
 
 
 def _forget(tx: Transaction) -> None:

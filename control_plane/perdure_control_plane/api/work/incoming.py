@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from perdure.runlog.instances import NAME
 from perdure.v1 import execution_pb2, instances_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
@@ -47,14 +48,22 @@ def _refused(batch: Batch, reason: execution_pb2.RefusalReason.ValueType, messag
 
 
 def _instance(message: Any) -> str:
-    where: instances_pb2.Instance = message.instance
+    return _address(message.instance)
+
+
+def _address(where: instances_pb2.Instance) -> str:
+    """What is wrong with an address that would not be read again from its text; empty where nothing is."""
     if where.attempt > 0 and where.path:
         for step in where.path:
-            if not step.node or step.visit < 1:
+            if step.visit < 1 or step.item < 0 or NAME.fullmatch(step.node) is None:
                 break
         else:
             return ""
     return "instance is not a whole address"
+
+
+def _logged(message: Any) -> str:
+    return _instance(message) if message.HasField("instance") else ""
 
 
 def _started(message: Any) -> str:
@@ -84,7 +93,8 @@ def _wait_opened(message: Any) -> str:
 
 
 def _ended(message: Any) -> str:
-    return _line(message) or ("" if message.state else "state is missing")
+    fault = _address(message.failed) if message.HasField("failed") else ""
+    return fault or _line(message) or ("" if message.state else "state is missing")
 
 
 def _taken_up(message: Any) -> str:
@@ -92,7 +102,9 @@ def _taken_up(message: Any) -> str:
 
 
 def _jump_begun(message: Any) -> str:
-    return "" if message.target in message.region else "target is not in region"
+    if message.target not in message.region:
+        return "target is not in region"
+    return _address(message.source) if message.HasField("source") else ""
 
 
 def _line(message: Any) -> str:
@@ -115,4 +127,5 @@ _CHECKS: Final[dict[str, Callable[[Any], str]]] = {
     "unit_content": _instance,
     "rendered_arguments": _instance,
     "wait_subject": _instance,
+    "log_line": _logged,
 }
