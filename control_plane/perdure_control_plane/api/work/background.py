@@ -1,7 +1,7 @@
 """Work that a stream does beside reading and writing."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 import structlog
@@ -12,12 +12,21 @@ log = structlog.get_logger(__name__)
 class Background:
     """Tasks that end with the stream they belong to."""
 
-    def __init__(self) -> None:
+    def __init__(self, end_stream: Callable[[], None]) -> None:
         self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._end_stream = end_stream
 
     def spawn(self, work: Coroutine[None, None, object]) -> None:
         """Begins a piece of work. Should it fail, that is logged, and the executor repeats what was not answered."""
-        task = asyncio.create_task(_logged(work))
+        self._begin(_logged(work, lambda: None))
+
+    def spawn_owed(self, work: Coroutine[None, None, object]) -> None:
+        """Begins what the executor waits for and does not ask for again while the stream lasts: should it fail, the
+        stream ends, and the executor asks on the next one."""
+        self._begin(_logged(work, self._end_stream))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -29,8 +38,9 @@ class Background:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _logged(work: Coroutine[None, None, object]) -> None:
+async def _logged(work: Coroutine[None, None, object], failed: Callable[[], None]) -> None:
     try:
         await work
-    except Exception:  # the stream goes on; the executor repeats what was not answered
+    except Exception:  # whoever began it says what follows
         log.exception("work.failed")
+        failed()

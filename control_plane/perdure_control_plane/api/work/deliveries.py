@@ -71,7 +71,7 @@ class Deliveries:
         first = not self._waiting
         self._waiting.add(RunId(run_id))
         if first:
-            self._background.spawn(self._deliver())
+            self._background.spawn_owed(self._deliver())
 
     async def _deliver(self) -> None:
         while self._waiting:

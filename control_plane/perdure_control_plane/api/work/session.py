@@ -39,7 +39,7 @@ class WorkSession:
         self._desk = desk
         self._executor = executor
         self._outbox = Outbox()
-        self._background = Background()
+        self._background = Background(self._finish)
         self._deliveries = Deliveries(desk, self._outbox, self._background)
         self._assignments = Assignments(desk, executor, self._outbox, self._deliveries)
         self._ended = False
@@ -119,7 +119,7 @@ class WorkSession:
             if message is None:
                 return
             if isinstance(answer, Behind):
-                self._background.spawn(self._answer_behind(message, batch))
+                self._background.spawn_owed(self._answer_behind(message, batch))
                 return
             self._outbox.answer(message)
             if isinstance(answer, Rejected) or (isinstance(answer, Ack) and _releases(batch)):
