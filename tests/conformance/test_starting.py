@@ -13,6 +13,7 @@ from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.flow import FlowStatus, RequestSource
 from perdure_control_plane.domain.ids import FlowId, PlaybookId, Principal, SessionId
 from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.usecases.create_session import create_session
 from perdure_control_plane.usecases.start_flow import FlowStarter, Start
 from perdure_control_plane.usecases.view_flow import get_flow
 
@@ -60,6 +61,20 @@ async def test_the_same_key_returns_the_same_flow(house: Any) -> None:
     again = await starter.start(ANYBODY, asked())
 
     assert again.flow == first.flow
+
+
+async def test_the_same_key_shows_the_flow_as_it_is_by_then(house: Any) -> None:
+    starter, asked = await _ready(house)
+    await starter.start(ANYBODY, asked())
+    (held,) = await house.claim(await house.connect())
+    await held.node("a")
+    await held.node("b", effect="AT_MOST_ONCE")
+    await held.send(held.ended())
+
+    again = await starter.start(ANYBODY, asked())
+
+    assert (again.status, again.settled) == (FlowStatus.SUCCEEDED, True)
+    assert again == await get_flow(house.store, again.flow.flow_id)
 
 
 async def test_of_many_starts_under_one_key_at_once_one_begins(house: Any) -> None:
@@ -189,6 +204,17 @@ async def test_the_way_back_from_a_run_to_its_flow_is_written_by_the_server(hous
     assert shown["ticket"] == "7"
     assert shown["perdure_flow"]["flow_id"] == view.flow.flow_id
     assert shown["perdure_flow"]["digest"] == asked().digest
+
+
+async def test_a_request_id_makes_a_session_for_each_principal(house: Any) -> None:
+    somebody = Caller(Principal("somebody"), authenticated=True)
+
+    mine = await create_session(house.store, ANYBODY, None, "request")
+    again = await create_session(house.store, ANYBODY, None, "request")
+    theirs = await create_session(house.store, somebody, None, "request")
+
+    assert again == mine
+    assert theirs.session_id != mine.session_id
 
 
 ANYBODY = Caller(Principal("anybody"), authenticated=False)

@@ -13,7 +13,7 @@ from perdure_control_plane.usecases.view_flow import view
 
 
 async def cancel_flow(store: Store, caller: Caller, flow_id: FlowId, reason: str, request_id: str) -> FlowView:
-    """Cancels the root run; a flow whose root has ended for good is returned as it is.
+    """Cancels the root run, also one that could be continued; a flow whose root has ended for good is returned as it is.
 
     Raises NotFound, RunStateForbids, RequestIdReused.
     """

@@ -26,7 +26,6 @@ from perdure_control_plane.domain.errors import (
 )
 from perdure_control_plane.domain.flow import (
     Flow,
-    FlowStatus,
     FlowView,
     JsonObject,
     RequestSource,
@@ -42,11 +41,11 @@ from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.playbook import Release, check_startable
 from perdure_control_plane.domain.request import request_digest
-from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.session import Session
 from perdure_control_plane.usecases.json_objects import json_object
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.queue_depth import QueueDepth
+from perdure_control_plane.usecases.view_flow import view
 
 RESERVED_METADATA: Final = "perdure_flow"
 """Metadata key under which the server writes what leads from a run back to its flow."""
@@ -151,7 +150,7 @@ class FlowStarter:
         if begun is not None:
             if begun.request_digest != digest:
                 raise RequestIdReused("idempotency_key", asked.idempotency_key)
-            return begun_view(begun, tx.runs.get(begun.root_run_id))
+            return view(tx, begun)
         release = tx.playbooks.release(asked.playbook_id, asked.version)
         check_startable(release)
         session = tx.sessions.get(asked.session_id)
@@ -163,21 +162,8 @@ class FlowStarter:
         flow = _new_flow(tx, caller, asked, digest)
         tx.flows.add(flow)
         events = _first_events(flow, session, asked, plan, release, value, caller)
-        return begun_view(flow, tx.log.create(flow.root_run_id, events, requested_by(caller)))
-
-
-def begun_view(flow: Flow, root: Run) -> FlowView:
-    """The view of a flow that has just begun: its root run is all there is of it."""
-    return FlowView(
-        flow=flow,
-        status=FlowStatus.RUNNING,
-        decided_by=root.name,
-        settled=False,
-        runs=(root,),
-        tasks=(),
-        agents=(root.identity.agent_id,),
-        approvals=(),
-    )
+        tx.log.create(flow.root_run_id, events, requested_by(caller))
+        return view(tx, flow)
 
 
 def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, bytes]:

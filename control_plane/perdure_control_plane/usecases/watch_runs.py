@@ -62,9 +62,10 @@ class Watcher:
                     yield None
 
     async def flow(self, flow_id: FlowId, cursors: dict[RunId, int]) -> AsyncIterator[FlowView | RecordedEvent | None]:
-        """A flow, its runs' events after the cursors, the flow again whenever its status changes, and heartbeats.
+        """The events of a flow's runs after the cursors, the flow they lead to, and None for a heartbeat.
 
-        Ends when the flow is settled and everything is delivered. Raises NotFound, ServerDraining.
+        The flow comes whenever all events that it is computed from are delivered and its status is another than it was
+        told with. Ends when it is settled. Raises NotFound, ServerDraining.
         """
         cursors = dict(cursors)
 
@@ -82,13 +83,14 @@ class Watcher:
             while True:
                 wake.clear()
                 shown, events = await self._store.read(body)
-                if (shown.status, shown.settled, shown.decided_by) != told and not events:
-                    told = (shown.status, shown.settled, shown.decided_by)
-                    yield shown
                 for recorded in events:
                     yield recorded
                     cursors[RunId(recorded.run_id)] = recorded.sequence
-                if shown.settled and not events:
+                delivered = all(cursors.get(run.run_id, 0) >= run.head.last_sequence for run in shown.runs)
+                if delivered and (shown.status, shown.settled, shown.decided_by) != told:
+                    told = (shown.status, shown.settled, shown.decided_by)
+                    yield shown
+                if delivered and shown.settled:
                     return
                 if not events and not await self._woken(wake):
                     yield None

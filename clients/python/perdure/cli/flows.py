@@ -111,7 +111,7 @@ async def cancel(
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")] = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """Stop a flow for good. One that has ended is shown as it is."""
+    """Stop a flow for good, also one that could be continued. One that has completed is shown as it is."""
     print_one(await perdure.flows.CancelFlow(CancelFlowRequest(name=names.flow(flow), reason=reason)), output)
 
 
