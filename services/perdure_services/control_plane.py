@@ -92,8 +92,7 @@ def _listen(server: grpc.aio.Server, settings: ControlPlaneSettings) -> int:
 
 def _options(settings: ControlPlaneSettings) -> list[tuple[str, int]]:
     return [
-        # Somewhat more than is accepted, so that what is too large gets a refusal with a reason.
-        ("grpc.max_receive_message_length", 4 * settings.limits.max_message_bytes),
+        ("grpc.max_receive_message_length", settings.limits.max_stream_message_bytes),
         ("grpc.max_send_message_length", settings.limits.max_message_bytes),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -40,10 +40,13 @@ def load_keys(directory: pathlib.Path) -> ServerKeys:
 
 
 def _make(path: pathlib.Path) -> None:
+    """Makes the file, whole or not at all."""
     key_id = secrets.token_hex(4)
     content = {"current": key_id, "approvals": {key_id: secrets.token_hex(32)}, "pages": secrets.token_hex(32)}
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    fresh = path.with_name(f"{FILE}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(content, file)
         file.flush()
         os.fsync(file.fileno())
+    fresh.replace(path)

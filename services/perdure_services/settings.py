@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from perdure.runlog.instances import NAME
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -31,6 +32,9 @@ def _split(value: Any) -> Any:
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A list; in the environment, words with commas between them."""
+
+
+Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 
 
 class _Settings(BaseSettings):
@@ -101,9 +105,9 @@ class ExecutorSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="PERDURE_EXECUTOR_")
 
     server: str = f"127.0.0.1:{DEFAULT_PORT}"
-    name: str = socket.gethostname()
+    name: Name = socket.gethostname()
     slots: Annotated[int, Field(ge=1, le=10_000)] = 16
-    queues: Words = ("default",)
+    queues: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=100)] = ("default",)
     functions: Words = ()
     providers: Words = ()
     pass_variables: Words = ()

@@ -11,7 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from perdure.v1 import execution_pb2, execution_pb2_grpc, flows_pb2, playbooks_pb2, runs_pb2, tasks_pb2
+from perdure.v1 import execution_pb2, execution_pb2_grpc, flows_pb2, playbooks_pb2, runs_pb2, server_pb2, tasks_pb2
 from perdure_control_plane.api.mount import interceptor
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, QueueFull
 from perdure_control_plane.domain.limits import Limits
@@ -233,3 +233,38 @@ async def test_an_executor_that_does_not_say_hello_is_told_so(serve: Any) -> Non
     found = await failed(drained(stub.Work(says())))
 
     assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PROTOCOL_VIOLATION")
+
+
+HELLO: dict[str, Any] = {
+    "executor_id": "x", "incarnation": "1", "node_kinds": ["function"], "queues": ["default"], "providers": ["builtin"],
+    "protocol": execution_pb2.VersionRange(lowest=1, highest=1), "fold": execution_pb2.VersionRange(lowest=1, highest=1),
+    "slots": 1, "version": "1",
+}  # fmt: skip
+LONG = "x" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"executor_id": ""}, "hello.executor_id"),
+        ({"executor_id": LONG}, "hello.executor_id"),
+        ({"incarnation": "a b"}, "hello.incarnation"),
+        ({"queues": ["default", LONG]}, "hello.queues[1]"),
+        ({"queues": ["q"] * 101}, "hello.queues"),
+        ({"providers": [""]}, "hello.providers[0]"),
+        ({"node_kinds": ["function"] * 101}, "hello.node_kinds"),
+        ({"version": LONG}, "hello.version"),
+        ({"slots": 0}, "hello.slots"),
+    ],
+)
+async def test_an_executor_that_says_too_much_of_itself_is_refused_by_field(
+    serve: Any, change: dict[str, Any], field: str
+) -> None:
+    service = await serve()
+    stub: Any = execution_pb2_grpc.ExecutionServiceStub(service.channel)
+    hello = execution_pb2.Hello(**{**HELLO, **change})
+
+    found = await failed(drained(stub.Work(iter([execution_pb2.WorkRequest(hello=hello)]))))
+
+    assert (found.reason, found.fields) == ("FIELD_INVALID", [field])
+    assert not (await service.server.ListExecutors(server_pb2.ListExecutorsRequest())).executors

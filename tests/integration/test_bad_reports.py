@@ -8,7 +8,15 @@ import grpc.aio
 import pytest
 
 from perdure.runlog.instances import Instance, Step
-from perdure.v1 import execution_pb2, execution_pb2_grpc, flows_pb2, instances_pb2, node_events_pb2, runs_pb2
+from perdure.v1 import (
+    execution_pb2,
+    execution_pb2_grpc,
+    fact_events_pb2,
+    flows_pb2,
+    instances_pb2,
+    node_events_pb2,
+    runs_pb2,
+)
 from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
 from perdure.v1.run_events_pb2 import RunEvent
 
@@ -32,6 +40,7 @@ class Hand:
     """An executor that does only what a test says."""
 
     call: Any
+    welcome: execution_pb2.Welcome = field(default_factory=execution_pb2.Welcome)
     assignments: list[execution_pb2.Assignment] = field(default_factory=list)
 
     async def say(self, **parts: Any) -> None:
@@ -78,7 +87,7 @@ async def hand(serve: Any) -> AsyncIterator[tuple[Any, Hand]]:
         queues=["default"], providers=["builtin"], slots=2,
     )  # fmt: skip
     await hand.say(hello=hello)
-    await hand.hears("welcome")
+    hand.welcome = (await hand.hears("welcome")).welcome
     yield service, hand
     call.cancel()
 
@@ -124,6 +133,49 @@ async def test_a_revoked_lease_stores_nothing_more(hand: tuple[Any, Hand], rows:
     assert answer.HasField("rejected")
     assert (answer.run_id, answer.lease_id) == (held.run_id, held.lease_id)
     assert rows() == before
+
+
+async def test_a_long_message_of_a_late_report_is_cut(hand: tuple[Any, Hand]) -> None:
+    service, executor = hand
+    held = await executor.takes()
+    await executor.say(credits=execution_pb2.Credits(last_assignment=1))
+    await executor.say(heartbeat=execution_pb2.Heartbeat(number=1, last_assignment=1))  # it names no run that it holds
+    await executor.hears("heartbeat_ack")
+
+    said = fact_events_pb2.LateReported(lease_id=held.lease_id, message="ä" * 1000)
+    report = execution_pb2.LateReport(run_id=held.run_id, instance=HERE, report=said)
+    await executor.say(late_reports=[report])
+
+    async for item in service.runs.WatchRun(runs_pb2.WatchRunRequest(name=f"runs/{held.run_id}")):
+        if item.event.event.HasField("fact_recorded"):
+            assert item.event.event.fact_recorded.late_report.message == "ä" * 512
+            break
+
+
+async def test_a_late_report_that_is_large_all_the_same_ends_the_stream(hand: tuple[Any, Hand]) -> None:
+    _, executor = hand
+    held = await executor.takes()
+    report = execution_pb2.LateReport(
+        run_id=held.run_id, instance=HERE, report=fact_events_pb2.LateReported(lease_id="x" * MIB)
+    )
+
+    await executor.say(late_reports=[report])
+
+    with pytest.raises(grpc.aio.AioRpcError, match="late_reports"):
+        await executor.hears("answers")
+
+
+async def test_the_largest_message_is_as_large_as_the_welcome_says(hand: tuple[Any, Hand]) -> None:
+    _, executor = hand
+    held = await executor.takes()
+    room = executor.welcome.max_message_bytes - 1000
+
+    answer = await executor.reports(held, 2, output(room))
+
+    assert room > 15 * MIB
+    assert answer.refused.reason == execution_pb2.REFUSAL_REASON_PAYLOAD_TOO_LARGE
+    with pytest.raises(grpc.aio.AioRpcError, match="larger than max"):
+        await executor.reports(held, 2, output(room + 1000))
 
 
 async def test_a_lease_that_never_was_stores_nothing(hand: tuple[Any, Hand], rows: Callable[[], Rows]) -> None:

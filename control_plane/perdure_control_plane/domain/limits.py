@@ -11,6 +11,8 @@ class Limits:
     """Bounds on sizes and counts."""
 
     max_message_bytes: int = 4 * 1024 * 1024
+    max_stream_message_bytes: int = 16 * 1024 * 1024
+    """Also what is read of any call: more than is accepted, so that what is too large gets a refusal with a reason."""
     max_payload_bytes: int = 1024 * 1024
     max_manifest_bytes: int = 1024 * 1024
     max_plan_nodes: int = 1000

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from perdure.runlog.instances import NAME
-from perdure.v1 import execution_pb2, instances_pb2
+from perdure.runlog.instances import NAME, instance
+from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
+from perdure_control_plane.domain.errors import ProtocolViolation
 from perdure_control_plane.domain.ids import LeaseId, RunId
+from perdure_control_plane.usecases.record_late_report import Report
 
 KIND_NUMBERS: Final[dict[str, int]] = {
     field.name: field.number for field in RunEvent.DESCRIPTOR.oneofs_by_name["kind"].fields
@@ -41,6 +43,19 @@ def read_batch(message: execution_pb2.EventBatch, max_payload_bytes: int) -> Bat
             return batch
         events.append(Incoming(kind, KIND_NUMBERS[kind], stored, event))
     return batch
+
+
+def read_report(message: execution_pb2.LateReport) -> Report:
+    """The report a message holds. What it says for people is cut, for a report has no answer that could refuse it.
+
+    Raises ProtocolViolation for one that is large all the same.
+    """
+    said = fact_events_pb2.LateReported()
+    said.CopyFrom(message.report)
+    said.message = said.message.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+    if said.ByteSize() > ENVELOPE_BYTES:
+        raise ProtocolViolation(f"late_reports: has {said.ByteSize()} bytes; the limit is {ENVELOPE_BYTES}")
+    return Report(RunId(message.run_id), instance(message.instance), said)
 
 
 def _refused(batch: Batch, reason: execution_pb2.RefusalReason.ValueType, message: str) -> Refused:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from perdure.runlog.instances import instance
 from perdure.v1 import execution_pb2
 from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
 from perdure_control_plane.api.messages.times import duration
@@ -16,7 +15,7 @@ from perdure_control_plane.api.work.background import Background
 from perdure_control_plane.api.work.deliveries import Deliveries
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.api.work.hello import read_hello, welcome
-from perdure_control_plane.api.work.incoming import read_batch
+from perdure_control_plane.api.work.incoming import read_batch, read_report
 from perdure_control_plane.api.work.outbox import Outbox, answer_message
 from perdure_control_plane.api.work.waiting import old_or_leaving
 from perdure_control_plane.domain.admission import Ack, Answer, Batch, Behind, Rejected
@@ -47,7 +46,7 @@ class WorkSession:
 
     @classmethod
     async def open(cls, desk: Desk, hello: execution_pb2.Hello) -> "WorkSession":
-        """Begins a stream. Raises ProtocolViolation or VersionUnsupported for a hello that cannot be served."""
+        """Begins a stream. Raises FieldInvalid or VersionUnsupported for a hello that cannot be served."""
         executor = read_hello(hello)
         number = await connect_executor(desk.store, desk.timing, executor)
         log.info("executor.connected", executor=executor.executor_id, stream=number)
@@ -102,7 +101,7 @@ class WorkSession:
             if request.HasField("heartbeat"):
                 self._background.spawn(self._renew(request.heartbeat))
             for report in request.late_reports:
-                self._background.spawn(self._keep_report(report))
+                self._background.spawn(self._keep_report(read_report(report)))
             for lost in request.went_back:
                 self._background.spawn(self._store_went_back(lost))
         # The executor closed its side: it has nothing left to say and holds what it has not given back.
@@ -164,10 +163,9 @@ class WorkSession:
         acknowledged = execution_pb2.HeartbeatAck(number=heartbeat.number, server_time=_now())
         self._outbox.say(WorkResponse(heartbeat_ack=acknowledged))
 
-    async def _keep_report(self, report: execution_pb2.LateReport) -> None:
-        kept = Report(RunId(report.run_id), instance(report.instance), report.report)
-        stored = await record_late_report(self._desk.store, self._executor.executor_id, kept)
-        log.info("report.received", run=report.run_id, instance=str(kept.instance), stored=stored)
+    async def _keep_report(self, report: Report) -> None:
+        stored = await record_late_report(self._desk.store, self._executor.executor_id, report)
+        log.info("report.received", run=report.run_id, instance=str(report.instance), stored=stored)
 
     async def _store_went_back(self, lost: execution_pb2.StoreWentBack) -> None:
         reported = Lost(RunId(lost.run_id), LeaseId(lost.lease_id), lost.acknowledged_ordinal)
