@@ -13,6 +13,7 @@ from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.flow import FlowStatus, RequestSource
 from perdure_control_plane.domain.ids import FlowId, PlaybookId, Principal, SessionId
 from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.usecases import start_flow
 from perdure_control_plane.usecases.create_session import create_session
 from perdure_control_plane.usecases.start_flow import FlowStarter, Start
 from perdure_control_plane.usecases.view_flow import get_flow
@@ -164,6 +165,21 @@ async def test_an_input_is_what_the_playbook_asks_for(house: Any, given: bytes, 
     assert (await starter.start(ANYBODY, asked())).status is FlowStatus.RUNNING
 
 
+async def test_a_plan_that_was_not_started_for_long_is_read_again(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start_flow, "PLANS_KEPT", 1)
+    line, strict = await house.asked(), await house.asked(STRICT, input=b'{"n": 1}')
+    store = Counting(house.store)
+    starter = FlowStarter(store, house.limits)
+
+    reads = []
+    for number, asked in enumerate((line, line, strict, strict, line)):
+        view = await starter.start(ANYBODY, replace(asked, idempotency_key=f"key-{number}"))
+        assert view.flow.playbook_id == asked.playbook_id
+        reads.append(store.plans_read)
+
+    assert reads == [1, 1, 2, 2, 3]
+
+
 async def test_a_flow_id_is_given_once(house: Any) -> None:
     starter, asked = await _ready(house)
     await starter.start(ANYBODY, asked(flow_id=FlowId("mine")))
@@ -215,6 +231,22 @@ async def test_a_request_id_makes_a_session_for_each_principal(house: Any) -> No
 
     assert again == mine
     assert theirs.session_id != mine.session_id
+
+
+class Counting:
+    """A store that counts how often a plan was read from it."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.plans_read = 0
+
+    async def read(self, body: Callable[[Any], Any]) -> Any:
+        found = await self._store.read(body)
+        self.plans_read += isinstance(found, tuple)  # a release and its plan
+        return found
+
+    async def write(self, body: Callable[[Any], Any]) -> Any:
+        return await self._store.write(body)
 
 
 ANYBODY = Caller(Principal("anybody"), authenticated=False)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from jsonschema import Draft202012Validator
 
 from perdure.runlog import FOLD_VERSION
+from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, plans_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.caller import Caller
@@ -27,7 +29,6 @@ from perdure_control_plane.domain.errors import (
 from perdure_control_plane.domain.flow import (
     Flow,
     FlowView,
-    JsonObject,
     RequestSource,
 )
 from perdure_control_plane.domain.ids import (
@@ -52,6 +53,9 @@ RESERVED_METADATA: Final = "perdure_flow"
 
 BUILTIN_PROVIDER: Final = "builtin"
 """The provider that every executor has."""
+
+PLANS_KEPT: Final = 200
+"""Most plans in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +90,13 @@ class Start:
 
 
 class FlowStarter:
-    """Starts flows. It keeps the plans it has read: they never change."""
+    """Starts flows. It keeps the plans that were started last: they never change."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
         self._depth = QueueDepth(store)
-        self._plans: dict[bytes, plans_pb2.Plan] = {}
-        self._releases: dict[tuple[PlaybookId, str], Release] = {}
+        self._plans: OrderedDict[tuple[PlaybookId, str], tuple[Release, plans_pb2.Plan]] = OrderedDict()
 
     async def start(self, caller: Caller, asked: Start) -> FlowView:
         """Begins the flow, or returns the one that the key began with the same request.
@@ -115,14 +118,16 @@ class FlowStarter:
 
     async def _plan(self, asked: Start) -> plans_pb2.Plan:
         key = (asked.playbook_id, asked.version)
-        if key not in self._releases:
-            release, stored = await self._store.read(lambda tx: _read_release(tx, *key))
-            self._releases[key] = release
-            self._plans[release.plan_digest] = plans_pb2.Plan.FromString(stored)
-        release = self._releases[key]
+        found = self._plans.pop(key, None)
+        if found is None:
+            found = await self._store.read(lambda tx: _read_release(tx, *key))
+        self._plans[key] = found
+        if len(self._plans) > PLANS_KEPT:
+            self._plans.popitem(last=False)
+        release, plan = found
         if release.digest != asked.digest:
             raise DigestMismatch(release.name, release.digest)
-        return self._plans[release.plan_digest]
+        return plan
 
     def _check_sizes(self, asked: Start) -> None:
         limit = self._limits.max_payload_bytes
@@ -166,9 +171,9 @@ class FlowStarter:
         return view(tx, flow)
 
 
-def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, bytes]:
+def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, plans_pb2.Plan]:
     release = tx.playbooks.release(playbook_id, version)
-    return release, tx.playbooks.plan(release.plan_digest)
+    return release, plans_pb2.Plan.FromString(tx.playbooks.plan(release.plan_digest))
 
 
 def _schema_faults(schema: JsonObject, value: JsonObject) -> tuple[FieldFault, ...]:
