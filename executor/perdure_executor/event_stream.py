@@ -65,11 +65,6 @@ class EventStream:
         return self._acknowledged
 
     @property
-    def awaits_answer(self) -> bool:
-        """Whether anything is not acknowledged yet."""
-        return bool(self._pending)
-
-    @property
     def synchronising(self) -> bool:
         """Whether a synchronising event is on its way: nothing may be decided before its answer."""
         return bool(self._pending) and self._pending[-1].synchronising

@@ -7,9 +7,10 @@ from typing import Any
 
 import cel
 
+from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.templates import Expression, TemplateInvalid, parts
 from perdure.v1 import instances_pb2
-from perdure_executor.results import CannotPrepare, JsonObject
+from perdure_executor.results import CannotPrepare
 
 
 def render(value: Any, bindings: JsonObject) -> Any:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from perdure.runlog.instances import Instance
+from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import fact_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.commands import Supervisor
 from perdure_executor.providers import Provider
-from perdure_executor.results import Failed, JsonObject, Result
+from perdure_executor.results import Failed, Result
 from perdure_executor.threads import Threads
 
 

@@ -1,11 +1,9 @@
 """What became of a node's work."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, node_events_pb2
-
-JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

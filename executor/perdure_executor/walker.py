@@ -15,6 +15,7 @@ from perdure.runlog.bindings import bindings
 from perdure.runlog.effects import GUARDED, idempotency_key
 from perdure.runlog.instances import Instance
 from perdure.runlog.interpreter import Intent, Record, Start, StopWork, decide, json_bytes
+from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.plans import WalkPlan
 from perdure.v1 import execution_pb2, fact_events_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
@@ -23,7 +24,7 @@ from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Ask, Equipment, NodeContext, Prepared, Work
 from perdure_executor.node_run import Fenced, NodeRun
 from perdure_executor.nodes import prepare
-from perdure_executor.results import Failed, JsonObject, Result, Stopped, TimedOut
+from perdure_executor.results import Failed, Result, Stopped, TimedOut
 from perdure_executor.settlements import settlement, stopped
 from perdure_executor.story import Story, place, worth_keeping
 

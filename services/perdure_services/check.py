@@ -14,8 +14,8 @@ from perdure.runlog.plans import read_plan
 from perdure_control_plane.api.messages.runs import run as run_message
 from perdure_control_plane.domain.errors import DataCorrupt, NotFound
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.storage.offline_reading import offline_reading
 from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
-from perdure_control_plane.storage.snapshots import snapshot
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.usecases.fold_run import whole_log
 
@@ -44,7 +44,7 @@ def check(data_dir: pathlib.Path, output: str) -> int:
     """
     faults: list[Fault] = []
     runs = events = 0
-    with snapshot(data_dir) as transaction:
+    with offline_reading(data_dir) as transaction:
         rebuilder = Rebuilder(transaction.connection)
         try:
             for run_id in run_ids(transaction.connection):

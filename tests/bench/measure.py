@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from perdure.client import Client
+from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.v1 import flows_pb2, playbooks_pb2, run_states_pb2, runs_pb2, sessions_pb2
-from perdure_control_plane.storage.run_events import KIND_NUMBERS
 
 HERE: Final = pathlib.Path(__file__).parent
 PROGRAM: Final = pathlib.Path(sys.executable).parent / "perdure-server"

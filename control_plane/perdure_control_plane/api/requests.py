@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.struct_pb2 import Struct
 
 from perdure.runlog.instances import Instance, parse_instance
+from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.states import run_state
 from perdure.v1 import (
     approvals_pb2,
@@ -20,7 +21,7 @@ from perdure.v1 import (
 from perdure_control_plane.api import names
 from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, TooLarge, field_invalid
-from perdure_control_plane.domain.flow import JsonObject, RequestSource
+from perdure_control_plane.domain.flow import RequestSource
 from perdure_control_plane.domain.ids import FlowId, RunId
 from perdure_control_plane.domain.limits import SECOND, Limits
 from perdure_control_plane.domain.playbook import Evidence, Publication

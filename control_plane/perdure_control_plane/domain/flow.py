@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
+from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.ids import (
     AgentId,
@@ -17,8 +17,6 @@ from perdure_control_plane.domain.ids import (
 )
 from perdure_control_plane.domain.playbook import Evidence
 from perdure_control_plane.domain.run import Run
-
-JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

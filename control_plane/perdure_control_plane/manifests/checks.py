@@ -1,8 +1,8 @@
 """What must hold between the parts of a manifest."""
 
 from collections.abc import Iterator
-from typing import Final
 
+from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.expressions import expression_faults
 from perdure_control_plane.manifests.graph import Graph
@@ -14,9 +14,6 @@ from perdure_control_plane.manifests.model import (
     Manifest,
 )
 from perdure_control_plane.manifests.schemas import schema_faults
-
-WORKSPACE_TOOLS: Final = ("list_files", "read_file", "search_files")
-"""Tools that every executor offers its agents; they read, and change nothing."""
 
 
 def faults(manifest: Manifest) -> list[Diagnostic]:

@@ -6,9 +6,8 @@ from typing import Any, Final
 from google.protobuf.duration_pb2 import Duration
 
 from perdure.runlog.effects import GUARDED
-from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT
+from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2, plans_pb2
-from perdure_control_plane.manifests.checks import WORKSPACE_TOOLS
 from perdure_control_plane.manifests.graph import steps
 from perdure_control_plane.manifests.model import (
     AgenticNode,

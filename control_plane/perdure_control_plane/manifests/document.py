@@ -7,10 +7,9 @@ from typing import Any, Final
 
 import rfc8785
 
+from perdure.runlog.json_objects import JsonObject
 from perdure_control_plane.manifests.values import DocumentUnreadable, check_values, integer
 from perdure_control_plane.manifests.yaml_text import read_yaml
-
-JsonObject = dict[str, Any]
 
 MAX_BYTES: Final = 1024 * 1024
 

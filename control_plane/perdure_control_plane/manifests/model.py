@@ -1,15 +1,14 @@
 """What a manifest may hold: its fields, their types and bounds. What must hold between them is in `checks`."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from perdure.runlog.instances import NAME
+from perdure.runlog.json_objects import JsonObject
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-JsonObject = dict[str, Any]
-
 MAX_NODES: Final = 1000
 """Most nodes, or phases, of a plan."""
 

@@ -9,8 +9,9 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from perdure.runlog.json_objects import JsonObject
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.model import AgenticNode, JsonObject, Manifest
+from perdure_control_plane.manifests.model import AgenticNode, Manifest
 
 MAX_COMPLEX_ITEMS: Final = 100
 """Most lists and objects in one list of a schema; whether such a list repeats an item takes the square of its length."""

@@ -6,21 +6,16 @@ from typing import Any, Final
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.engine import Connection, Dialect
 
+from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.v1.run_events_pb2 import (
     HolderOrigin,
     OutsideOrigin,
     RecordedEvent,
-    RunEvent,
 )
 from perdure_control_plane.domain.ids import RunId, SessionId
 from perdure_control_plane.domain.origin import Outside
 from perdure_control_plane.storage.statements import DriverConnection, Prepared, Row
 from perdure_control_plane.storage.tables import run_events, runs
-
-KIND_NUMBERS: Final[dict[str, int]] = {
-    field.name: field.number for field in RunEvent.DESCRIPTOR.oneofs_by_name["kind"].fields
-}
-"""The number under which each kind of event is stored: its field number in RunEvent."""
 
 FACT_NUMBERS: Final = tuple(
     KIND_NUMBERS[kind] for kind in ("stop_requested", "run_continued", "fact_recorded", "fact_content")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from perdure.runlog.head import RunHead, advance
+from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.v1.run_events_pb2 import RunCreated, RunEvent
 from perdure_control_plane.domain.errors import Conflict
 from perdure_control_plane.domain.ids import (
@@ -18,7 +19,6 @@ from perdure_control_plane.domain.run import Run, RunIdentity
 from perdure_control_plane.storage.heads import Mark
 from perdure_control_plane.storage.projections import PROJECTED, Projections, Stored
 from perdure_control_plane.storage.run_events import (
-    KIND_NUMBERS,
     RunEventStatements,
     outside_row,
 )

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from perdure.runlog.json_objects import JsonObject
 from perdure_control_plane.domain.errors import field_invalid
-from perdure_control_plane.domain.flow import JsonObject
 
 
 def json_object(content: bytes, field: str) -> JsonObject:

@@ -14,6 +14,7 @@ from pydantic_ai.exceptions import (
 from pydantic_ai.models import Model
 from pydantic_ai.run import AgentRunResult
 
+from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2
 from perdure_executor.agents.answer_check import AnswerCheck
 from perdure_executor.agents.brief import Brief
@@ -23,7 +24,7 @@ from perdure_executor.agents.models import model_for
 from perdure_executor.agents.toolset import workspace_toolset
 from perdure_executor.node_context import line
 from perdure_executor.providers import KEYS, Provider
-from perdure_executor.results import Failed, JsonObject, Result, Succeeded
+from perdure_executor.results import Failed, Result, Succeeded
 
 LIMITS: Final = UsageLimits(request_limit=50, tool_calls_limit=200)
 """What one attempt may ask for before it fails."""

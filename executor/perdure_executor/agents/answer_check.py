@@ -7,7 +7,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from perdure_executor.results import JsonObject
+from perdure.runlog.json_objects import JsonObject
 
 
 class AnswerCheck:

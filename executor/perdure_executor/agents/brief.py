@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents.workspace import Workspace
 from perdure_executor.providers import Provider
-from perdure_executor.results import JsonObject
 
 _INSTRUCTIONS: Final = """\
 You are {agent}, in the role of {role}, and do one node of a playbook: a reviewed procedure whose every step is recorded.

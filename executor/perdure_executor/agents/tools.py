@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents.workspace import (
     MOST_ENTRIES,
     MOST_READ,
@@ -18,10 +19,6 @@ from perdure_executor.agents.workspace import (
     Tree,
     Workspace,
 )
-from perdure_executor.results import JsonObject
-
-TOOLS: Final = ("list_files", "read_file", "search_files")
-"""Tools that an agent may be given; they read, and change nothing."""
 
 ANSWER_BYTES: Final = 32 * 1024
 """Bytes of files' content, or of names and matches, that one answer holds."""

@@ -8,9 +8,9 @@ from pydantic import Field
 from pydantic_ai import FunctionToolset
 from pydantic_ai.exceptions import ToolFailed
 
+from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents import tools
 from perdure_executor.agents.workspace import NotReadable, Workspace
-from perdure_executor.results import JsonObject
 
 P = ParamSpec("P")
 

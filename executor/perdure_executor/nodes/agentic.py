@@ -8,15 +8,16 @@ from typing import Any, Final
 import structlog
 
 from perdure.runlog.interpreter import json_bytes
+from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2
 from perdure_executor.agents.brief import Brief
 from perdure_executor.agents.journal import UnitJournal
-from perdure_executor.agents.tools import TOOLS
 from perdure_executor.agents.workspace import NotReadable, Workspace
 from perdure_executor.expressions import render, render_text
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
 from perdure_executor.providers import ProviderUnusable, provider_for
-from perdure_executor.results import CannotPrepare, Failed, JsonObject, Result
+from perdure_executor.results import CannotPrepare, Failed, Result
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +55,8 @@ def _prompt(context: NodeContext, bindings: JsonObject) -> str:
 
 def _tools(named: tuple[str, ...]) -> tuple[str, ...]:
     for tool in named:
-        if tool not in TOOLS:
-            message = f"there is no tool {tool!r} here; there are {', '.join(TOOLS)}"
+        if tool not in WORKSPACE_TOOLS:
+            message = f"there is no tool {tool!r} here; there are {', '.join(WORKSPACE_TOOLS)}"
             raise CannotPrepare(instances_pb2.FAILURE_CAUSE_AGENT, line(message))
     return named
 

@@ -8,12 +8,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.commands import CommandNotStarted, RunningCommand, SupervisorLost
 from perdure_executor.expressions import render_text
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
-from perdure_executor.results import CannotPrepare, Failed, JsonObject, Result, Stopped, Succeeded
+from perdure_executor.results import CannotPrepare, Failed, Result, Stopped, Succeeded
 
 FLUSH_SECONDS: Final = 0.2
 """How long printed output may wait for more before it is sent to the log."""

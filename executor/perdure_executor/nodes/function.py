@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import structlog
 
+from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.expressions import render
 from perdure_executor.node_context import Call, Function, NodeContext, Prepared, Reporter, Work, line
-from perdure_executor.results import Failed, JsonObject, Result, Succeeded
+from perdure_executor.results import Failed, Result, Succeeded
 from perdure_executor.threads import Threads
 
 log = structlog.get_logger(__name__)

@@ -111,17 +111,17 @@ class Perdure:
 
     def apart(self, *arguments: object, **environment: str) -> Told:
         """Runs a command to its end as a process of its own."""
-        settings = {**self._environment(), **environment}
+        settings = {**self.environment(), **environment}
         streams: dict[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
-        done = subprocess.run(self._command(arguments), env=settings, timeout=PATIENCE, **streams)
+        done = subprocess.run(self.command(arguments), env=settings, timeout=PATIENCE, **streams)
         return Told(done.returncode, done.stdout, done.stderr)
 
     def into(self, output: str | None, *arguments: object) -> Told:
         """Runs a command as a process of its own whose standard output is a file, or closed."""
         redirection = ">&-" if output is None else f'> "{output}"'
         streams: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "stdin": subprocess.DEVNULL}
-        shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *self._command(arguments)]
-        done = subprocess.run(shell, env=self._environment(), timeout=PATIENCE, **streams)
+        shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *self.command(arguments)]
+        done = subprocess.run(shell, env=self.environment(), timeout=PATIENCE, **streams)
         return Told(done.returncode, "", done.stderr)
 
     def done(self, *arguments: object, **options: str) -> Any:
@@ -133,7 +133,7 @@ class Perdure:
     def begin(self, *arguments: object) -> "subprocess.Popen[str]":
         """Starts a command and returns while it runs; what is left of it is ended with the test."""
         streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        self.begun.append(subprocess.Popen(self._command(arguments), env=self._environment(), **streams))
+        self.begun.append(subprocess.Popen(self.command(arguments), env=self.environment(), **streams))
         return self.begun[-1]
 
     def publish(self, manifest: str) -> dict[str, Any]:
@@ -152,10 +152,12 @@ class Perdure:
         which = ["--playbook-id", playbook, "--version", number, "--digest", version["digest"]]
         return self("flows", "start", *which, "--session-id", "ops", *arguments)
 
-    def _command(self, arguments: tuple[object, ...]) -> list[str]:
+    def command(self, arguments: tuple[object, ...]) -> list[str]:
+        """What starts a command as a process of its own."""
         return [str(PROGRAMS / "perdure"), *map(str, arguments)]
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The environment of such a process."""
         return surroundings(self.server.directory) | {"PERDURE_SERVER": self.server.address}
 
 

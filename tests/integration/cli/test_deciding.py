@@ -80,8 +80,8 @@ class Terminal:
 
     def __init__(self, perdure: Any, *arguments: str) -> None:
         self._ours, theirs = pty.openpty()
-        command = perdure._command(arguments)
-        environment = perdure._environment() | {"TERM": "xterm", "NO_COLOR": "1"}
+        command = perdure.command(arguments)
+        environment = perdure.environment() | {"TERM": "xterm", "NO_COLOR": "1"}
         streams: Any = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": theirs}
         self.process = subprocess.Popen(command, env=environment, text=True, start_new_session=True, **streams)
         os.close(theirs)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from perdure.runlog.instances import Instance, Step
+from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.agents.journal import UnitJournal
-from perdure_executor.agents.tools import TOOLS
 from perdure_executor.commands import Supervisor
 from perdure_executor.node_context import Equipment, NodeContext, Work
 from perdure_executor.node_run import Fenced
@@ -114,7 +114,7 @@ class Agents:
             "prompt": "Look at the work tree.",
             "provider": "builtin",
             "model": "offline",
-            "tools": TOOLS,
+            "tools": WORKSPACE_TOOLS,
             "output_schema": json.dumps(output_schema).encode() if output_schema is not None else b"",
         }
         node = plans_pb2.PlanNode(

@@ -10,9 +10,9 @@ import pytest
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
+from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure_executor.agents.agent_loop import converse
 from perdure_executor.agents.brief import Brief
-from perdure_executor.agents.tools import TOOLS
 from perdure_executor.agents.workspace import Workspace
 from perdure_executor.node_run import Fenced
 from perdure_executor.providers import Provider
@@ -93,7 +93,7 @@ class Counted:
             return ModelResponse(parts=[ToolCallPart("read_file", {"path": self.path}, tool_call_id="1")])
         return ModelResponse(parts=[TextPart(f"{answers[0].outcome}: {answers[0].content}")])
 
-    async def do(self, log: Any, root: pathlib.Path, tools: tuple[str, ...] = TOOLS) -> Any:
+    async def do(self, log: Any, root: pathlib.Path, tools: tuple[str, ...] = WORKSPACE_TOOLS) -> Any:
         workspace = Workspace(str(root))
         brief = Brief("run/look:1#1", "a", "worker", "Read it.", Provider("builtin"), "m", tools, workspace, None)
         return await converse(brief, log.journal(), FunctionModel(self.reply, model_name="m"))

@@ -17,7 +17,7 @@ from perdure.cli.following.story import Story
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
-from perdure.cli.options import FlowName, Limit, OfPlaybook, OfSession, Output
+from perdure.cli.options import FlowName, Limit, OfPlaybook, OfSession, Output, Reason
 from perdure.cli.printing.formats import Format, print_brief, print_one
 from perdure.client import Client, pages
 from perdure.v1.flows_pb2 import CancelFlowRequest, GetFlowRequest, ListFlowsRequest, StartFlowRequest
@@ -108,7 +108,7 @@ async def list_flows(
 async def cancel(
     perdure: Client,
     flow: FlowName,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")] = "",
+    reason: Reason = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Stop a flow for good, also one that could be continued. One that has completed is shown as it is."""

@@ -37,7 +37,7 @@ ManifestFile = Annotated[
     pathlib.Path,
     typer.Option("--manifest-file", metavar="FILE", help="The manifest, YAML or JSON; - reads standard input."),
 ]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept for good, shown to everybody.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking; needed where nobody can be asked.")]
 EvidenceRefs = Annotated[
     str | None,

@@ -14,7 +14,7 @@ from perdure.cli.connection import connected
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
-from perdure.cli.options import Output, RunName, Yes
+from perdure.cli.options import Output, Reason, RunName, Yes
 from perdure.cli.printing.descriptions import describe
 from perdure.cli.printing.formats import Format, print_one
 from perdure.cli.request_file import read_json_object
@@ -46,8 +46,6 @@ _KINDS = {
     Resolution.RETRY: RESOLUTION_KIND_RETRY,
     Resolution.FAILED: RESOLUTION_KIND_FAILED,
 }
-
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")]
 
 
 def add_recovery_commands(app: typer.Typer) -> None:
@@ -87,7 +85,7 @@ async def continue_run(
             "--timeout", metavar="DURATION", help="New time to the run's deadline; one that timed out needs it."
         ),
     ] = None,
-    reason: ReasonOption = "",
+    reason: Reason = "",
     yes: Yes = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -126,7 +124,7 @@ async def resolve_effect(
     output_json: Annotated[
         str, typer.Option("--output-json", metavar="JSON", help="With --as done: the node's output, a JSON object.")
     ] = "",
-    reason: ReasonOption = "",
+    reason: Reason = "",
     yes: Yes = False,
     output: Output = Format.TABLE,
 ) -> None:

@@ -6,13 +6,12 @@ are empty and refused by name where they are set, so that nothing that somebody 
 
 import json
 import pathlib
-from typing import Any, Final
+from typing import Final
 
 import typer
 
+from perdure.runlog.json_objects import JsonObject
 from perdure.v1.flows_pb2 import FlowRequest, RequestSource
-
-JsonObject = dict[str, Any]
 
 OPTION: Final = "--request-file"
 

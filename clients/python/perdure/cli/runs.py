@@ -11,7 +11,7 @@ from perdure.cli.exit_codes import ExitCode
 from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_run
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
-from perdure.cli.options import Limit, OfFlow, OfPlaybook, OfSession, Output, RunName
+from perdure.cli.options import Limit, OfFlow, OfPlaybook, OfSession, Output, Reason, RunName
 from perdure.cli.printing import events
 from perdure.cli.printing.formats import Format, print_item, print_one
 from perdure.cli.recovery import add_recovery_commands
@@ -27,8 +27,6 @@ from perdure.v1.runs_pb2 import (
 )
 
 app = noun("Runs: executions of playbooks. A run is its log: everything shown here is read from it.")
-
-StopReason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")]
 
 
 @app.command()
@@ -113,14 +111,14 @@ async def watch(
 
 @app.command()
 @connected
-async def interrupt(perdure: Client, run: RunName, reason: StopReason = "", output: Output = Format.TABLE) -> None:
+async def interrupt(perdure: Client, run: RunName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Stop a run so that it can be continued. Where an executor holds it, it stops as soon as that has let go."""
     print_one(await perdure.runs.InterruptRun(InterruptRunRequest(name=names.run(run), reason=reason)), output)
 
 
 @app.command()
 @connected
-async def cancel(perdure: Client, run: RunName, reason: StopReason = "", output: Output = Format.TABLE) -> None:
+async def cancel(perdure: Client, run: RunName, reason: Reason = "", output: Output = Format.TABLE) -> None:
     """Stop a run for good."""
     print_one(await perdure.runs.CancelRun(CancelRunRequest(name=names.run(run), reason=reason)), output)
 

@@ -1,16 +1,11 @@
 """What a node sees: the run's input, the outputs of what came before it, and why it is asked again."""
 
 import json
-from typing import Any, Final
 
 from perdure.runlog.instances import Instance
+from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2
-
-JsonObject = dict[str, Any]
-
-RESERVED: Final = ("inputs", "request", "nodes", "last_error", "last_approval")
-"""Names that an output's keys never hide."""
 
 
 def bindings(walk: Walk, where: Instance) -> JsonObject:

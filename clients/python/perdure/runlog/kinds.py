@@ -4,6 +4,11 @@ from typing import Final
 
 from perdure.v1.run_events_pb2 import RunEvent
 
+KIND_NUMBERS: Final[dict[str, int]] = {
+    field.name: field.number for field in RunEvent.DESCRIPTOR.oneofs_by_name["kind"].fields
+}
+"""The number under which each kind of event is stored: its field number in RunEvent."""
+
 FIRST_DATA_KIND: Final = 100
 """Field number in RunEvent from which kinds change nothing and may be skipped by a reader that does not know them."""
 

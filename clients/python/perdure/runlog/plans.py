@@ -13,6 +13,9 @@ DEFAULT_ITERATION_CAP: Final = 3
 DEFAULT_JUMP_LIMIT: Final = 10
 """Jumps a run may make in all."""
 
+WORKSPACE_TOOLS: Final = ("list_files", "read_file", "search_files")
+"""Tools that a plan may give its agents, and every executor has; they read, and change nothing."""
+
 
 class WalkPlan:
     """One plan and what is next to what in it. Immutable."""

@@ -68,7 +68,7 @@ _HOLD_REASONS = (
 
 
 def recovery(value: Recovery, subject: Run, tasks: dict[str, str]) -> run_recovery_pb2.Recovery:
-    """How a run can go on. `tasks` has the lease under which each attempt in doubt ran, by the attempt's text."""
+    """How a run can go on. `tasks` has the name of the task of each attempt in doubt, by the attempt's text."""
     return run_recovery_pb2.Recovery(
         run=subject.name,
         state=subject.head.state.message(),

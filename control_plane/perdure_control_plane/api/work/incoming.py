@@ -4,16 +4,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from perdure.runlog.instances import NAME, instance
+from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2
-from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
 from perdure_control_plane.domain.errors import ProtocolViolation
 from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.usecases.record_late_report import Report
-
-KIND_NUMBERS: Final[dict[str, int]] = {
-    field.name: field.number for field in RunEvent.DESCRIPTOR.oneofs_by_name["kind"].fields
-}
 
 ENVELOPE_BYTES: Final = 4096
 """What an event may have beside its payload."""

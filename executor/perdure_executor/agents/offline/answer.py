@@ -7,10 +7,10 @@ most in what was read, and a yes is something whose words all stand there.
 import re
 from typing import Any, Final
 
+from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents.offline.facts import facts
 from perdure_executor.agents.offline.findings import Findings
 from perdure_executor.agents.offline.report import overview, report
-from perdure_executor.results import JsonObject
 
 _FILE_WORDS: Final = frozenset({"path", "paths", "file", "files", "filename", "name", "source"})
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic_ai.messages import ModelMessage, ToolReturnPart, UserPromptPart
 
-from perdure_executor.results import JsonObject
+from perdure.runlog.json_objects import JsonObject
 
 
 @dataclass(slots=True)

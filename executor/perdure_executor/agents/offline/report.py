@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents.offline.facts import facts
 from perdure_executor.agents.offline.findings import Findings
-from perdure_executor.results import JsonObject
 
 PROMPT_CHARACTERS: Final = 4000
 MOST_LISTED: Final = 6

@@ -17,7 +17,7 @@ from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statement
 
 
 @contextlib.contextmanager
-def snapshot(directory: pathlib.Path) -> Iterator[SqlTransaction]:
+def offline_reading(directory: pathlib.Path) -> Iterator[SqlTransaction]:
     """The store of a data directory as it is now; its time is 0. Raises StoreBroken, SchemaUnknown."""
     path = directory / DATABASE
     if not path.is_file():
