@@ -64,13 +64,13 @@ def test_every_cause_on_the_page_of_errors_is_one(read: Any) -> None:
     assert set(names(table(read("docs/errors.md"), "## Why a run or a node failed"))) <= causes
 
 
-def test_the_page_for_operators_has_every_exit_code(read: Any) -> None:
+def test_the_page_of_the_command_line_has_every_exit_code(read: Any) -> None:
     rows = table(read("docs/cli.md"), "## Exit codes")
 
     assert [int(row[0]) for row in rows] == [code.value for code in ExitCode]
 
 
-def test_the_page_for_operators_has_every_command(read: Any, programs: Any) -> None:
+def test_the_page_of_the_command_line_has_every_command(read: Any, programs: Any) -> None:
     said = names(table(read("docs/cli.md"), "## Every command"))
     there = [name for program, command in programs.items() for name, _ in command.all(program)]
 
