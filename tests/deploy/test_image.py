@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from typing import Final
 
 import pytest
@@ -48,7 +49,11 @@ def test_both_wheels_are_built_from_what_is_copied_and_nothing_else(tmp_path: pa
     )
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert {wheel.name.partition("-")[0] for wheel in (tmp_path / "wheels").iterdir()} == {"perdure", "perdure_server"}
+    wheels = {wheel.name.partition("-")[0]: wheel for wheel in (tmp_path / "wheels").iterdir()}
+    with zipfile.ZipFile(wheels["perdure"]) as client, zipfile.ZipFile(wheels["perdure_server"]) as server:
+        files = {*client.namelist(), *server.namelist()}
+    assert {f"perdure/v1/{proto.stem}_pb2.py" for proto in ROOT.glob("protos/perdure/v1/*.proto")} <= files
+    assert {f"perdure_{part}/py.typed" for part in ("control_plane", "executor", "services")} <= files
 
 
 def test_the_build_is_sent_what_is_copied_and_nothing_else() -> None:

@@ -156,6 +156,17 @@ def test_the_page_of_playbooks_has_every_effect(read: Any) -> None:
     assert [row.strip("`") for row in rows] == list(get_args(model.Effect))
 
 
+def test_every_tier_of_tests_says_what_is_real_in_it(read: Any, project: Any) -> None:
+    said = [name.removesuffix("/") for name in names(table(read("CONTRIBUTING.md"), "## Tests, by what they cost"))]
+    there = {
+        "/".join(path.split("/")[:2])
+        for path in project.files
+        if re.match(r"tests/\w+/test_|tests/\w+/\w+/test_", path)
+    }
+
+    assert sorted(said) == sorted(there)
+
+
 def test_every_decision_is_listed_under_its_title_and_numbered_in_order(read: Any, project: Any) -> None:
     records = [path for path in project.files if re.match(r"docs/decisions/\d{4}-", path)]
     listed = [(line[0], line[1]) for line in table(read("docs/decisions/README.md"), "# Decisions")]
