@@ -40,10 +40,10 @@ chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge
 bench: $(READY) ## measure nodes a second beside the fastest raw inserts; writes build/bench.json; BENCH="--help" tells of choices
 	$(BIN)/python tests/bench $(BENCH)
 
-mutants: $(READY) ## plant bugs in copies of the source, and see each caught by the tests that are named for it
+mutants: $(READY) ## plant bugs in copies of the source, and see each caught by the tests that are named for it; MUTANTS=NAME for one
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
-check: $(READY) ## check format, lint, types, the protos and their compatibility, the pages, and that stubs are fresh
+check: $(READY) ## check format, lint, types, imports, the protos and their compatibility, the pages, and that stubs are fresh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -66,6 +66,6 @@ lock: $(READY) ## resolve requirements.txt again, hashed and without addresses
 	$(LOCK)
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .PHONY: help install up demo test chaos mutants bench check format proto proto-baseline lock clean

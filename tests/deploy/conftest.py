@@ -22,8 +22,8 @@ class Service:
     name: str
     words: tuple[str, ...]
     """Its command line, without the program's name."""
-    folders: tuple[str, ...]
-    """Folders that outlive it, and that it may write to."""
+    folders: dict[str, str]
+    """Folders that outlive it and that it may write to, each with the name of what is kept there."""
     stop_seconds: int
     """How long it has to end when it is asked to."""
 
@@ -45,7 +45,7 @@ def composed() -> list[Service]:
         Service(
             name,
             tuple(service["command"]),
-            tuple(volume.partition(":")[2] for volume in service["volumes"]),
+            {folder: volume for volume, _, folder in (entry.partition(":") for entry in service["volumes"])},
             seconds(service["stop_grace_period"]),
         )
         for name, service in services
@@ -64,7 +64,7 @@ def of_unit(name: str, instance: str = "") -> Service:
     own = read_unit(name)["Service"]
     folder = STATE + own["StateDirectory"]
     line = own["ExecStart"].replace("${STATE_DIRECTORY}", folder).replace("%H", "host").replace("%i", instance)
-    return Service(name, tuple(shlex.split(line)[1:]), (folder,), seconds(own["TimeoutStopSec"]))
+    return Service(name, tuple(shlex.split(line)[1:]), {folder: own["StateDirectory"]}, seconds(own["TimeoutStopSec"]))
 
 
 @pytest.fixture

@@ -47,13 +47,14 @@ def environment(tmp_path: pathlib.Path) -> dict[str, str]:
 @pytest.fixture
 def started(services: Any, tmp_path: pathlib.Path, environment: dict[str, str]) -> Iterator[list[Any]]:
     """All programs of a deployment, as they are started there, with their folders below a temporary one."""
-    folders = {folder for service in services for folder in service.folders}
-    for folder in folders:
-        (tmp_path / folder.strip("/")).mkdir(parents=True)
+    for kept in {kept for service in services for kept in service.folders.values()}:
+        (tmp_path / kept).mkdir()
     with contextlib.ExitStack() as ending:
         programs = []
         for service in services:
-            words = [str(tmp_path / word.strip("/")) if word in folders else word for word in service.words]
+            words = [
+                str(tmp_path / service.folders[word]) if word in service.folders else word for word in service.words
+            ]
             log = ending.enter_context((tmp_path / f"{service.name}-{len(programs)}.log").open("w"))
             command = [str(PROGRAMS / "perdure-server"), *words]
             programs.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=log))
@@ -101,10 +102,10 @@ def test_there_is_one_control_plane_and_every_executor_has_a_name_of_its_own(ser
 
 
 def test_executors_share_their_folder_and_have_no_access_to_the_store(services: Any) -> None:
-    store, *work = [service.folders for service in services]
+    store, *work = [set(service.folders.values()) for service in services]
 
     assert work[0] == work[1]
-    assert set(store).isdisjoint(work[0])
+    assert store.isdisjoint(work[0])
 
 
 def test_every_program_has_the_time_to_stop_that_it_takes(services: Any) -> None:
@@ -143,7 +144,7 @@ def test_a_stop_of_an_executor_is_not_told_to_what_it_runs(unit: Any) -> None:
 
 def test_a_unit_is_not_started_again_with_settings_that_cannot_be_used(unit: Any, tmp_path: pathlib.Path) -> None:
     refused = subprocess.run(
-        [PROGRAMS / "perdure-server", "control-plane", "--host", "0.0.0.0"], cwd=tmp_path, capture_output=True
+        [PROGRAMS / "perdure-server", "control-plane", "--host", "192.0.2.1"], cwd=tmp_path, capture_output=True
     )
     units = [unit(name)["Service"] for name in ("perdure-control-plane.service", "perdure-executor@.service")]
 

@@ -9,6 +9,7 @@ import pytest
 
 from perdure.cli.exit_codes import ExitCode
 from perdure.v1 import errors_pb2, instances_pb2
+from perdure_control_plane.api.health import SERVICES
 from perdure_control_plane.api.status import CODES
 from perdure_control_plane.manifests import model
 from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
@@ -154,6 +155,20 @@ def test_the_page_of_playbooks_has_every_effect(read: Any) -> None:
     rows = [line.split("|")[1].strip() for line in page.text[start:].split("\n\n")[0].splitlines()[2:]]
 
     assert [row.strip("`") for row in rows] == list(get_args(model.Effect))
+
+
+def test_the_page_about_operating_has_every_service_that_health_answers_for(read: Any) -> None:
+    said = [row[0].strip("`") for row in table(read("docs/operating.md"), "## Is it well?")]
+
+    assert said == [*SERVICES, "the empty name"]
+
+
+def test_every_file_of_a_deployment_says_what_it_is(read: Any, project: Any) -> None:
+    beside = {"deploy/README.md", "deploy/Dockerfile.dockerignore"}
+
+    assert set(names(table(read("deploy/README.md"), "# Deploy"))) == {
+        path for path in project.files if path.startswith("deploy/") and path not in beside
+    }
 
 
 def test_every_tier_of_tests_says_what_is_real_in_it(read: Any, project: Any) -> None:
