@@ -26,16 +26,27 @@ class SupervisorLost(Exception):
     """The supervisor is gone: nobody knows what became of what it ran."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command's process has ended."""
+
+    status: int
+    """Exit code, or the negative of the signal that ended it."""
+    killed: str
+    """Why the supervisor ended it: `told`, or `work_end`; empty where it ended by itself, or by others."""
+
+
 @dataclass(slots=True)
 class RunningCommand:
     """A command that was started. Reading ends of its output, and a future of how it ended."""
 
     command_id: int
     pid: int
+    """0 until its start is answered."""
     stdout: int
     stderr: int
-    ended: "asyncio.Future[int]"
-    """Exit code, or the negative of the signal that ended it. Raises SupervisorLost."""
+    ended: asyncio.Future[Ended]
+    """Raises SupervisorLost."""
 
 
 class Supervisor:
@@ -43,7 +54,7 @@ class Supervisor:
 
     def __init__(self) -> None:
         self._next_id = 1
-        self._started: dict[int, asyncio.Future[int]] = {}
+        self._started: dict[int, asyncio.Future[None]] = {}
         self._running: dict[int, RunningCommand] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
@@ -80,20 +91,22 @@ class Supervisor:
         stdout, stdout_end = os.pipe()
         stderr, stderr_end = os.pipe()
         loop = asyncio.get_running_loop()
-        started: asyncio.Future[int] = loop.create_future()
+        started: asyncio.Future[None] = loop.create_future()
         self._started[command_id] = started
         running = RunningCommand(command_id, 0, stdout, stderr, loop.create_future())
         self._running[command_id] = running
-        with tempfile.TemporaryFile() as given, contextlib.ExitStack() as stack:
-            stack.callback(os.close, stdout_end)
-            stack.callback(os.close, stderr_end)
-            given.write(stdin)
-            given.seek(0)
-            order = {"do": "start", "id": command_id, "arguments": list(arguments), "cwd": cwd, "env": dict(env)}
-            await self._say(order, [given.fileno(), stdout_end, stderr_end])
         try:
-            running.pid = await started
+            with tempfile.TemporaryFile() as given, contextlib.ExitStack() as stack:
+                stack.callback(os.close, stdout_end)
+                stack.callback(os.close, stderr_end)
+                given.write(stdin)
+                given.seek(0)
+                order = {"do": "start", "id": command_id, "arguments": list(arguments), "cwd": cwd, "env": dict(env)}
+                with contextlib.suppress(SupervisorLost):  # whoever is starting hears of it, too
+                    await self._say(order, [given.fileno(), stdout_end, stderr_end])
+            await started
         except (CommandNotStarted, SupervisorLost):
+            self._started.pop(command_id, None)
             self._running.pop(command_id, None)
             os.close(stdout)
             os.close(stderr)
@@ -155,7 +168,7 @@ class Supervisor:
         if "exited" in message:
             running = self._running.pop(command_id)
             if not running.ended.done():
-                running.ended.set_result(message["exited"])
+                running.ended.set_result(Ended(message["exited"], message["killed"]))
             return
         started = self._started.pop(command_id)
         if started.done():
@@ -163,7 +176,8 @@ class Supervisor:
         if "failed" in message:
             started.set_exception(CommandNotStarted(message["failed"]))
         else:
-            started.set_result(message["pid"])
+            self._running[command_id].pid = message["pid"]
+            started.set_result(None)
 
     def _lose(self) -> None:
         if self.lost.is_set():
@@ -172,6 +186,8 @@ class Supervisor:
         self.lost.set()
         asyncio.get_running_loop().remove_reader(self._channel)
         for running in self._running.values():
+            if not running.pid:
+                continue  # its start has no answer, and its starter hears of the loss; group 0 would be our own
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(running.pid, signal.SIGKILL)
             if not running.ended.done():

@@ -32,6 +32,8 @@ _LONGEST_SLEEP: Final = 1.0
 class _Command:
     process: "subprocess.Popen[bytes]"
     kill_at: float = float("inf")
+    killed: str = ""
+    """Why it is ended from here, while it ran: `told`, or `work_end`."""
 
 
 class Supervisor:
@@ -131,7 +133,7 @@ class Supervisor:
     def _kill(self, command_id: int, grace: float) -> None:
         command = self._commands.get(command_id)
         if command is not None:
-            _signal_group(command, signal.SIGTERM if grace > 0 else signal.SIGKILL)
+            _end(command, "told", signal.SIGTERM if grace > 0 else signal.SIGKILL)
             command.kill_at = min(command.kill_at, _now() + grace)
 
     def _reap(self) -> None:
@@ -142,7 +144,7 @@ class Supervisor:
             # Whatever it left behind in its group ends with it: a settled node has nothing running.
             _signal_group(command, signal.SIGKILL)
             del self._commands[command_id]
-            self._say(id=command_id, exited=status)
+            self._say(id=command_id, exited=status, killed=command.killed)
 
     def _kill_overdue(self) -> None:
         now = _now()
@@ -155,7 +157,7 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         for command in self._commands.values():
-            _signal_group(command, signal.SIGKILL)
+            _end(command, "work_end", signal.SIGKILL)
 
     def _say(self, **message: Any) -> None:
         self._unsent += json.dumps(message).encode() + b"\n"
@@ -170,6 +172,13 @@ class Supervisor:
         except ConnectionError:
             return False
         return True
+
+
+def _end(command: _Command, why: str, number: signal.Signals) -> None:
+    # What has ended by itself was not ended from here, though its end is yet to be told.
+    if command.process.poll() is None:
+        command.killed = command.killed or why
+    _signal_group(command, number)
 
 
 def _signal_group(command: _Command, number: signal.Signals) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_executor.commands import CommandNotStarted, RunningCommand, SupervisorLost
+from perdure_executor.commands import CommandNotStarted, Ended, RunningCommand, SupervisorLost
 from perdure_executor.expressions import render_text
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
 from perdure_executor.results import CannotPrepare, Failed, Result, Stopped, Succeeded
@@ -82,7 +82,7 @@ class _Command:
             asyncio.create_task(output.follow(running.stderr, node_events_pb2.OUTPUT_STREAM_STDERR)),
         ]
         try:
-            stopped, status = await self._end_of(running, stop)
+            ended = await self._end_of(running, stop)
         except SupervisorLost:
             message = "the supervisor of commands is gone, and whatever it ran was ended"
             return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, message)
@@ -91,19 +91,18 @@ class _Command:
             _, still_open = await asyncio.wait(streams, timeout=STRAGGLER_SECONDS)
             for stream in still_open:
                 stream.cancel()
-        task = output.result(status, time.monotonic() - begun)
-        return Stopped(task) if stopped else self._outcome(status, task, output)
+        task = output.result(ended.status, time.monotonic() - begun)
+        return Stopped(task) if ended.killed else self._outcome(ended.status, task, output)
 
-    async def _end_of(self, running: RunningCommand, stop: asyncio.Event) -> tuple[bool, int]:
-        """Whether it was stopped, and how its process has ended. Raises SupervisorLost."""
+    async def _end_of(self, running: RunningCommand, stop: asyncio.Event) -> Ended:
+        """How its process has ended. Raises SupervisorLost."""
         stopping = asyncio.create_task(stop.wait())
         either: list[asyncio.Future[Any]] = [stopping, running.ended]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        stopped = not running.ended.done()
-        if stopped:
+        if not running.ended.done():
             await self.context.equipment.supervisor.kill(running, self.context.equipment.kill_grace)
-        return stopped, await running.ended
+        return await running.ended
 
     def _environment(self) -> dict[str, str]:
         context = self.context

@@ -4,6 +4,8 @@ import asyncio
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -14,6 +16,9 @@ from perdure_executor.commands import CommandNotStarted, Supervisor
 
 DEAF = "trap '' TERM; echo up > signpost; while :; do sleep 60; done"
 """A shell that does not end when it is asked to, and starts others."""
+
+ONCE_DEAF = f"test -e been && exit 0; touch been; {DEAF.replace('signpost', '../signpost')}"
+"""Deaf the first time, and done at once the next."""
 
 FAMILY = f'sh -c "{DEAF}" & wait'
 """A command whose child is deaf."""
@@ -111,6 +116,74 @@ async def test_an_executor_that_is_killed_or_suspended_leaves_nothing_running(
     executor.process.send_signal(signal.SIGKILL)
 
 
+@pytest.mark.parametrize("effect", ["at_most_once", "none"])
+async def test_a_command_that_was_killed_at_the_work_end_has_not_failed_but_is_in_doubt_or_done_again(
+    serve: Any, employ: Any, commands: Any, signpost: Any, short_leases: Any, tmp_path: pathlib.Path,
+    nothing_runs_below: Any, effect: str,
+) -> None:  # fmt: skip
+    # Nobody looks for lapsed leases here: the executor still holds its run when it goes on.
+    service = await serve(**{**short_leases, "sweep_seconds": 600.0})
+    workshop, executor = commands(service), employ(service, "suspended")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    flow = await workshop.start(sh=ONCE_DEAF, cwd="inside", effect=effect)
+    await signpost.reached()
+
+    executor.process.send_signal(signal.SIGSTOP)
+    await nothing_runs_below(inside)
+    executor.process.send_signal(signal.SIGCONT)
+
+    if effect == "none":
+        ended = await workshop.ended(flow)
+        assert ended.status == "SUCCEEDED"
+        assert ended.settled.cause == instances_pb2.FAILURE_CAUSE_STOPPED
+    else:
+        became = {"node_in_doubt", "node_settled"}
+        said = await service.until(flow, lambda recorded: recorded.event.WhichOneof("kind") in became)
+        assert said.event.node_in_doubt.cause == instances_pb2.FAILURE_CAUSE_STOPPED
+
+
+LOSING = """
+import asyncio, os, signal, sys
+from perdure_executor import clock
+from perdure_executor.commands import Supervisor, SupervisorLost
+
+async def main():
+    supervisor = Supervisor()
+    supervisor.start()
+    await supervisor.feed_work_end(clock.seconds() + 600)
+    asked = await supervisor.run(["sh", "-c", "echo $PPID"], "/", {"PATH": os.environ["PATH"]}, b"")
+    await asked.ended
+    pid = int(os.read(asked.stdout, 100))
+    before = len(os.listdir("/dev/fd"))
+    starting = asyncio.ensure_future(supervisor.run(["true"], "/", {}, b""))
+    if sys.argv[1] == "unanswered":
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    try:
+        await starting
+    except SupervisorLost:
+        print("lost", len(os.listdir("/dev/fd")) - before)
+
+asyncio.run(main())
+"""
+"""An executor whose supervisor is lost while a command starts: before it is told, or before it answers."""
+
+
+@pytest.mark.parametrize("moment", ["untold", "unanswered"])
+def test_an_executor_lives_on_and_keeps_no_pipes_when_its_supervisor_is_lost_while_a_command_starts(
+    moment: str,
+) -> None:
+    executor = subprocess.run(
+        [sys.executable, "-c", LOSING, moment], stdout=subprocess.PIPE, text=True, start_new_session=True, check=False
+    )
+
+    assert (executor.returncode, executor.stdout.splitlines()[-1:]) == (0, ["lost 0"])
+
+
 async def test_a_command_whose_executor_was_killed_is_done_again_elsewhere_and_keeps_both_outputs(
     serve: Any, employ: Any, commands: Any, short_leases: Any, tmp_path: pathlib.Path
 ) -> None:
@@ -160,7 +233,7 @@ async def test_more_commands_at_once_than_the_supervisor_can_hear_of_all_run(tmp
     async def run() -> int:
         running = await supervisor.run(["true"], str(tmp_path), large, b"")
         outputs.extend((running.stdout, running.stderr))
-        return await running.ended
+        return (await running.ended).status
 
     try:
         assert await asyncio.gather(*(run() for _ in range(40))) == [0] * 40
