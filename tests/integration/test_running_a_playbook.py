@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from perdure.v1 import flows_pb2, runs_pb2, tasks_pb2
+from perdure.v1 import flows_pb2, instances_pb2, runs_pb2, tasks_pb2
 
 GREETING = """
 playbook_id: greeting
@@ -16,6 +16,15 @@ inputs:
 nodes:
   - {id: greet, type: function, function: greet, effect: none, inputs: {who: "{{ who }}"}}
   - {id: say, type: deterministic, command: printf, args: ["%s\\n", "{{ greeting }}"], effect: none}
+"""
+
+DIVIDING = """
+playbook_id: dividing
+version: 1.0.0
+title: Dividing
+objective: Call what fails
+nodes:
+  - {id: divide, type: function, function: divide, effect: none, on_failure: {max_iterations: 0}}
 """
 
 
@@ -34,6 +43,28 @@ async def test_a_function_and_a_command_run_to_completion(serve: Any, hire: Any)
     tasks = await service.tasks.ListTasks(tasks_pb2.ListTasksRequest(parent="sessions/s"))
     request = tasks_pb2.ReadTaskOutputRequest(name=tasks.tasks[0].name)
     assert [piece.content async for piece in service.tasks.ReadTaskOutput(request)] == [b"good morning, Ada\n"]
+
+
+async def divide(call: Any) -> None:
+    raise ValueError("open-sesame\nis no number")
+
+
+async def test_what_a_function_raises_is_told_by_kind_and_place_and_its_text_is_a_line_of_the_log(
+    serve: Any, hire: Any
+) -> None:
+    service = await serve()
+    await hire(service, {"divide": divide})
+    flow = await service.start(DIVIDING)
+
+    await service.settled(flow)
+
+    listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run))
+    events = [recorded.event for recorded in listed.events]
+    (failed,) = [event.node_settled for event in events if event.HasField("node_settled")]
+    assert failed.cause == instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED
+    assert failed.message.startswith("ValueError in divide, line ")
+    telling = [event.WhichOneof("kind") for event in events if b"open-sesame" in event.SerializeToString()]
+    assert telling == ["log_line"]
 
 
 async def test_watching_a_run_gives_every_event_once_and_ends_with_it(serve: Any, hire: Any) -> None:

@@ -121,8 +121,9 @@ class _Command:
         if status < 0:
             return Failed(instances_pb2.FAILURE_CAUSE_SIGNALLED, f"it was ended by signal {-status}", task)
         if status not in (spec.success_exit_codes or [0]):
-            message = line(f"it ended with exit code {status}: {output.last_line()}")
-            return Failed(instances_pb2.FAILURE_CAUSE_EXIT_CODE, message, task)
+            # Never what it printed: an output does not sit in an event that is kept with the run itself.
+            more = "; its output says more" if task.output_bytes else ", and printed nothing"
+            return Failed(instances_pb2.FAILURE_CAUSE_EXIT_CODE, f"it ended with exit code {status}{more}", task)
         if spec.output_format == plans_pb2.OUTPUT_FORMAT_JSON:
             return self._json_output(task, output)
         values: JsonObject = {"exit_code": status, "stdout": output.stdout.text(), "stderr": output.stderr.text()}
@@ -212,11 +213,6 @@ class _Output:
         )
         result.duration.FromMicroseconds(round(seconds * 1e6))
         return result
-
-    def last_line(self) -> str:
-        """The last thing it printed, on standard error if anything, for a one-line message."""
-        text = self.stderr.text().strip() or self.stdout.text().strip()
-        return text.splitlines()[-1] if text else "it printed nothing"
 
 
 async def _gathered(reader: asyncio.StreamReader) -> bytes:

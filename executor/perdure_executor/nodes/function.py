@@ -44,7 +44,9 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
         log.warning("function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__)
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} in {last.name}, line {last.lineno}"
-        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(f"{where}: {error}"))
+        # Its text may hold whatever the function was given, so it is data, as what a function says itself is.
+        write(f"{where}: {error}")
+        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(where))
     if output is not None and not isinstance(output, dict):
         message = f"it returned {type(output).__name__}; a function returns an object or nothing"
         return Failed(instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID, message)

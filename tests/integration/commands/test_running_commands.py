@@ -106,14 +106,23 @@ async def test_beyond_the_limit_each_stream_ends_with_a_mark_and_the_command_run
     assert ended.task.result.output_bytes == 510_000
 
 
-async def test_an_exit_code_that_is_not_accepted_fails_the_node_with_its_last_words(workshop: Any) -> None:
+async def test_an_exit_code_that_is_not_accepted_fails_the_node_and_what_was_printed_stays_its_output(
+    workshop: Any,
+) -> None:
     ended = await workshop.run(sh="echo out; echo no such planet >&2; exit 3")
 
     assert ended.status == "FAILED"
     assert ended.settled.cause == instances_pb2.FAILURE_CAUSE_EXIT_CODE
-    assert ended.settled.message == "it ended with exit code 3: no such planet"
+    assert ended.settled.message == "it ended with exit code 3; its output says more"
+    assert ended.printed(STDERR) == b"no such planet\n"
     assert ended.task.result.exit_code == 3
     assert ended.reason == "EXITED"
+
+
+async def test_an_exit_code_after_which_there_is_nothing_to_read_says_so(workshop: Any) -> None:
+    ended = await workshop.run(command="false")
+
+    assert ended.settled.message == "it ended with exit code 1, and printed nothing"
 
 
 async def test_an_exit_code_that_the_node_accepts_is_success_and_part_of_the_output(workshop: Any) -> None:
