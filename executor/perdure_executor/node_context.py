@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.plans import WalkPlan
 from perdure.v1 import fact_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.commands import Supervisor
@@ -73,6 +74,7 @@ class NodeContext:
     """One attempt of a node."""
 
     node: plans_pb2.PlanNode
+    plan: WalkPlan
     instance: Instance
     run_id: str
     lease_id: str

@@ -7,7 +7,8 @@ from typing import Final
 
 import rfc8785
 
-from perdure.runlog.effects import approval_id
+from perdure.runlog.effects import GUARDED, approval_id
+from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import fact_events_pb2, instances_pb2
 from perdure_executor.expressions import render, render_text
 from perdure_executor.node_context import Ask, NodeContext, Prepared
@@ -23,6 +24,7 @@ def prepare(context: NodeContext) -> Prepared:
     prompt = render_text(spec.prompt, bindings)
     shown = {
         "allowed": ["approved", "rejected"],
+        "effects": _effects_that_follow(context),
         "instance": str(context.instance),
         "prompt": prompt,
         "run": f"runs/{context.run_id}",
@@ -45,3 +47,13 @@ def prepare(context: NodeContext) -> Prepared:
     )
     wait = fact_events_pb2.WaitOpened(instance=context.instance.message(), timeout=spec.expiry, approval=asked)
     return Ask(subject, wait)
+
+
+def _effects_that_follow(context: NodeContext) -> list[JsonObject]:
+    """What this decision lets happen that will not be repeated by itself, in the order of the plan."""
+    behind = [context.plan.nodes[node] for node in context.plan.behind_gate(context.node.id)]
+    return [
+        {"effect": instances_pb2.Effect.Name(node.effect).removeprefix("EFFECT_").lower(), "node": node.id}
+        for node in behind
+        if node.effect in GUARDED
+    ]

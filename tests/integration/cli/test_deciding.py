@@ -18,7 +18,7 @@ objective: Ask somebody
 inputs: {type: object, properties: {who: {type: string}}, required: [who]}
 nodes:
   - {id: gate, type: approval, prompt: "Let {{ who }} in?", subject: {guest: "{{ who }}"}}
-  - {id: open, type: deterministic, command: echo, args: [open], effect: none}
+  - {id: open, type: deterministic, command: echo, args: [open], effect: at_most_once}
 """
 
 
@@ -35,6 +35,7 @@ def test_what_waits_is_listed_and_shown_with_its_subject_and_without_its_token(p
     assert approval.removeprefix("approvals/") in listed.out
     assert "Let Ada in?" in shown.out
     assert '"guest": "Ada"' in shown.out
+    assert '"node": "open"' in shown.out
     token = perdure.done("approvals", "get", approval)["token"]
     assert token not in listed.out + shown.out
     assert "look at what waits for you: perdure approvals list" in perdure("status").err
@@ -134,6 +135,7 @@ def test_a_trial_at_a_terminal_asks_and_goes_on(perdure: Any, manifest: str) -> 
 
     assert (code, '"STATUS_SUCCEEDED"' in out) == (0, True)
     assert "Let Ada in?" in terminal.seen
+    assert '"node": "open"' in terminal.seen
     assert "say one of: approve, reject, later" in terminal.seen
 
 

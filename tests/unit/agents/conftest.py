@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perdure.runlog.instances import Instance, Step
-from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure.runlog.plans import WORKSPACE_TOOLS, WalkPlan
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.agents.journal import UnitJournal
@@ -125,6 +125,7 @@ class Agents:
         )
         return NodeContext(
             node=node,
+            plan=WalkPlan(plans_pb2.Plan(nodes=[node])),
             instance=PLACE,
             run_id="run",
             lease_id="lease",

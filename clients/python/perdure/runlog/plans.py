@@ -41,6 +41,13 @@ class WalkPlan:
         after = self._reachable(target, self.successors)
         return tuple(node for node in self.nodes if node in after)
 
+    def behind_gate(self, gate: str) -> tuple[str, ...]:
+        """What comes after an approval, up to the next one on each path and without it, in declaration order."""
+        gates = {node for node, spec in self.nodes.items() if spec.HasField("approval")}
+        onwards = {node: [] if node in gates - {gate} else after for node, after in self.successors.items()}
+        behind = self._reachable(gate, onwards)
+        return tuple(node for node in self.nodes if node in behind - gates)
+
     def ancestors(self, node: str) -> tuple[str, ...]:
         """Everything that comes before a node, each after what comes before it, ties in declaration order."""
         before = self._reachable(node, self.predecessors)
