@@ -177,6 +177,8 @@ class Worker:
                 await _raise_status(call)
                 return
             self._held.take_in(response)
+            # Ahead of what waited for a renewal, and begins in a moment.
+            await self._feed_work_end()
             if response.HasField("drain"):
                 # The server ends this stream soon. What is on its way is sent again on the next one.
                 log.info("stream.ending")
