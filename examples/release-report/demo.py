@@ -10,6 +10,7 @@ import json
 import pathlib
 import signal
 import sys
+import time
 import uuid
 from typing import Final
 
@@ -29,6 +30,7 @@ from perdure.v1.playbooks_pb2 import (
     PublishPlaybookVersionRequest,
 )
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure.v1.run_recovery_pb2 import EffectInDoubt
 from perdure.v1.runs_pb2 import GetRecoveryRequest
 from perdure.v1.sessions_pb2 import CreateSessionRequest
 
@@ -182,11 +184,17 @@ class Demo:
         self.terminal.say("What the task had printed until then is kept:")
         await self._command("tasks", "output", SESSION, doubt.task.rpartition("/")[2], "--full")
         answer = await self._choose_resolution(approved.encode())
+        if answer == "retry":
+            await self._until_it_is_surely_over(doubt)
         reason = ("--reason", "looked into the outbox", "--yes")
         await self._command("runs", "resolve", run, doubt.instance, "--as", answer, *reason)
         self.terminal.say("No executor is left, so a third one starts and takes the run up where it stands.")
         await self._programs.start_executor("executor-3")
         return answer
+
+    async def _until_it_is_surely_over(self, doubt: EffectInDoubt) -> None:
+        self.terminal.say("An executor that is cut off may still be at it, so its work is given the time to end first.")
+        await asyncio.sleep(max(0.0, doubt.retry_time.ToMicroseconds() / 1e6 - time.time()))
 
     async def _choose_resolution(self, approved: bytes) -> str:
         published = published_report(self._outbox)

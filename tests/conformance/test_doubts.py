@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from perdure.runlog.head import Stop
 from perdure.runlog.instances import Instance, Step
 from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, instances_pb2
@@ -14,7 +15,8 @@ from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.get_recovery import get_recovery
 from perdure_control_plane.usecases.record_late_report import Report, record_late_report
-from perdure_control_plane.usecases.resolve_effect import Resolution, resolve_effect
+from perdure_control_plane.usecases.resolve_effect import Bounds, Resolution, resolve_effect
+from perdure_control_plane.usecases.stop_run import stop_run
 
 PUBLISH = Instance((Step("b", 1),), 1)
 
@@ -32,11 +34,62 @@ async def lost(house: Any, holder: Any, clock: Any) -> Any:
     for _ in range(7):
         clock.advance(5)
         await house.sweep()
+    clock.advance((house.timing.stall_allowance + house.timing.stop_grace) / 1e6)
     return holder
 
 
+@pytest.mark.parametrize("kind", [RETRY, DONE, FAILED])
+async def test_work_is_not_tried_again_while_a_lost_executor_may_be_at_it(
+    house: Any, holder: Any, clock: Any, kind: Any
+) -> None:
+    await holder.send(holder.started("b", "AT_MOST_ONCE"))
+    await house.sweep()
+    for _ in range(7):
+        clock.advance(5)
+        await house.sweep()
+
+    if kind != RETRY:
+        assert (await _resolve(house, holder, kind)).head.in_doubt == 0
+        return
+    with pytest.raises(errors.EffectMayRun):
+        await _resolve(house, holder, kind)
+    (retry_at,) = (await get_recovery(house.store, house.timing, holder.run_id)).retry_times.values()
+    clock.advance((retry_at - clock.now) / 1e6)
+
+    assert (await _resolve(house, holder, kind)).head.in_doubt == 0
+
+
+async def test_work_that_a_report_says_has_ended_is_tried_again_at_once(house: Any, holder: Any, clock: Any) -> None:
+    await holder.send(holder.started("b", "AT_MOST_ONCE"))
+    await house.sweep()
+    for _ in range(7):
+        clock.advance(5)
+        await house.sweep()
+    await _report(house, holder)
+    sequence = (await house.run(holder.run_id)).head.last_sequence
+
+    assert (await _resolve(house, holder, RETRY, report_sequence=sequence)).head.in_doubt == 0
+
+
+async def test_a_holder_that_was_stopped_by_force_may_be_at_it_for_a_lease_longer(
+    house: Any, holder: Any, clock: Any
+) -> None:
+    await holder.send(holder.started("b", "AT_MOST_ONCE"))
+    await house.sweep()
+    await stop_run(house.store, OPEN_CALLER, holder.run_id, Stop.INTERRUPT, "", "")
+    for _ in range(3):
+        clock.advance(4)
+        await house.sweep()
+    revoked_at = (await house.run(holder.run_id)).head.ended_at
+
+    found = await get_recovery(house.store, house.timing, holder.run_id)
+
+    timing = house.timing
+    assert list(found.retry_times.values()) == [revoked_at + timing.lease + timing.stall_allowance + timing.stop_grace]
+
+
 async def test_a_doubt_is_shown_with_its_key_and_its_task(house: Any, lost: Any) -> None:
-    found = await get_recovery(house.store, lost.run_id)
+    found = await get_recovery(house.store, house.timing, lost.run_id)
 
     (doubt,) = found.recovery.in_doubt
     assert doubt.instance == PUBLISH
@@ -76,7 +129,7 @@ async def test_what_is_not_in_doubt_takes_no_answer(house: Any, lost: Any) -> No
     asked = Resolution(lost.run_id, Instance((Step("a", 1),), 1), DONE, b"", 0, "", "")
 
     with pytest.raises(errors.NotInDoubt):
-        await resolve_effect(house.store, house.limits, OPEN_CALLER, asked)
+        await resolve_effect(house.store, Bounds(house.limits, house.timing), OPEN_CALLER, asked)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +147,10 @@ async def test_an_unfit_answer_changes_nothing(house: Any, lost: Any, kind: Any,
 
     with pytest.raises(error):
         await resolve_effect(
-            house.store, house.limits, OPEN_CALLER, Resolution(lost.run_id, PUBLISH, kind, output, 0, "", "")
+            house.store,
+            Bounds(house.limits, house.timing),
+            OPEN_CALLER,
+            Resolution(lost.run_id, PUBLISH, kind, output, 0, "", ""),
         )
 
     assert await house.counts() == before
@@ -104,7 +160,7 @@ async def test_a_late_report_is_kept_once_and_settles_nothing(house: Any, lost: 
     stored = [await _report(house, lost), await _report(house, lost)]
 
     run = await house.run(lost.run_id)
-    (doubt,) = (await get_recovery(house.store, lost.run_id)).recovery.in_doubt
+    (doubt,) = (await get_recovery(house.store, house.timing, lost.run_id)).recovery.in_doubt
     assert stored == [True, False]
     assert (run.head.state, run.head.in_doubt) == (RunState.PAUSED, 1)
     assert doubt.doubt.report_sequence == run.head.last_sequence
@@ -228,7 +284,7 @@ async def test_a_completed_run_is_not_continued(house: Any, holder: Any) -> None
 
 async def _resolve(house: Any, holder: Any, kind: Any, report_sequence: int = 0, request_id: str = "") -> Any:
     asked = Resolution(holder.run_id, PUBLISH, kind, b"", report_sequence, "looked", request_id)
-    return await resolve_effect(house.store, house.limits, OPEN_CALLER, asked)
+    return await resolve_effect(house.store, Bounds(house.limits, house.timing), OPEN_CALLER, asked)
 
 
 async def _report(house: Any, holder: Any, lease_id: str = "") -> bool:

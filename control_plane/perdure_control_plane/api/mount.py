@@ -41,6 +41,7 @@ from perdure_control_plane.api.task_servicer import TaskServicer
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.limits import SECOND, Limits
+from perdure_control_plane.usecases.resolve_effect import Bounds
 from perdure_control_plane.usecases.start_flow import FlowStarter
 from perdure_control_plane.usecases.watch_runs import Watcher
 
@@ -88,7 +89,9 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     playbooks_pb2_grpc.add_PlaybookServiceServicer_to_server(PlaybookServicer(store, limits, pages), server)
     flows_pb2_grpc.add_FlowServiceServicer_to_server(FlowServicer(store, starter, pages, watcher), server)
     sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(store, limits, pages), server)
-    runs_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(store, limits, pages, watcher), server)
+    runs_pb2_grpc.add_RunServiceServicer_to_server(
+        RunServicer(store, Bounds(limits, desk.timing), pages, watcher), server
+    )
     approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(store, front.keys, pages), server)
     tasks_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(store, pages), server)
     agents_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(store, pages), server)

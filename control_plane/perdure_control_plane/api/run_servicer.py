@@ -12,13 +12,12 @@ from perdure_control_plane.api import names, requests
 from perdure_control_plane.api.interceptors import caller
 from perdure_control_plane.api.messages import runs as messages
 from perdure_control_plane.api.pages import Pages
-from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.continue_run import continue_run
 from perdure_control_plane.usecases.get_recovery import get_recovery
 from perdure_control_plane.usecases.ports import Store
 from perdure_control_plane.usecases.read_logs import run_events, run_plan
-from perdure_control_plane.usecases.resolve_effect import resolve_effect
+from perdure_control_plane.usecases.resolve_effect import Bounds, resolve_effect
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.watch_runs import Watcher
 
@@ -26,9 +25,9 @@ from perdure_control_plane.usecases.watch_runs import Watcher
 class RunServicer(runs_pb2_grpc.RunServiceServicer):
     """Shows runs, stops them, settles their doubts, and makes them go on."""
 
-    def __init__(self, store: Store, limits: Limits, pages: Pages, watcher: Watcher) -> None:
+    def __init__(self, store: Store, bounds: Bounds, pages: Pages, watcher: Watcher) -> None:
         self._store = store
-        self._limits = limits
+        self._bounds = bounds
         self._pages = pages
         self._watcher = watcher
 
@@ -52,7 +51,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         """Lists a run's events."""
         size = self._pages.size(request.page_size)
         after = self._pages.position(request) or requests.sequence(request.after_sequence, "after_sequence")
-        found = await run_events(self._store, self._limits, names.run_id(request.name), after, size)
+        found = await run_events(self._store, self._bounds.limits, names.run_id(request.name), after, size)
         token = self._pages.token(request, found.position) if found.more else ""
         return runs_pb2.ListRunEventsResponse(events=found.events, next_page_token=token)
 
@@ -76,8 +75,8 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
 
     async def GetRecovery(self, request: runs_pb2.GetRecoveryRequest, context: Any) -> run_recovery_pb2.Recovery:
         """Says how a run can go on."""
-        found = await get_recovery(self._store, names.run_id(request.name))
-        return messages.recovery(found.recovery, found.run, found.tasks)
+        found = await get_recovery(self._store, self._bounds.timing, names.run_id(request.name))
+        return messages.recovery(found)
 
     async def ContinueRun(self, request: runs_pb2.ContinueRunRequest, context: Any) -> runs_pb2.Run:
         """Makes a run go on."""
@@ -86,7 +85,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
     async def ResolveEffect(self, request: runs_pb2.ResolveEffectRequest, context: Any) -> runs_pb2.Run:
         """Settles an effect in doubt."""
         asked = requests.resolution(request)
-        return await self._shown(await resolve_effect(self._store, self._limits, caller(), asked))
+        return await self._shown(await resolve_effect(self._store, self._bounds, caller(), asked))
 
     async def CancelRun(self, request: runs_pb2.CancelRunRequest, context: Any) -> runs_pb2.Run:
         """Stops a run for good."""

@@ -43,6 +43,7 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.ContinueNeeds: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.NotInDoubt: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.ReportUnseen: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.EffectMayRun: (grpc.StatusCode.FAILED_PRECONDITION, 1.0),
     errors.ApprovalClosed: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.ApprovalDecided: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.VersionUnsupported: (grpc.StatusCode.FAILED_PRECONDITION, None),

@@ -250,6 +250,16 @@ class ReportUnseen(Refused):
         )
 
 
+class EffectMayRun(Refused):
+    """The effect may still be under way at an executor that cannot be reached."""
+
+    reason = "EFFECT_MAY_RUN"
+
+    def __init__(self, run: str, instance: str, seconds: int) -> None:
+        message = f"{instance} of {run} may still run where its executor was lost; try it again in {seconds} s"
+        super().__init__(message, run=run, instance=instance, seconds=seconds)
+
+
 class ApprovalClosed(Refused):
     """The approval can no longer be decided."""
 

@@ -1,6 +1,7 @@
 """Settles an effect in doubt, as an operator says."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 from perdure.runlog.instances import Instance
@@ -9,16 +10,18 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     Conflict,
+    EffectMayRun,
     NotInDoubt,
     ReportUnseen,
     TooLarge,
     field_invalid,
 )
 from perdure_control_plane.domain.ids import RunId
-from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.domain.limits import SECOND, Limits, Timing
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import FoldedRun, fold_run
+from perdure_control_plane.usecases.get_recovery import retry_at
 from perdure_control_plane.usecases.json_objects import json_object
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
@@ -37,12 +40,20 @@ class Resolution:
     request_id: str
 
 
-async def resolve_effect(store: Store, limits: Limits, caller: Caller, asked: Resolution) -> Run:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large an answer may be, and how long a lost executor may go on."""
+
+    limits: Limits
+    timing: Timing
+
+
+async def resolve_effect(store: Store, bounds: Bounds, caller: Caller, asked: Resolution) -> Run:
     """Records the answer; the run goes on when no other doubt or hold is left.
 
-    Raises FieldInvalid, TooLarge, NotFound, NotInDoubt, ReportUnseen, RequestIdReused, Conflict.
+    Raises FieldInvalid, TooLarge, NotFound, NotInDoubt, ReportUnseen, EffectMayRun, RequestIdReused, Conflict.
     """
-    _check_output(asked, limits)
+    _check_output(asked, bounds.limits)
     folded = await fold_run(store, asked.run_id)
 
     def body(tx: Transaction) -> Run:
@@ -53,6 +64,7 @@ async def resolve_effect(store: Store, limits: Limits, caller: Caller, asked: Re
         if run.head.last_sequence != folded.run.head.last_sequence:
             raise Conflict(run.name)
         _check_in_doubt(folded, asked)
+        _check_is_over(tx, bounds.timing, folded, asked)
         return tx.log.append(run, _events(asked), requested_by(caller))
 
     return await store.write(body)
@@ -74,6 +86,14 @@ def _check_in_doubt(folded: FoldedRun, asked: Resolution) -> None:
         raise NotInDoubt(folded.run.name, str(asked.instance))
     if doubt.report_sequence != asked.report_sequence:
         raise ReportUnseen(folded.run.name, str(asked.instance), doubt.report_sequence)
+
+
+def _check_is_over(tx: Transaction, timing: Timing, folded: FoldedRun, asked: Resolution) -> None:
+    if asked.kind != fact_events_pb2.RESOLUTION_KIND_RETRY:
+        return
+    wait = retry_at(tx, timing, folded, folded.walk.doubts[asked.instance]) - tx.now
+    if wait > 0:
+        raise EffectMayRun(folded.run.name, str(asked.instance), math.ceil(wait / SECOND))
 
 
 def _events(asked: Resolution) -> list[RunEvent]:

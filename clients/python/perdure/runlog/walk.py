@@ -74,10 +74,11 @@ class OpenWait:
 
 @dataclass(slots=True)
 class Doubt:
-    """An effect that began and is not known to have ended."""
+    """An effect that began and is not known to have ended. `lost_sequence` is the loss of its lease; 0 for none."""
 
     cause: instances_pb2.FailureCause.ValueType
     message: str
+    lost_sequence: int = 0
     resolution_sequence: int = 0
     report_sequence: int = 0
     report: fact_events_pb2.LateReported | None = None
@@ -173,13 +174,13 @@ def _lease_gone(walk: Walk, event: RunEvent, sequence: int) -> None:
     for node in walk.active:
         state = walk.nodes[node]
         if state.phase is Phase.STARTED:
-            _lose(walk, node, state)
+            _lose(walk, node, state, sequence)
 
 
-def _lose(walk: Walk, node: str, state: NodeWalk) -> None:
+def _lose(walk: Walk, node: str, state: NodeWalk, sequence: int) -> None:
     if walk.plan.nodes[node].effect in GUARDED:
         state.phase = Phase.IN_DOUBT
-        walk.doubts[walk.instance(node)] = Doubt(instances_pb2.FAILURE_CAUSE_EXECUTOR_LOST, "")
+        walk.doubts[walk.instance(node)] = Doubt(instances_pb2.FAILURE_CAUSE_EXECUTOR_LOST, "", sequence)
     else:
         state.phase = Phase.LOST
 

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 from perdure.runlog.checkpoints import Checkpoint
 from perdure.runlog.head import Hold, RunHead
-from perdure.runlog.recovery import EffectInDoubt, Recovery
+from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import RunState
 from perdure.v1 import run_events_pb2, run_recovery_pb2, runs_pb2
 from perdure_control_plane.api.messages.times import timestamp
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.playbook import version_name
 from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.get_recovery import FoundRecovery
 
 
 def run(value: Run, waits: Iterable[Wait] = ()) -> runs_pb2.Run:
@@ -67,8 +68,9 @@ _HOLD_REASONS = (
 )
 
 
-def recovery(value: Recovery, subject: Run, tasks: dict[str, str]) -> run_recovery_pb2.Recovery:
-    """How a run can go on. `tasks` has the name of the task of each attempt in doubt, by the attempt's text."""
+def recovery(found: FoundRecovery) -> run_recovery_pb2.Recovery:
+    """How a run can go on."""
+    value, subject = found.recovery, found.run
     return run_recovery_pb2.Recovery(
         run=subject.name,
         state=subject.head.state.message(),
@@ -79,18 +81,20 @@ def recovery(value: Recovery, subject: Run, tasks: dict[str, str]) -> run_recove
         needs=value.needs,
         done=map(str, value.done),
         open=map(str, value.open),
-        in_doubt=[_in_doubt(effect, tasks) for effect in value.in_doubt],
+        in_doubt=[_in_doubt(effect, found) for effect in value.in_doubt],
         reopens=str(value.reopens) if value.reopens is not None else "",
     )
 
 
-def _in_doubt(value: EffectInDoubt, tasks: dict[str, str]) -> run_recovery_pb2.EffectInDoubt:
+def _in_doubt(value: EffectInDoubt, found: FoundRecovery) -> run_recovery_pb2.EffectInDoubt:
+    where = str(value.instance)
     return run_recovery_pb2.EffectInDoubt(
-        instance=str(value.instance),
+        instance=where,
         idempotency_key=value.idempotency_key,
-        task=tasks.get(str(value.instance), ""),
+        task=found.tasks.get(where, ""),
         report_sequence=value.doubt.report_sequence,
         report=value.doubt.report,
+        retry_time=timestamp(found.retry_times[where]),
     )
 
 
