@@ -5,13 +5,14 @@ import contextlib
 import sqlite3
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from perdure.v1 import execution_pb2
 from perdure_control_plane.api.work.incoming import read_batch
 from perdure_control_plane.domain.admission import Ack, Refused
 from perdure_control_plane.domain.leases import StoreMark
-from perdure_control_plane.storage.sqlite import SqliteStore
+from perdure_control_plane.storage.sqlite import SqliteStore, _SqliteSession
 
 
 def stored_events(store: SqliteStore, run_id: str) -> int:
@@ -108,3 +109,22 @@ async def test_a_run_whose_events_were_refused_goes_on_when_the_store_takes_them
     answer = await holder.send(holder.started("a"), first=1)
 
     assert answer == Ack(ordinal=1, sequence=4)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_a_commit_of_which_nobody_knows_whether_it_was_done_is_sent_again_and_stored_once(
+    house: Any, holder: Any, monkeypatch: pytest.MonkeyPatch, is_done: bool
+) -> None:
+    commit = _SqliteSession.commit
+
+    def fails_once(session: Any) -> None:
+        monkeypatch.setattr(_SqliteSession, "commit", commit)
+        if is_done:
+            commit(session)
+        raise OSError
+
+    monkeypatch.setattr(_SqliteSession, "commit", fails_once)
+    answer = await holder.send(holder.started("a"), holder.settled("a"))
+
+    assert answer == Ack(ordinal=2, sequence=5)
+    assert (await house.kinds(holder.run_id))[3:] == ["node_started", "node_settled"]
