@@ -229,12 +229,26 @@ async def test_a_held_run_goes_on_when_it_is_continued(house: Any, clock: Any) -
     assert (run.head.state, run.head.holds) == (RunState.QUEUED, 0)
 
 
-async def test_an_accepted_event_makes_the_count_of_takeovers_begin_again(house: Any, clock: Any) -> None:
+async def test_work_that_kills_each_executor_after_its_start_is_stored_holds_the_run(house: Any, clock: Any) -> None:
     run_id = await house.start()
     await house.sweep()
-    for takeover in range(house.timing.takeover_limit + 2):
+    for takeover in range(house.timing.takeover_limit):
+        assert (await house.run(run_id)).head.state is RunState.QUEUED
         (holder,) = await house.claim(await house.connect(f"x{takeover}"))
-        await holder.send(holder.started("a"))
+        await holder.send(holder.started("a"), holder.log_line("a", "about to crash"))
+        await _let_lapse(house, clock)
+
+    run = await house.run(run_id)
+    assert (run.head.state, run.head.holds) == (RunState.PAUSED, Hold.TAKEOVER_LIMIT)
+
+
+async def test_a_settlement_makes_the_count_of_takeovers_begin_again(house: Any, clock: Any) -> None:
+    run_id = await house.start()
+    await house.sweep()
+    for takeover in range(2 * house.timing.takeover_limit - 2):
+        (holder,) = await house.claim(await house.connect(f"x{takeover}"))
+        if takeover == house.timing.takeover_limit - 1:
+            await holder.node("a")
         await _let_lapse(house, clock)
 
     assert (await house.run(run_id)).head.state is RunState.QUEUED

@@ -35,4 +35,4 @@ class Timing:
     stream_age: int = 45 * 60 * SECOND
     drain_notice: int = 30 * SECOND
     takeover_limit: int = 5
-    """Leases lapsed in a row without an accepted event, after which a run is held."""
+    """Leases lapsed since the run last got on, after which it is held."""

@@ -14,7 +14,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.instances import instance
-from perdure.runlog.kinds import FACT_KINDS, FIRST_DATA_KIND
+from perdure.runlog.kinds import FACT_KINDS, FIRST_DATA_KIND, PROGRESS_KINDS
 from perdure.runlog.states import (
     CONTINUABLE,
     TERMINAL,
@@ -89,7 +89,7 @@ class RunHead:
     """Those of them that an operator has resolved and the holder has yet to settle."""
     open_waits: int = 0
     fruitless_takeovers: int = 0
-    """Leases lapsed in a row under which no event was accepted."""
+    """Leases lapsed since the run last got on; a beginning is no getting on, nor is what work says before its end."""
     deadline_at: int = 0
     ended_sequence: int = 0
     ended_at: int = 0
@@ -140,7 +140,8 @@ def advance(head: RunHead, event: RunEvent, at: int, *, by_holder: bool) -> None
             head.next_ordinal -= by_holder
             raise
     if by_holder:
-        head.fruitless_takeovers = 0
+        if kind in PROGRESS_KINDS:
+            head.fruitless_takeovers = 0
     elif kind in FACT_KINDS:
         head.outside_sequence = head.last_sequence
 
@@ -173,7 +174,7 @@ def _revoked(head: RunHead, event: RunEvent, at: int) -> None:
         raise IllegalEvent("the lease that is revoked is not held")
     _check_epoch(head, revocation.epoch)
     head.epoch = revocation.epoch
-    if revocation.cause == run_events_pb2.REVOCATION_CAUSE_LAPSED and head.next_ordinal == 1:
+    if revocation.cause == run_events_pb2.REVOCATION_CAUSE_LAPSED:
         head.fruitless_takeovers += 1
     head.in_doubt = head.open_effects - head.resolved_effects
     _drop_lease(head)
@@ -230,7 +231,8 @@ def _continued(head: RunHead, event: RunEvent, at: int) -> None:
         raise IllegalEvent("a continue answers the end it names, of a run that may be continued")
     head.ended_sequence = head.ended_at = head.failure_cause = head.fruitless_takeovers = 0
     head.failure_message = head.failed_instance = ""
-    head.deadline_at = at + continued.timeout.ToMicroseconds() if continued.HasField("timeout") else 0
+    if continued.HasField("timeout"):
+        head.deadline_at = at + continued.timeout.ToMicroseconds()
     head.ready = True
     head.move(RunState.PAUSED if head.held else RunState.QUEUED)
 
@@ -268,6 +270,7 @@ def _fact_recorded(head: RunHead, event: RunEvent, at: int) -> None:
         case "resolution":
             head.in_doubt -= 1
             head.resolved_effects += 1
+            head.fruitless_takeovers = 0
             head.ready = True
         case "late_report":
             head.in_doubt += recorded.late_report.reopens_doubt

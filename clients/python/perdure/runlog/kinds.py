@@ -18,6 +18,11 @@ FACT_KINDS: Final = frozenset({"stop_requested", "run_continued", "fact_recorded
 SYNCHRONISING_KINDS: Final = frozenset({"run_paused", "run_ended", "lease_returned", "jump_begun", "wait_closed"})
 """Kinds of holder events that are accepted only from a holder that has seen every fact."""
 
+PROGRESS_KINDS: Final = frozenset({
+    "node_settled", "node_in_doubt", "unit_content", "wait_opened", "wait_closed", "fact_taken_up", "jump_begun",
+    "jumped", "run_paused", "run_ended",
+})  # fmt: skip
+"""Holder events by which a run gets on: the next executor does not begin where the last one did."""
 
 HOLDER_KINDS: Final = frozenset({
     "lease_returned", "run_paused", "run_ended", "node_started", "node_settled", "node_in_doubt", "wait_opened",
