@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from perdure.runlog import FOLD_VERSION
 from perdure.runlog.head import Stop
 from perdure.runlog.instances import Instance, Step
 from perdure.runlog.states import RunState
@@ -12,6 +14,8 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain import errors
 from perdure_control_plane.domain.admission import Behind
 from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.limits import SECOND
+from perdure_control_plane.storage.tables import runs
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.get_recovery import get_recovery
 from perdure_control_plane.usecases.record_late_report import Report, record_late_report
@@ -259,6 +263,49 @@ async def test_a_continue_that_answers_something_else_is_refused(
         await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence, **change))
 
     assert await house.counts() == before
+
+
+async def test_a_deadline_outlives_an_interruption(house: Any, clock: Any) -> None:
+    run_id, deadline = await _interrupted(house, clock)
+
+    run = await continue_run(house.store, OPEN_CALLER, Continuing(run_id, 3, "", 0, 0, "", ""))
+
+    assert deadline > 0
+    assert run.head.deadline_at == deadline
+
+
+async def test_a_deadline_that_has_passed_meanwhile_needs_a_new_one(house: Any, clock: Any) -> None:
+    run_id, deadline = await _interrupted(house, clock)
+    before = (await get_recovery(house.store, house.timing, run_id)).recovery.needs
+    clock.advance(100)
+    needs = (await get_recovery(house.store, house.timing, run_id)).recovery.needs
+
+    with pytest.raises(errors.ContinueNeeds) as refused:
+        await continue_run(house.store, OPEN_CALLER, Continuing(run_id, 3, "", 0, 0, "", ""))
+
+    assert (before, needs, refused.value.metadata["needs"]) == ((), ("timeout",), "timeout")
+    run = await continue_run(house.store, OPEN_CALLER, Continuing(run_id, 3, "", 0, 60 * SECOND, "", ""))
+    assert run.head.deadline_at > deadline
+
+
+async def test_a_run_that_a_newer_version_folds_is_refused_by_its_version(house: Any) -> None:
+    run_id = await house.start()
+    await house.execute(update(runs).values(fold_version=FOLD_VERSION + 1))
+
+    with pytest.raises(errors.VersionUnsupported) as refused:
+        await get_recovery(house.store, house.timing, run_id)
+
+    assert refused.value.metadata["supported"] == f"1 to {FOLD_VERSION}"
+    await house.execute(update(runs).values(fold_version=FOLD_VERSION))
+
+
+async def _interrupted(house: Any, clock: Any) -> tuple[Any, int]:
+    """A run with a deadline in 100 s, interrupted before anybody took it; and that deadline."""
+    run_id = await house.start(timeout_micros=100 * SECOND)
+    clock.advance(1)
+    run = await stop_run(house.store, OPEN_CALLER, run_id, Stop.INTERRUPT, "", "")
+    assert run.head.last_sequence == 3
+    return run_id, run.head.deadline_at
 
 
 async def test_two_people_cannot_continue_the_same_end(house: Any, holder: Any) -> None:

@@ -50,13 +50,13 @@ async def continue_run(store: Store, caller: Caller, asked: Continuing) -> Run:
             return run
         if run.head.last_sequence != folded.run.head.last_sequence:
             raise Conflict(run.name)
-        return tx.log.append(run, _events(folded, asked), requested_by(caller))
+        return tx.log.append(run, _events(folded, asked, tx.now), requested_by(caller))
 
     return await store.write(body)
 
 
-def _events(folded: FoldedRun, asked: Continuing) -> list[RunEvent]:
-    plan = recovery(str(asked.run_id), folded.run.head, folded.walk)
+def _events(folded: FoldedRun, asked: Continuing, now: int) -> list[RunEvent]:
+    plan = recovery(str(asked.run_id), folded.run.head, folded.walk, now)
     state = folded.run.head.state
     if not plan.can_continue:
         way_out = "it goes on by itself" if plan.goes_on_by_itself else "it cannot be continued"

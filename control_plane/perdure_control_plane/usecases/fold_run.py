@@ -7,7 +7,7 @@ from perdure.runlog import FOLD_VERSION
 from perdure.runlog.plans import read_plan
 from perdure.runlog.walk import Walk
 from perdure.v1.run_events_pb2 import RecordedEvent
-from perdure_control_plane.domain.errors import DataCorrupt
+from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.ports import Store, Transaction
@@ -25,17 +25,15 @@ class FoldedRun:
 
 
 async def fold_run(store: Store, run_id: RunId) -> FoldedRun:
-    """Folds a run's log as it is now. Raises NotFound, DataCorrupt."""
+    """Folds a run's log as it is now. Raises NotFound, DataCorrupt, VersionUnsupported."""
     return await store.read(lambda tx: fold(tx, run_id))
 
 
 def fold(tx: Transaction, run_id: RunId) -> FoldedRun:
-    """Folds a run's log inside a transaction. Raises NotFound, DataCorrupt."""
+    """Folds a run's log inside a transaction. Raises NotFound, DataCorrupt, VersionUnsupported."""
     run = tx.runs.get(run_id)
     if run.identity.fold_version > FOLD_VERSION:
-        raise DataCorrupt(
-            run.name, f"it is folded by version {run.identity.fold_version}; this server has {FOLD_VERSION}"
-        )
+        raise VersionUnsupported("fold", f"1 to {FOLD_VERSION}")
     try:
         walk = Walk(read_plan(tx.playbooks.plan(run.identity.plan_digest), run.identity.plan_digest))
     except ValueError as error:

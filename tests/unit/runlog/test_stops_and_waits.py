@@ -170,7 +170,7 @@ def test_an_interrupted_run_goes_on_with_new_attempts_and_a_new_question(rehears
 
 def test_a_failed_run_goes_on_where_an_attempt_is_opened_again(rehearse: Any, plans: Any, failed: Any, at: Any) -> None:
     run = rehearse(plans.line(plans.node("a", iteration_cap=1), plans.node("b")), a=[failed]).go()
-    needed = recovery("r", run.head, run.walk)
+    needed = recovery("r", run.head, run.walk, now=0)
 
     continued = run_events_pb2.RunContinued(
         answers_sequence=run.head.ended_sequence, reopened=at("a").message(), extra_attempts=1

@@ -39,8 +39,8 @@ CONTINUE_RELEASES = Hold.TAKEOVER_LIMIT | Hold.STORE_RESTORED
 """Holds that a continue releases; an operator's own hold, and an offer, end otherwise."""
 
 
-def recovery(run_id: str, head: RunHead, walk: Walk) -> Recovery:
-    """How a run with this head and walk can go on."""
+def recovery(run_id: str, head: RunHead, walk: Walk, now: int) -> Recovery:
+    """How a run with this head and walk can go on. `now` is the store's time, in microseconds."""
     in_doubt = tuple(
         EffectInDoubt(where, idempotency_key(walk.lineage_id, where.path, walk.redos(where.node)), doubt)
         for where, doubt in walk.doubts.items()
@@ -48,7 +48,7 @@ def recovery(run_id: str, head: RunHead, walk: Walk) -> Recovery:
     )
     ended = head.state in CONTINUABLE
     held = head.state is RunState.PAUSED and bool(head.holds & CONTINUE_RELEASES) and not in_doubt
-    needs, reopens = _needs(head, walk) if ended else ((), None)
+    needs, reopens = _needs(head, walk, now) if ended else ((), None)
     return Recovery(
         can_continue=ended or held,
         goes_on_by_itself=head.state in (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED) and not head.held,
@@ -62,11 +62,12 @@ def recovery(run_id: str, head: RunHead, walk: Walk) -> Recovery:
     )
 
 
-def _needs(head: RunHead, walk: Walk) -> tuple[tuple[str, ...], Instance | None]:
+def _needs(head: RunHead, walk: Walk, now: int) -> tuple[tuple[str, ...], Instance | None]:
     ended = walk.ended
     failed = instance(ended.failed) if ended is not None and ended.HasField("failed") else None
     reopen = ("reopen",) if failed is not None else ()
-    timeout = ("timeout",) if head.state is RunState.TIMED_OUT else ()
+    passed = 0 < head.deadline_at <= now
+    timeout = ("timeout",) if passed or head.state is RunState.TIMED_OUT else ()
     return reopen + timeout, failed
 
 
