@@ -173,10 +173,10 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 def serve(stack: AsyncExitStack, tmp_path: pathlib.Path) -> Serve:
     """Starts a control plane on a free port; it stops when the test ends, or when a stack that is given is closed."""
 
-    async def start(stack: AsyncExitStack = stack, **flags: Any) -> Service:
+    async def start(stack: AsyncExitStack = stack, stop: asyncio.Event | None = None, **flags: Any) -> Service:
         flags.setdefault("data_dir", tmp_path / "data")
         settings = load_control_plane(None, {"port": 0, "drain_notice_seconds": 0, **flags})
-        address = await stack.enter_async_context(control_plane(settings))
+        address = await stack.enter_async_context(control_plane(settings, stop or asyncio.Event()))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         return Service(address, channel, settings.data_dir)
 

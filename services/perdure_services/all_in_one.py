@@ -9,7 +9,7 @@ from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
 
 async def serve_all(server: ControlPlaneSettings, work: ExecutorSettings, stop: asyncio.Event) -> None:
     """Serves and works until asked to stop; running work is given its drain time."""
-    async with control_plane(server) as address, executor(work.model_copy(update={"server": address})) as worker:
+    async with control_plane(server, stop) as address, executor(work.model_copy(update={"server": address})) as worker:
         working = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -17,7 +17,8 @@ from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND
-from perdure_control_plane.storage.sqlite import SqliteStore
+from perdure_control_plane.storage.sqlite import SqliteStore, StoreBroken
+from perdure_control_plane.storage.writer import BROKEN
 from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.open_store_life import open_store_life
 from perdure_control_plane.usecases.sweep import sweep
@@ -35,14 +36,16 @@ class AddressTaken(Exception):
 
 
 @contextlib.asynccontextmanager
-async def control_plane(settings: ControlPlaneSettings) -> AsyncIterator[str]:
-    """Serves while the context is open; gives the address it listens at.
+async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> AsyncIterator[str]:
+    """Serves while the context is open; gives the address it listens at. Sets `stop` where it cannot go on.
 
-    Raises StoreBroken, SchemaUnknown, KeysUnusable and AddressTaken, each with one plain sentence.
+    Raises StoreBroken, SchemaUnknown, KeysUnusable and AddressTaken, each with one plain sentence; StoreBroken at the
+    end, too, where the store has failed meanwhile.
     """
     store = SqliteStore(settings.data_dir, lambda: time.time_ns() // 1000)
     await store.open()
     try:
+        store.on_failure(stop.set)
         desk = await _desk(store, settings)
         health = Health(store, settings.limits)
         server = grpc.aio.server(interceptors=[interceptor(settings.limits)], options=_options(settings))
@@ -68,6 +71,8 @@ async def control_plane(settings: ControlPlaneSettings) -> AsyncIterator[str]:
     finally:
         await store.close()
         log.info("server.stopped")
+    if store.failed:
+        raise StoreBroken(f"{store.path}: {BROKEN}; what was acknowledged is there")
 
 
 async def _desk(store: SqliteStore, settings: ControlPlaneSettings) -> Desk:

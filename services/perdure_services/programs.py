@@ -29,7 +29,7 @@ UNUSABLE: Final = (
     StoreBroken,
     VariableMissing,
 )
-"""What keeps a program from starting; each has one plain sentence that says what to do."""
+"""What keeps a program from starting, or from going on; each has one plain sentence that says what to do."""
 
 Program = Callable[[], Coroutine[Any, Any, int]]
 
@@ -60,7 +60,7 @@ def data_dir(file: pathlib.Path | None, flags: dict[str, Any]) -> pathlib.Path:
 
 async def _serve(settings: Any) -> int:
     stop = process.stop_requested()
-    async with control_plane(settings):
+    async with control_plane(settings, stop):
         await stop.wait()
     return 0
 

@@ -1,5 +1,6 @@
 """Health has one answer for each thing that serving depends on."""
 
+import asyncio
 import contextlib
 import pathlib
 import sqlite3
@@ -43,6 +44,15 @@ async def test_executors_are_there_while_the_lease_of_one_runs(house: Any, healt
     gone = (await answers(health))["executors"]
 
     assert (there, gone) == (True, False)
+
+
+async def test_a_write_that_is_never_answered_is_told(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    never = asyncio.Event()
+    monkeypatch.setattr(house.store, "write", lambda *_: never.wait())
+
+    found = await answers(Health(house.store, Limits(), interval_seconds=0.01))
+
+    assert (found[""], found["journal"], found["store"]) == (False, False, True)
 
 
 async def test_a_full_queue_is_told_and_stops_nothing_else(house: Any, health: Health) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from perdure.runlog.states import RunState
 from perdure.v1 import execution_pb2
+from perdure_control_plane.api.work.incoming import read_batch
 from perdure_control_plane.domain.admission import Ack, Refused
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import StoreUnavailable
@@ -102,6 +103,36 @@ async def test_a_body_that_fails_takes_no_other_body_with_it(house: Any) -> None
     assert kept.session_id == "kept"
     assert isinstance(failed, ZeroDivisionError)
     assert [session.session_id for session in await house.store.read(lambda tx: tx.sessions.page("", 10))] == ["kept"]
+
+
+@pytest.mark.parametrize("part", ["listener", "reply"])
+async def test_a_writer_that_an_error_ends_leaves_nobody_waiting(
+    house: Any, holder: Any, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr(writer, "MAX_BODIES", 1)
+    ended = asyncio.Event()
+    house.store.on_failure(ended.set)
+    if part == "listener":
+        house.store.on_commit(_raise)
+    event = holder.started("a")
+    batch = execution_pb2.EventBatch(
+        run_id=holder.run_id, lease_id=holder.claimed.lease_id, first_ordinal=1, events=[event]
+    )
+    house.store.append(read_batch(batch, 1000), _raise if part == "reply" else lambda _: None)
+
+    waiting = [create_session(house.store, OPEN_CALLER, SessionId(f"s{number}"), "") for number in range(3)]
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    await ended.wait()
+
+    assert StoreUnavailable in {type(answer) for answer in answers}
+    assert {type(answer) for answer in answers} <= {StoreUnavailable, Session}
+    with pytest.raises(StoreUnavailable, match="start the server again"):
+        await create_session(house.store, OPEN_CALLER, SessionId("late"), "")
+    assert house.store.failed
+
+
+def _raise(_: Any) -> None:
+    raise ZeroDivisionError
 
 
 async def test_more_than_a_commit_takes_is_committed_in_turn(

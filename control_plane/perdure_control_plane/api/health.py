@@ -29,7 +29,7 @@ class Health:
         self._interval_seconds = interval_seconds
 
     async def run(self) -> None:
-        """Looks again every few seconds, until it is cancelled."""
+        """Looks again every few seconds, until it is cancelled. A write that takes longer than that has failed."""
         while True:
             await self.look()
             await asyncio.sleep(self._interval_seconds)
@@ -59,7 +59,8 @@ class Health:
 
     async def _writes(self) -> bool:
         try:
-            await self._store.write(lambda tx: tx.now)
+            async with asyncio.timeout(self._interval_seconds):
+                await self._store.write(lambda tx: tx.now)
         except Exception:  # whatever it is, nobody can write, and the next look may find otherwise
             log.exception("health.journal_failed")
             return False

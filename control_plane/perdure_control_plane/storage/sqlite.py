@@ -45,6 +45,9 @@ class SqliteStore:
         self._clock = clock
         self._lock: IO[str] | None = None
         self._committed: list[Callable[[Committed], None]] = []
+        self._failure_listeners: list[Callable[[], None]] = []
+        self.failed = False
+        """Whether an error has ended the writer: nothing is written until the store is opened again."""
 
     @property
     def path(self) -> pathlib.Path:
@@ -66,7 +69,7 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         session = await asyncio.get_running_loop().run_in_executor(self._thread, self._open_session)
         self._session = session
-        self._writer = Writer(session, self._thread, self._publish)
+        self._writer = Writer(session, self._thread, self._publish, self._fail)
         self._writer.start()
 
     def _prepare(self) -> None:
@@ -95,6 +98,10 @@ class SqliteStore:
     def on_commit(self, listener: Callable[[Committed], None]) -> None:
         """Calls `listener` on the store's loop after every commit that changed a run."""
         self._committed.append(listener)
+
+    def on_failure(self, listener: Callable[[], None]) -> None:
+        """Calls `listener` on the store's loop when an error has ended the writer."""
+        self._failure_listeners.append(listener)
 
     def append(self, batch: Batch, reply: Callable[[Answer], None]) -> None:
         """Submits a holder's batch; `reply` is called after the commit."""
@@ -125,6 +132,11 @@ class SqliteStore:
                 return body(SqlTransaction(connection, driver, self._statements, HeadCache(), self._clock()))
             finally:
                 driver.execute("ROLLBACK")
+
+    def _fail(self) -> None:
+        self.failed = True
+        for listener in self._failure_listeners:
+            listener()
 
     def _publish(self, committed: Committed) -> None:
         for listener in self._committed:

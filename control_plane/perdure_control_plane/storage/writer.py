@@ -11,7 +11,7 @@ disk for less than handing it to a thread takes, on any other in the store's thr
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
@@ -42,6 +42,9 @@ ALONE_SECONDS: Final = 60.0
 
 RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Pauses before batches that the store could not take are tried again; the last one repeats."""
+
+CLOSED: Final = "the server is stopping; try again when it has started"
+BROKEN: Final = "an error has ended the store's writer, and the server's log has it; start the server again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,18 @@ class _Group:
 class Writer:
     """Groups writes into commits. `thread` is where commits wait for a slow disk."""
 
-    def __init__(self, session: Session, thread: ThreadPoolExecutor, committed: Callable[[Committed], None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        thread: ThreadPoolExecutor,
+        committed: Callable[[Committed], None],
+        failed: Callable[[], None],
+    ) -> None:
+        """`failed` is called where an error that it cannot recover from ends the writer."""
         self._session = session
         self._thread = thread
         self._committed = committed
+        self._failed = failed
         self._appends: deque[_Append] = deque()
         self._bodies: deque[_Body] = deque()
         self._wake = asyncio.Event()
@@ -110,6 +121,8 @@ class Writer:
         self._alone_until: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._refusal = CLOSED
+        self._taken = _Group([], [])
 
     def start(self) -> None:
         """Begins to commit."""
@@ -121,8 +134,7 @@ class Writer:
         self._wake.set()
         if self._task is not None:
             await self._task
-        for body in self._bodies:
-            body.done.set_exception(_closed())
+        _refuse(self._bodies, CLOSED)
 
     def append(self, batch: Batch, reply: Callable[[Answer], None]) -> None:
         """Submits a holder's batch. `reply` is called on this loop after the commit, or never where the writer ends."""
@@ -135,7 +147,7 @@ class Writer:
         `first` puts it before everything that waits. Raises StoreUnavailable where the store cannot write now.
         """
         if self._closed:
-            raise _closed()
+            raise StoreUnavailable("sqlite", self._refusal)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         submitted = _Body(body, done)
         if first:
@@ -146,11 +158,20 @@ class Writer:
         return await done
 
     async def _run(self) -> None:
+        try:
+            await self._write_on()
+        except Exception:  # nothing is written from here on, and whoever waits must know
+            log.exception("writer.failed")
+            self._closed, self._refusal = True, BROKEN
+            _refuse([*self._taken.bodies, *self._bodies], BROKEN)
+            self._failed()
+
+    async def _write_on(self) -> None:
         while not self._closed or self._appends or self._bodies:
             await self._wake.wait()
             self._wake.clear()
             while self._appends or self._bodies:
-                group = self._take()
+                group = self._taken = self._take()
                 failure = await self._attempt(group)
                 if failure is not None:
                     await self._recover(group, failure)
@@ -270,5 +291,7 @@ class Writer:
         return None
 
 
-def _closed() -> StoreUnavailable:
-    return StoreUnavailable("sqlite", "the server is stopping; try again when it has started")
+def _refuse(bodies: Iterable[_Body], why: str) -> None:
+    for body in bodies:
+        if not body.done.done():
+            body.done.set_exception(StoreUnavailable("sqlite", why))

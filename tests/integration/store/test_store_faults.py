@@ -18,6 +18,8 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from perdure.v1 import flows_pb2, runs_pb2, sessions_pb2
+from perdure_control_plane.storage.sqlite import StoreBroken
+from perdure_control_plane.usecases.changes import Changes
 
 PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")
 UNUSABLE = 2
@@ -173,3 +175,20 @@ async def test_a_run_goes_on_when_a_full_disk_has_room_again(serve: Any, hire: A
     assert done == ["after"]
     run = await service.runs.GetRun(runs_pb2.GetRunRequest(name=settled.root_run))
     assert run.last_sequence > 0
+
+
+async def test_a_server_whose_writer_an_error_has_ended_stops_and_says_so(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Changes, "committed", fail)
+    stop, stack = asyncio.Event(), contextlib.AsyncExitStack()
+    service = await serve(stack, stop)
+    await service.start(WAITING)
+
+    await stop.wait()
+
+    with pytest.raises(StoreBroken, match=r"an error has ended the store's writer.*start the server again"):
+        await stack.aclose()
