@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -61,6 +62,7 @@ def _compiled(source: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    """A value as JSON has it. Raises ValueError where JSON has no such value."""
     match value:
         case datetime.datetime():
             return value.isoformat()
@@ -68,8 +70,20 @@ def _plain(value: Any) -> Any:
             return f"{value.total_seconds()}s"
         case bytes():
             return value.decode("utf-8", errors="replace")
+        case float() if not math.isfinite(value):
+            raise ValueError(f"its value is {value}, which is no number in JSON")
+        case dict():
+            return {_key(key): _plain(inner) for key, inner in value.items()}
+        case list():
+            return [_plain(inner) for inner in value]
         case _:
             return value
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ValueError(f"a map has the key {key!r}; in JSON keys are text")  # told as any other fault
+    return key
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from perdure.runlog.bindings import bindings
-from perdure.runlog.effects import GUARDED, idempotency_key
+from perdure.runlog.effects import idempotency_key
 from perdure.runlog.instances import Instance
 from perdure.runlog.interpreter import Intent, Record, Start, StopWork, decide, json_bytes
 from perdure.runlog.json_objects import JsonObject
@@ -20,6 +20,8 @@ from perdure.runlog.plans import WalkPlan
 from perdure.v1 import execution_pb2, fact_events_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_executor.event_stream import EventStream
+from perdure_executor.faults import alone
+from perdure_executor.late_reports import late_reports
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Ask, Equipment, NodeContext, Prepared, Work
 from perdure_executor.node_run import Fenced, NodeRun
@@ -64,16 +66,19 @@ class Walker:
         """Whether nothing of it runs."""
         return not self._runs
 
+    @alone
     def begin(self, history: list[RecordedEvent]) -> None:
         """Folds the run's log and begins to walk."""
         self._story.begin(history)
         self._step()
 
+    @alone
     def facts_came(self, facts: list[RecordedEvent]) -> None:
         """Folds facts that were delivered; those folded before are passed over."""
         self._story.take_in(facts)
         self._step()
 
+    @alone
     def answered(self, answer: execution_pb2.Answer) -> None:
         """Takes in the answer to a batch."""
         match answer.WhichOneof("answer"):
@@ -88,6 +93,7 @@ class Walker:
             case "rejected":
                 self.fence()
 
+    @alone
     def drain(self) -> None:
         """Begins nothing any more, and gives the run back when nothing of it runs."""
         self._draining = True
@@ -110,19 +116,7 @@ class Walker:
 
     def late_reports(self) -> list[execution_pb2.LateReport]:
         """What became of guarded work that the log does not know of; for a run that was fenced."""
-        unknown = self.stream.drop_from(self.stream.acknowledged + 1)
-        settled = [pending.event.node_settled for pending in unknown if pending.kind == "node_settled"]
-        return [self._late_report(one) for one in settled if one.effect in GUARDED and not one.resolution_sequence]
-
-    def _late_report(self, settled: node_events_pb2.NodeSettled) -> execution_pb2.LateReport:
-        said = fact_events_pb2.LateReported(
-            lease_id=self.stream.lease_id,
-            outcome=settled.outcome,
-            cause=settled.cause,
-            message=settled.message,
-            task=settled.task if settled.HasField("task") else None,
-        )
-        return execution_pb2.LateReport(run_id=self.stream.run_id, instance=settled.instance, report=said)
+        return late_reports(self.stream)
 
     def _step(self) -> None:
         while not (self._released or self._fenced or self.stream.synchronising):
@@ -165,6 +159,7 @@ class Walker:
         self._delayed.discard(where)
         return self._begin_node(start)
 
+    @alone
     def _delay_over(self, where: Instance) -> None:
         del self._delays[where]
         self._delayed.add(where)
@@ -217,6 +212,7 @@ class Walker:
         """Appends an event that tells of something that has happened."""
         return self._append(event, keep=True)
 
+    @alone
     def finished(self, run: NodeRun, settled: list[RunEvent] | Result | None) -> None:
         """An attempt is over."""
         del self._runs[run.start.instance]

@@ -311,3 +311,38 @@ async def test_what_ended_while_the_lease_was_lost_is_reported_where_it_was_guar
     assert report.report.outcome == instances_pb2.OUTCOME_SUCCEEDED
     assert walked.kinds() == ["node_started", "lease_revoked"]
     assert walked.over
+
+
+async def test_a_fault_of_ours_ends_the_work_of_its_run_and_no_other(
+    walk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(context: Any) -> Any:
+        raise AssertionError("this cannot be")
+
+    release = asyncio.Event()
+
+    async def waits(call: Any) -> None:
+        await release.wait()
+
+    other, walked = walk(("a", {}, waits)), walk(("a", {}, waits), ("b", {}, done))
+    await walked.settle()
+    await other.settle()
+    monkeypatch.setattr("perdure_executor.walker.prepare", broken)
+    release.set()
+
+    await walked.settle()
+    await other.settle()
+
+    assert (walked.called, walked.over) == (["a"], True)
+    assert other.kinds()[-1] == "run_ended"
+
+
+async def test_a_run_that_cannot_be_begun_is_let_go_of(walk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(context: Any) -> Any:
+        raise AssertionError("this cannot be")
+
+    monkeypatch.setattr("perdure_executor.walker.prepare", broken)
+
+    walked = walk(("a", {}, done))
+
+    assert walked.over

@@ -1,0 +1,45 @@
+"""What an expression comes to is JSON, or its node fails; nothing else reaches a log."""
+
+import json
+from typing import Any
+
+import pytest
+
+from perdure.v1 import instances_pb2
+from perdure_executor.expressions import render
+from perdure_executor.results import CannotPrepare
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("{{ 6 * 7 }}", 42),
+        ("{{ [timestamp('2026-11-21T00:00:00Z')] }}", ["2026-11-21T00:00:00+00:00"]),
+        ("{{ {'for': duration('90s')} }}", {"for": "90.0s"}),
+        ("{{ [b'raw'] }}", ["raw"]),
+        ("{{ {'a': [1.5, null, true]} }}", {"a": [1.5, None, True]}),
+    ],
+)
+def test_a_value_is_json_however_deep_it_lies(expression: str, value: Any) -> None:
+    rendered = render({"x": expression}, {})
+
+    assert rendered == {"x": value}
+    assert json.loads(json.dumps(rendered)) == rendered
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("{{ sum / count }}", "no number in JSON"),
+        ("{{ [[-sum / count]] }}", "no number in JSON"),
+        ("at {{ sum / count }}", "no number in JSON"),
+        ("{{ {1: 'a', 'b': 'c'} }}", "keys are text"),
+        ("{{ nobody.there }}", "Undefined variable"),
+    ],
+)
+def test_what_json_has_no_value_for_fails_the_node_and_says_why(expression: str, said: str) -> None:
+    with pytest.raises(CannotPrepare) as refused:
+        render({"x": expression}, {"sum": 1.0, "count": 0.0})
+
+    assert refused.value.failure.cause == instances_pb2.FAILURE_CAUSE_EXPRESSION
+    assert said in refused.value.failure.message
