@@ -34,8 +34,11 @@ class HeldRuns:
         self._outgoing = WorkRequest()
         self._histories: dict[int, tuple[execution_pb2.Assignment, list[RecordedEvent]]] = {}
         self._last_assignment = 0
+        self._reports: dict[int, execution_pb2.LateReport] = {}
+        self._last_report = 0
         self._draining = False
-        self._empty = asyncio.Event()
+        self._silent = False
+        self._settled_up = asyncio.Event()
 
     @property
     def count(self) -> int:
@@ -44,16 +47,21 @@ class HeldRuns:
 
     @property
     def left(self) -> bool:
-        """Whether this process takes no more runs and holds none."""
-        return self._draining and not self._walkers
+        """Whether this process takes no more runs, holds none, and owes no report."""
+        return self._draining and not self._owes
+
+    @property
+    def _owes(self) -> bool:
+        return bool(self._walkers or self._reports)
 
     def begin_stream(self, equipment: Equipment) -> None:
         """A new stream is open: what no server has confirmed is said again on it."""
         self._equipment = equipment
         self._last_assignment = 0
         self._histories.clear()
-        # Acknowledgements and heartbeats belong to the stream that is gone; reports belong to no stream.
-        self._outgoing = WorkRequest(late_reports=self._outgoing.late_reports, went_back=self._outgoing.went_back)
+        # Acknowledgements and heartbeats belong to the stream that is gone; that a store went back belongs to none.
+        self._outgoing = WorkRequest(went_back=self._outgoing.went_back)
+        self._say_reports()
         for walker in self._walkers.values():
             walker.stream.reconnected()
         self._say_credits()
@@ -66,6 +74,7 @@ class HeldRuns:
         ]
         beat = execution_pb2.Heartbeat(number=self._lease.beat(), last_assignment=self._last_assignment, held=held)
         self._outgoing.heartbeat.CopyFrom(beat)
+        self._say_reports()
         self.wake.set()
 
     def drain(self) -> None:
@@ -76,11 +85,11 @@ class HeldRuns:
             walker.drain()
 
     async def given_up(self, seconds: float) -> bool:
-        """Whether no run is held any more; waits so long for it."""
-        if self._walkers:
+        """Whether no run is held and no report owed any more; waits so long for it, in seconds."""
+        if self._owes:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), seconds)
-        return not self._walkers
+                await asyncio.wait_for(self._settled_up.wait(), seconds)
+        return not self._owes
 
     def stop_work(self) -> None:
         """Ends whatever runs."""
@@ -88,9 +97,12 @@ class HeldRuns:
             walker.stop_runs()
 
     def fence(self) -> None:
-        """Lets go of every run without a word to the server."""
+        """Lets go of every run, and of what is still to be reported, without a word to the server."""
+        self._silent = True
+        self._reports.clear()
         for walker in list(self._walkers.values()):
             walker.fence()
+        self._check_settled_up()
 
     def next_request(self) -> WorkRequest | None:
         """The next message; None where there is nothing to say, or nothing may be said."""
@@ -122,6 +134,10 @@ class HeldRuns:
             walker = self._walkers.get((delivery.run_id, delivery.lease_id))
             if walker is not None:
                 walker.facts_came(list(delivery.facts))
+        for number in response.late_report_acks:
+            self._reports.pop(number, None)
+            self._check_settled_up()
+            self.wake.set()
         if response.HasField("heartbeat_ack"):
             self._lease.acknowledged(response.heartbeat_ack.number)
             self.wake.set()
@@ -163,7 +179,7 @@ class HeldRuns:
         stream = EventStream(assignment.run_id, assignment.lease_id, seen, self._has_events)
         walker = Walker(self._plans[assignment.plan_digest], stream, self._equipment, self._lease, self._over)
         self._walkers[assignment.run_id, assignment.lease_id] = walker
-        self._empty.clear()
+        self._settled_up.clear()
         if self._draining:
             walker.drain()
         walker.begin(history)
@@ -176,10 +192,22 @@ class HeldRuns:
     def _over(self, walker: Walker) -> None:
         self._walkers.pop((walker.stream.run_id, walker.stream.lease_id), None)
         self._dirty.pop(walker.stream, None)
-        self._outgoing.late_reports.extend(walker.late_reports())
+        for report in [] if self._silent else walker.late_reports():
+            self._last_report += 1
+            report.number = self._last_report
+            self._reports[report.number] = report
+        self._say_reports()
         self._say_credits()
-        if not self._walkers:
-            self._empty.set()
+        self._check_settled_up()
+
+    def _check_settled_up(self) -> None:
+        if not self._owes:
+            self._settled_up.set()
+
+    def _say_reports(self) -> None:
+        del self._outgoing.late_reports[:]
+        self._outgoing.late_reports.extend(self._reports.values())
+        self.wake.set()
 
     def _say_credits(self) -> None:
         free = 0 if self._draining else self._slots - len(self._walkers) - len(self._histories)

@@ -25,8 +25,10 @@ LONGER: dict[str, tuple[int, str]] = {
         (195, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":
         (45, "one field a line, in the message's order"),
+    f"{SERVER}/api/work/session.py::WorkSession":
+        (170, "one stream: a short method for each kind of message that comes on it"),
     f"{EXECUTOR}/held_runs.py::HeldRuns":
-        (170, "the runs of one process and the one message that is gathered of them; each answer needs both"),
+        (200, "the runs of one process and the one message that is gathered of them; each answer needs both"),
     f"{EXECUTOR}/worker.py::Worker":
         (170, "one stream after another, read in the order in which they are served"),
     f"{EXECUTOR}/walker.py::Walker":
@@ -38,7 +40,7 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{RUNLOG}/interpreter.py":
         (320, "the rules of what comes next, read top-down; in two files one would have to guess which has the rule"),
     "protos/perdure/v1/execution.proto":
-        (310, "one stream: both sides of the conversation are read together"),
+        (320, "one stream: both sides of the conversation are read together"),
     "protos/perdure/v1/run_events.proto":
         (310, "the storage format of the run's own events; numbers and files of stored messages stay"),
     "protos/perdure/v1/runs.proto":

@@ -18,7 +18,7 @@ from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.storage.tables import runs
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.get_recovery import get_recovery
-from perdure_control_plane.usecases.record_late_report import Report, record_late_report
+from perdure_control_plane.usecases.record_late_report import Reception, Report, record_late_report
 from perdure_control_plane.usecases.resolve_effect import Bounds, Resolution, resolve_effect
 from perdure_control_plane.usecases.stop_run import stop_run
 
@@ -165,13 +165,21 @@ async def test_a_late_report_is_kept_once_and_settles_nothing(house: Any, lost: 
 
     run = await house.run(lost.run_id)
     (doubt,) = (await get_recovery(house.store, house.timing, lost.run_id)).recovery.in_doubt
-    assert stored == [True, False]
+    assert stored == [Reception.STORED, Reception.NOTHING_NEW]
     assert (run.head.state, run.head.in_doubt) == (RunState.PAUSED, 1)
     assert doubt.doubt.report_sequence == run.head.last_sequence
 
 
 async def test_a_report_of_a_lease_that_the_log_does_not_know_is_not_kept(house: Any, lost: Any) -> None:
-    assert not await _report(house, lost, lease_id="unknown")
+    assert await _report(house, lost, lease_id="unknown") is Reception.NOTHING_NEW
+
+
+async def test_a_report_whose_lease_still_stands_is_to_come_again(house: Any, holder: Any) -> None:
+    await holder.send(holder.started("b", "AT_MOST_ONCE"))
+    before = await house.counts()
+
+    assert await _report(house, holder) is Reception.TOO_EARLY
+    assert await house.counts() == before
 
 
 async def test_an_answer_that_has_not_seen_the_last_report_is_refused(house: Any, lost: Any) -> None:
@@ -206,7 +214,7 @@ async def test_a_report_that_comes_after_the_answer_was_acted_on_changes_nothing
     stored = await _report(house, lost)
 
     after = (await house.run(lost.run_id)).head
-    assert stored
+    assert stored is Reception.STORED
     assert (after.state, after.in_doubt, after.open_effects) == (before.state, 0, before.open_effects)
 
 
@@ -334,7 +342,7 @@ async def _resolve(house: Any, holder: Any, kind: Any, report_sequence: int = 0,
     return await resolve_effect(house.store, Bounds(house.limits, house.timing), OPEN_CALLER, asked)
 
 
-async def _report(house: Any, holder: Any, lease_id: str = "") -> bool:
+async def _report(house: Any, holder: Any, lease_id: str = "") -> Reception:
     said = fact_events_pb2.LateReported(
         lease_id=lease_id or holder.claimed.lease_id, outcome=instances_pb2.OUTCOME_SUCCEEDED
     )

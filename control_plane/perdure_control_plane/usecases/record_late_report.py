@@ -1,6 +1,7 @@
 """Keeps what a fenced executor says about work it had begun."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from perdure.runlog.instances import Instance, instance
 from perdure.v1 import fact_events_pb2
@@ -20,23 +21,34 @@ class Report:
     said: fact_events_pb2.LateReported
 
 
-async def record_late_report(store: Store, executor_id: str, report: Report) -> bool:
+class Reception(StrEnum):
+    """What became of a report."""
+
+    STORED = "STORED"
+    NOTHING_NEW = "NOTHING_NEW"
+    """It was stored before, or is of no work that the log knows."""
+    TOO_EARLY = "TOO_EARLY"
+    """Its lease still stands; what it says belongs into the run's events, or into a later report."""
+
+
+async def record_late_report(store: Store, executor_id: str, report: Report) -> Reception:
     """Stores a report once per execution, and only for work that the log knows to have begun under that lease.
 
     It settles nothing. Where an operator had answered the doubt and the work has not begun again, the answer is void.
-    Returns whether it was stored.
     """
 
-    def body(tx: Transaction) -> bool:
+    def body(tx: Transaction) -> Reception:
         run = tx.runs.find(report.run_id)
-        if run is None or run.head.lease_id == report.said.lease_id or not _is_new(tx, report):
-            return False
+        if run is not None and run.head.lease_id == report.said.lease_id:
+            return Reception.TOO_EARLY
+        if run is None or not _is_new(tx, report):
+            return Reception.NOTHING_NEW
         said = fact_events_pb2.LateReported()
         said.CopyFrom(report.said)
         said.reopens_doubt = _reopens(fold(tx, report.run_id), report)
         recorded = fact_events_pb2.FactRecorded(instance=report.instance.message(), late_report=said)
         tx.log.append(run, [RunEvent(fact_recorded=recorded)], reported_by(executor_id))
-        return True
+        return Reception.STORED
 
     return await store.write(body)
 

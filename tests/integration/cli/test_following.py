@@ -64,7 +64,9 @@ def test_a_watch_goes_on_over_killed_servers_with_every_event_once(own: Callable
         perdure.server.end(signal.SIGKILL)
         perdure.server.start()
     approve(perdure, flow)
-    rest, err = watch.communicate(timeout=50)
+    # Not `communicate`: it reads past what `readline` has taken from the pipe and not returned yet.
+    rest, err = watch.stdout.read(), watch.stderr.read()
+    watch.wait()
 
     lines = [json.loads(line) for line in [*before, *rest.splitlines()]]
     stored = perdure("runs", "events", flow["root_run"], "-o", "json").lines

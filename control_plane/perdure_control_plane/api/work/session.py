@@ -26,7 +26,7 @@ from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.usecases.claim_runs import acknowledge_assignments
 from perdure_control_plane.usecases.connect_executor import HeldRun, connect_executor, disconnect_executor, renew_lease
 from perdure_control_plane.usecases.open_store_life import Lost, raise_generation
-from perdure_control_plane.usecases.record_late_report import Report, record_late_report
+from perdure_control_plane.usecases.record_late_report import Reception, Report, record_late_report
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +101,7 @@ class WorkSession:
             if request.HasField("heartbeat"):
                 self._background.spawn(self._renew(request.heartbeat))
             for report in request.late_reports:
-                self._background.spawn(self._keep_report(read_report(report)))
+                self._background.spawn(self._keep_report(report.number, read_report(report)))
             for lost in request.went_back:
                 self._background.spawn(self._store_went_back(lost))
         # The executor closed its side: it has nothing left to say and holds what it has not given back.
@@ -163,9 +163,11 @@ class WorkSession:
         acknowledged = execution_pb2.HeartbeatAck(number=heartbeat.number, server_time=_now())
         self._outbox.say(WorkResponse(heartbeat_ack=acknowledged))
 
-    async def _keep_report(self, report: Report) -> None:
-        stored = await record_late_report(self._desk.store, self._executor.executor_id, report)
-        log.info("report.received", run=report.run_id, instance=str(report.instance), stored=stored)
+    async def _keep_report(self, number: int, report: Report) -> None:
+        received = await record_late_report(self._desk.store, self._executor.executor_id, report)
+        log.info("report.received", run=report.run_id, instance=str(report.instance), reception=received)
+        if received is not Reception.TOO_EARLY:
+            self._outbox.say(WorkResponse(late_report_acks=[number]))
 
     async def _store_went_back(self, lost: execution_pb2.StoreWentBack) -> None:
         reported = Lost(RunId(lost.run_id), LeaseId(lost.lease_id), lost.acknowledged_ordinal)
