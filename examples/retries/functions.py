@@ -1,6 +1,6 @@
 """The functions of the playbook beside this file: an executor loads them with --functions."""
 
-from perdure_executor.node_context import Call
+from perdure_executor.node_context import Call, NodeFailure
 
 
 def fetch(call: Call) -> dict[str, object]:
@@ -19,7 +19,7 @@ def draft(call: Call) -> dict[str, object]:
 def review(call: Call) -> dict[str, object]:
     """Refuses a text without a signature."""
     if "Signed" not in call.inputs["text"]:
-        raise ValueError("the signature is missing")
+        raise NodeFailure("the signature is missing")
     return {"accepted": True}
 
 

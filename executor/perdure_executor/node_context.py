@@ -34,6 +34,13 @@ class Call:
         return self.key()
 
 
+class NodeFailure(Exception):  # named for what it brings about
+    """Raise it in a function to fail its node with a message, which is shown wherever the run is, and to later nodes.
+
+    Of any other exception the type and the place are shown; its text goes into the run's log lines.
+    """
+
+
 Function = Callable[[Call], "Awaitable[JsonObject | None] | JsonObject | None"]
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from perdure.v1 import flows_pb2, instances_pb2, runs_pb2, tasks_pb2
+from perdure_executor.node_context import NodeFailure
 
 GREETING = """
 playbook_id: greeting
@@ -65,6 +66,20 @@ async def test_what_a_function_raises_is_told_by_kind_and_place_and_its_text_is_
     assert failed.message.startswith("ValueError in divide, line ")
     telling = [event.WhichOneof("kind") for event in events if b"open-sesame" in event.SerializeToString()]
     assert telling == ["log_line"]
+
+
+async def test_a_function_that_fails_on_purpose_says_why_to_everybody(serve: Any, hire: Any) -> None:
+    def divide(call: Any) -> None:
+        raise NodeFailure("there is nothing to divide")
+
+    service = await serve()
+    await hire(service, {"divide": divide})
+    flow = await service.start(DIVIDING)
+
+    ended = await service.settled(flow)
+
+    run = await service.runs.GetRun(runs_pb2.GetRunRequest(name=ended.root_run))
+    assert run.failure_message == "there is nothing to divide"
 
 
 async def test_watching_a_run_gives_every_event_once_and_ends_with_it(serve: Any, hire: Any) -> None:

@@ -11,7 +11,7 @@ from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.expressions import render
-from perdure_executor.node_context import Call, Function, NodeContext, Prepared, Reporter, Work, line
+from perdure_executor.node_context import Call, Function, NodeContext, NodeFailure, Prepared, Reporter, Work, line
 from perdure_executor.results import Failed, Result, Succeeded
 from perdure_executor.threads import Threads
 
@@ -40,6 +40,8 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
     call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, write)
     try:
         output = await _outcome(function, call, context.equipment.threads)
+    except NodeFailure as failure:
+        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(str(failure)))
     except Exception as error:  # noqa: BLE001  # whatever a function raises fails its node, and is logged here
         log.warning("function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__)
         last = traceback.extract_tb(error.__traceback__)[-1]
