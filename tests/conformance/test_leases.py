@@ -242,6 +242,26 @@ async def test_work_that_kills_each_executor_after_its_start_is_stored_holds_the
     assert (run.head.state, run.head.holds) == (RunState.PAUSED, Hold.TAKEOVER_LIMIT)
 
 
+async def test_a_run_that_each_executor_lets_go_of_is_held(house: Any) -> None:
+    run_id = await house.start()
+    executor = await house.connect()
+    for takeover in range(house.timing.takeover_limit):
+        assert (await house.run(run_id)).head.state is RunState.QUEUED, takeover
+        await house.claim(executor)
+        await house.renew(executor)
+
+    run = await house.run(run_id)
+    assert (run.head.state, run.head.holds) == (RunState.PAUSED, Hold.TAKEOVER_LIMIT)
+
+
+async def test_a_run_that_is_let_go_of_under_a_stop_ends(house: Any, holder: Any) -> None:
+    await stop_run(house.store, OPEN_CALLER, holder.run_id, Stop.CANCEL, "", "")
+
+    await house.renew(await _same(house, holder, stream_number=1))
+
+    assert (await house.run(holder.run_id)).head.state is RunState.CANCELLED
+
+
 async def test_a_settlement_makes_the_count_of_takeovers_begin_again(house: Any, clock: Any) -> None:
     run_id = await house.start()
     await house.sweep()

@@ -12,7 +12,7 @@ from perdure_control_plane.domain.leases import StoreMark
 from perdure_control_plane.domain.origin import RESTORE
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.ports import Store, Transaction
-from perdure_control_plane.usecases.sweep import revocation
+from perdure_control_plane.usecases.take_over import revocation
 
 AT_ONCE: Final = 200
 

@@ -19,6 +19,7 @@ from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.stop_run import end_event, stop_now
+from perdure_control_plane.usecases.take_over import revocation, take_over
 
 AT_ONCE: Final = 200
 """Runs of one sort that a sweep handles in a transaction; the next sweep goes on."""
@@ -82,7 +83,7 @@ def _requeue_unheld(tx: Transaction, timing: Timing, unheld: Unheld, outages: li
     cause = _revocation_cause(tx, unheld, outages)
     run = tx.runs.get(unheld.run_id)
     if cause is not None and run.head.state is RunState.RUNNING:
-        _take_over(tx, timing, run, cause)
+        take_over(tx, timing, run, cause)
         swept.requeued.append(unheld.run_id)
 
 
@@ -96,23 +97,6 @@ def _revocation_cause(
     if unheld.ack_until and unheld.ack_until < tx.now:
         return run_events_pb2.REVOCATION_CAUSE_NOT_ACKNOWLEDGED
     return None
-
-
-def _take_over(tx: Transaction, timing: Timing, run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> None:
-    stop, stop_reason = run.head.stop, "its executor was lost before it had stopped"
-    run = tx.log.append(run, [revocation(run, cause)], SWEEP)
-    if stop is not None:
-        tx.log.append(run, [end_event(stop, stop_reason)], SWEEP)
-    elif run.head.fruitless_takeovers >= timing.takeover_limit:
-        placed = fact_events_pb2.HoldPlaced(cause=fact_events_pb2.HOLD_CAUSE_TAKEOVER_LIMIT)
-        recorded = fact_events_pb2.FactRecorded(hold_placed=placed)
-        tx.log.append(run, [RunEvent(fact_recorded=recorded)], SWEEP)
-
-
-def revocation(run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> RunEvent:
-    """The event that takes a run from its holder."""
-    revoked = run_events_pb2.LeaseRevoked(lease_id=run.head.lease_id or "", epoch=run.head.epoch + 1, cause=cause)
-    return RunEvent(lease_revoked=revoked)
 
 
 def _end_overdue_stop(tx: Transaction, timing: Timing, run: Run, outages: list[Outage], swept: Swept) -> None:

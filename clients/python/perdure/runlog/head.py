@@ -51,6 +51,9 @@ STOP_ENDS: Final = {
 """The state a run ends in when a stop of that kind stands."""
 
 
+_LOSSES: Final = frozenset({run_events_pb2.REVOCATION_CAUSE_LAPSED, run_events_pb2.REVOCATION_CAUSE_NOT_HELD})
+"""Ways to lose a holder that may lie at the run itself, and are counted."""
+
 _TERMINAL_MESSAGES: Final = frozenset(state.message() for state in TERMINAL)
 
 
@@ -89,7 +92,7 @@ class RunHead:
     """Those of them that an operator has resolved and the holder has yet to settle."""
     open_waits: int = 0
     fruitless_takeovers: int = 0
-    """Leases lapsed since the run last got on; a beginning is no getting on, nor is what work says before its end."""
+    """Leases lost since the run last got on; a beginning is no getting on, nor is what work says before its end."""
     deadline_at: int = 0
     ended_sequence: int = 0
     ended_at: int = 0
@@ -174,7 +177,7 @@ def _revoked(head: RunHead, event: RunEvent, at: int) -> None:
         raise IllegalEvent("the lease that is revoked is not held")
     _check_epoch(head, revocation.epoch)
     head.epoch = revocation.epoch
-    if revocation.cause == run_events_pb2.REVOCATION_CAUSE_LAPSED:
+    if revocation.cause in _LOSSES:
         head.fruitless_takeovers += 1
     head.in_doubt = head.open_effects - head.resolved_effects
     _drop_lease(head)

@@ -1,0 +1,27 @@
+"""Takes a run from a holder that does not have it any more."""
+
+from perdure.v1 import fact_events_pb2, run_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.limits import Timing
+from perdure_control_plane.domain.origin import SWEEP
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.ports import Transaction
+from perdure_control_plane.usecases.stop_run import end_event
+
+
+def take_over(tx: Transaction, timing: Timing, run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> None:
+    """Revokes the lease. A run that was to stop ends; one that gets nowhere from executor to executor is held."""
+    stop, stop_reason = run.head.stop, "its executor was lost before it had stopped"
+    run = tx.log.append(run, [revocation(run, cause)], SWEEP)
+    if stop is not None:
+        tx.log.append(run, [end_event(stop, stop_reason)], SWEEP)
+    elif run.head.fruitless_takeovers >= timing.takeover_limit:
+        placed = fact_events_pb2.HoldPlaced(cause=fact_events_pb2.HOLD_CAUSE_TAKEOVER_LIMIT)
+        recorded = fact_events_pb2.FactRecorded(hold_placed=placed)
+        tx.log.append(run, [RunEvent(fact_recorded=recorded)], SWEEP)
+
+
+def revocation(run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> RunEvent:
+    """The event that takes a run from its holder."""
+    revoked = run_events_pb2.LeaseRevoked(lease_id=run.head.lease_id or "", epoch=run.head.epoch + 1, cause=cause)
+    return RunEvent(lease_revoked=revoked)
