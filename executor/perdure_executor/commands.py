@@ -34,6 +34,8 @@ class Ended:
     """Exit code, or the negative of the signal that ended it."""
     killed: str
     """Why the supervisor ended it: `told`, or `work_end`; empty where it ended by itself, or by others."""
+    seconds: float
+    """How long it ran, whether or not this process did."""
 
 
 @dataclass(slots=True)
@@ -168,7 +170,7 @@ class Supervisor:
         if "exited" in message:
             running = self._running.pop(command_id)
             if not running.ended.done():
-                running.ended.set_result(Ended(message["exited"], message["killed"]))
+                running.ended.set_result(Ended(message["exited"], message["killed"], message["seconds"]))
             return
         started = self._started.pop(command_id)
         if started.done():

@@ -24,6 +24,9 @@ _PR_SET_PDEATHSIG: Final = 1
 _FDS: Final = 3
 """File descriptors that come with every start: standard input, output and error."""
 
+_OWN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+"""Signals that this program takes in its own way, and a command is to take in its."""
+
 _READ_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 _LONGEST_SLEEP: Final = 1.0
 
@@ -31,6 +34,8 @@ _LONGEST_SLEEP: Final = 1.0
 @dataclass(slots=True)
 class _Command:
     process: "subprocess.Popen[bytes]"
+    begun: float
+    """When it was started, on the clock that does not count while the machine sleeps."""
     kill_at: float = float("inf")
     killed: str = ""
     """Why it is ended from here, while it ran: `told`, or `work_end`."""
@@ -111,6 +116,7 @@ class Supervisor:
         try:
             if _now() >= self._work_end:
                 raise TimeoutError("the executor's lease leaves no time for it")
+            begun = time.monotonic()
             process = subprocess.Popen(  # noqa: S603  # running what the playbook says is what it is for
                 order["arguments"],
                 cwd=order["cwd"],
@@ -119,12 +125,12 @@ class Supervisor:
                 stdout=given[1],
                 stderr=given[2],
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # this program has one thread
+                preexec_fn=_become_a_command,  # this program has one thread
             )
         except (OSError, ValueError) as error:
             self._say(id=order["id"], failed=_plain(error, order))
         else:
-            self._commands[order["id"]] = _Command(process)
+            self._commands[order["id"]] = _Command(process, begun)
             self._say(id=order["id"], pid=process.pid)
         finally:
             for fd in given:
@@ -144,7 +150,8 @@ class Supervisor:
             # Whatever it left behind in its group ends with it: a settled node has nothing running.
             _signal_group(command, signal.SIGKILL)
             del self._commands[command_id]
-            self._say(id=command_id, exited=status, killed=command.killed)
+            seconds = time.monotonic() - command.begun
+            self._say(id=command_id, exited=status, killed=command.killed, seconds=seconds)
 
     def _kill_overdue(self) -> None:
         now = _now()
@@ -188,7 +195,9 @@ def _signal_group(command: _Command, number: signal.Signals) -> None:
         return  # nothing of the group is left
 
 
-def _die_with_parent() -> None:
+def _become_a_command() -> None:
+    for number in _OWN_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # what is ignored stays so in the program that is started
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import pathlib
-import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -69,7 +68,7 @@ class _Command:
         return work.result()
 
     async def _run(self, reporter: Reporter, stop: asyncio.Event) -> Result:
-        supervisor, begun = self.context.equipment.supervisor, time.monotonic()
+        supervisor = self.context.equipment.supervisor
         try:
             running = await supervisor.run(self.arguments, self.cwd, self._environment(), self.stdin)
         except CommandNotStarted as error:
@@ -91,7 +90,7 @@ class _Command:
             _, still_open = await asyncio.wait(streams, timeout=STRAGGLER_SECONDS)
             for stream in still_open:
                 stream.cancel()
-        task = output.result(ended.status, time.monotonic() - begun)
+        task = output.result(ended)
         return Stopped(task) if ended.killed else self._outcome(ended.status, task, output)
 
     async def _end_of(self, running: RunningCommand, stop: asyncio.Event) -> Ended:
@@ -203,15 +202,16 @@ class _Output:
         self._reporter.say(RunEvent(task_output=printed))
         await self._reporter.room()
 
-    def result(self, status: int, seconds: float) -> node_events_pb2.TaskResult:
+    def result(self, ended: Ended) -> node_events_pb2.TaskResult:
         """How the process ended."""
+        status = ended.status
         result = node_events_pb2.TaskResult(
             exit_code=status if status >= 0 else None,
             signal=max(0, -status),
             output_bytes=self.stdout.total + self.stderr.total,
             output_truncated=bool(self._truncated),
         )
-        result.duration.FromMicroseconds(round(seconds * 1e6))
+        result.duration.FromMicroseconds(round(ended.seconds * 1e6))
         return result
 
 

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -43,6 +44,30 @@ async def test_a_time_limit_of_an_effect_that_may_not_be_repeated_leaves_it_in_d
     doubt = await workshop.service.until(flow, lambda recorded: recorded.event.HasField("node_in_doubt"))
 
     assert doubt.event.node_in_doubt.cause == instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
+
+
+async def test_a_command_that_is_asked_to_end_may_tidy_up(
+    serve: Any, hire: Any, commands: Any, signpost: Any, tmp_path: pathlib.Path
+) -> None:
+    service = await serve()
+    await hire(service, kill_grace_seconds=60.0)
+    tidy = "trap 'echo done > tidied; exit' TERM; echo up > signpost; sleep 600 & wait"
+
+    ended, _ = await asyncio.gather(commands(service).run(sh=tidy, timeout_ms=1000), signpost.reached())
+
+    assert ended.reason == "TIMED_OUT"
+    assert (tmp_path / "tidied").read_text() == "done\n"
+
+
+async def test_no_command_is_deaf_from_the_start_to_what_ends_it(workshop: Any) -> None:
+    if not pathlib.Path("/proc/self/status").exists():
+        pytest.skip("only Linux tells which signals a process ignores")
+
+    ended = await workshop.run(command="grep", args=["SigIgn", "/proc/self/status"])
+
+    ignored = int(ended.output["stdout"].split()[1], 16)
+    enders = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD)
+    assert [number for number in enders if ignored >> (number - 1) & 1] == []
 
 
 async def test_what_a_command_leaves_behind_in_its_group_ends_with_it(
@@ -114,6 +139,32 @@ async def test_an_executor_that_is_killed_or_suspended_leaves_nothing_running(
     # Killed: at once. Suspended: when the work end has passed that it had named to its supervisor.
     await nothing_runs_below(inside)
     executor.process.send_signal(signal.SIGKILL)
+
+
+async def test_a_command_whose_executor_was_suspended_took_as_long_as_it_ran(
+    serve: Any, employ: Any, commands: Any, signpost: Any, tmp_path: pathlib.Path, nothing_runs_below: Any
+) -> None:
+    service = await serve()
+    workshop, executor = commands(service), employ(service, "suspended")
+    inside, gate = tmp_path / "inside", tmp_path / "gate"
+    inside.mkdir()
+    os.mkfifo(gate)
+    asked = time.monotonic()
+    flow = await workshop.start(sh="echo up > ../signpost; cat ../gate", cwd="inside")
+    await signpost.reached()
+    reached = time.monotonic()
+
+    executor.process.send_signal(signal.SIGSTOP)
+    await asyncio.to_thread(gate.write_text, "go on\n")
+    await nothing_runs_below(inside)
+    # It is suspended for longer than the command can have run, and a second more for the supervisor to notice its end.
+    await asyncio.sleep(time.monotonic() - asked + 1.0)
+    resumed = time.monotonic()
+    executor.process.send_signal(signal.SIGCONT)
+
+    ended = await workshop.ended(flow)
+    assert ended.status == "SUCCEEDED"
+    assert ended.task.result.duration.ToMicroseconds() / 1e6 < resumed - reached
 
 
 @pytest.mark.parametrize("effect", ["at_most_once", "none"])
