@@ -1,5 +1,6 @@
 """A playbook runs end to end: real gRPC, real SQLite, real processes."""
 
+import pathlib
 from typing import Any
 
 from perdure.v1 import flows_pb2, instances_pb2, runs_pb2, tasks_pb2
@@ -80,6 +81,34 @@ async def test_a_function_that_fails_on_purpose_says_why_to_everybody(serve: Any
 
     run = await service.runs.GetRun(runs_pb2.GetRunRequest(name=ended.root_run))
     assert run.failure_message == "there is nothing to divide"
+
+
+RAISING = """
+def divide(call):
+    secret = "swordfish"
+    return deeper(len(secret) - 9)
+
+def deeper(nothing):
+    return 1 // nothing
+
+FUNCTIONS = {"divide": divide}
+"""
+
+
+async def test_where_a_function_raised_is_in_its_executors_log_without_the_values_of_variables(
+    serve: Any, employ: Any, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "raising.py").write_text(RAISING)
+    service = await serve()
+    executor = employ(service, "raising", "--functions", str(tmp_path / "raising.py"))
+
+    await service.settled(await service.start(DIVIDING))
+
+    (raised,) = [line for line in executor.log_lines() if line["event"] == "function.raised"]
+    assert 'raising.py", line 4, in divide' in raised["exception"]
+    assert 'raising.py", line 7, in deeper' in raised["exception"]
+    assert "ZeroDivisionError" in raised["exception"]
+    assert "swordfish" not in raised["exception"]
 
 
 async def test_watching_a_run_gives_every_event_once_and_ends_with_it(serve: Any, hire: Any) -> None:

@@ -42,8 +42,8 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
         output = await _outcome(function, call, context.equipment.threads)
     except NodeFailure as failure:
         return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(str(failure)))
-    except Exception as error:  # noqa: BLE001  # whatever a function raises fails its node, and is logged here
-        log.warning("function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__)
+    except Exception as error:  # whatever a function raises fails its node, and is logged here
+        log.warning("function.raised", run=context.run_id, node=context.node.id, exc_info=True)
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} in {last.name}, line {last.lineno}"
         # Its text may hold whatever the function was given, so it is data, as what a function says itself is.
