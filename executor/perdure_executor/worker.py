@@ -76,12 +76,14 @@ class Worker:
                     self._pause = min(self._pause * 2, RECONNECT_SECONDS[1])
         finally:
             watch.cancel()
+        log.info("executor.left")
 
     async def drain(self) -> None:
         """Takes no more runs, lets what runs end within the drain time, gives the rest back, and returns then.
 
         Runs that no server takes back within a few seconds more are left: their leases lapse.
         """
+        log.info("executor.draining", held=self._held.count, seconds=self._profile.drain_seconds)
         self._held.drain()
         if not await self._held.given_up(self._profile.drain_seconds):
             self._held.stop_work()

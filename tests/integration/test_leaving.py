@@ -16,6 +16,16 @@ nodes:
 """
 
 
+LASTING = """
+playbook_id: lasting
+version: 1.0.0
+title: Lasting
+objective: Print a line and stay
+nodes:
+  - {id: stay, type: deterministic, shell: true, command: echo up; sleep 600, effect: none}
+"""
+
+
 class Job:
     """Functions that say when they began and end when they are let."""
 
@@ -91,3 +101,19 @@ async def test_guarded_work_that_takes_too_long_is_in_doubt_and_not_done_again(s
     run = await service.runs.GetRun(runs_pb2.GetRunRequest(name=flow.root_run))
     assert run.effects_in_doubt == 1
     assert job.attempts == [("first", 1)]
+
+
+async def test_an_executor_says_what_it_holds_when_it_is_asked_to_leave_and_when_it_has_left(
+    serve: Any, employ: Any
+) -> None:
+    service = await serve()
+    executor = employ(service, "leaving", "--drain-seconds", "0.5")
+    flow = await service.start(LASTING)
+    await service.until(flow, lambda recorded: recorded.event.HasField("task_output"))
+
+    executor.process.terminate()
+    await asyncio.to_thread(executor.process.wait)
+
+    said = [line for line in executor.log_lines() if line["event"] in {"executor.draining", "executor.left"}]
+    assert [line["event"] for line in said] == ["executor.draining", "executor.left"]
+    assert (said[0]["held"], said[0]["seconds"]) == (1, 0.5)
