@@ -21,6 +21,11 @@ log = structlog.get_logger(__name__)
 class CommandNotStarted(Exception):
     """The program could not be started; the message says why."""
 
+    def __init__(self, message: str, *, passing: bool) -> None:
+        """`passing` says that it may well be started at another time."""
+        super().__init__(message)
+        self.passing = passing
+
 
 class SupervisorLost(Exception):
     """The supervisor is gone: nobody knows what became of what it ran."""
@@ -176,7 +181,7 @@ class Supervisor:
         if started.done():
             return
         if "failed" in message:
-            started.set_exception(CommandNotStarted(message["failed"]))
+            started.set_exception(CommandNotStarted(message["failed"], passing=message["passing"]))
         else:
             self._running[command_id].pid = message["pid"]
             started.set_result(None)

@@ -7,6 +7,7 @@ It imports nothing of ours, so that it starts fast and can hardly fail.
 """
 
 import ctypes
+import errno
 import json
 import os
 import selectors
@@ -26,6 +27,8 @@ _FDS: Final = 3
 
 _OWN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 """Signals that this program takes in its own way, and a command is to take in its."""
+
+_SHORTAGES: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EIO)
 
 _READ_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 _LONGEST_SLEEP: Final = 1.0
@@ -128,7 +131,7 @@ class Supervisor:
                 preexec_fn=_become_a_command,  # this program has one thread
             )
         except (OSError, ValueError) as error:
-            self._say(id=order["id"], failed=_plain(error, order))
+            self._say(id=order["id"], failed=_plain(error, order), passing=_is_passing(error))
         else:
             self._commands[order["id"]] = _Command(process, begun)
             self._say(id=order["id"], pid=process.pid)
@@ -212,6 +215,11 @@ def _plain(error: Exception, order: dict[str, Any]) -> str:
             return f"{error.filename!r} may not be run, or entered"
         case _:
             return str(error)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the same may well be started at another time: this machine is short of something, or of time."""
+    return isinstance(error, TimeoutError) or getattr(error, "errno", None) in _SHORTAGES
 
 
 def _now() -> float:

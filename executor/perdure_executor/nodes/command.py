@@ -72,7 +72,9 @@ class _Command:
         try:
             running = await supervisor.run(self.arguments, self.cwd, self._environment(), self.stdin)
         except CommandNotStarted as error:
-            return Failed(instances_pb2.FAILURE_CAUSE_NOT_STARTED, line(str(error)), node_events_pb2.TaskResult())
+            # What is not there is not tried again; what this executor has no room or no time for is.
+            cause = instances_pb2.FAILURE_CAUSE_INTERNAL if error.passing else instances_pb2.FAILURE_CAUSE_NOT_STARTED
+            return Failed(cause, line(str(error)), node_events_pb2.TaskResult())
         except SupervisorLost:
             return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, "the supervisor of commands is gone")
         output = _Output(self.context, reporter)

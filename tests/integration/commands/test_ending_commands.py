@@ -264,11 +264,12 @@ async def test_nothing_is_started_before_the_supervisor_knows_when_it_must_end(t
     supervisor.start()
 
     try:
-        with pytest.raises(CommandNotStarted, match="leaves no time"):
+        with pytest.raises(CommandNotStarted, match="leaves no time") as refused:
             await supervisor.run(["touch", "begun"], str(tmp_path), dict(os.environ), b"")
     finally:
         await supervisor.stop()
 
+    assert refused.value.passing
     assert not (tmp_path / "begun").exists()
 
 

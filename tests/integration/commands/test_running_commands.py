@@ -155,9 +155,10 @@ async def test_what_cannot_be_started_fails_with_the_reason(
 ) -> None:
     (tmp_path / "plain.txt").write_text("")
 
-    ended = await workshop.run(**node)
+    ended = await workshop.run(**node, on_failure={"max_iterations": 3})
 
     assert ended.settled.cause == instances_pb2.FAILURE_CAUSE_NOT_STARTED
+    assert [event.HasField("node_started") for event in ended.events].count(True) == 1
     assert message in ended.settled.message
     assert ended.reason == "NOT_STARTED"
 

@@ -99,7 +99,7 @@ def test_two_nodes_that_send_each_other_back_end_at_the_runs_limit(rehearse: Any
     assert run.state is RunState.FAILED
 
 
-@pytest.mark.parametrize("cause", ["FUNCTION_UNKNOWN", "PROVIDER_NOT_CONFIGURED"])
+@pytest.mark.parametrize("cause", ["FUNCTION_UNKNOWN", "PROVIDER_NOT_CONFIGURED", "NOT_STARTED", "EXPRESSION"])
 def test_what_another_attempt_would_only_meet_again_is_not_tried_again(rehearse: Any, plans: Any, cause: str) -> None:
     number = instances_pb2.FailureCause.Value(f"FAILURE_CAUSE_{cause}")
     unknown = (instances_pb2.OUTCOME_FAILED, number, b"")
@@ -107,6 +107,16 @@ def test_what_another_attempt_would_only_meet_again_is_not_tried_again(rehearse:
 
     assert run.started == ["a:1#1"]
     assert run.ended.cause == number
+
+
+@pytest.mark.parametrize("cause", ["NOT_STARTED", "EXPRESSION"])
+def test_what_an_earlier_node_may_mend_goes_back_there(rehearse: Any, plans: Any, cause: str) -> None:
+    missing = (instances_pb2.OUTCOME_FAILED, instances_pb2.FailureCause.Value(f"FAILURE_CAUSE_{cause}"), b"")
+    plan = plans.line(plans.node("a"), plans.node("b", iteration_cap=2, inject_into="a"))
+    run = rehearse(plan, b=[missing, _ok()]).go()
+
+    assert run.started == ["a:1#1", "b:1#1", "a:2#1", "b:2#1"]
+    assert run.state is RunState.COMPLETED
 
 
 def test_a_failing_branch_lets_the_other_end_and_begins_nothing_more(rehearse: Any, plans: Any, failed: Any) -> None:

@@ -52,12 +52,18 @@ class StopWork:
 
 Intent = Record | Start | StopWork
 
-NEVER_RETRIED: Final = frozenset({
+MENDED_BEFORE: Final = frozenset({
     instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED,
+    instances_pb2.FAILURE_CAUSE_NOT_STARTED,
+    instances_pb2.FAILURE_CAUSE_EXPRESSION,
+})  # fmt: skip
+"""Causes that an earlier node may mend when it is done again, and another attempt would only meet again."""
+
+NEVER_RETRIED: Final = MENDED_BEFORE | {
     instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED,
     instances_pb2.FAILURE_CAUSE_FUNCTION_UNKNOWN,
     instances_pb2.FAILURE_CAUSE_PROVIDER_NOT_CONFIGURED,
-})  # fmt: skip
+}
 """Causes that another attempt would only meet again."""
 
 
@@ -155,9 +161,7 @@ def _after_failure(
     capped = spec.HasField("iteration_cap")
     limit = max(1, spec.iteration_cap if capped else 1) + state.extra_attempts
     jumps_back = bool(spec.inject_into) and spec.inject_into != node
-    if state.cause in NEVER_RETRIED and not (
-        jumps_back and state.cause == instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED
-    ):
+    if state.cause in NEVER_RETRIED and not (jumps_back and state.cause in MENDED_BEFORE):
         return _failed(walk, node, state.cause)
     if state.failures >= limit:
         return _failed(walk, node, instances_pb2.FAILURE_CAUSE_ITERATION_CAP_EXCEEDED if capped else state.cause)
