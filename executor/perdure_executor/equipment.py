@@ -37,7 +37,7 @@ def load_functions(modules: tuple[str, ...]) -> Mapping[str, Function]:
     """
     found: dict[str, Function] = {}
     for name in modules:
-        module = _load_file(pathlib.Path(name)) if name.endswith(".py") else _load_module(name)
+        module = _load(name)
         functions = getattr(module, FUNCTIONS, None)
         if not isinstance(functions, Mapping):
             raise FunctionsInvalid(f"the functions module {name!r} has no mapping {FUNCTIONS}")
@@ -52,11 +52,14 @@ def load_functions(modules: tuple[str, ...]) -> Mapping[str, Function]:
     return found
 
 
-def _load_module(name: str) -> ModuleType:
+def _load(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise FunctionsInvalid(f"the functions module {name!r} cannot be imported: {error}") from error
+        return _load_file(pathlib.Path(name)) if name.endswith(".py") else importlib.import_module(name)
+    except FunctionsInvalid:
+        raise
+    except Exception as error:  # a module may raise whatever it likes when it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise FunctionsInvalid(f"the functions module {name!r} cannot be imported: {reason}") from error
 
 
 def _load_file(path: pathlib.Path) -> ModuleType:

@@ -21,7 +21,7 @@ from perdure_control_plane.storage.sqlite import SqliteStore, StoreBroken
 from perdure_control_plane.storage.writer import BROKEN
 from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.open_store_life import open_store_life
-from perdure_control_plane.usecases.sweep import sweep
+from perdure_control_plane.usecases.sweep import Swept, sweep
 from perdure_services.keys import load_keys
 from perdure_services.settings import ControlPlaneSettings
 from perdure_services.starts import read_starts, write_starts
@@ -39,9 +39,10 @@ class AddressTaken(Exception):
 async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> AsyncIterator[str]:
     """Serves while the context is open; gives the address it listens at. Sets `stop` where it cannot go on.
 
-    Raises StoreBroken, SchemaUnknown, KeysUnusable and AddressTaken, each with one plain sentence; StoreBroken at the
-    end, too, where the store has failed meanwhile.
+    Raises StoreBroken, SchemaUnknown, KeysUnusable, StartsUnusable and AddressTaken, each with one plain sentence;
+    StoreBroken at the end, too, where the store has failed meanwhile.
     """
+    started = False
     store = SqliteStore(settings.data_dir, lambda: time.time_ns() // 1000)
     await store.open()
     try:
@@ -54,6 +55,7 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
         port = _listen(server, settings)
         await health.look()
         await server.start()
+        started = True
         beside = [
             asyncio.create_task(_sweep_on(store, settings), name="sweep"),
             asyncio.create_task(health.run(), name="health"),
@@ -70,7 +72,8 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
             await asyncio.gather(*beside, return_exceptions=True)
     finally:
         await store.close()
-        log.info("server.stopped")
+        if started:
+            log.info("server.stopped")
     if store.failed:
         raise StoreBroken(f"{store.path}: {BROKEN}; what was acknowledged is there")
 
@@ -80,6 +83,8 @@ async def _desk(store: SqliteStore, settings: ControlPlaneSettings) -> Desk:
     write_starts(settings.data_dir, life.mark.starts)
     if life.restored:
         log.warning("store.restored", generation=life.mark.generation)
+    for run_id in life.held:
+        log.warning("run.held", run=run_id, reason="STORE_RESTORED")
     changes = Changes()
     store.on_commit(changes.committed)
     server_id = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -108,6 +113,7 @@ def _options(settings: ControlPlaneSettings) -> list[tuple[str, int]]:
 
 async def _sweep_on(store: SqliteStore, settings: ControlPlaneSettings) -> None:
     interval = settings.timing.sweep_interval / SECOND
+    first = True
     while True:
         await asyncio.sleep(interval)
         try:
@@ -118,9 +124,21 @@ async def _sweep_on(store: SqliteStore, settings: ControlPlaneSettings) -> None:
         except Exception:  # the next sweep finds whatever this one did not
             log.exception("sweep.failed")
             continue
-        if swept.outage is not None:
-            log.warning("store.outage", seconds=(swept.outage.ended_at - swept.outage.began_at) / SECOND)
-        for run_id, failure in swept.failed.items():
-            log.error("sweep.run_failed", run=run_id, exc_info=failure)
-        if swept.requeued or swept.ended or swept.expired:
-            log.info("runs.swept", requeued=swept.requeued, ended=swept.ended, expired=swept.expired)
+        _say(swept, first=first)
+        first = False
+
+
+def _say(swept: Swept, *, first: bool) -> None:
+    """Logs what a sweep did. A gap before the `first` of a server's life is a time in which no server ran."""
+    if swept.outage is not None:
+        seconds = (swept.outage.ended_at - swept.outage.began_at) / SECOND
+        if first:
+            log.info("server.was_down", seconds=seconds)
+        else:
+            log.warning("store.outage", seconds=seconds)
+    for run_id, failure in swept.failed.items():
+        log.error("sweep.run_failed", run=run_id, exc_info=failure)
+    for held in swept.held:
+        log.warning("run.held", run=held.run_id, reason=held.reason, instances=held.instances)
+    if swept.requeued or swept.ended or swept.expired:
+        log.info("runs.swept", requeued=swept.requeued, ended=swept.ended, expired=swept.expired)

@@ -27,12 +27,18 @@ class ServerKeys:
 def load_keys(directory: pathlib.Path) -> ServerKeys:
     """The keys in a data directory; made there at the first start. Raises KeysUnusable."""
     path = directory / FILE
-    if not path.exists():
-        _make(path)
-    if path.stat().st_mode & 0o077:
-        raise KeysUnusable(f"{path} can be read by others than its owner; run: chmod 600 {path}")
     try:
-        stored = json.loads(path.read_text())
+        if not path.exists():
+            _make(path)
+        if path.stat().st_mode & 0o077:
+            raise KeysUnusable(f"{path} can be read by others than its owner; run: chmod 600 {path}")
+        text = path.read_text()
+    except OSError as error:
+        raise KeysUnusable(
+            f"{path} cannot be used: {error.strerror}; this user must be able to write it, and to read it"
+        ) from error
+    try:
+        stored = json.loads(text)
         keys = {key_id: bytes.fromhex(secret) for key_id, secret in stored["approvals"].items()}
         return ServerKeys(TokenKeys(stored["current"], keys), bytes.fromhex(stored["pages"]))
     except (ValueError, KeyError, AttributeError) as error:

@@ -18,6 +18,7 @@ from perdure_services.control_plane import AddressTaken, control_plane
 from perdure_services.executor import executor
 from perdure_services.keys import KeysUnusable
 from perdure_services.settings import SettingsInvalid, load_control_plane, load_executor
+from perdure_services.starts import StartsUnusable
 
 UNUSABLE: Final = (
     AddressTaken,
@@ -26,6 +27,7 @@ UNUSABLE: Final = (
     ProviderUnusable,
     SchemaUnknown,
     SettingsInvalid,
+    StartsUnusable,
     StoreBroken,
     VariableMissing,
 )

@@ -44,6 +44,7 @@ async def test_a_store_behind_its_count_voids_its_leases_and_holds_what_may_have
 
     run = await house.run(holder.run_id)
     assert life.restored
+    assert life.held == (holder.run_id,)
     assert life.mark.generation == begun.mark.generation + 1
     assert life.mark.starts > begun.mark.starts + (3 if seen_beside == "more starts" else 0)
     assert (run.head.state, run.head.holds) == (RunState.PAUSED, Hold.STORE_RESTORED)

@@ -16,7 +16,7 @@ from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
 from perdure_control_plane.usecases.connect_executor import HeldRun, renew_lease
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.stop_run import stop_run
-from perdure_control_plane.usecases.sweep import Swept
+from perdure_control_plane.usecases.sweep import Held, Swept
 
 
 async def test_runs_are_handed_out_by_priority_and_then_by_age(house: Any, clock: Any) -> None:
@@ -101,11 +101,13 @@ async def test_a_lapse_inside_work_that_may_not_be_repeated_holds_the_run(house:
     await holder.send(holder.started("b", "AT_MOST_ONCE", command="publish"))
     await house.sweep()
 
-    await _let_lapse(house, clock)
+    swept = await _sweep_for(house, clock, house.timing.lease // 1_000_000)
 
     run = await house.run(holder.run_id)
     (task,) = await house.store.read(lambda tx: tx.tasks.page("s", None, None, 10))
     assert (run.head.state, run.head.in_doubt) == (RunState.PAUSED, 1)
+    assert [held for once in swept for held in once.held] == [Held(holder.run_id, "EFFECT_IN_DOUBT", ("b:1#1",))]
+    assert [run_id for once in swept for run_id in once.requeued] == []
     assert (task.state, task.terminal_reason) == ("FAILED", "EXECUTOR_LOST")
 
 
@@ -208,11 +210,12 @@ async def test_too_many_takeovers_without_an_event_hold_the_run(house: Any, cloc
     await house.sweep()
     for takeover in range(house.timing.takeover_limit):
         await house.claim(await house.connect(f"x{takeover}"))
-        await _let_lapse(house, clock)
+        swept = await _sweep_for(house, clock, house.timing.lease // 1_000_000)
 
     run = await house.run(run_id)
     assert run.head.state is RunState.PAUSED
     assert run.head.holds == Hold.TAKEOVER_LIMIT
+    assert [held for once in swept for held in once.held] == [Held(run_id, "TAKEOVER_LIMIT")]
 
 
 async def test_a_held_run_goes_on_when_it_is_continued(house: Any, clock: Any) -> None:

@@ -56,8 +56,12 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Locks the directory, checks and migrates the database, and starts the writer. Raises StoreBroken."""
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _lock(self._directory)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(self._directory)
+        except OSError as error:
+            reason = f"cannot be used: {error.strerror}; name one that may be made and written"
+            raise StoreBroken(f"the data directory {self._directory} {reason}") from error
         try:
             self._engine = _engine(self.path)
             await asyncio.get_running_loop().run_in_executor(None, self._prepare)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 
 from perdure.runlog.recovery import CONTINUE_RELEASES, Recovery, recovery
-from perdure.runlog.states import CONTINUABLE
+from perdure.runlog.states import CONTINUABLE, FINAL
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.caller import Caller
@@ -60,7 +60,9 @@ def _events(folded: FoldedRun, asked: Continuing, now: int) -> list[RunEvent]:
     state = folded.run.head.state
     if not plan.can_continue:
         way_out = "it goes on by itself" if plan.goes_on_by_itself else "it cannot be continued"
-        if plan.in_doubt:
+        if state in FINAL:
+            way_out = "which is final"
+        elif plan.in_doubt:
             way_out = "resolve its effects in doubt first"
         raise RunStateForbids(folded.run.name, state, way_out)
     if asked.answers_sequence != plan.answers_sequence:

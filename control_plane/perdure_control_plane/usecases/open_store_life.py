@@ -23,6 +23,8 @@ class StoreLife:
 
     mark: StoreMark
     restored: bool
+    held: tuple[RunId, ...] = ()
+    """Runs that are held because the store went back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,11 @@ async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
     """
     mark = await store.read(lambda tx: tx.upkeep.mark())
     restored = mark is not None and (starts_seen is None or mark.starts < starts_seen)
+    held: list[RunId] = []
     if restored:
         # Before the start is counted: a server that dies in between leaves a store that is found to be behind again.
-        await void_leases(store)
-    return await store.write(lambda tx: _begin(tx, starts_seen, restored=restored))
+        held = await void_leases(store)
+    return await store.write(lambda tx: _begin(tx, starts_seen, restored, tuple(held)))
 
 
 async def raise_generation(store: Store, lost: Lost) -> StoreMark | None:
@@ -71,17 +74,18 @@ def _lacks(tx: Transaction, lost: Lost) -> bool:
     return run is not None and run.head.lease_id == lost.lease_id and run.head.next_ordinal <= lost.ordinal
 
 
-async def void_leases(store: Store) -> None:
-    """Voids every lease, and holds every run that may have had an effect which the store no longer knows of."""
+async def void_leases(store: Store) -> list[RunId]:
+    """Voids every lease, and holds every run that may have had an effect which the store no longer knows of: those."""
+    held: list[RunId] = []
     after = ""
     while True:
-        page = await store.write(lambda tx, after=after: _void_page(tx, after))  # type: ignore[misc]  # default binds now
-        if not page:
-            return
-        after = page
+        after, page = await store.write(lambda tx, after=after: _void_page(tx, after))  # type: ignore[misc]  # default binds now
+        held += page
+        if not after:
+            return held
 
 
-def _begin(tx: Transaction, starts_seen: int | None, *, restored: bool) -> StoreLife:
+def _begin(tx: Transaction, starts_seen: int | None, restored: bool, held: tuple[RunId, ...]) -> StoreLife:
     mark = tx.upkeep.mark()
     if mark is None:
         fresh = StoreMark(generation=1, starts=max(1, (starts_seen or 0) + 1))
@@ -90,22 +94,23 @@ def _begin(tx: Transaction, starts_seen: int | None, *, restored: bool) -> Store
     starts = max(mark.starts, starts_seen or 0) + 1
     begun = StoreMark(mark.generation + restored, starts)
     tx.upkeep.set_mark(begun)
-    return StoreLife(begun, restored)
+    return StoreLife(begun, restored, held)
 
 
-def _void_page(tx: Transaction, after: str) -> str:
+def _void_page(tx: Transaction, after: str) -> tuple[str, list[RunId]]:
     runs = tx.runs.unended(after, AT_ONCE)
-    for run in runs:
-        _void(tx, run)
-    return runs[-1].run_id if runs else ""
+    held = [run.run_id for run in runs if _void(tx, run)]
+    return runs[-1].run_id if runs else "", held
 
 
-def _void(tx: Transaction, run: Run) -> None:
+def _void(tx: Transaction, run: Run) -> bool:
     if run.head.state is RunState.RUNNING:
         run = tx.log.append(run, [revocation(run, run_events_pb2.REVOCATION_CAUSE_STORE_RESTORED)], RESTORE)
-    if _can_reach_effect(tx, run):
+    holds = _can_reach_effect(tx, run)
+    if holds:
         placed = fact_events_pb2.HoldPlaced(cause=fact_events_pb2.HOLD_CAUSE_STORE_RESTORED)
         tx.log.append(run, [RunEvent(fact_recorded=fact_events_pb2.FactRecorded(hold_placed=placed))], RESTORE)
+    return holds
 
 
 def _can_reach_effect(tx: Transaction, run: Run) -> bool:

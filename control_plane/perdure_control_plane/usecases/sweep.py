@@ -2,21 +2,23 @@
 any number of times, and never starts work: it queues, holds, or ends."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from perdure.runlog.head import Stop
+from perdure.runlog.head import Hold, Stop
 from perdure.runlog.instances import parse_instance
-from perdure.runlog.states import RunState
+from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.leases import Outage, Unheld, overdue
 from perdure_control_plane.domain.limits import SECOND, Timing
 from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.fold_run import fold_run
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.stop_run import end_event, stop_now
 from perdure_control_plane.usecases.take_over import revocation, take_over
@@ -24,9 +26,22 @@ from perdure_control_plane.usecases.take_over import revocation, take_over
 AT_ONCE: Final = 200
 """Runs of one sort that a sweep handles in a transaction; the next sweep goes on."""
 
+IN_DOUBT: Final = "EFFECT_IN_DOUBT"
+
 KEEP_OUTAGES: Final = 7 * 24 * 3600 * SECOND
 KEEP_EXECUTORS: Final = 24 * 3600 * SECOND
 KEEP_REQUESTS: Final = 7 * 24 * 3600 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A run that nothing starts in until a person says so."""
+
+    run_id: RunId
+    reason: str
+    """EFFECT_IN_DOUBT, or the name of its hold."""
+    instances: tuple[str, ...] = ()
+    """Attempts whose effects are in doubt."""
 
 
 @dataclass(slots=True)
@@ -35,7 +50,9 @@ class Swept:
 
     outage: Outage | None = None
     requeued: list[RunId] = field(default_factory=list)
-    """Runs taken from a holder that was lost or never had them."""
+    """Runs taken from a holder that was lost or never had them, and queued for another."""
+    held: list[Held] = field(default_factory=list)
+    """Runs taken from a lost holder that cannot go on by themselves."""
     ended: list[RunId] = field(default_factory=list)
     """Runs that were to stop, or missed their deadline."""
     expired: list[RunId] = field(default_factory=list)
@@ -46,7 +63,20 @@ class Swept:
 
 async def sweep(store: Store, timing: Timing) -> Swept:
     """Sweeps once. After a gap in which the store took no writes it notes the outage and lapses nothing."""
-    return await store.write(lambda tx: _sweep(tx, timing))
+    swept = await store.write(lambda tx: _sweep(tx, timing))
+    swept.held = [await _with_instances(store, held) for held in swept.held]
+    return swept
+
+
+async def _with_instances(store: Store, held: Held) -> Held:
+    """Names the attempts that hold a run, where its log can be folded. Not before it is held: that does not wait."""
+    if held.reason != IN_DOUBT:
+        return held
+    try:
+        doubts = (await fold_run(store, held.run_id)).walk.doubts.items()
+    except DataCorrupt:
+        return held
+    return replace(held, instances=tuple(str(where) for where, doubt in doubts if not doubt.resolution_sequence))
 
 
 def _sweep(tx: Transaction, timing: Timing) -> Swept:
@@ -83,8 +113,14 @@ def _requeue_unheld(tx: Transaction, timing: Timing, unheld: Unheld, outages: li
     cause = _revocation_cause(tx, unheld, outages)
     run = tx.runs.get(unheld.run_id)
     if cause is not None and run.head.state is RunState.RUNNING:
-        take_over(tx, timing, run, cause)
-        swept.requeued.append(unheld.run_id)
+        run = take_over(tx, timing, run, cause)
+        if run.head.state in TERMINAL:
+            swept.ended.append(run.run_id)
+        elif run.head.held:
+            reason = IN_DOUBT if run.head.in_doubt else Hold(run.head.holds).name or str(run.head.holds)
+            swept.held.append(Held(run.run_id, reason))
+        elif run.head.state is RunState.QUEUED:
+            swept.requeued.append(run.run_id)
 
 
 def _revocation_cause(

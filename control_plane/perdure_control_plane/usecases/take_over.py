@@ -9,16 +9,17 @@ from perdure_control_plane.usecases.ports import Transaction
 from perdure_control_plane.usecases.stop_run import end_event
 
 
-def take_over(tx: Transaction, timing: Timing, run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> None:
+def take_over(tx: Transaction, timing: Timing, run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> Run:
     """Revokes the lease. A run that was to stop ends; one that gets nowhere from executor to executor is held."""
     stop, stop_reason = run.head.stop, "its executor was lost before it had stopped"
     run = tx.log.append(run, [revocation(run, cause)], SWEEP)
     if stop is not None:
-        tx.log.append(run, [end_event(stop, stop_reason)], SWEEP)
-    elif run.head.fruitless_takeovers >= timing.takeover_limit:
+        return tx.log.append(run, [end_event(stop, stop_reason)], SWEEP)
+    if run.head.fruitless_takeovers >= timing.takeover_limit:
         placed = fact_events_pb2.HoldPlaced(cause=fact_events_pb2.HOLD_CAUSE_TAKEOVER_LIMIT)
         recorded = fact_events_pb2.FactRecorded(hold_placed=placed)
-        tx.log.append(run, [RunEvent(fact_recorded=recorded)], SWEEP)
+        return tx.log.append(run, [RunEvent(fact_recorded=recorded)], SWEEP)
+    return run
 
 
 def revocation(run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> RunEvent:

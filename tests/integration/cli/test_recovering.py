@@ -99,4 +99,4 @@ def test_a_stopped_run_is_continued_and_a_cancelled_one_is_not(perdure: Any) -> 
     assert continued["state"] == "RUN_STATE_QUEUED"
     assert cancelled["state"] == "RUN_STATE_CANCELLED"
     assert final.code == 5
-    assert "cannot be continued" in final.err
+    assert "is cancelled, which is final" in final.err

@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from perdure_services.keys import load_keys
+from perdure_services.keys import KeysUnusable, load_keys
 
 
 def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: pathlib.Path) -> None:
@@ -19,7 +19,7 @@ def test_a_start_that_ended_while_it_wrote_the_keys_hinders_no_other(tmp_path: p
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
     try:
-        with pytest.raises(OSError, match="large"):
+        with pytest.raises(KeysUnusable, match="large"):
             load_keys(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

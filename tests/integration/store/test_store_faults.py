@@ -36,12 +36,12 @@ nodes:
 
 
 async def start(data_dir: pathlib.Path) -> tuple[int, str]:
-    """Starts a control plane that will not come up; its exit code and the last line it printed."""
+    """Starts a control plane that will not come up; its exit code and all that it printed."""
     program = await asyncio.create_subprocess_exec(
         PROGRAM, "control-plane", "--data-dir", data_dir, "--port", "0", stderr=asyncio.subprocess.PIPE
     )
     _, said = await program.communicate()
-    return program.returncode or 0, said.decode().strip().splitlines()[-1]
+    return program.returncode or 0, said.decode().strip()
 
 
 async def test_a_damaged_store_is_not_opened_and_not_replaced(serve: Any, tmp_path: pathlib.Path) -> None:
@@ -192,3 +192,23 @@ async def test_a_server_whose_writer_an_error_has_ended_stops_and_says_so(
 
     with pytest.raises(StoreBroken, match=r"an error has ended the store's writer.*start the server again"):
         await stack.aclose()
+
+
+@pytest.mark.parametrize("where", ["a file", "a place where none can be made", "a file in its midst", "a lost right"])
+async def test_a_data_directory_that_cannot_be_used_is_said_in_a_sentence(tmp_path: pathlib.Path, where: str) -> None:
+    data_dir = {"a place where none can be made": pathlib.Path("/proc/perdure")}.get(where, tmp_path / "data")
+    if where == "a file":
+        data_dir.touch()
+    elif where == "a lost right":
+        if os.geteuid() == 0:
+            pytest.skip("root may write everywhere")
+        data_dir.mkdir(mode=0o500)
+    elif where == "a file in its midst":
+        (data_dir / "perdure.starts").mkdir(parents=True)
+
+    code, said = await start(data_dir)
+
+    assert code == UNUSABLE
+    assert said.startswith("perdure-server: ")
+    assert str(data_dir) in said
+    assert len(said.splitlines()) == 1

@@ -17,6 +17,7 @@ from perdure.cli.failures import Refused
 from perdure.cli.options import Output, Reason, RunName, Yes
 from perdure.cli.printing.descriptions import describe
 from perdure.cli.printing.formats import Format, print_one
+from perdure.cli.printing.words import enum_word
 from perdure.cli.request_file import read_json_object
 from perdure.client import Client
 from perdure.v1.fact_events_pb2 import (
@@ -25,6 +26,7 @@ from perdure.v1.fact_events_pb2 import (
     RESOLUTION_KIND_RETRY,
 )
 from perdure.v1.run_recovery_pb2 import EffectInDoubt, Recovery
+from perdure.v1.run_states_pb2 import RUN_STATE_CANCELLED, RUN_STATE_COMPLETED, RunState
 from perdure.v1.runs_pb2 import (
     ContinueRunRequest,
     GetRecoveryRequest,
@@ -177,11 +179,17 @@ def _effect(found: Recovery, attempt: str) -> EffectInDoubt:
 
 
 def _cannot_continue(found: Recovery) -> Refused:
-    why = "goes on by itself" if found.goes_on_by_itself else "cannot be continued"
-    if found.in_doubt:
-        why = "has effects in doubt, and these are settled first"
-    step = next(iter(_steps(found)), f"perdure runs get {_id(found)}")
-    return Refused(ExitCode.CONFLICT, "RUN_STATE", f"{found.run} {why}", step)
+    state, step = (
+        enum_word(RunState.DESCRIPTOR, found.state),
+        next(iter(_steps(found)), f"perdure runs get {_id(found)}"),
+    )
+    if found.state in (RUN_STATE_COMPLETED, RUN_STATE_CANCELLED):
+        why, step = "which is final: it cannot be continued", f"perdure runs get {_id(found)}"
+    elif found.in_doubt:
+        why = "and has effects in doubt, which are settled first"
+    else:
+        why = "and goes on by itself" if found.goes_on_by_itself else "and cannot be continued"
+    return Refused(ExitCode.CONFLICT, "RUN_STATE", f"{found.run} is {state}, {why}", step)
 
 
 def _steps(found: Recovery) -> list[str]:
