@@ -1,5 +1,7 @@
 """Settings of the programs: read once, from flags, environment and a file, into frozen values."""
 
+import difflib
+import os
 import pathlib
 import socket
 import tomllib
@@ -146,13 +148,33 @@ def load_executor(file: pathlib.Path | None, flags: dict[str, Any]) -> ExecutorS
 def _load(kind: type[S], table: str, file: pathlib.Path | None, flags: dict[str, Any]) -> S:
     """Flags win over the environment, which wins over the file's table."""
     given = {name: value for name, value in flags.items() if value is not None and value != ()}
+    written = _read_table(file, table)
+    _refuse_unknown(kind, table, file, written)
     try:
-        return kind(**{**_read_table(file, table), **EnvSettingsSource(kind)(), **given})
+        return kind(**{**written, **EnvSettingsSource(kind)(), **given})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         variable = f"{kind.model_config['env_prefix']}{name.upper()}"
         raise SettingsInvalid(f"{name}: {first['msg']} (flag, {variable}, or [{table}] in the file)") from error
+
+
+def _refuse_unknown(kind: type[_Settings], table: str, file: pathlib.Path | None, written: dict[str, Any]) -> None:
+    prefix = str(kind.model_config["env_prefix"])
+    for name in written:
+        if name not in kind.model_fields:
+            raise SettingsInvalid(f"{name}: unknown setting in [{table}] of {file}{_near(name, kind)}")
+    for variable in sorted(os.environ):
+        name = variable.upper().removeprefix(prefix).lower()
+        if variable.upper().startswith(prefix) and name not in kind.model_fields:
+            near = _near(name, kind, prefix)
+            raise SettingsInvalid(f"{variable}: unknown setting in the environment{near}")
+
+
+def _near(name: str, kind: type[_Settings], prefix: str = "") -> str:
+    near = difflib.get_close_matches(name, kind.model_fields, n=1)
+    meant = f"{prefix}{near[0].upper()}" if near and prefix else "".join(near)
+    return f"; did you mean {meant}?" if near else ""
 
 
 def _read_table(file: pathlib.Path | None, table: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.expressions import expression_faults
+from perdure_control_plane.manifests.expressions import expression_faults, output_doubts
 from perdure_control_plane.manifests.graph import Graph
 from perdure_control_plane.manifests.model import (
     AgenticNode,
@@ -20,12 +20,13 @@ def faults(manifest: Manifest) -> list[Diagnostic]:
     """Everything that makes a manifest unfit. Where two nodes have one id, nothing is said of their order."""
     has_order = len({node.id for node in manifest.nodes}) == len(manifest.nodes)
     graph = Graph.of(manifest) if has_order else None
+    of_order = [*_duplicates(manifest), *_unknown_nodes(manifest), *(graph.faults() if graph else ())]
+    # What comes before what is not clear until the order is mended: faults that follow from it would only hide it.
+    ordered = graph if not of_order else None
     return [
-        *_duplicates(manifest),
-        *_unknown_nodes(manifest),
-        *(graph.faults() if graph else ()),
-        *(_jumps(manifest, graph) if graph and not graph.cycle else ()),
-        *expression_faults(list(manifest.nodes), graph.before if graph and not graph.cycle else None),
+        *of_order,
+        *(_jumps(manifest, ordered) if ordered else ()),
+        *expression_faults(list(manifest.nodes), ordered.before if ordered else None),
         *schema_faults(manifest),
         *_tools(manifest),
         *_not_run_yet(manifest),
@@ -43,7 +44,46 @@ def doubts(manifest: Manifest) -> list[Diagnostic]:
         if isinstance(node, DeterministicNode) and node.effect is None:
             reason = "counts as at_most_once: it is tried once, and a lost executor leaves it in doubt"
             found.append(Diagnostic(f"nodes[{index}].effect", "EFFECT_UNSTATED", reason))
-    return found
+    return [
+        *found,
+        *_repeated_effects(manifest),
+        *_unknown_evidence(manifest),
+        *_nul(manifest),
+        *output_doubts(manifest.nodes),
+    ]
+
+
+def _repeated_effects(manifest: Manifest) -> Iterator[Diagnostic]:
+    for index, node in enumerate(manifest.nodes):
+        effect = getattr(node, "effect", None)
+        cap = node.on_failure.max_iterations
+        if effect in ("at_most_once", "compensable") and cap is not None and cap > 1:
+            article = "an" if effect == "at_most_once" else "a"
+            reason = f"max_iterations {cap} repeats {article} {effect} effect after a failure"
+            yield Diagnostic(f"nodes[{index}].on_failure.max_iterations", "EFFECT_REPEATED", reason)
+
+
+def _nul(manifest: Manifest) -> Iterator[Diagnostic]:
+    for index, node in enumerate(manifest.nodes):
+        if isinstance(node, DeterministicNode):
+            texts = {"command": node.command, "cwd": node.cwd}
+            texts |= {f"args[{place}]": text for place, text in enumerate(node.args)}
+            texts |= {f"env.{name}": text for name, text in node.env.items()}
+            for path, text in texts.items():
+                if "\0" in text:
+                    reason = "it holds a NUL character, so no program can be started with it"
+                    yield Diagnostic(f"nodes[{index}].{path}", "NUL_CHARACTER", reason)
+
+
+def _unknown_evidence(manifest: Manifest) -> Iterator[Diagnostic]:
+    """Required evidence of what no node leaves: a flow would not count as succeeded, whatever it does."""
+    approvals = {node.id for node in manifest.nodes if isinstance(node, ApprovalNode)}
+    tasks = {node.id for node in manifest.nodes} - approvals | {phase.phase_id for phase in manifest.phases}
+    for index, required in enumerate(manifest.required_evidence):
+        known = {"task": tasks, "approval": approvals}.get(required.kind)
+        if known is not None and required.id not in known:
+            reason = f"no node {required.id!r} leaves evidence of the kind {required.kind!r}"
+            yield Diagnostic(f"required_evidence[{index}].id", "EVIDENCE_UNKNOWN", reason)
 
 
 def _duplicates(manifest: Manifest) -> Iterator[Diagnostic]:

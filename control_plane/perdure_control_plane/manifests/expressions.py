@@ -1,17 +1,21 @@
 """The expressions in a manifest's strings: whether they are CEL, and read only what has happened by then."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
 
 import cel
 
-from perdure.runlog.templates import TemplateInvalid, expressions, referenced_nodes
+from perdure.runlog.templates import TemplateInvalid, expressions, referenced_fields, referenced_nodes
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Node
 
 MAX_BYTES: Final = 2048
 """Longest expression: a longer one may nest so deep that reading it ends the process."""
+
+
+TEXT_OUTPUT: Final = ("exit_code", "stdout", "stderr")
+"""What a command has as output that is text."""
 
 
 class Template:
@@ -34,6 +38,11 @@ class Template:
         return () if self.faults else tuple(sorted(set().union(*map(referenced_nodes, self._sources))))
 
     @cached_property
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """Ids of nodes with the fields of their outputs that it reads; none where it has faults."""
+        return () if self.faults else tuple(sorted(set().union(*map(referenced_fields, self._sources))))
+
+    @cached_property
     def _sources(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(expressions(self._text)))
 
@@ -50,6 +59,18 @@ def expression_faults(nodes: list[Node], before: dict[str, set[str]] | None) -> 
                 if before is not None and other not in before[node.id]:
                     reason = f"it reads nodes.{other}, which does not come before it"
                     yield Diagnostic(f"nodes[{index}].{path}", "REFERENCE_NOT_BEFORE", reason)
+
+
+def output_doubts(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
+    """Expressions that read what the output of a command as text never has."""
+    known: dict[str, Template] = {}
+    commands = {node.id for node in nodes if isinstance(node, DeterministicNode) and node.output == "text"}
+    for index, node in enumerate(nodes):
+        for path, text in _templates(node):
+            for other, field in known.setdefault(text, Template(text)).fields:
+                if other in commands and field not in TEXT_OUTPUT:
+                    reason = f"{other} has no output {field}; it has {', '.join(TEXT_OUTPUT)}"
+                    yield Diagnostic(f"nodes[{index}].{path}", "OUTPUT_UNKNOWN", reason)
 
 
 def _templates(node: Node) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.document import read
 from perdure_control_plane.manifests.model import Manifest
 from perdure_control_plane.manifests.values import DocumentUnreadable, below
+from perdure_control_plane.manifests.wording import reason
 
 MAX_DIAGNOSTICS: Final = 200
 """Most faults, or doubts, that are listed."""
@@ -43,9 +44,9 @@ def review(text: bytes) -> Review:
     try:
         manifest = Manifest.model_validate(document.values)
     except ValidationError as error:
-        errors = _bounded(
-            [_diagnostic(found["type"], found["loc"], found["msg"], found["input"]) for found in error.errors()]
-        )
+        found = error.errors(include_url=False)
+        told = [_diagnostic(one["type"], one["loc"], one["msg"], one["input"]) for one in found[:MAX_DIAGNOSTICS]]
+        errors = _bounded(told, len(found))
         return Review(document.digest, errors, playbook_id=playbook_id, version=version)
     errors, warnings = _bounded(faults(manifest)), _bounded(doubts(manifest))
     plan = None if errors else compile_plan(manifest, document.digest)
@@ -56,11 +57,12 @@ def _word(value: object) -> str:
     return value[:MAX_TEXT] if isinstance(value, str) else ""
 
 
-def _bounded(found: list[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """What is found, cut to what fits into an answer and into a person's head."""
+def _bounded(found: list[Diagnostic], count: int | None = None) -> tuple[Diagnostic, ...]:
+    """What is found, cut to what fits into an answer and into a person's head. `count` is how many there are in all."""
+    more = (len(found) if count is None else count) - MAX_DIAGNOSTICS
     listed = [Diagnostic(_cut(one.path), one.code, _cut(one.reason)) for one in found[:MAX_DIAGNOSTICS]]
-    if len(found) > MAX_DIAGNOSTICS:
-        listed.append(Diagnostic("", "MORE", f"there are {len(found) - MAX_DIAGNOSTICS} more; mend these first"))
+    if more > 0:
+        listed.append(Diagnostic("", "MORE", f"there are {more} more; mend these first"))
     return tuple(listed)
 
 
@@ -68,18 +70,18 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
-def _diagnostic(kind: str, location: tuple[int | str, ...], reason: str, given: object) -> Diagnostic:
+def _diagnostic(kind: str, location: tuple[int | str, ...], said: str, given: object) -> Diagnostic:
     place = _place(kind, location)
     code = "FIELD_TYPE" if kind.endswith("_type") else _CODES.get(kind, "FIELD_VALUE")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         if isinstance(given, dict):
             place.append("type")
         else:
-            code, reason = "FIELD_TYPE", "Input should be an object"
+            code = "FIELD_TYPE"
     path = ""
     for part in place:
         path = f"{path}[{part}]" if isinstance(part, int) else below(path, part)
-    return Diagnostic(path, code, reason)
+    return Diagnostic(path, code, reason(kind, location, said, given))
 
 
 def _place(kind: str, location: tuple[int | str, ...]) -> list[int | str]:

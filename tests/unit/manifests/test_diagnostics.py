@@ -14,7 +14,7 @@ from perdure_control_plane.manifests.review import MAX_DIAGNOSTICS
 Fields = dict[str, Any]
 Faults = list[tuple[str, str]]
 
-MODULES = ("document", "values", "yaml_text", "checks", "expressions", "schemas", "graph", "review")
+MODULES = ("document", "values", "yaml_text", "checks", "expressions", "schemas", "graph", "review", "wording")
 
 
 def work(node_id: str = "a", **fields: Any) -> Fields:
@@ -155,6 +155,20 @@ DOUBTS: dict[str, tuple[Fields, Faults]] = {
     "nothing says when it is done": (
         {"nodes": [gate()], "acceptance_criteria": None}, [("acceptance_criteria", "NO_ACCEPTANCE_CRITERIA")]),
     "a command does not state its effect": ({"nodes": [command(effect=None)]}, [("nodes[0].effect", "EFFECT_UNSTATED")]),
+    "an effect that must not be repeated is": (
+        {"nodes": [command(effect="at_most_once", on_failure={"max_iterations": 5})]},
+        [("nodes[0].on_failure.max_iterations", "EFFECT_REPEATED")]),
+    "evidence is required of a node that is not there": (
+        {"nodes": [gate()], "required_evidence": [{"kind": "approval", "id": "b"}, {"kind": "approval", "id": "a"}]},
+        [("required_evidence[0].id", "EVIDENCE_UNKNOWN")]),
+    "evidence of work is required of a hold point": (
+        {"nodes": [gate()], "required_evidence": [{"kind": "task", "id": "a"}]},
+        [("required_evidence[0].id", "EVIDENCE_UNKNOWN")]),
+    "an expression reads an output that is not there": (
+        {"nodes": [command(), gate(id="b", prompt="{{ nodes.a.stdot }} {{ nodes.a.stdout.size() }}")]},
+        [("nodes[1].prompt", "OUTPUT_UNKNOWN")]),
+    "a command holds a character that none may": (
+        {"nodes": [command(args=["a\0b"])]}, [("nodes[0].args[0]", "NUL_CHARACTER")]),
 }  # fmt: skip
 
 OF_THE_DOCUMENT = frozenset(
@@ -232,6 +246,36 @@ def test_what_names_the_playbook_is_told_though_the_rest_is_faulty(reviewed: Cal
     result = reviewed(objective=5)
 
     assert (result.playbook_id, result.version) == ("release", "1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"nodes": [work(efect="none")]}, "unknown field; did you mean effect?"),
+        ({"nodes": [work()], "edges": [{"from": "a", "to": "a", "wen": "x"}]}, "unknown field; did you mean when?"),
+        ({"titel": "x"}, "unknown field; did you mean title?"),
+        ({"zzz": "x"}, "unknown field"),
+        ({"version": 1.0}, 'it must be text; write it in quotes: "1.0"'),
+        ({"title": ["x"]}, "it must be text"),
+        ({"playbook_id": "a b"}, "'a b' is not 1 to 128 of letters, digits, '.', '_' and '-'"),
+        ({"title": None}, "it is required, and missing"),
+        ({"nodes": [work(on_failure={"max_iterations": 11})]}, "it must be less than or equal to 10"),
+        (
+            {"nodes": [{"id": "a", "type": "functoin"}]},
+            "'functoin' is no type of node; write one of agentic, deterministic, function, approval; did you mean function?",
+        ),
+    ],
+)
+def test_a_fault_is_told_in_words_of_the_document(reviewed: Callable[..., Any], fields: Fields, said: str) -> None:
+    assert [fault.reason for fault in reviewed(**fields).errors] == [said]
+
+
+def test_what_follows_from_a_fault_in_the_order_is_not_told_beside_it(found: Callable[..., Faults]) -> None:
+    nodes = [work(), *(gate(id=name, prompt="{{ nodes.a.x }}") for name in ("b", "c"))]
+
+    faults = found(nodes=nodes, edges=[{"from": "b", "to": "c"}])
+
+    assert faults == [("nodes[1]", "NOT_SUPPORTED")]
 
 
 def codes_in(module: str) -> set[str]:

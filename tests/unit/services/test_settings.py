@@ -1,10 +1,11 @@
 """Settings of the programs: what is not acceptable is refused by its name before anything starts."""
 
+import pathlib
 from typing import Any
 
 import pytest
 
-from perdure_services.settings import SettingsInvalid, load_executor
+from perdure_services.settings import SettingsInvalid, load_control_plane, load_executor
 
 
 @pytest.mark.parametrize(
@@ -14,3 +15,20 @@ from perdure_services.settings import SettingsInvalid, load_executor
 def test_an_executor_is_not_started_under_a_name_that_no_server_takes(flags: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsInvalid, match=f"^{named}"):
         load_executor(None, flags)
+
+
+def test_a_variable_that_is_no_setting_is_refused_with_the_one_that_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERDURE_CONTROL_PLANE_LEASE_SECOND", "3")
+
+    with pytest.raises(SettingsInvalid, match=r"did you mean PERDURE_CONTROL_PLANE_LEASE_SECONDS\?"):
+        load_control_plane(None, {})
+
+
+def test_an_unknown_field_of_the_file_is_refused_with_the_file_and_the_one_that_is_near(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text("[executor]\nslot = 3\n")
+
+    with pytest.raises(SettingsInvalid, match=r"did you mean slots\?") as refused:
+        load_executor(file, {})
+
+    assert str(file) in str(refused.value)

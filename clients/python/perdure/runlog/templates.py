@@ -44,6 +44,12 @@ def referenced_nodes(expression: str) -> set[str]:
     return {plain or quoted for plain, quoted in _NODE.findall(_STRINGS_BUT_KEYS.sub("''", expression))}
 
 
+def referenced_fields(expression: str) -> set[tuple[str, str]]:
+    """Node ids with the fields that an expression reads of them, as `nodes.<id>.<field>`; no calls of methods."""
+    found = _FIELD.findall(_STRINGS_BUT_KEYS.sub("''", expression))
+    return {(plain or quoted, field) for plain, quoted, field in found}
+
+
 def _closing(template: str, begin: int) -> int:
     depth, quote, index = 0, "", begin
     while index < len(template):
@@ -64,4 +70,5 @@ def _closing(template: str, begin: int) -> int:
 
 
 _NODE: Final = re.compile(r"""\bnodes\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])""")
+_FIELD: Final = re.compile(_NODE.pattern + r"\s*\.\s*([A-Za-z_]\w*)\b(?!\s*\()")
 _STRINGS_BUT_KEYS: Final = re.compile(r"""(?<!\[)(?<!\[\s)(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")

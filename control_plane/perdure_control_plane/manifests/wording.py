@@ -1,0 +1,84 @@
+"""What is wrong with a field, in words for whoever wrote the document."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pydantic import BaseModel
+
+from perdure_control_plane.manifests import model
+
+NODE_TYPES: Final[Mapping[str, type[model.Node]]] = {
+    "agentic": model.AgenticNode,
+    "deterministic": model.DeterministicNode,
+    "function": model.FunctionNode,
+    "approval": model.ApprovalNode,
+}
+"""The types of nodes that this version runs."""
+
+
+def reason(kind: str, location: tuple[int | str, ...], said: str, given: object) -> str:
+    """A sentence for a fault that the model found, from the kind, place and words that it gives."""
+    match kind:
+        case "extra_forbidden":
+            return f"unknown field{suggestion(str(location[-1]), _fields(location[:-1]))}"
+        case "missing":
+            return "it is required, and missing"
+        case "string_type" if isinstance(given, int | float):
+            return f'it must be text; write it in quotes: "{json.dumps(given)}"'
+        case "string_type":
+            return "it must be text"
+        case "string_pattern_mismatch" if "env" in location:
+            return f"{_short(given)} is not the name of a variable: letters, digits and '_', and no digit first"
+        case "string_pattern_mismatch":
+            return f"{_short(given)} is not 1 to 128 of letters, digits, '.', '_' and '-'"
+        case "union_tag_invalid" | "union_tag_not_found":
+            return _type_reason(given)
+        case _:
+            return re.sub(r"^(Value error, |\w+ should )", lambda found: "" if "," in found[0] else "it must ", said)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence that asks whether another word was meant; empty where none is near."""
+    near = difflib.get_close_matches(word[:100], sorted(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _type_reason(given: object) -> str:
+    known = f"one of {', '.join(NODE_TYPES)}"
+    if not isinstance(given, dict):
+        return "it must be an object"
+    named = given.get("type")
+    if named is None:
+        return f"it is required, and missing: {known}"
+    near = suggestion(named, NODE_TYPES) if isinstance(named, str) else ""
+    return f"{_short(named)} is no type of node; write {known}{near}"
+
+
+def _fields(location: tuple[int | str, ...]) -> list[str]:
+    """The fields of the part of a document at a place, as they are written."""
+    words = [part for part in location if isinstance(part, str)]
+    part = _PARTS.get(words[-1]) if words else model.Manifest
+    return [field.alias or name for name, field in part.model_fields.items()] if part else []
+
+
+def _short(given: object) -> str:
+    return repr(given if not isinstance(given, str) or len(given) <= 60 else f"{given[:60]}…")
+
+
+_PARTS: Final[Mapping[str, type[BaseModel]]] = {
+    **NODE_TYPES,
+    "on_failure": model.OnFailure,
+    "retry": model.Retry,
+    "edges": model.Edge,
+    "phases": model.Phase,
+    "roles": model.Role,
+    "required_evidence": model.Requirement,
+    "list": model.Input,
+    "tools": model.Tools,
+    "scopes": model.Scopes,
+    "runtime_defaults": model.RuntimeDefaults,
+}
+"""The parts of a document by the last word of the place that they stand at."""
