@@ -3,7 +3,8 @@
 import hashlib
 
 from perdure.runlog.effects import GUARDED
-from perdure.runlog.interpreter import Start, json_bytes
+from perdure.runlog.interpreter import Start, is_tried_again, json_bytes
+from perdure.runlog.walk import NodeWalk
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.backoff import retry_delay
@@ -11,26 +12,26 @@ from perdure_executor.node_context import line
 from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut
 
 
-def settlement(start: Start, result: Result, failures: int, max_payload_bytes: int) -> list[RunEvent]:
+def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes: int) -> list[RunEvent]:
     """The events that settle an attempt, or leave it in doubt.
 
-    `failures` counts the node's failures in a row before this one. Work that was cut short counts as over where its
+    `before` is how the node stood until now, with its failures in a row. Work that was cut short counts as over where its
     effect may be repeated; otherwise nobody knows what it did.
     """
     guarded = start.node.effect in GUARDED
     match result:
         case Succeeded():
-            return _succeeded(start, result, failures, max_payload_bytes)
+            return _succeeded(start, result, before, max_payload_bytes)
         case Failed() if guarded and result.cause == instances_pb2.FAILURE_CAUSE_INTERNAL:
             # The fault is the executor's own, after the work had begun: how far it came is not known.
             return [_doubt(start, result.cause, result.message)]
         case Failed():
-            return [_failed(start, result, failures)]
+            return [_failed(start, result, before)]
         case TimedOut() if guarded:
             return [_doubt(start, instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT, result.message)]
         case TimedOut():
             cause = instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
-            return [_failed(start, Failed(cause, result.message, result.task), failures)]
+            return [_failed(start, Failed(cause, result.message, result.task), before)]
         case Stopped() if guarded:
             return [_doubt(start, instances_pb2.FAILURE_CAUSE_STOPPED, "it was stopped while it ran")]
         case Stopped():
@@ -43,23 +44,23 @@ def stopped(start: Start, result: Stopped) -> RunEvent:
     return _settled(start, instances_pb2.OUTCOME_STOPPED, cause, "", result.task)
 
 
-def _succeeded(start: Start, result: Succeeded, failures: int, max_payload_bytes: int) -> list[RunEvent]:
+def _succeeded(start: Start, result: Succeeded, before: NodeWalk, max_payload_bytes: int) -> list[RunEvent]:
     if not result.output:
         return [_settled(start, instances_pb2.OUTCOME_SUCCEEDED, _NO_CAUSE, "", result.task)]
     try:
         output = json_bytes(result.output)
     except UnicodeEncodeError:
         cause = instances_pb2.FAILURE_CAUSE_NOT_CANONICAL
-        return [_failed(start, Failed(cause, "its output holds a lone surrogate", result.task), failures)]
+        return [_failed(start, Failed(cause, "its output holds a lone surrogate", result.task), before)]
     except ValueError as error:
         cause = instances_pb2.FAILURE_CAUSE_NOT_CANONICAL
-        return [_failed(start, Failed(cause, f"its output has no JSON form: {error}", result.task), failures)]
+        return [_failed(start, Failed(cause, f"its output has no JSON form: {error}", result.task), before)]
     except TypeError as error:
         cause = instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID
-        return [_failed(start, Failed(cause, f"its output is not JSON: {error}", result.task), failures)]
+        return [_failed(start, Failed(cause, f"its output is not JSON: {error}", result.task), before)]
     if len(output) > max_payload_bytes:
         message = f"its output has {len(output)} bytes; the limit is {max_payload_bytes}"
-        return [_failed(start, Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message, result.task), failures)]
+        return [_failed(start, Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message, result.task), before)]
     produced = RunEvent()
     produced.node_output.instance.CopyFrom(start.instance.message())
     produced.node_output.json = output
@@ -68,9 +69,11 @@ def _succeeded(start: Start, result: Succeeded, failures: int, max_payload_bytes
     return [produced, event]
 
 
-def _failed(start: Start, failed: Failed, failures: int) -> RunEvent:
+def _failed(start: Start, failed: Failed, before: NodeWalk) -> RunEvent:
     event = _settled(start, instances_pb2.OUTCOME_FAILED, failed.cause, failed.message, failed.task)
-    delay = retry_delay(start.node, failures + 1)
+    failures = before.failures + 1
+    again = is_tried_again(start.node, failed.cause, failures, before.extra_attempts)
+    delay = retry_delay(start.node, failures) if again else 0.0
     if delay:
         event.node_settled.retry_delay.FromMicroseconds(round(delay * 1e6))
     return event

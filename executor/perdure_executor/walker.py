@@ -229,8 +229,8 @@ class Walker:
             # Nobody waits for a doubt: the log has it already. What is known goes into a report.
             self._append(stopped(start, Stopped(result.task)), keep=True)
             return
-        failures = self._story.walk.nodes[start.node.id].failures
-        for event in settlement(start, result, failures, self._equipment.max_payload_bytes):
+        before = self._story.walk.nodes[start.node.id]
+        for event in settlement(start, result, before, self._equipment.max_payload_bytes):
             self._append(event, keep=True)
 
     def _append(self, event: RunEvent, *, keep: bool) -> int:

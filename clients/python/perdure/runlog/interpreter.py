@@ -154,16 +154,26 @@ def _go_on(walk: Walk) -> list[Intent]:
     return [_pause(ready=False)] if walk.waits else [Record((RunEvent(run_ended=_completed()),))]
 
 
+def is_tried_again(
+    spec: plans_pb2.PlanNode, cause: instances_pb2.FailureCause.ValueType, failures: int, extra_attempts: int
+) -> bool:
+    """Whether a node's next attempt follows by itself after so many failures in a row, the last of this cause."""
+    return cause not in NEVER_RETRIED and failures < _limit(spec, extra_attempts)
+
+
+def _limit(spec: plans_pb2.PlanNode, extra_attempts: int) -> int:
+    return max(1, spec.iteration_cap if spec.HasField("iteration_cap") else 1) + extra_attempts
+
+
 def _after_failure(
     walk: Walk, node: str, state: NodeWalk
 ) -> Start | run_events_pb2.JumpBegun | run_events_pb2.RunEnded:
     spec = walk.plan.nodes[node]
     capped = spec.HasField("iteration_cap")
-    limit = max(1, spec.iteration_cap if capped else 1) + state.extra_attempts
     jumps_back = bool(spec.inject_into) and spec.inject_into != node
     if state.cause in NEVER_RETRIED and not (jumps_back and state.cause in MENDED_BEFORE):
         return _failed(walk, node, state.cause)
-    if state.failures >= limit:
+    if state.failures >= _limit(spec, state.extra_attempts):
         return _failed(walk, node, instances_pb2.FAILURE_CAUSE_ITERATION_CAP_EXCEEDED if capped else state.cause)
     if not jumps_back:
         return _start(walk, node, state.visit, state.attempt + 1, state.redo, state.retry_delay)
