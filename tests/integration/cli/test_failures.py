@@ -107,8 +107,9 @@ def test_a_reader_of_everything_that_goes_away_is_no_fault_either(perdure: Any) 
 
 
 @pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="needs a file that is always full")
-def test_an_output_that_cannot_be_written_is_told_in_a_sentence(perdure: Any) -> None:
-    told = perdure.into("/dev/full", "runtime", "get")
+@pytest.mark.parametrize("command", [("runtime", "get"), ("--help",), ("--version",), ("runs", "--help")], ids=" ".join)
+def test_an_output_that_cannot_be_written_is_told_in_a_sentence(perdure: Any, command: tuple[str, ...]) -> None:
+    told = perdure.into("/dev/full", *command)
 
     assert told.code == 1
     assert told.err == "Error: what was found cannot be written: No space left on device\n"

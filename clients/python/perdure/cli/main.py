@@ -96,7 +96,13 @@ def run() -> None:
     for stream in filter(None, (sys.stdout, sys.stderr)):
         # A terminal may lack a sign. A stream that was closed by the caller is None.
         stream.reconfigure(errors="backslashreplace")
-    app(prog_name="perdure")
+    try:
+        app(prog_name="perdure")
+    except OSError as error:
+        # Help and version are written before any command is there to tell it.
+        from perdure.cli.failures import report_unwritable
+
+        sys.exit(report_unwritable(error))
 
 
 if __name__ == "__main__":
