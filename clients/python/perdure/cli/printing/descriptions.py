@@ -13,12 +13,14 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from perdure.cli.durations import short_duration
+from perdure.cli.printing.subjects import subject_lines
 from perdure.cli.printing.words import bytes_text, enum_word, label, moment_text, printable
+from perdure.v1.approvals_pb2 import Approval
 
 SECRET: Final = frozenset({"token"})
 """Fields that are asked for by name only: what they hold lets its bearer decide."""
 
-EITHER_WAY: Final = frozenset({"can_continue", "goes_on_by_itself", "settled", "valid"})
+EITHER_WAY: Final = frozenset({"can_continue", "goes_on_by_itself", "passed", "settled", "valid"})
 """Answers that are shown when they are no, too."""
 
 _INDENT: Final = "  "
@@ -27,12 +29,18 @@ _INDENT: Final = "  "
 def describe(message: Message, now: datetime) -> list[str]:
     """The lines of a message."""
     fields = [
-        (field, getattr(message, field.name))
+        (field, _shown(message, field))
         for field in cast("Iterable[FieldDescriptor]", message.DESCRIPTOR.fields)
         if field.name not in SECRET and (field.name in EITHER_WAY or _is_set(message, field))
     ]
     width = max((len(label(field.name)) for field, _ in fields), default=0) + 2
     return [line for field, value in fields for line in _lines(field, value, width, now)]
+
+
+def _shown(message: Message, field: FieldDescriptor) -> Any:
+    if isinstance(message, Approval) and field.name == "subject":
+        return subject_lines(message)
+    return getattr(message, field.name)
 
 
 def _is_set(message: Message, field: FieldDescriptor) -> bool:
@@ -66,6 +74,8 @@ def _value(field: FieldDescriptor, value: Any, now: datetime) -> str | list[str]
             return printable(json.dumps(MessageToDict(value), indent=2, ensure_ascii=False))
         case Message():
             return describe(value, now)
+        case list():
+            return value
         case bytes():
             return bytes_text(field.name, value)
         case bool():

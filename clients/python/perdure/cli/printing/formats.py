@@ -2,20 +2,23 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import typer
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from perdure.cli.printing.descriptions import describe
+from perdure.cli.printing.descriptions import EITHER_WAY, describe
 from perdure.cli.printing.tables import columns_of
 
 WIDE: Final = 100_000
 """Columns of a table at most: a name that is cut cannot be copied or searched for."""
+
+_OURS: Final = "perdure.v1"
 
 STYLES: Final = {
     **dict.fromkeys(("succeeded", "completed", "approved", "active", "live", "ok"), "green"),
@@ -82,8 +85,21 @@ def print_item(message: Message, format: Format, line: Callable[[Any], str]) -> 
 
 
 def as_dict(message: Message) -> dict[str, Any]:
-    """A message as proto JSON, its fields named as in the proto."""
-    return MessageToDict(message, preserving_proto_field_name=True)
+    """A message as proto JSON, its fields named as in the proto; answers that are no are said, too."""
+    document = MessageToDict(message, preserving_proto_field_name=True)
+    _say_no(message, document)
+    return document
+
+
+def _say_no(message: Message, document: dict[str, Any]) -> None:
+    """Adds the answers that are no, which proto JSON leaves out."""
+    for field in cast("Iterable[FieldDescriptor]", message.DESCRIPTOR.fields):
+        if field.name in EITHER_WAY:
+            document.setdefault(field.name, False)
+        elif field.name in document and field.message_type is not None and field.message_type.file.package == _OURS:
+            values, documents = getattr(message, field.name), document[field.name]
+            for value, inner in zip(values, documents, strict=True) if field.is_repeated else [(values, documents)]:
+                _say_no(value, inner)
 
 
 def as_yaml(document: Any) -> str:

@@ -1,0 +1,48 @@
+"""What a decision is about, for the eyes of whoever decides: every frozen value, and nothing twice."""
+
+import json
+from typing import Any, Final
+
+from perdure.cli.printing.words import bytes_text, one_line, printable
+from perdure.v1.approvals_pb2 import Approval
+from perdure.v1.fact_events_pb2 import DecisionKind
+
+_INDENT: Final = "  "
+
+
+def subject_lines(approval: Approval) -> list[str]:
+    """The frozen subject as lines of `key: value`, without what the approval's own fields say in the same words."""
+    try:
+        frozen = json.loads(approval.subject)
+    except ValueError:
+        frozen = None
+    if not isinstance(frozen, dict):
+        return bytes_text("subject", approval.subject).split("\n")
+    said = {
+        "allowed": [DecisionKind.Name(kind).removeprefix("DECISION_KIND_").lower() for kind in approval.allowed],
+        "instance": approval.instance,
+        "prompt": approval.prompt,
+        "run": approval.run,
+    }
+    values = frozen.get("subject")
+    shown = dict(values) if isinstance(values, dict) else {"subject": values}
+    rest = {key: value for key, value in frozen.items() if key != "subject" and said.get(key) != value}
+    return [*_outline(shown), *_outline({"effects that follow": rest.pop("effects", [])}), *_outline(rest)]
+
+
+def _outline(value: dict[str, Any]) -> list[str]:
+    return [line for key, inner in value.items() for line in _entry(f"{one_line(key)}:", inner)]
+
+
+def _entry(head: str, value: Any) -> list[str]:
+    match value:
+        case dict() if value:
+            return [head, *(f"{_INDENT}{line}" for line in _outline(value))]
+        case list() if value:
+            return [head, *(f"{_INDENT}{line}" for item in value for line in _entry("-", item))]
+        case str() if "\n" in value:
+            return [head, *(f"{_INDENT}{line}".rstrip() for line in printable(value).rstrip("\n").split("\n"))]
+        case str():
+            return [f"{head} {printable(value)}".rstrip()]
+        case _:
+            return [f"{head} {json.dumps(value)}"]
