@@ -151,6 +151,33 @@ def test_a_failure_shows_the_last_words_and_where_the_rest_is(perdure: Any) -> N
     assert perdure("runs", "watch", flow["root_run"]).code == 8
 
 
+def test_a_flow_that_lacks_required_evidence_says_what_is_missing(perdure: Any) -> None:
+    lacking = HOLD.partition("nodes:")[0].replace("hold", "lacking")
+    lacking += "nodes:\n  - {id: say, type: deterministic, command: echo, args: [done], effect: none}\n"
+    lacking += "required_evidence:\n  - {kind: task, id: say}\n  - {kind: review, id: nobody}\n"
+
+    told = perdure.start(perdure.publish(lacking), "--wait", "-o", "json")
+
+    assert told.code == 8
+    missing = "failed: required evidence is missing: review nobody"
+    assert missing in told.err.splitlines()
+    assert missing in perdure("flows", "watch", told.document["name"]).err.splitlines()
+    contract = told.document["contract"]
+    assert contract["passed"] is False
+    assert [check["passed"] for check in contract["checks"]] == [True, False]
+    assert re.findall(r"passed: +(\w+)", perdure("flows", "get", told.document["name"]).out) == ["no", "yes", "no"]
+
+
+def test_another_attempt_is_announced_only_where_one_follows(perdure: Any) -> None:
+    twice = FAIL.replace("playbook_id: fail", "playbook_id: twice")
+    twice = twice.replace("{max_iterations: 0}", "{max_iterations: 2}\n    retry: {initial_seconds: 0.1}")
+
+    told = perdure.start(perdure.publish(twice), "--wait")
+
+    failures = [line for line in told.err.splitlines() if re.search(r"check:1#\d failed", line)]
+    assert ["again in" in failure for failure in failures][:2] == [True, False]
+
+
 def test_a_server_that_stays_away_is_told_with_how_to_follow_again(
     own: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

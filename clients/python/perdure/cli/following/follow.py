@@ -65,7 +65,7 @@ async def follow_run(client: Client, name: str, bounds: Bounds, format: Format =
     """Follows a run, shows it, and says how it ended."""
     story = Story(alone=True)
     await look_ahead(client, story, name)
-    known = (await client.runs.GetRun(GetRunRequest(name=name))).last_sequence
+    story.known = known = (await client.runs.GetRun(GetRunRequest(name=name))).last_sequence
 
     def verdict(news: FlowNews) -> ExitCode | None:
         run = next(iter(story.runs.values()))

@@ -9,6 +9,7 @@ from perdure.cli.following.signs import note, stage_word, state_word, status_wor
 from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, tail
 from perdure.cli.printing.words import at, one_line
 from perdure.runlog.instances import instance
+from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1.flows_pb2 import Flow
 from perdure.v1.run_events_pb2 import RecordedEvent
 
@@ -24,8 +25,16 @@ def lines(story: Story, news: Flow | RecordedEvent) -> Iterator[str]:
     moment = f"{at(news.stored_time):%H:%M:%SZ}"
     for line in _of_event(story.runs[news.run_id], news):
         yield f"{moment} {line}"
-    if story.alone and news.event.WhichOneof("kind") in _STANDING_STILL:
+    if story.alone and _has_come_to_stand(story, news):
         yield from next_steps(story)
+
+
+def _has_come_to_stand(story: Story, news: RecordedEvent) -> bool:
+    """Whether the run stands still as of this event, and not only in what is told of its history."""
+    stands = news.event.WhichOneof("kind") in _STANDING_STILL
+    if news.sequence == story.known:
+        return stands or story.runs[news.run_id].head.state in (RunState.PAUSED, *TERMINAL)
+    return stands and news.sequence > story.known
 
 
 def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
@@ -42,7 +51,8 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
             node = run.nodes[instance(event.fact_recorded.instance)]
             yield f"{node.where} {note(node)}"
         case "lease_revoked":
-            yield "the executor was lost"
+            held = f"; {', '.join(run.doubts)} is in doubt, and the run is held" if run.head.in_doubt else ""
+            yield f"the executor was lost{held}"
         case "jump_begun":
             yield f"goes back to {event.jump_begun.target}"
         case "stop_requested":

@@ -3,19 +3,28 @@
 from collections.abc import Iterator
 
 from perdure.cli.following.story import NodeStory, RunStory, Stage, Story
+from perdure.cli.printing.words import one_line
 from perdure.runlog.states import CONTINUABLE
+from perdure.v1 import instances_pb2
+from perdure.v1.flows_pb2 import Flow
 
 
 def next_steps(story: Story) -> list[str]:
     """One line for each thing that somebody has to do: what it is about, and the command."""
-    return [step for run in story.runs.values() for step in _of_run(run)]
+    return [*_of_flow(story.flow), *(step for run in story.runs.values() for step in _of_run(run))]
+
+
+def _of_flow(flow: Flow | None) -> Iterator[str]:
+    if flow is not None and flow.failure_cause == instances_pb2.FAILURE_CAUSE_CONTRACT_NOT_MET:
+        missing = [check.evidence for check in flow.contract.checks if not check.passed]
+        named = ", ".join(one_line(f"{evidence.kind} {evidence.id}") for evidence in missing)
+        yield f"failed: required evidence is missing: {named}"
 
 
 def _of_run(run: RunStory) -> Iterator[str]:
     look = f"perdure runs recovery {run.run_id}"
     if run.head.in_doubt:
-        doubts = [str(node.where) for node in run.nodes.values() if node.stage is Stage.IN_DOUBT]
-        yield f"nobody knows whether {', '.join(doubts)} happened: {look}"
+        yield f"nobody knows whether {', '.join(run.doubts)} happened: {look}"
     elif run.head.holds:
         yield f"it is held: {look}"
     if run.head.ended_sequence:

@@ -38,6 +38,12 @@ _STAGE_OF: Final = {
     instances_pb2.OUTCOME_FAILED: Stage.FAILED,
 }
 
+_STAGE_OF_RESOLUTION: Final = {
+    fact_events_pb2.RESOLUTION_KIND_DONE: Stage.SUCCEEDED,
+    fact_events_pb2.RESOLUTION_KIND_FAILED: Stage.FAILED,
+}
+"""What is to be repeated is a new attempt; this one has stopped."""
+
 
 @dataclass(slots=True)
 class NodeStory:
@@ -52,7 +58,7 @@ class NodeStory:
     task: str = ""
     """Id of the task that runs its command."""
     approval: str = ""
-    """Id of the approval it waits for, or waited for."""
+    """Id of the approval it waits for, while nobody has decided it and its time is not over."""
     note: str = ""
     printed: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     """Last whole lines that its command printed, on either stream."""
@@ -86,6 +92,11 @@ class RunStory:
             return ()
         begun = {node.where.path[-1].node for node in self.nodes.values()}
         return tuple(node for node in self.planned if node not in begun)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The attempts of which nobody knows whether they happened."""
+        return tuple(str(node.where) for node in self.nodes.values() if node.stage is Stage.IN_DOUBT)
 
     @property
     def held(self) -> bool:
@@ -168,15 +179,20 @@ class RunStory:
             return
         match recorded.WhichOneof("fact"):
             case "decision":
+                node.approval = ""
                 decision = recorded.decision
                 kind = enum_word(fact_events_pb2.DecisionKind.DESCRIPTOR, decision.kind)
                 node.note = f"{kind} by {decision.decider}" + (f": {decision.reason}" if decision.reason else "")
             case "wait_expired":
+                node.approval = ""
                 node.note = "nobody decided in time"
             case "resolution":
                 kind = enum_word(fact_events_pb2.ResolutionKind.DESCRIPTOR, recorded.resolution.kind)
                 node.note = f"resolved: {kind}"
+                node.stage = _STAGE_OF_RESOLUTION.get(recorded.resolution.kind, Stage.STOPPED)
             case "late_report":
+                if recorded.late_report.reopens_doubt:
+                    node.stage = Stage.IN_DOUBT
                 outcome = enum_word(instances_pb2.Outcome.DESCRIPTOR, recorded.late_report.outcome)
                 node.note = f"its executor says that it {outcome}"
 
@@ -197,6 +213,8 @@ class Story:
     alone: bool = False
     runs: dict[str, RunStory] = field(default_factory=dict)
     flow: Flow | None = None
+    known: int = 0
+    """Last sequence of a run that is followed alone when that began: what comes before is history."""
     planned: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By the id of a run, the nodes of its plan in the order of a walk."""
 
