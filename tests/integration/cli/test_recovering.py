@@ -1,6 +1,7 @@
 """Runs that stand still: stopped, continued, and with an effect nobody knows about."""
 
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -36,10 +37,13 @@ def doubted(perdure: Any) -> Any:
 def test_an_effect_in_doubt_is_shown_with_what_it_printed_and_settled(perdure: Any, doubted: Any) -> None:
     run = doubted["root_run"]
 
+    status = perdure("status")
     recovery = perdure("runs", "recovery", run)
     output = perdure("tasks", "output", perdure.done("runs", "recovery", run)["in_doubt"][0]["task"])
     resolved = perdure("runs", "resolve", run, "--as", "done", "--output-json", '{"receipt": "R-9"}', "--yes")
 
+    assert re.search(r"^held: +[1-9]\d* runs \([1-9]\d* effects in doubt\)$", status.out, re.MULTILINE)
+    assert "look at what is held: perdure runs list --state paused" in status.err
     assert "perdure runs resolve" in recovery.err
     assert output.out == "began\n"
     assert resolved.code == 0
@@ -48,6 +52,18 @@ def test_an_effect_in_doubt_is_shown_with_what_it_printed_and_settled(perdure: A
     assert perdure("flows", "watch", doubted["name"]).code == 0
     tasks = perdure.done("flows", "get", doubted["name"])["primitive_refs"]["tasks"]
     assert perdure("tasks", "output", tasks[-1]).out == "R-9\n"
+
+
+def test_what_was_settled_is_not_named_as_in_doubt_any_more(perdure: Any, doubted: Any) -> None:
+    perdure.done("runs", "resolve", doubted["root_run"], "--as", "retry", "--yes")
+
+    for command, name in (("flows", doubted["name"]), ("runs", doubted["root_run"])):
+        told = perdure(command, "watch", name, "--until", "held")
+        assert told.code == 9
+        hints = [line for line in told.err.splitlines() if line.startswith("nobody knows")]
+        assert [hint.partition(":  ")[0].partition(" happened")[0] for hint in hints] == [
+            "nobody knows whether send:1#2"
+        ]
 
 
 def test_nothing_is_settled_where_nobody_can_be_asked(perdure: Any, doubted: Any) -> None:
@@ -91,7 +107,11 @@ def test_a_stopped_run_is_continued_and_a_cancelled_one_is_not(perdure: Any) -> 
     cancelled = perdure.done("runs", "cancel", run)
     final = perdure("runs", "continue", run)
     again = perdure("runs", "interrupt", run)
+    watched = perdure("runs", "watch", run)
 
+    assert "asked to stop: lunch" in watched.err or "run interrupted" in watched.err
+    assert "perdure runs recovery" not in watched.err
+    assert "perdure approvals approve" not in watched.err
     assert stopped["state"] == "RUN_STATE_INTERRUPTED"
     assert again.code == 5
     assert "(RUN_STATE)" in again.err
