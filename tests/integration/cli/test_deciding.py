@@ -1,5 +1,6 @@
 """Hold points: what is asked is shown, a decision counts once, and `perdure run` asks whoever sits at a terminal."""
 
+import base64
 import os
 import pty
 import re
@@ -17,7 +18,7 @@ title: Gate
 objective: Ask somebody
 inputs: {type: object, properties: {who: {type: string}}, required: [who]}
 nodes:
-  - {id: gate, type: approval, prompt: "Let {{ who }} in?", subject: {guest: "{{ who }}"}}
+  - {id: gate, type: approval, prompt: "Let {{ who }} in?", subject: {guest: "{{ who }}", letter: "Hi {{ who }},\\ncome."}}
   - {id: open, type: deterministic, command: echo, args: [open], effect: at_most_once}
 """
 
@@ -34,8 +35,19 @@ def test_what_waits_is_listed_and_shown_with_its_subject_and_without_its_token(p
 
     assert approval.removeprefix("approvals/") in listed.out
     assert "Let Ada in?" in shown.out
-    assert '"guest": "Ada"' in shown.out
-    assert '"node": "open"' in shown.out
+    subject = shown.out.partition("\nsubject:\n")[2]
+    assert subject.splitlines()[:7] == [
+        "  guest: Ada",
+        "  letter:",
+        "    Hi Ada,",
+        "    come.",
+        "  effects that follow:",
+        "    -",
+        "      effect: at_most_once",
+    ]
+    assert "node: open" in subject
+    assert shown.out.count("Let Ada in?") == 1
+    assert '"subject":' in base64.b64decode(perdure.done("approvals", "get", approval)["subject"]).decode()
     token = perdure.done("approvals", "get", approval)["token"]
     assert token not in listed.out + shown.out
     assert "look at what waits for you: perdure approvals list" in perdure("status").err
@@ -53,7 +65,7 @@ def test_nothing_is_approved_where_nobody_can_be_asked(perdure: Any, approval: s
 def test_a_decision_counts_once(perdure: Any, approval: str) -> None:
     first = perdure("approvals", "approve", approval, "--yes", "--reason", "a friend")
     again = perdure("approvals", "approve", approval, "--yes")
-    other = perdure("approvals", "reject", approval, "--reason", "a stranger")
+    other = perdure("approvals", "reject", approval, "--reason", "a stranger", "--yes")
 
     assert (first.code, again.code, other.code) == (0, 0, 5)
     assert first.out == f"{approval} approved by anonymous\n"
@@ -135,7 +147,7 @@ def test_a_trial_at_a_terminal_asks_and_goes_on(perdure: Any, manifest: str) -> 
 
     assert (code, '"STATUS_SUCCEEDED"' in out) == (0, True)
     assert "Let Ada in?" in terminal.seen
-    assert '"node": "open"' in terminal.seen
+    assert "node: open" in terminal.seen
     assert "say one of: approve, reject, later" in terminal.seen
 
 
@@ -173,6 +185,27 @@ def test_a_decision_can_be_left_for_later(perdure: Any, manifest: str) -> None:
     terminal.answer(QUESTION, "later\n")
 
     assert terminal.end()[0] == 9
+
+
+def test_cancelling_asks_at_a_terminal_and_nowhere_else(perdure: Any, approval: str) -> None:
+    shown = perdure.done("approvals", "get", approval)
+    asked = [
+        ("runs", "cancel", shown["run"]),
+        ("runs", "interrupt", shown["run"]),
+        ("flows", "cancel", shown["flow"]),
+        ("approvals", "reject", approval, "--reason", "no"),
+    ]
+
+    for command in asked:
+        terminal = Terminal(perdure, *command)
+        terminal.answer("[y/N]:", "n\n")
+        assert terminal.end()[0] == 1
+        assert "nothing was done" in terminal.seen
+    assert perdure.done("runs", "get", shown["run"])["state"] == "RUN_STATE_PAUSED"
+
+    for command in (*asked[1:3], asked[0]):
+        assert perdure(*command, "--yes").code in (0, 5)
+    assert perdure.done("runs", "get", shown["run"])["state"] == "RUN_STATE_CANCELLED"
 
 
 def test_ctrl_c_at_the_question_decides_nothing_and_says_how_to(perdure: Any, manifest: str) -> None:

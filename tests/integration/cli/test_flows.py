@@ -61,7 +61,13 @@ def test_the_same_key_begins_one_flow_and_another_request_under_it_is_refused(pe
 
     again = perdure.start(version, "--input", "who=Ada", "--idempotency-key", "once", "-o", "json").document
     other = perdure.start(version, "--input", "who=Bob", "--idempotency-key", "once")
+    perdure("flows", "watch", first["name"])
+    plain = perdure.start(version, "--input", "who=Ada", "--idempotency-key", "once")
+    followed = perdure.start(version, "--input", "who=Ada", "--idempotency-key", "once", "--wait")
 
+    began = first["create_time"].replace("T", " ")[:19]
+    assert f"started before, at {began} UTC" in plain.err
+    assert f"{first['name']} was started before, at {began} UTC" in followed.err
     assert again["name"] == first["name"]
     assert other.code == 5
     assert "(REQUEST_ID_REUSED)" in other.err

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from perdure.cli import deciding, names
-from perdure.cli.asking import confirm
+from perdure.cli.asking import confirm, confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
@@ -91,11 +91,13 @@ async def reject(
     perdure: Client,
     approval: ApprovalName,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; whoever mends it reads it. Required.")],
+    yes: Yes = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Refuse a hold point. Its run does what the playbook says then; it fails where that says nothing."""
     shown = await deciding.show(perdure, names.approval(approval), DECISION_KIND_REJECTED)
     if shown.state == Approval.STATE_OPEN:
+        confirm_where_possible("Reject this?", yes)
         shown = await deciding.decide(perdure, shown, DECISION_KIND_REJECTED, reason)
     _print_decided(shown, output)
 

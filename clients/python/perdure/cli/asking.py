@@ -30,6 +30,15 @@ def confirm(question: str, yes: bool) -> None:
         raise Refused(ExitCode.FAILURE, "DECLINED", "nothing was done")
 
 
+def confirm_where_possible(question: str, yes: bool) -> None:
+    """Asks whoever sits at a terminal, for what stops work or refuses it; anywhere else it is done as it was asked for.
+
+    Raises Refused where the answer is no.
+    """
+    if can_ask():
+        confirm(question, yes)
+
+
 def choose(question: str, answers: Sequence[str], later: str) -> str:
     """One of the answers, which may be given by its beginning. Raises Refused, with how to do it later."""
     while True:

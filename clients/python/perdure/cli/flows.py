@@ -7,7 +7,7 @@ import typer
 from google.protobuf.duration_pb2 import Duration
 
 from perdure.cli import names
-from perdure.cli.asking import can_ask
+from perdure.cli.asking import can_ask, confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.deciding import ask_for_decisions
 from perdure.cli.durations import parse_duration
@@ -17,10 +17,11 @@ from perdure.cli.following.story import Story
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
-from perdure.cli.options import FlowName, Limit, OfPlaybook, OfSession, Output, Reason
+from perdure.cli.options import FlowName, Limit, OfPlaybook, OfSession, Output, Reason, Yes
 from perdure.cli.printing.formats import Format, print_brief, print_one
+from perdure.cli.printing.words import at
 from perdure.client import Client, pages
-from perdure.v1.flows_pb2 import CancelFlowRequest, GetFlowRequest, ListFlowsRequest, StartFlowRequest
+from perdure.v1.flows_pb2 import CancelFlowRequest, Flow, GetFlowRequest, ListFlowsRequest, StartFlowRequest
 
 app = noun("Flows: one for each start of a playbook, with everything that was done for it.")
 
@@ -109,10 +110,13 @@ async def cancel(
     perdure: Client,
     flow: FlowName,
     reason: Reason = "",
+    yes: Yes = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Stop a flow for good, also one that could be continued. One that has completed is shown as it is."""
-    print_one(await perdure.flows.CancelFlow(CancelFlowRequest(name=names.flow(flow), reason=reason)), output)
+    name = names.flow(flow)
+    confirm_where_possible(f"Cancel {name} for good?", yes)
+    print_one(await perdure.flows.CancelFlow(CancelFlowRequest(name=name, reason=reason)), output)
 
 
 @app.command()
@@ -146,11 +150,14 @@ async def start_and_follow(
     With `ask`, whoever sits at the terminal is asked for the decisions that it waits for.
     """
     flow = await perdure.flows.StartFlow(request)
+    before = started_before(flow)
     if bounds is None:
         print_brief(flow, output)
+        if before:
+            typer.echo(f"it was {before}, under the same key; nothing new has begun", err=True)
         typer.echo(f"follow it: perdure flows watch {names.bare(flow.name)}", err=True)
         return ExitCode.OK
-    typer.echo(f"started {flow.name}", err=True)
+    typer.echo(f"{flow.name} was {before}, under the same key" if before else f"started {flow.name}", err=True)
     story = Story()
     await look_ahead(perdure, story, flow.root_run)
     code = await follow_flow(perdure, flow.name, bounds, story=story)
@@ -158,6 +165,16 @@ async def start_and_follow(
         code = await follow_flow(perdure, flow.name, bounds, story=story)
     print_brief(await perdure.flows.GetFlow(GetFlowRequest(name=flow.name)), output)
     return code
+
+
+def started_before(flow: Flow) -> str:
+    """Since when there is a flow that a start was answered with but did not begin; empty where it may have begun it.
+
+    A flow that has just begun is queued, and nothing belongs to it yet but its run and the session's agent.
+    """
+    if flow.status == Flow.STATUS_RUNNING and not flow.primitive_refs.tasks and not flow.primitive_refs.approvals:
+        return ""
+    return f"started before, at {at(flow.create_time):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def duration_message(text: str | None) -> Duration | None:

@@ -38,7 +38,7 @@ ManifestFile = Annotated[
     typer.Option("--manifest-file", metavar="FILE", help="The manifest, YAML or JSON; - reads standard input."),
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking; needed where nobody can be asked.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 EvidenceRefs = Annotated[
     str | None,
     typer.Option(

@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from perdure.cli import names
+from perdure.cli.asking import confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_run
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
-from perdure.cli.options import Limit, OfFlow, OfPlaybook, OfSession, Output, Reason, RunName
+from perdure.cli.options import Limit, OfFlow, OfPlaybook, OfSession, Output, Reason, RunName, Yes
 from perdure.cli.printing import events
 from perdure.cli.printing.formats import Format, print_item, print_one
 from perdure.cli.recovery import add_recovery_commands
@@ -111,16 +112,24 @@ async def watch(
 
 @app.command()
 @connected
-async def interrupt(perdure: Client, run: RunName, reason: Reason = "", output: Output = Format.TABLE) -> None:
+async def interrupt(
+    perdure: Client, run: RunName, reason: Reason = "", yes: Yes = False, output: Output = Format.TABLE
+) -> None:
     """Stop a run so that it can be continued. Where an executor holds it, it stops as soon as that has let go."""
-    print_one(await perdure.runs.InterruptRun(InterruptRunRequest(name=names.run(run), reason=reason)), output)
+    name = names.run(run)
+    confirm_where_possible(f"Interrupt {name}?", yes)
+    print_one(await perdure.runs.InterruptRun(InterruptRunRequest(name=name, reason=reason)), output)
 
 
 @app.command()
 @connected
-async def cancel(perdure: Client, run: RunName, reason: Reason = "", output: Output = Format.TABLE) -> None:
+async def cancel(
+    perdure: Client, run: RunName, reason: Reason = "", yes: Yes = False, output: Output = Format.TABLE
+) -> None:
     """Stop a run for good."""
-    print_one(await perdure.runs.CancelRun(CancelRunRequest(name=names.run(run), reason=reason)), output)
+    name = names.run(run)
+    confirm_where_possible(f"Cancel {name} for good?", yes)
+    print_one(await perdure.runs.CancelRun(CancelRunRequest(name=name, reason=reason)), output)
 
 
 add_recovery_commands(app)
