@@ -43,7 +43,10 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
     except NodeFailure as failure:
         return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(str(failure)))
     except Exception as error:  # whatever a function raises fails its node, and is logged here
-        log.warning("function.raised", run=context.run_id, node=context.node.id, exc_info=True)
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        log.warning(
+            "function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__, frames=frames
+        )
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} in {last.name}, line {last.lineno}"
         # Its text may hold whatever the function was given, so it is data, as what a function says itself is.
