@@ -3,6 +3,7 @@
 import difflib
 import os
 import pathlib
+import re
 import socket
 import tomllib
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -166,9 +167,13 @@ def _refuse_unknown(kind: type[_Settings], table: str, file: pathlib.Path | None
             raise SettingsInvalid(f"{name}: unknown setting in [{table}] of {file}{_near(name, kind)}")
     for variable in sorted(os.environ):
         name = variable.upper().removeprefix(prefix).lower()
-        if variable.upper().startswith(prefix) and name not in kind.model_fields:
+        if variable.upper().startswith(prefix) and name not in kind.model_fields and not _SERVICE_LINK.fullmatch(name):
             near = _near(name, kind, prefix)
             raise SettingsInvalid(f"{variable}: unknown setting in the environment{near}")
+
+
+_SERVICE_LINK: Final = re.compile(r"service_(host|port(_\w+)?)|port_\d+_(tcp|udp)(_\w+)?")
+"""What Kubernetes puts into each container's environment for a service whose name begins as ours do."""
 
 
 def _near(name: str, kind: type[_Settings], prefix: str = "") -> str:

@@ -38,7 +38,7 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{RUNLOG}/walk.py":
         (380, "one fold: a short function for each kind of event, and the table of them"),
     f"{RUNLOG}/interpreter.py":
-        (325, "the rules of what comes next, read top-down; in two files one would have to guess which has the rule"),
+        (330, "the rules of what comes next, read top-down; in two files one would have to guess which has the rule"),
     "protos/perdure/v1/execution.proto":
         (320, "one stream: both sides of the conversation are read together"),
     "protos/perdure/v1/run_events.proto":

@@ -42,7 +42,7 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
         output = await _outcome(function, call, context.equipment.threads)
     except NodeFailure as failure:
         return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(str(failure)))
-    except Exception as error:  # whatever a function raises fails its node, and is logged here
+    except Exception as error:  # noqa: BLE001  # whatever a function raises fails its node, and is logged here
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.warning(
             "function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__, frames=frames

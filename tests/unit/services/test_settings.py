@@ -32,3 +32,10 @@ def test_an_unknown_field_of_the_file_is_refused_with_the_file_and_the_one_that_
         load_executor(file, {})
 
     assert str(file) in str(refused.value)
+
+
+def test_what_kubernetes_adds_to_the_environment_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for link in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT_7400_TCP", "PORT_7400_TCP_ADDR"):
+        monkeypatch.setenv(f"PERDURE_CONTROL_PLANE_{link}", "10.0.0.7")
+
+    assert load_control_plane(None, {}).port == 7400
