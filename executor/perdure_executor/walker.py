@@ -216,12 +216,14 @@ class Walker:
     def finished(self, run: NodeRun, settled: list[RunEvent] | Result | None) -> None:
         """An attempt is over."""
         del self._runs[run.start.instance]
-        if isinstance(settled, list):
-            for event in settled:
-                self._append(event, keep=True)
-        elif settled is not None:
-            self._settle(run.start, settled)
-        self._check_over()
+        try:
+            if isinstance(settled, list):
+                for event in settled:
+                    self._append(event, keep=True)
+            elif settled is not None:
+                self._settle(run.start, settled)
+        finally:
+            self._check_over()
         self._step()
 
     def _settle(self, start: Start, result: Result) -> None:

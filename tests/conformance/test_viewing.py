@@ -3,12 +3,16 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from perdure.runlog import FOLD_VERSION
 from perdure.runlog.head import Stop
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.flow import FlowStatus
+from perdure_control_plane.domain.queries import FlowFilter
+from perdure_control_plane.storage.tables import runs
 from perdure_control_plane.usecases.stop_run import stop_run
-from perdure_control_plane.usecases.view_flow import get_flow
+from perdure_control_plane.usecases.view_flow import get_flow, list_flows
 
 ONE_STEP = """
 playbook_id: one-step
@@ -56,3 +60,15 @@ async def test_an_interrupted_root_that_had_nothing_left_to_do_counts_as_complet
 
     assert view.runs[0].head.state == "INTERRUPTED"
     assert (view.status, view.settled) == (status, True)
+
+
+async def test_a_flow_whose_root_only_a_newer_server_can_read_is_unknown_and_stands_in_the_list(
+    house: Any, clock: Any
+) -> None:
+    await _interrupted(house, clock, ONE_STEP)
+    await house.execute(update(runs).values(fold_version=FOLD_VERSION + 1))
+
+    (view,) = await list_flows(house.store, FlowFilter(), None, 10)
+    await house.execute(update(runs).values(fold_version=FOLD_VERSION))
+
+    assert (view.status, view.decided_by) == (FlowStatus.UNKNOWN, view.runs[0].name)

@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2
 import perdure_control_plane
 from perdure.v1 import errors_pb2
 from perdure_control_plane.api.status import CODES, DOMAIN, internal_status, status_of
-from perdure_control_plane.domain.errors import FieldFault, PerdureError
+from perdure_control_plane.domain.errors import EffectMayRun, FieldFault, PerdureError
 
 NOT_REFUSALS = {
     "INTERNAL": "a program error; the interceptor answers it, and nothing raises it on purpose",
@@ -163,3 +163,12 @@ def test_what_a_file_raises_is_read_from_it() -> None:
     text = "raise NotFound\nraise errors.Conflict(1)\nx = lambda: TooLarge(1)\nerror: ServerDraining | None = None\n"
 
     assert raised_in(text) == {"NotFound", "Conflict", "TooLarge"}
+
+
+def test_an_error_that_knows_after_how_long_to_try_again_says_so() -> None:
+    retry = error_details_pb2.RetryInfo()
+
+    (detail,) = [one for one in status_of(EffectMayRun("runs/r", "a:1#1", 42)).details if one.Unpack(retry)]
+
+    assert retry.retry_delay.ToSeconds() == 42
+    assert detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR)

@@ -7,6 +7,7 @@ import structlog
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio
 
+from perdure_control_plane.domain.errors import PerdureError
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.usecases.ports import Store, Transaction
 
@@ -53,18 +54,25 @@ class Health:
 
         try:
             return await self._store.read(body)
-        except Exception:  # whatever it is, nobody can read, and the next look may find otherwise
-            log.exception("health.store_failed")
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody can read, and the next look may find otherwise
+            _say("health.store_failed", error)
             return False, False, False
 
     async def _writes(self) -> bool:
         try:
             async with asyncio.timeout(self._interval_seconds):
                 await self._store.write(lambda tx: tx.now)
-        except Exception:  # whatever it is, nobody can write, and the next look may find otherwise
-            log.exception("health.journal_failed")
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody can write, and the next look may find otherwise
+            _say("health.journal_failed", error)
             return False
         return True
+
+
+def _say(what: str, error: Exception) -> None:
+    if isinstance(error, PerdureError | TimeoutError):
+        log.warning(what, reason=str(error) or "it took too long")
+    else:
+        log.error(what, exc_info=error)
 
 
 def _status(healthy: bool) -> "health_pb2.HealthCheckResponse.ServingStatus.ValueType":

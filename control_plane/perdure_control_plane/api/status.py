@@ -61,7 +61,8 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
 
 def status_of(error: PerdureError) -> status_pb2.Status:
     """The status of a refusal: one ErrorInfo, a BadRequest for faults of fields, a RetryInfo where a retry helps."""
-    code, retry_seconds = CODES[type(error)]
+    code, usual = CODES[type(error)]
+    retry_seconds = usual if error.retry_seconds is None else error.retry_seconds
     errors_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}")  # a reason that is not published is a program error
     details: list[Message] = [
         error_details_pb2.ErrorInfo(

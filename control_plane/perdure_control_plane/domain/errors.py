@@ -44,6 +44,8 @@ class PerdureError(Exception):
     """Base of everything a use case refuses. `reason` is a name in ErrorReason, `metadata` what to branch on."""
 
     reason: ClassVar[str] = "INTERNAL"
+    retry_seconds: float | None = None
+    """After how long the same call may succeed, where this error knows better than its kind."""
 
     def __init__(self, message: str, faults: tuple[FieldFault, ...] = (), **metadata: object) -> None:
         super().__init__(message)
@@ -258,6 +260,7 @@ class EffectMayRun(Refused):
     def __init__(self, run: str, instance: str, seconds: int) -> None:
         message = f"{instance} of {run} may still run where its executor was lost; try it again in {seconds} s"
         super().__init__(message, run=run, instance=instance, seconds=seconds)
+        self.retry_seconds = seconds
 
 
 class ApprovalClosed(Refused):

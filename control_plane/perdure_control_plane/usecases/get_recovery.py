@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from perdure.runlog.recovery import Recovery, recovery
-from perdure.runlog.walk import Doubt
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.limits import Timing
-from perdure_control_plane.domain.retrying import work_surely_over_at
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.fold_run import FoldedRun, fold
+from perdure_control_plane.usecases.fold_run import fold
 from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.retry_time import retry_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +35,3 @@ async def get_recovery(store: Store, timing: Timing, run_id: RunId) -> FoundReco
         return FoundRecovery(folded.run, found, tasks, retries)
 
     return await store.read(body)
-
-
-def retry_at(tx: Transaction, timing: Timing, folded: FoldedRun, doubt: Doubt) -> int:
-    """From when an effect in doubt may be tried again; 0 where its work is known to have ended."""
-    if not doubt.lost_sequence or doubt.report is not None:
-        return 0
-    (loss,) = tx.events.after(folded.run.run_id, doubt.lost_sequence - 1, limit=1, max_bytes=1)
-    return work_surely_over_at(loss, timing)

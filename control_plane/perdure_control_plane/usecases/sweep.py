@@ -11,7 +11,7 @@ from perdure.runlog.instances import parse_instance
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.errors import DataCorrupt
+from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.leases import Outage, Unheld, overdue
@@ -74,7 +74,7 @@ async def _with_instances(store: Store, held: Held) -> Held:
         return held
     try:
         doubts = (await fold_run(store, held.run_id)).walk.doubts.items()
-    except DataCorrupt:
+    except (DataCorrupt, VersionUnsupported):
         return held
     return replace(held, instances=tuple(str(where) for where, doubt in doubts if not doubt.resolution_sequence))
 

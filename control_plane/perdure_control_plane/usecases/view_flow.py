@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from perdure.runlog.instances import parse_instance
 from perdure.v1 import plans_pb2
 from perdure_control_plane.domain.approval import ApprovalState, Decision
-from perdure_control_plane.domain.errors import DataCorrupt
+from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
 from perdure_control_plane.domain.flow import (
     ContractCheck,
     Flow,
@@ -57,7 +57,7 @@ def _verdict(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[Verdict,
     if verdict == Verdict(FlowStatus.INTERRUPTED, f"runs/{flow.root_run_id}"):
         try:
             walked_to_end = fold(tx, flow.root_run_id).walk.complete
-        except DataCorrupt:
+        except (DataCorrupt, VersionUnsupported):
             return Verdict(FlowStatus.UNKNOWN, verdict.decided_by), ()
     if not (walked_to_end or verdict.status is FlowStatus.SUCCEEDED):
         return verdict, ()

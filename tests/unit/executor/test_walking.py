@@ -346,3 +346,22 @@ async def test_a_run_that_cannot_be_begun_is_let_go_of(walk: Any, monkeypatch: p
     walked = walk(("a", {}, done))
 
     assert walked.over
+
+
+async def test_a_run_that_was_lost_is_let_go_of_though_its_last_work_cannot_be_told(
+    walk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise AssertionError("this cannot be")
+
+    async def waits(call: Any) -> None:
+        await asyncio.Event().wait()
+
+    walked = walk(("a", {}, waits))
+    await walked.settle()
+    monkeypatch.setattr("perdure_executor.walker.stopped", broken)
+
+    walked.walker.fence()
+    await walked.settle()
+
+    assert walked.over

@@ -15,7 +15,6 @@ from perdure_control_plane.domain.ids import Incarnation
 PROTOCOL: Final = 1
 """The version of the work stream that this server speaks."""
 
-
 MAX_WORDS: Final = 100
 """Most node kinds, queues, or providers of an executor."""
 
