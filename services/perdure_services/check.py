@@ -68,7 +68,10 @@ def _check_run(tx: SqlTransaction, rebuilder: Rebuilder, run_id: RunId) -> tuple
     except (DataCorrupt, ValueError) as error:
         return 0, [Fault(run_id, "PLAN", str(error))]
     checker = LogChecker(run_id, plan, run.identity.plan_digest)
-    log = whole_log(tx, run_id)
+    try:
+        log = whole_log(tx, run_id)
+    except DataCorrupt as error:
+        return 0, [Fault(run_id, "LOG", str(error))]
     for recorded in log:
         checker.take(recorded)
     checker.finish(run_message(run))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.engine import Connection, Dialect
 
@@ -12,6 +13,7 @@ from perdure.v1.run_events_pb2 import (
     OutsideOrigin,
     RecordedEvent,
 )
+from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.ids import RunId, SessionId
 from perdure_control_plane.domain.origin import Outside
 from perdure_control_plane.storage.statements import DriverConnection, Prepared, Row
@@ -48,11 +50,14 @@ def outside_row(run_id: str, sequence: int, at: int, origin: Outside, kind: int,
 
 
 def recorded(row: Any) -> RecordedEvent:
-    """The event that a row holds, as watchers receive it."""
+    """The event that a row holds, as watchers receive it. Raises DataCorrupt."""
     run_id, sequence, at, lease_id, epoch, ordinal, cause, actor, _, stored = row
     message = RecordedEvent(run_id=run_id, sequence=sequence)
     message.stored_time.FromMicroseconds(at)
-    message.event.ParseFromString(stored)
+    try:
+        message.event.ParseFromString(stored)
+    except DecodeError as error:
+        raise DataCorrupt(f"runs/{run_id}", f"event {sequence} is no event: {error}") from error
     if lease_id is not None:
         message.holder.CopyFrom(HolderOrigin(lease_id=lease_id, epoch=epoch, ordinal=ordinal))
     else:

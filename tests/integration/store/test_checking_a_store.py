@@ -8,6 +8,11 @@ import sqlite3
 import sys
 from typing import Any
 
+import grpc.aio
+import pytest
+
+from perdure.v1 import runs_pb2
+
 PROGRAM = pathlib.Path(sys.executable).parent / "perdure-server"
 
 HELLO = """
@@ -64,6 +69,25 @@ async def test_a_bent_table_and_a_bent_log_are_found(serve: Any, hire: Any) -> N
     assert not told["sound"]
     assert {fault["rule"] for fault in told["faults"]} >= {"LEASE", "projection"}
     assert any("state is 'FAILED'; the log gives 'COMPLETED'" in fault["message"] for fault in told["faults"])
+
+
+async def test_an_event_that_cannot_be_read_is_named_and_a_caller_is_told_so(serve: Any, hire: Any) -> None:
+    service = await a_finished_run(serve, hire)
+    with sqlite3.connect(service.data_dir / "perdure.db") as database:
+        ((run_id,),) = database.execute("SELECT run_id FROM runs")
+        database.execute("UPDATE run_events SET event = x'ff' WHERE sequence = 2")
+    database.close()
+
+    code, out, _ = await check(service.data_dir, "-o", "json")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=f"runs/{run_id}"))
+
+    assert code == 1
+    assert [(fault["rule"], "event 2 is no event" in fault["message"]) for fault in json.loads(out)["faults"]] == [
+        ("LOG", True)
+    ]
+    assert refused.value.code() is grpc.StatusCode.DATA_LOSS
+    assert "event 2 is no event" in (refused.value.details() or "")
 
 
 async def test_a_directory_without_a_store_is_said_to_be_none(tmp_path: pathlib.Path) -> None:
