@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from perdure.runlog.kinds import synchronises
+from perdure.runlog.kinds import RELEASING_KINDS, synchronises
 from perdure.v1 import execution_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
@@ -68,6 +68,11 @@ class EventStream:
     def synchronising(self) -> bool:
         """Whether a synchronising event is on its way: nothing may be decided before its answer."""
         return bool(self._pending) and self._pending[-1].synchronising
+
+    @property
+    def releasing(self) -> bool:
+        """Whether the event with which the run is given up is on its way."""
+        return bool(self._pending) and self._pending[-1].kind in RELEASING_KINDS
 
     def append(self, event: RunEvent, *, keep: bool) -> int:
         """Adds an event and returns its ordinal."""

@@ -10,6 +10,7 @@ from perdure.v1 import execution_pb2
 from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_executor.event_stream import MAX_BATCH_BYTES, EventStream
+from perdure_executor.late_reports import OwedReports
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Equipment
 from perdure_executor.walker import Walker
@@ -31,11 +32,11 @@ class HeldRuns:
         self._walkers: dict[tuple[str, str], Walker] = {}
         self._plans: dict[bytes, WalkPlan] = {}
         self._dirty: dict[EventStream, None] = {}
+        self._leaving: set[EventStream] = set()
         self._outgoing = WorkRequest()
         self._histories: dict[int, tuple[execution_pb2.Assignment, list[RecordedEvent]]] = {}
         self._last_assignment = 0
-        self._reports: dict[int, execution_pb2.LateReport] = {}
-        self._last_report = 0
+        self._reports = OwedReports()
         self._draining = False
         self._silent = False
         self._settled_up = asyncio.Event()
@@ -61,7 +62,7 @@ class HeldRuns:
         self._histories.clear()
         # Acknowledgements and heartbeats belong to the stream that is gone; that a store went back belongs to none.
         self._outgoing = WorkRequest(went_back=self._outgoing.went_back)
-        self._say_reports()
+        self._reports.put(self._outgoing)
         for walker in self._walkers.values():
             walker.stream.reconnected()
         self._say_credits()
@@ -74,7 +75,7 @@ class HeldRuns:
         ]
         beat = execution_pb2.Heartbeat(number=self._lease.beat(), last_assignment=self._last_assignment, held=held)
         self._outgoing.heartbeat.CopyFrom(beat)
-        self._say_reports()
+        self._reports.put(self._outgoing)
         self.wake.set()
 
     def drain(self) -> None:
@@ -99,7 +100,7 @@ class HeldRuns:
     def fence(self) -> None:
         """Lets go of every run, and of what is still to be reported, without a word to the server."""
         self._silent = True
-        self._reports.clear()
+        self._reports.forget()
         for walker in list(self._walkers.values()):
             walker.fence()
         self._check_settled_up()
@@ -134,8 +135,8 @@ class HeldRuns:
             walker = self._walkers.get((delivery.run_id, delivery.lease_id))
             if walker is not None:
                 walker.facts_came(list(delivery.facts))
-        for number in response.late_report_acks:
-            self._reports.pop(number, None)
+        if response.late_report_acks:
+            self._reports.taken(response.late_report_acks)
             self._check_settled_up()
             self.wake.set()
         if response.HasField("heartbeat_ack"):
@@ -188,29 +189,30 @@ class HeldRuns:
         if (stream.run_id, stream.lease_id) in self._walkers:
             self._dirty[stream] = None
             self.wake.set()
+            if stream.releasing != (stream in self._leaving):
+                self._leaving ^= {stream}
+                self._say_credits()
 
     def _over(self, walker: Walker) -> None:
         self._walkers.pop((walker.stream.run_id, walker.stream.lease_id), None)
         self._dirty.pop(walker.stream, None)
-        for report in [] if self._silent else walker.late_reports():
-            self._last_report += 1
-            report.number = self._last_report
-            self._reports[report.number] = report
-        self._say_reports()
-        self._say_credits()
+        if not self._silent:
+            self._reports.add(walker.late_reports())
+            self._reports.put(self._outgoing)
+        if walker.stream in self._leaving:
+            self._leaving.remove(walker.stream)  # its room has been said to be free already
+        else:
+            self._say_credits()
         self._check_settled_up()
 
     def _check_settled_up(self) -> None:
         if not self._owes:
             self._settled_up.set()
 
-    def _say_reports(self) -> None:
-        del self._outgoing.late_reports[:]
-        self._outgoing.late_reports.extend(self._reports.values())
-        self.wake.set()
-
     def _say_credits(self) -> None:
-        free = 0 if self._draining else self._slots - len(self._walkers) - len(self._histories)
-        credits = execution_pb2.Credits(free=max(0, free), last_assignment=self._last_assignment)
-        self._outgoing.credits.CopyFrom(credits)
+        # A run whose end is on its way takes no room: nothing of it runs any more.
+        taken = len(self._walkers) - len(self._leaving) + len(self._histories)
+        free = 0 if self._draining else self._slots - taken
+        credits = self._outgoing.credits
+        credits.free, credits.last_assignment = max(0, free), self._last_assignment
         self.wake.set()

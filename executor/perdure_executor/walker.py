@@ -16,6 +16,7 @@ from perdure.runlog.effects import idempotency_key
 from perdure.runlog.instances import Instance
 from perdure.runlog.interpreter import Intent, Record, Start, StopWork, decide, json_bytes
 from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.kinds import RELEASING_KINDS
 from perdure.runlog.plans import WalkPlan
 from perdure.v1 import execution_pb2, fact_events_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
@@ -31,9 +32,6 @@ from perdure_executor.settlements import settlement, stopped
 from perdure_executor.story import Story, place, worth_keeping
 
 log = structlog.get_logger(__name__)
-
-RELEASING: Final = frozenset({"run_paused", "run_ended", "lease_returned"})
-"""Kinds of events with which the run is given up."""
 
 
 class Walker:
@@ -53,6 +51,7 @@ class Walker:
         self._equipment = equipment
         self._over = over
         self._story = Story(plan, stream)
+        self._log = log.bind(run=stream.run_id, lease=stream.lease_id)
         self._runs: dict[Instance, NodeRun] = {}
         self._delays: dict[Instance, asyncio.TimerHandle] = {}
         self._delayed: set[Instance] = set()
@@ -241,12 +240,9 @@ class Walker:
         return self._story.append(event, keep=keep)
 
     def _acknowledged(self, ack: execution_pb2.Ack) -> None:
-        stream = self.stream
-        log.debug(
-            "events.acknowledged", run=stream.run_id, lease=stream.lease_id, ordinal=ack.ordinal, sequence=ack.sequence
-        )
-        stored = stream.acknowledge(ack.ordinal)
-        if stored and stored[-1].kind in RELEASING:
+        self._log.debug("events.acknowledged", ordinal=ack.ordinal, sequence=ack.sequence)
+        stored = self.stream.acknowledge(ack.ordinal)
+        if stored and stored[-1].kind in RELEASING_KINDS:
             self._released = True
             self._cancel_delays()
             self._check_over()
@@ -268,7 +264,7 @@ class Walker:
 
     def _refused(self, refused: execution_pb2.Refused) -> None:
         reason = execution_pb2.RefusalReason.Name(refused.reason)
-        log.error("events.refused", run=self.stream.run_id, reason=reason, message=refused.message)
+        self._log.error("events.refused", reason=reason, message=refused.message)
         # Only a fault of ours brings this about. Letting go of the run gives it to another executor, or to a person.
         self.fence()
 

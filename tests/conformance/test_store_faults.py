@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from perdure.runlog.states import RunState
 from perdure.v1 import execution_pb2
@@ -16,6 +17,7 @@ from perdure_control_plane.domain.ids import AgentId, SessionId
 from perdure_control_plane.domain.session import Session
 from perdure_control_plane.storage import writer
 from perdure_control_plane.storage.run_events import holder_row
+from perdure_control_plane.storage.tables import run_events
 from perdure_control_plane.usecases.create_session import create_session
 
 ROOM_TO_GROW = 1 << 30
@@ -144,3 +146,26 @@ async def test_more_than_a_commit_takes_is_committed_in_turn(
     answers = await asyncio.gather(*(holder.send(line) for line in [holder.started("a"), *lines]))
 
     assert [answer.ordinal for answer in answers] == list(range(1, 11))
+
+
+async def change_event(house: Any, run_id: str, sequence: int, event: bytes) -> bytes:
+    """Puts other bytes into the log, as a fault of the disk would, and returns those that were there."""
+
+    def body(tx: Any) -> bytes:
+        place = (run_events.c.run_id == run_id) & (run_events.c.sequence == sequence)
+        before = tx.connection.execute(select(run_events.c.event).where(place)).scalar_one()
+        tx.connection.execute(update(run_events).where(place).values(event=event))
+        return bytes(before)
+
+    return bytes(await house.store.write(body))
+
+
+async def test_a_log_that_cannot_be_read_keeps_no_other_run_waiting(house: Any) -> None:
+    broken, sound = await house.start(), await house.start()
+    first = await change_event(house, broken, 1, b"\xff")
+
+    claimed = await house.claim(await house.connect())
+
+    logs = {holder.run_id: [recorded.sequence for recorded in holder.claimed.log] for holder in claimed}
+    assert logs == {broken: [], sound: [1, 2, 3]}
+    await change_event(house, broken, 1, first)  # what the rebuild check reads afterwards

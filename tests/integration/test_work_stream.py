@@ -9,9 +9,18 @@ import grpc.aio
 import pytest
 
 from perdure.runlog.instances import Instance, Step
-from perdure.v1 import execution_pb2, execution_pb2_grpc, fact_events_pb2, instances_pb2, node_events_pb2, runs_pb2
+from perdure.v1 import (
+    execution_pb2,
+    execution_pb2_grpc,
+    fact_events_pb2,
+    instances_pb2,
+    node_events_pb2,
+    run_events_pb2,
+    run_states_pb2,
+    runs_pb2,
+)
 from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
-from perdure.v1.run_events_pb2 import RunEvent
+from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
 PLAYBOOK = """
 playbook_id: line
@@ -170,6 +179,27 @@ async def test_a_fact_reaches_its_holder_and_again_on_the_next_stream(serve: Any
     assert again.facts == told.facts
 
 
+async def test_a_run_that_ends_and_the_one_in_its_place_share_a_commit(serve: Any, play: Any) -> None:
+    service = await serve()
+    flows = [await service.start(PLAYBOOK, key=key) for key in ("1", "2")]
+    executor = await play(service)
+    run = await executor.take()
+    await executor.append(run, 1, _started("a"), _settled("a"), _started("b", "AT_MOST_ONCE"))
+    end = RunEvent(run_ended=run_events_pb2.RunEnded(state=run_states_pb2.RUN_STATE_COMPLETED))
+    events = [_settled("b", "AT_MOST_ONCE"), end]
+    batch = execution_pb2.EventBatch(run_id=run.run_id, lease_id=run.lease_id, first_ordinal=4, events=events)
+
+    await executor.say(batches=[batch], credits=execution_pb2.Credits(free=1, last_assignment=1))
+    first = await executor.hear(lambda response: True)
+    if not first.assignments:
+        await executor.hear(lambda response: bool(response.assignments))
+
+    ended, granted = [(await _events(service, flow))[-1] for flow in flows]
+    assert (ended.event.WhichOneof("kind"), granted.event.WhichOneof("kind")) == ("run_ended", "lease_granted")
+    assert ended.stored_time == granted.stored_time
+    assert first.answers[0].ack.ordinal == 5, "the end is answered before the next run comes"
+
+
 async def test_credits_that_have_not_seen_the_last_assignment_are_not_given_twice(serve: Any, play: Any) -> None:
     service = await serve()
     for key in ("1", "2"):
@@ -247,13 +277,17 @@ def _started(node: str, effect: str = "NONE") -> RunEvent:
     return RunEvent(node_started=node_events_pb2.NodeStarted(instance=_place(node), effect=effect_number))
 
 
-def _settled(node: str) -> RunEvent:
+def _settled(node: str, effect: str = "NONE") -> RunEvent:
+    effect_number = instances_pb2.Effect.Value(f"EFFECT_{effect}")
     settled = node_events_pb2.NodeSettled(
-        instance=_place(node), effect=instances_pb2.EFFECT_NONE, outcome=instances_pb2.OUTCOME_SUCCEEDED
+        instance=_place(node), effect=effect_number, outcome=instances_pb2.OUTCOME_SUCCEEDED
     )
     return RunEvent(node_settled=settled)
 
 
-async def _kinds(service: Any, flow: Any) -> list[str]:
-    listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run))
-    return [recorded.event.WhichOneof("kind") for recorded in listed.events]
+async def _events(service: Any, flow: Any) -> list[RecordedEvent]:
+    return list((await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run))).events)
+
+
+async def _kinds(service: Any, flow: Any) -> list[str | None]:
+    return [recorded.event.WhichOneof("kind") for recorded in await _events(service, flow)]

@@ -35,6 +35,7 @@ class Queue:
 
     SCAN_FACTOR: Final = 4
     """How far past the runs it may hand out a claim looks, so that runs it cannot serve do not block those it can."""
+    SCAN_LEAST: Final = 20
 
     def __init__(self, connection: Connection, driver: DriverConnection, statements: QueueStatements) -> None:
         self._connection = connection
@@ -43,7 +44,7 @@ class Queue:
 
     def servable(self, executor: Executor, limit: int) -> list[RunId]:
         """Ready runs that the executor can do, in the order they are to be handed out."""
-        scan = max(limit * self.SCAN_FACTOR, 100)
+        scan = max(limit * self.SCAN_FACTOR, self.SCAN_LEAST)
         rows = self._statements.first.execute(self._driver, {"limit": scan}).fetchall()
         served = [row[0] for row in rows if _serves(executor, row[1], row[2], row[3])]
         if len(served) < limit and len(rows) == scan:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from perdure.v1 import execution_pb2, instances_pb2, run_events_pb2
+from perdure.runlog.plans import WalkPlan
+from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2
 from perdure.v1.execution_pb2 import WorkResponse
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_executor import clock
@@ -57,26 +58,32 @@ async def held(equipment: Any) -> HeldRuns:
 @pytest.fixture
 async def fenced(held: HeldRuns, effect: Effect, plans: Any) -> HeldRuns:
     """Runs of which one was lost in the middle of an effect that came to its end all the same."""
-    plan = plans.line(plans.node("publish", effect=instances_pb2.EFFECT_AT_MOST_ONCE)).message.SerializeToString()
-    created = RunEvent(run_created=run_events_pb2.RunCreated(lineage=instances_pb2.Lineage(lineage_id="line")))
-    assignment = execution_pb2.Assignment(
-        number=1, run_id="run", lease_id="lease", plan=plan, plan_digest=hashlib.sha256(plan).digest(),
-        events=[RecordedEvent(run_id="run", sequence=1, event=created)],
-    )  # fmt: skip
-    held.take_in(WorkResponse(assignments=[assignment]))
+    held.take_in(assignment(plans.line(plans.node("publish", effect=instances_pb2.EFFECT_AT_MOST_ONCE))))
     said(held)
-    acknowledged = execution_pb2.Answer(run_id="run", lease_id="lease")
-    acknowledged.ack.ordinal = 1
-    held.take_in(WorkResponse(answers=[acknowledged]))
+    held.take_in(answer(ack=execution_pb2.Ack(ordinal=1)))
     await effect.begun.wait()
-    rejected = execution_pb2.Answer(run_id="run", lease_id="lease")
-    rejected.rejected.SetInParent()
-    held.take_in(WorkResponse(answers=[rejected]))
+    held.take_in(answer(rejected=execution_pb2.Rejected()))
     effect.release.set()
     while held.count:
         held.wake.clear()
         await held.wake.wait()
     return held
+
+
+def assignment(walked: WalkPlan) -> WorkResponse:
+    """A run of a plan is handed out."""
+    plan = walked.message.SerializeToString()
+    created = RunEvent(run_created=run_events_pb2.RunCreated(lineage=instances_pb2.Lineage(lineage_id="line")))
+    handed_out = execution_pb2.Assignment(
+        number=1, run_id="run", lease_id="lease", plan=plan, plan_digest=hashlib.sha256(plan).digest(),
+        events=[RecordedEvent(run_id="run", sequence=1, event=created)],
+    )  # fmt: skip
+    return WorkResponse(assignments=[handed_out])
+
+
+def answer(**said: Any) -> WorkResponse:
+    """The server's answer to the run's last batch."""
+    return WorkResponse(answers=[execution_pb2.Answer(run_id="run", lease_id="lease", **said)])
 
 
 def said(held: HeldRuns) -> execution_pb2.WorkRequest:
@@ -85,6 +92,20 @@ def said(held: HeldRuns) -> execution_pb2.WorkRequest:
     while (piece := held.next_request()) is not None:
         request.MergeFrom(piece)
     return request
+
+
+def events_of(request: execution_pb2.WorkRequest) -> list[RunEvent]:
+    return [event for batch in request.batches for event in batch.events]
+
+
+async def said_with(held: HeldRuns, kind: str) -> execution_pb2.WorkRequest:
+    """Everything that is said until an event of a kind is."""
+    everything = said(held)
+    while kind not in [event.WhichOneof("kind") for event in events_of(everything)]:
+        await held.wake.wait()
+        held.wake.clear()
+        everything.MergeFrom(said(held))
+    return everything
 
 
 async def test_what_became_of_a_lost_effect_is_said_on_every_stream_until_the_server_has_it(
@@ -124,3 +145,34 @@ async def test_an_executor_that_nobody_answers_leaves_without(fenced: HeldRuns) 
 
     assert await fenced.given_up(60.0)
     assert fenced.left
+
+
+async def test_a_run_whose_end_is_on_its_way_takes_no_room(held: HeldRuns, effect: Effect, plans: Any) -> None:
+    effect.release.set()
+    held.take_in(assignment(plans.line(plans.node("publish"))))
+
+    ending = await said_with(held, "run_ended")
+    held.take_in(answer(ack=execution_pb2.Ack(ordinal=3)))
+
+    assert (ending.credits.free, ending.credits.last_assignment) == (4, 1)
+    assert held.count == 0
+    assert not said(held).HasField("credits"), "nothing has changed since the end was said"
+
+
+async def test_a_run_whose_pause_comes_too_late_takes_room_again(held: HeldRuns, effect: Effect, plans: Any) -> None:
+    effect.release.set()
+    gate = plans.node("gate", approval=plans_pb2.ApprovalNode(prompt="go on?"))
+    held.take_in(assignment(plans.line(gate, plans.node("publish"))))
+    pausing = await said_with(held, "run_paused")
+    wait = next(event.wait_opened for event in events_of(pausing) if event.HasField("wait_opened"))
+    approved = fact_events_pb2.Decision(
+        approval_id=wait.approval.approval_id, kind=fact_events_pb2.DECISION_KIND_APPROVED, decider="ada"
+    )
+    decided = RunEvent(fact_recorded=fact_events_pb2.FactRecorded(instance=wait.instance, decision=approved))
+    facts = [RecordedEvent(run_id="run", sequence=9, event=decided)]
+
+    held.take_in(answer(behind=execution_pb2.Behind(from_ordinal=len(events_of(pausing)), facts=facts)))
+    going_on = await said_with(held, "node_started")
+
+    assert pausing.credits.free == 4
+    assert going_on.credits.free == 3

@@ -18,6 +18,9 @@ FACT_KINDS: Final = frozenset({"stop_requested", "run_continued", "fact_recorded
 SYNCHRONISING_KINDS: Final = frozenset({"run_paused", "run_ended", "lease_returned", "jump_begun", "wait_closed"})
 """Kinds of holder events that are accepted only from a holder that has seen every fact."""
 
+RELEASING_KINDS: Final = frozenset({"lease_returned", "run_paused", "run_ended"})
+"""Kinds of holder events with which the run is given up; nothing of it runs any more."""
+
 PROGRESS_KINDS: Final = frozenset({
     "node_settled", "node_in_doubt", "unit_content", "wait_opened", "wait_closed", "fact_taken_up", "jump_begun",
     "jumped", "run_paused", "run_ended",

@@ -7,7 +7,6 @@ from typing import Final
 
 from perdure.v1 import execution_pb2
 from perdure.v1.execution_pb2 import WorkResponse
-from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.api.work.deliveries import Deliveries
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.api.work.outbox import Outbox
@@ -16,7 +15,6 @@ from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.usecases.claim_runs import Claim, Claimed, claim_runs
 from perdure_control_plane.usecases.fold_run import READ_AT_ONCE
-from perdure_control_plane.usecases.ports import Transaction
 
 CLAIM_AT_ONCE: Final = 100
 HISTORY_BYTES: Final = 1024 * 1024
@@ -90,43 +88,32 @@ class Assignments:
         for taken in claimed:
             self._unconfirmed[taken.number] = (taken.run.run_id, taken.lease_id)
             self._deliveries.hold(taken.run.run_id, taken.lease_id, taken.run.head.outside_sequence)
-        await self._send(claimed)
+        for taken in claimed:
+            await self._send(taken)
         return len(claimed)
 
-    async def _send(self, claimed: list[Claimed]) -> None:
-        wanted = {taken.run.identity.plan_digest for taken in claimed} - self._plans_sent
-
-        def body(tx: Transaction) -> tuple[list[list[RecordedEvent]], dict[bytes, bytes]]:
-            first = [
-                tx.events.after(taken.run.run_id, 0, limit=READ_AT_ONCE, max_bytes=HISTORY_BYTES) for taken in claimed
-            ]
-            return first, {digest: tx.playbooks.plan(digest) for digest in wanted}
-
-        histories, plans = await self._desk.store.read(body)
-        for taken, events in zip(claimed, histories, strict=True):
-            digest = taken.run.identity.plan_digest
-            granted = taken.run.head.last_sequence
-            assignment = execution_pb2.Assignment(
-                number=taken.number,
-                run_id=taken.run.run_id,
-                lease_id=taken.lease_id,
-                plan_digest=digest,
-                plan=plans.pop(digest, b""),
-                events=events,
-                history_follows=events[-1].sequence < granted,
-            )
-            self._outbox.say(WorkResponse(assignments=[assignment]))
-            if assignment.history_follows:
-                await self._send_rest(taken, events[-1].sequence, granted)
-        self._plans_sent |= wanted
-
-    async def _send_rest(self, taken: Claimed, after: int, granted: int) -> None:
-        while after < granted:
+    async def _send(self, taken: Claimed) -> None:
+        digest = taken.run.identity.plan_digest
+        known = digest in self._plans_sent
+        granted = taken.run.head.last_sequence
+        has = taken.log[-1].sequence if taken.log else 0
+        assignment = execution_pb2.Assignment(
+            number=taken.number,
+            run_id=taken.run.run_id,
+            lease_id=taken.lease_id,
+            plan_digest=digest,
+            plan=b"" if known else await self._desk.store.read(lambda tx: tx.playbooks.plan(digest)),
+            events=taken.log,
+            history_follows=has < granted,
+        )
+        self._outbox.say(WorkResponse(assignments=[assignment]))
+        self._plans_sent.add(digest)
+        while has < granted:
             piece = await self._desk.store.read(
-                lambda tx, after=after: tx.events.after(  # type: ignore[misc]  # default binds now
+                lambda tx, after=has: tx.events.after(  # type: ignore[misc]  # default binds now
                     taken.run.run_id, after, limit=READ_AT_ONCE, max_bytes=HISTORY_BYTES
                 )
             )
-            after = piece[-1].sequence
-            history = execution_pb2.History(number=taken.number, events=piece, last=after >= granted)
+            has = piece[-1].sequence
+            history = execution_pb2.History(number=taken.number, events=piece, last=has >= granted)
             self._outbox.say(WorkResponse(histories=[history]))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from perdure.runlog.kinds import RELEASING_KINDS
 from perdure.v1 import execution_pb2
 from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
 from perdure_control_plane.api.messages.times import duration
@@ -92,12 +93,13 @@ class WorkSession:
         async for request in requests:
             if request.HasField("hello"):
                 raise ProtocolViolation("hello: it stands in the first message only")
+            # Ahead of the batches, so that a run that is given up and the one that takes its place share a commit.
+            if request.HasField("credits"):
+                self._assignments.take_credits(request.credits)
             for message in request.batches:
                 self._submit(read_batch(message, self._desk.limits.max_payload_bytes))
             if request.assignment_acks:
                 self._acknowledge(request)
-            if request.HasField("credits"):
-                self._assignments.take_credits(request.credits)
             if request.HasField("heartbeat"):
                 self._background.spawn(self._renew(request.heartbeat))
             for report in request.late_reports:
@@ -185,7 +187,7 @@ class WorkSession:
 
 
 def _releases(batch: Batch) -> bool:
-    return bool(batch.events) and batch.events[-1].kind in ("run_ended", "run_paused", "lease_returned")
+    return bool(batch.events) and batch.events[-1].kind in RELEASING_KINDS
 
 
 def _now() -> Timestamp:
