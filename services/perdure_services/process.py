@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener")
-"""gRPC's older event loop answers in two thirds of the time of the newer one; see docs/decisions."""
+"""gRPC's older event loop answers sooner than the newer one; see docs/decisions."""
 
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread may keep the interpreter from another that waits for it. The default, ten times as long, would add

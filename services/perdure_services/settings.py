@@ -8,7 +8,7 @@ import socket
 import tomllib
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -17,11 +17,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from perdure.addresses import DEFAULT_PORT, DEFAULT_SERVER, server_address
 from perdure.runlog.instances import NAME
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-DEFAULT_PORT: Final = 7400
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
@@ -107,7 +107,7 @@ class ExecutorSettings(_Settings):
 
     model_config = SettingsConfigDict(env_prefix="PERDURE_EXECUTOR_")
 
-    server: str = f"127.0.0.1:{DEFAULT_PORT}"
+    server: Annotated[str, AfterValidator(server_address)] = DEFAULT_SERVER
     name: Name = socket.gethostname()
     slots: Annotated[int, Field(ge=1, le=10_000)] = 16
     queues: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=100)] = ("default",)
@@ -157,7 +157,8 @@ def _load(kind: type[S], table: str, file: pathlib.Path | None, flags: dict[str,
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         variable = f"{kind.model_config['env_prefix']}{name.upper()}"
-        raise SettingsInvalid(f"{name}: {first['msg']} (flag, {variable}, or [{table}] in the file)") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise SettingsInvalid(f"{name}: {said} (flag, {variable}, or [{table}] in the file)") from error
 
 
 def _refuse_unknown(kind: type[_Settings], table: str, file: pathlib.Path | None, written: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ def test_without_a_server_it_says_how_to_start_one(perdure: Any) -> None:
 @pytest.mark.parametrize(
     ("command", "wrong"),
     [
+        (["status", "--server", "http://localhost"], "'--server': 'http://localhost' is no address; say HOST:PORT"),
         (["runs", "get", "a b"], "'a b' is not the id of a run"),
         (["runs", "get", "flows/x"], "'flows/x' does not name a run"),
         (["runs", "watch", "x", "--timeout", "soon"], "'--timeout': 'soon' is not a duration"),

@@ -10,9 +10,14 @@ from perdure_services.settings import SettingsInvalid, load_control_plane, load_
 
 @pytest.mark.parametrize(
     ("flags", "named"),
-    [({"name": "a b"}, "name"), ({"queues": ("ok", "q" * 129)}, "queues"), ({"queues": ("q",) * 101}, "queues")],
+    [
+        ({"server": "http://x"}, "server: 'http://x' is no address"),
+        ({"name": "a b"}, "name"),
+        ({"queues": ("ok", "q" * 129)}, "queues"),
+        ({"queues": ("q",) * 101}, "queues"),
+    ],
 )
-def test_an_executor_is_not_started_under_a_name_that_no_server_takes(flags: dict[str, Any], named: str) -> None:
+def test_what_no_server_could_be_found_or_greeted_with_is_refused(flags: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsInvalid, match=f"^{named}"):
         load_executor(None, flags)
 

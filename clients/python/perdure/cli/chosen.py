@@ -6,8 +6,6 @@ from typing import Final
 
 import platformdirs
 
-DEFAULT_SERVER: Final = "127.0.0.1:7400"
-
 USUAL_FILE: Final = platformdirs.user_config_path("perdure") / "config.toml"
 """Where settings are looked for when no file is named."""
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
-from perdure.cli.chosen import DEFAULT_SERVER, Chosen
+from perdure.addresses import DEFAULT_SERVER, server_address
+from perdure.cli.chosen import Chosen
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused, report_failure, report_refusal, report_unwritable
 from perdure.cli.settings import read_settings
@@ -34,7 +35,7 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
     def called(*, context: typer.Context, server: str | None = None, **options: Any) -> None:
         chosen: Chosen = context.obj
         settings = read_settings(chosen.config)
-        address = server or chosen.server or settings.server or DEFAULT_SERVER
+        address = _address(server or chosen.server or settings.server or DEFAULT_SERVER)
         if settings.output is not None and _left_out(context, "output"):
             options["output"] = settings.output
         try:
@@ -53,6 +54,13 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
     called.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]  # read by `inspect.signature`
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
     return called
+
+
+def _address(text: str) -> str:
+    try:
+        return server_address(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--server'") from error
 
 
 def _left_out(context: typer.Context, option: str) -> bool:

@@ -10,7 +10,8 @@ from typing import Annotated, Final
 
 import typer
 
-from perdure.cli.chosen import DEFAULT_SERVER, USUAL_FILE, Chosen
+from perdure.addresses import DEFAULT_SERVER
+from perdure.cli.chosen import USUAL_FILE, Chosen
 from perdure.cli.lazy import Lazy, LazyGroup
 
 COMMANDS: Final = {
@@ -91,8 +92,10 @@ def program(
 
 def run() -> None:
     """The program."""
-    # What gRPC itself has to say about a lost connection is said better by the command.
+    # Both are read when gRPC is imported. What it has to say about a lost connection is said better by the command, and
+    # its older event loop answers sooner than the newer one; see docs/decisions.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener")
     for stream in filter(None, (sys.stdout, sys.stderr)):
         # A terminal may lack a sign. A stream that was closed by the caller is None.
         stream.reconfigure(errors="backslashreplace")

@@ -9,6 +9,7 @@ from typing import Final, Self
 
 import grpc
 
+from perdure.addresses import server_address
 from perdure.client import watches
 from perdure.client.calls import CheckedChannel
 from perdure.client.channel import open_channel
@@ -47,12 +48,14 @@ class Client:
         patience: timedelta = PATIENCE,
         attempts: int = ATTEMPTS,
     ) -> None:
-        """`deadline` is for each unary call that names no `timeout`; `patience` is how long a watch goes on without
+        """`address` is HOST:PORT, or what else `server_address` takes; ValueError is raised for anything else.
+
+        `deadline` is for each unary call that names no `timeout`; `patience` is how long a watch goes on without
         any server; `attempts` (1 to 5) is how often a unary call that no server answered is made.
         """
         asyncio.get_running_loop()  # a channel belongs to the loop it is made in
         self._channel = CheckedChannel(
-            open_channel(address, credentials, attempts), deadline, lambda: str(uuid.uuid4())
+            open_channel(server_address(address), credentials, attempts), deadline, lambda: str(uuid.uuid4())
         )
         self._reconnecting = Reconnecting(patience)
         self.playbooks: Final = PlaybookServiceStub(self._channel)
