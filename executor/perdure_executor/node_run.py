@@ -11,7 +11,7 @@ from perdure.v1 import instances_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.event_stream import Dropped, EventStream
 from perdure_executor.lease_keeper import LeaseKeeper
-from perdure_executor.node_context import Work, line
+from perdure_executor.node_context import Work
 from perdure_executor.results import Failed, Result, Stopped, TimedOut
 from perdure_executor.settlements import stopped
 
@@ -113,7 +113,9 @@ class NodeRun:
             raise
         except Exception as error:  # a fault of ours fails the node; its run must not hang on it
             log.exception("node.failed", run=self._host.stream.run_id, node=self.start.node.id)
-            return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, line(f"{type(error).__name__}: {error}"))
+            # Its text may hold what the node was given, which belongs to no event that everybody sees.
+            message = f"{type(error).__name__} in the executor, whose log has the rest"
+            return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, message)
 
     async def _bounded(self) -> Result:
         work = self._work.begin(self)

@@ -29,6 +29,8 @@ class Host:
     plans: Any
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    fault: Exception | None = None
+    settled: Any = None
 
     def __post_init__(self) -> None:
         self.stream = EventStream("run", "lease", 0, lambda stream: None)
@@ -49,12 +51,15 @@ class Host:
 
     async def _work(self, reporter: Any) -> Result:
         self.begun.set()
+        if self.fault is not None:
+            raise self.fault
         return Succeeded()
 
     def happened(self, event: RunEvent) -> int:
         return self.stream.append(event, keep=True)
 
     def finished(self, run: NodeRun, settled: Any) -> None:
+        self.settled = settled
         self.ended.set()
 
 
@@ -159,3 +164,16 @@ async def test_it_never_begins_when_it_is_stopped_before_it_could(host: Any, fir
 
     await run.ended.wait()
     assert not run.begun.is_set()
+
+
+async def test_a_fault_of_ours_is_told_by_its_type_alone(host: Any) -> None:
+    run = host()
+    run.fault = KeyError("a password")
+    run.hold_lease_for(LEASE_SECONDS)
+    run.start()
+    run.stream.acknowledge(1)
+
+    await run.ended.wait()
+
+    assert run.settled.cause == instances_pb2.FAILURE_CAUSE_INTERNAL
+    assert run.settled.message == "KeyError in the executor, whose log has the rest"
