@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, insert, select, update
 
 from perdure.runlog import FOLD_VERSION
 from perdure.runlog.head import Stop
@@ -15,7 +15,7 @@ from perdure_control_plane.domain import errors
 from perdure_control_plane.domain.admission import Behind
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.limits import SECOND
-from perdure_control_plane.storage.tables import runs
+from perdure_control_plane.storage.tables import runs, tasks
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.get_recovery import get_recovery
 from perdure_control_plane.usecases.record_late_report import Reception, Report, record_late_report
@@ -101,6 +101,17 @@ async def test_a_doubt_is_shown_with_its_key_and_its_task(house: Any, lost: Any)
     assert found.tasks == {str(PUBLISH): found.tasks[str(PUBLISH)]}
     assert found.recovery.needs == ("resolve",)
     assert not found.recovery.can_continue
+
+
+async def test_a_doubt_is_shown_with_its_task_however_many_began_after_it(house: Any, lost: Any) -> None:
+    (row,) = await house.execute(select(tasks))
+    copy = row._asdict() | {"instance": "c:1#1", "started_at": row.started_at + 1}
+    await house.execute(insert(tasks).values([copy | {"task_id": f"copy-{number}"} for number in range(501)]))
+
+    found = await get_recovery(house.store, house.timing, lost.run_id)
+    await house.execute(delete(tasks).where(tasks.c.instance == "c:1#1"))
+
+    assert found.tasks == {str(PUBLISH): f"sessions/s/tasks/{row.task_id}"}
 
 
 @pytest.mark.parametrize("kind", [DONE, RETRY, FAILED])

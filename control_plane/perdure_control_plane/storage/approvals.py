@@ -11,7 +11,7 @@ from perdure_control_plane.domain.ids import ApprovalId, FlowId, RunId
 from perdure_control_plane.domain.inbox import Wait, WaitState
 from perdure_control_plane.domain.queries import ApprovalFilter
 from perdure_control_plane.storage.lists import unpack
-from perdure_control_plane.storage.tables import approvals, run_waits
+from perdure_control_plane.storage.tables import approvals, run_waits, runs
 
 
 class Approvals:
@@ -62,6 +62,12 @@ class Approvals:
         query = select(approvals.c.approval_id).where(approvals.c.flow_id == flow_id)
         ordered = query.order_by(approvals.c.created_at, approvals.c.approval_id)
         return tuple(row[0] for row in self._connection.execute(ordered))
+
+    def approved_instances(self, flow_id: FlowId) -> set[str]:
+        """Every attempt of a flow's runs for which a person approved what it asked."""
+        query = select(approvals.c.instance).join(runs, runs.c.run_id == approvals.c.run_id)
+        decided = (approvals.c.state == ApprovalState.DECIDED.value) & (approvals.c.decision == Decision.APPROVED.value)
+        return set(self._connection.execute(query.where(runs.c.flow_id == flow_id, decided)).scalars())
 
     def count_open(self) -> int:
         """How many approvals wait for a person."""

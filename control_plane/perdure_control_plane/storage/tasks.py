@@ -1,5 +1,6 @@
 """Tasks, as their readers see them; `projections` writes them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import select
@@ -44,6 +45,17 @@ class Tasks:
             earlier = (tasks.c.started_at == started_at) & (tasks.c.task_id < task_id)
             query = query.where((tasks.c.started_at < started_at) | earlier)
         return [_task(row) for row in self._connection.execute(query)]
+
+    def of_instances(self, run_id: RunId, instances: Iterable[str]) -> list[Task]:
+        """Every task of some attempts of a run, in the order they began."""
+        wanted = (tasks.c.run_id == run_id) & tasks.c.instance.in_(list(instances))
+        query = select(*_COLUMNS).where(wanted).order_by(tasks.c.started_at, tasks.c.task_id)
+        return [_task(row) for row in self._connection.execute(query)]
+
+    def completed_instances(self, run_id: RunId) -> set[str]:
+        """Every attempt of a run whose task completed."""
+        completed = (tasks.c.run_id == run_id) & (tasks.c.state == TaskState.COMPLETED.value)
+        return set(self._connection.execute(select(tasks.c.instance).where(completed)).scalars())
 
     def names_of_flow(self, flow_id: FlowId) -> tuple[str, ...]:
         """The resource names of every task of a flow, in the order they began."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.runlog import FOLD_VERSION
-from perdure.runlog.plans import read_plan
+from perdure.runlog.plans import WalkPlan, read_plan
 from perdure.runlog.walk import Walk
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
@@ -34,13 +34,18 @@ def fold(tx: Transaction, run_id: RunId) -> FoldedRun:
     run = tx.runs.get(run_id)
     if run.identity.fold_version > FOLD_VERSION:
         raise VersionUnsupported("fold", f"1 to {FOLD_VERSION}")
-    try:
-        walk = Walk(read_plan(tx.playbooks.plan(run.identity.plan_digest), run.identity.plan_digest))
-    except ValueError as error:
-        raise DataCorrupt(run.name, str(error)) from error
+    walk = Walk(plan_of(tx, run))
     for recorded in whole_log(tx, run_id):
         walk.apply(recorded.event, recorded.sequence)
     return FoldedRun(run, walk)
+
+
+def plan_of(tx: Transaction, run: Run) -> WalkPlan:
+    """The plan that a run walks. Raises DataCorrupt where what is stored is not what the run was started with."""
+    try:
+        return read_plan(tx.playbooks.plan(run.identity.plan_digest), run.identity.plan_digest)
+    except ValueError as error:
+        raise DataCorrupt(run.name, str(error)) from error
 
 
 def whole_log(tx: Transaction, run_id: RunId, after: int = 0) -> list[RecordedEvent]:

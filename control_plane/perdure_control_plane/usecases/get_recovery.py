@@ -28,9 +28,8 @@ async def get_recovery(store: Store, timing: Timing, run_id: RunId) -> FoundReco
     def body(tx: Transaction) -> FoundRecovery:
         folded = fold(tx, run_id)
         found = recovery(run_id, folded.run.head, folded.walk, tx.now)
-        listed = tx.tasks.page(folded.run.identity.session_id, run_id, None, 500)
-        in_doubt = {str(effect.instance) for effect in found.in_doubt}
-        tasks = {task.instance: task.name for task in reversed(listed) if task.instance in in_doubt}
+        begun = tx.tasks.of_instances(run_id, [str(effect.instance) for effect in found.in_doubt])
+        tasks = {task.instance: task.name for task in begun}
         retries = {str(effect.instance): retry_at(tx, timing, folded, effect.doubt) for effect in found.in_doubt}
         return FoundRecovery(folded.run, found, tasks, retries)
 

@@ -1,11 +1,9 @@
 """Shows a flow: its status computed from everything that belongs to it, as it is now."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from perdure.runlog.instances import parse_instance
-from perdure.v1 import plans_pb2
-from perdure_control_plane.domain.approval import ApprovalState, Decision
-from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
+from perdure_control_plane.domain.errors import DataCorrupt, NotFound, VersionUnsupported
 from perdure_control_plane.domain.flow import (
     ContractCheck,
     Flow,
@@ -17,10 +15,9 @@ from perdure_control_plane.domain.flow import (
 )
 from perdure_control_plane.domain.ids import FlowId
 from perdure_control_plane.domain.playbook import Evidence
-from perdure_control_plane.domain.queries import ApprovalFilter, FlowFilter
+from perdure_control_plane.domain.queries import FlowFilter
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.domain.task import TaskState
-from perdure_control_plane.usecases.fold_run import fold
+from perdure_control_plane.usecases.fold_run import fold, plan_of
 from perdure_control_plane.usecases.ports import Store, Transaction
 
 
@@ -53,40 +50,36 @@ def view(tx: Transaction, flow: Flow) -> FlowView:
 
 def _verdict(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[Verdict, tuple[ContractCheck, ...]]:
     verdict = flow_verdict(flow, runs, ())
-    walked_to_end = False
-    if verdict == Verdict(FlowStatus.INTERRUPTED, f"runs/{flow.root_run_id}"):
-        try:
-            walked_to_end = fold(tx, flow.root_run_id).walk.complete
-        except (DataCorrupt, VersionUnsupported):
-            return Verdict(FlowStatus.UNKNOWN, verdict.decided_by), ()
-    if not (walked_to_end or verdict.status is FlowStatus.SUCCEEDED):
-        return verdict, ()
-    contract = _contract(tx, flow, runs)
+    try:
+        walked_to_end = _walked_to_end(tx, flow, verdict)
+        if not (walked_to_end or verdict.status is FlowStatus.SUCCEEDED):
+            return verdict, ()
+        contract = _contract(tx, flow, runs)
+    except (DataCorrupt, NotFound, VersionUnsupported):  # one flow that cannot be read must not hide the others
+        return Verdict(FlowStatus.UNKNOWN, verdict.decided_by), ()
     return flow_verdict(flow, runs, contract, walked_to_end=walked_to_end), contract
+
+
+def _walked_to_end(tx: Transaction, flow: Flow, verdict: Verdict) -> bool:
+    interrupted = verdict == Verdict(FlowStatus.INTERRUPTED, f"runs/{flow.root_run_id}")
+    return interrupted and fold(tx, flow.root_run_id).walk.complete
 
 
 def _contract(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[ContractCheck, ...]:
     root = next(run for run in runs if run.run_id == flow.root_run_id)
-    plan = plans_pb2.Plan.FromString(tx.playbooks.plan(root.identity.plan_digest))
-    if not plan.required_evidence:
+    required = plan_of(tx, root).message.required_evidence
+    if not required:
         return ()
     version = tx.playbooks.get_version(flow.playbook_id, flow.version)
     attested = {(evidence.kind, evidence.id) for change in version.history for evidence in change.evidence}
-    held = attested | _approved_nodes(tx, flow) | _completed_nodes(tx, flow)
+    approved = {("approval", node) for node in _nodes(tx.approvals.approved_instances(flow.flow_id))}
+    completed = {("task", node) for node in _nodes(tx.tasks.completed_instances(flow.root_run_id))}
+    held = attested | approved | completed
     return tuple(
         ContractCheck(Evidence(wanted.kind, wanted.id, wanted.description), (wanted.kind, wanted.id) in held)
-        for wanted in plan.required_evidence
+        for wanted in required
     )
 
 
-def _approved_nodes(tx: Transaction, flow: Flow) -> set[tuple[str, str]]:
-    decided = ApprovalFilter(states=(ApprovalState.DECIDED,), flow_id=flow.flow_id)
-    approvals = [approval for approval, _ in tx.approvals.page(decided, None, 1000)]
-    approved = [approval for approval in approvals if approval.decision is Decision.APPROVED]
-    return {("approval", parse_instance(approval.instance).node) for approval in approved}
-
-
-def _completed_nodes(tx: Transaction, flow: Flow) -> set[tuple[str, str]]:
-    tasks = tx.tasks.page(flow.session_id, flow.root_run_id, None, 1000)
-    completed = [task for task in tasks if task.state is TaskState.COMPLETED]
-    return {("task", parse_instance(task.instance).node) for task in completed}
+def _nodes(instances: Iterable[str]) -> set[str]:
+    return {parse_instance(instance).node for instance in instances}
