@@ -1,5 +1,6 @@
-"""Effects in doubt: what an operator answers, what a fenced executor reports, and how a run goes on after them."""
+"""Effects in doubt: what an operator answers, and what a fenced executor reports."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,9 +15,7 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain import errors
 from perdure_control_plane.domain.admission import Behind
 from perdure_control_plane.domain.caller import OPEN_CALLER
-from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.storage.tables import runs, tasks
-from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.get_recovery import get_recovery
 from perdure_control_plane.usecases.record_late_report import Reception, Report, record_late_report
 from perdure_control_plane.usecases.resolve_effect import Bounds, Resolution, resolve_effect
@@ -213,6 +212,50 @@ async def test_a_report_that_comes_before_the_work_begins_again_voids_the_answer
     assert (run.head.state, run.head.in_doubt, run.head.resolved_effects) == (RunState.PAUSED, 1, 0)
 
 
+class _Meanwhile:
+    """A store in which something happens once between reading and writing, and whose writer reads no log."""
+
+    def __init__(self, store: Any, happens: Callable[[], Awaitable[Any]]) -> None:
+        self.store = store
+        self.happens: Callable[[], Awaitable[Any]] | None = happens
+
+    async def read(self, body: Callable[[Any], Any]) -> Any:
+        found = await self.store.read(body)
+        if self.happens is not None:
+            happens, self.happens = self.happens, None
+            await happens()
+        return found
+
+    async def write(self, body: Callable[[Any], Any]) -> Any:
+        return await self.store.write(lambda tx: body(_WithoutEvents(tx)))
+
+
+class _WithoutEvents:
+    def __init__(self, tx: Any) -> None:
+        self.runs, self.log, self.now = tx.runs, tx.log, tx.now
+
+
+async def test_a_report_voids_an_answer_that_comes_while_its_log_is_read(house: Any, lost: Any) -> None:
+    meanwhile = _Meanwhile(house.store, lambda: _resolve(house, lost, RETRY))
+
+    received = await _report(house, lost, store=meanwhile)
+
+    run = await house.run(lost.run_id)
+    assert meanwhile.happens is None
+    assert received is Reception.STORED
+    assert (run.head.state, run.head.in_doubt, run.head.resolved_effects) == (RunState.PAUSED, 1, 0)
+
+
+async def test_a_report_that_comes_while_the_log_is_read_for_the_same_is_kept_once(house: Any, lost: Any) -> None:
+    meanwhile = _Meanwhile(house.store, lambda: _report(house, lost))
+
+    received = await _report(house, lost, store=meanwhile)
+
+    assert meanwhile.happens is None
+    assert received is Reception.NOTHING_NEW
+    assert (await house.kinds(lost.run_id)).count("fact_recorded") == 1
+
+
 @pytest.mark.parametrize("kind", [DONE, RETRY, FAILED])
 async def test_a_report_that_comes_after_the_answer_was_acted_on_changes_nothing(
     house: Any, lost: Any, kind: Any
@@ -254,59 +297,6 @@ async def test_a_holder_that_has_seen_everything_acts_on_the_answer(house: Any, 
     assert (run.head.open_effects, run.head.in_doubt, run.head.resolved_effects) == (int(kind == RETRY), 0, 0)
 
 
-async def test_a_failed_run_is_continued_by_naming_its_end(house: Any, holder: Any) -> None:
-    sequence = await _fail(house, holder)
-
-    run = await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence))
-
-    assert run.head.state is RunState.QUEUED
-    assert (await house.kinds(holder.run_id))[-1] == "run_continued"
-
-
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        ({"answers_sequence": 3}, errors.AnswerStale),
-        ({"reopen": ""}, errors.ContinueNeeds),
-        ({"reopen": "b:1#1"}, errors.ContinueNeeds),
-        ({"reopen": "nonsense"}, errors.ContinueNeeds),
-    ],
-)
-async def test_a_continue_that_answers_something_else_is_refused(
-    house: Any, holder: Any, change: dict[str, Any], error: Any
-) -> None:
-    sequence = await _fail(house, holder)
-    before = await house.counts()
-
-    with pytest.raises(error):
-        await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence, **change))
-
-    assert await house.counts() == before
-
-
-async def test_a_deadline_outlives_an_interruption(house: Any, clock: Any) -> None:
-    run_id, deadline = await _interrupted(house, clock)
-
-    run = await continue_run(house.store, OPEN_CALLER, Continuing(run_id, 3, "", 0, 0, "", ""))
-
-    assert deadline > 0
-    assert run.head.deadline_at == deadline
-
-
-async def test_a_deadline_that_has_passed_meanwhile_needs_a_new_one(house: Any, clock: Any) -> None:
-    run_id, deadline = await _interrupted(house, clock)
-    before = (await get_recovery(house.store, house.timing, run_id)).recovery.needs
-    clock.advance(100)
-    needs = (await get_recovery(house.store, house.timing, run_id)).recovery.needs
-
-    with pytest.raises(errors.ContinueNeeds) as refused:
-        await continue_run(house.store, OPEN_CALLER, Continuing(run_id, 3, "", 0, 0, "", ""))
-
-    assert (before, needs, refused.value.metadata["needs"]) == ((), ("timeout",), "timeout")
-    run = await continue_run(house.store, OPEN_CALLER, Continuing(run_id, 3, "", 0, 60 * SECOND, "", ""))
-    assert run.head.deadline_at > deadline
-
-
 async def test_a_run_that_a_newer_version_folds_is_refused_by_its_version(house: Any) -> None:
     run_id = await house.start()
     await house.execute(update(runs).values(fold_version=FOLD_VERSION + 1))
@@ -318,46 +308,16 @@ async def test_a_run_that_a_newer_version_folds_is_refused_by_its_version(house:
     await house.execute(update(runs).values(fold_version=FOLD_VERSION))
 
 
-async def _interrupted(house: Any, clock: Any) -> tuple[Any, int]:
-    """A run with a deadline in 100 s, interrupted before anybody took it; and that deadline."""
-    run_id = await house.start(timeout_micros=100 * SECOND)
-    clock.advance(1)
-    run = await stop_run(house.store, OPEN_CALLER, run_id, Stop.INTERRUPT, "", "")
-    assert run.head.last_sequence == 3
-    return run_id, run.head.deadline_at
-
-
-async def test_two_people_cannot_continue_the_same_end(house: Any, holder: Any) -> None:
-    sequence = await _fail(house, holder)
-    await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence, request_id="first"))
-
-    again = await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence, request_id="first"))
-    with pytest.raises(errors.RunStateForbids):
-        await continue_run(house.store, OPEN_CALLER, _continuing(holder, sequence, request_id="second"))
-
-    assert again.head.state is RunState.QUEUED
-    assert (await house.kinds(holder.run_id)).count("run_continued") == 1
-
-
-async def test_a_completed_run_is_not_continued(house: Any, holder: Any) -> None:
-    await holder.node("a")
-    await holder.node("b", effect="AT_MOST_ONCE")
-    await holder.send(holder.ended())
-
-    with pytest.raises(errors.RunStateForbids):
-        await continue_run(house.store, OPEN_CALLER, _continuing(holder, 8))
-
-
 async def _resolve(house: Any, holder: Any, kind: Any, report_sequence: int = 0, request_id: str = "") -> Any:
     asked = Resolution(holder.run_id, PUBLISH, kind, b"", report_sequence, "looked", request_id)
     return await resolve_effect(house.store, Bounds(house.limits, house.timing), OPEN_CALLER, asked)
 
 
-async def _report(house: Any, holder: Any, lease_id: str = "") -> Reception:
+async def _report(house: Any, holder: Any, lease_id: str = "", store: Any = None) -> Reception:
     said = fact_events_pb2.LateReported(
         lease_id=lease_id or holder.claimed.lease_id, outcome=instances_pb2.OUTCOME_SUCCEEDED
     )
-    return await record_late_report(house.store, "x", Report(holder.run_id, PUBLISH, said))
+    return await record_late_report(store or house.store, "x", Report(holder.run_id, PUBLISH, said))
 
 
 def _taken_up(sequence: int) -> RunEvent:
@@ -371,16 +331,3 @@ def _following(holder: Any, kind: Any, sequence: int) -> RunEvent:
     outcome = instances_pb2.OUTCOME_SUCCEEDED if kind == DONE else instances_pb2.OUTCOME_FAILED
     cause = 0 if kind == DONE else instances_pb2.FAILURE_CAUSE_RESOLVED_FAILED
     return holder.settled("b", "AT_MOST_ONCE", resolution_sequence=sequence, outcome=outcome, cause=cause)
-
-
-async def _fail(house: Any, holder: Any) -> int:
-    """Ends the run at its failed first node; the sequence of the end."""
-    failed = holder.settled("a", outcome=instances_pb2.OUTCOME_FAILED, cause=instances_pb2.FAILURE_CAUSE_EXIT_CODE)
-    await holder.send(holder.started("a"), failed)
-    await holder.send(holder.ended("FAILED", failed=failed.node_settled.instance))
-    return (await house.run(holder.run_id)).head.last_sequence
-
-
-def _continuing(holder: Any, sequence: int, **change: Any) -> Continuing:
-    asked = {"answers_sequence": sequence, "reopen": "a:1#1", "request_id": "", **change}
-    return Continuing(holder.run_id, asked["answers_sequence"], asked["reopen"], 1, 0, "mended", asked["request_id"])

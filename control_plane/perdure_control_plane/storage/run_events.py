@@ -1,6 +1,7 @@
 """The log itself: rows of `run_events`, and nothing that is derived from them."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -75,8 +76,9 @@ class RunEvents:
 
     def after(self, run_id: RunId, sequence: int, *, limit: int, max_bytes: int) -> list[RecordedEvent]:
         """Events after a sequence, at most `limit` and, but for the first, `max_bytes` in all."""
-        rows = self._statements.after.execute(self._driver, {"run_id": run_id, "after": sequence, "limit": limit})
-        return [recorded(row) for row in _within(rows.fetchall(), max_bytes)]
+        values = {"run_id": run_id, "after": sequence, "limit": limit}
+        with contextlib.closing(self._statements.after.execute(self._driver, values)) as rows:
+            return [recorded(row) for row in _within(rows, max_bytes)]
 
     def facts_after(self, run_id: RunId, sequence: int) -> list[RecordedEvent]:
         """Facts after a sequence, with what people wrote."""
@@ -127,15 +129,15 @@ class RunEvents:
             .order_by(runs.c.created_at, runs.c.run_id, run_events.c.sequence)
             .limit(limit)
         )
-        rows = [(row[0], row[1:]) for row in self._connection.execute(query)]
-        kept = _within([row for _, row in rows], max_bytes)
-        return [(created, recorded(row)) for (created, _), row in zip(rows, kept, strict=False)]
+        with contextlib.closing(self._connection.execute(query)) as rows:
+            return [(row[0], recorded(row[1:])) for row in _within(rows, max_bytes)]
 
 
-def _within(rows: Sequence[Any], max_bytes: int) -> Sequence[Any]:
+def _within(rows: Iterable[Any], max_bytes: int) -> Iterator[Any]:
+    """The first row, and those after it as long as all of their events together are not larger."""
     total = 0
     for index, row in enumerate(rows):
         total += len(row[-1])
         if total > max_bytes and index:
-            return rows[:index]
-    return rows
+            return
+        yield row

@@ -4,7 +4,7 @@ The engine's way to execute a statement costs more than SQLite needs to run it. 
 claim or start is compiled once and given to the driver as it is; all others go through the engine.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import ClauseElement
@@ -20,6 +20,8 @@ class DriverCursor(Protocol):
 
     def fetchone(self) -> Any: ...
     def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def close(self) -> None: ...
 
 
 class DriverConnection(Protocol):

@@ -32,12 +32,17 @@ async def fold_run(store: Store, run_id: RunId) -> FoldedRun:
 def fold(tx: Transaction, run_id: RunId) -> FoldedRun:
     """Folds a run's log inside a transaction. Raises NotFound, DataCorrupt, VersionUnsupported."""
     run = tx.runs.get(run_id)
-    if run.identity.fold_version > FOLD_VERSION:
-        raise VersionUnsupported("fold", f"1 to {FOLD_VERSION}")
-    walk = Walk(plan_of(tx, run))
+    walk = new_walk(tx, run)
     for recorded in whole_log(tx, run_id):
         walk.apply(recorded.event, recorded.sequence)
     return FoldedRun(run, walk)
+
+
+def new_walk(tx: Transaction, run: Run) -> Walk:
+    """A run's walk before its first event. Raises DataCorrupt, VersionUnsupported."""
+    if run.identity.fold_version > FOLD_VERSION:
+        raise VersionUnsupported("fold", f"1 to {FOLD_VERSION}")
+    return Walk(plan_of(tx, run))
 
 
 def plan_of(tx: Transaction, run: Run) -> WalkPlan:
