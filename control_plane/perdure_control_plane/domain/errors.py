@@ -258,7 +258,7 @@ class EffectMayRun(Refused):
     reason = "EFFECT_MAY_RUN"
 
     def __init__(self, run: str, instance: str, seconds: int) -> None:
-        message = f"{instance} of {run} may still run where its executor was lost; try it again in {seconds} s"
+        message = f"{instance} of {run} may still run where its executor was lost; say so again in {seconds} s"
         super().__init__(message, run=run, instance=instance, seconds=seconds)
         self.retry_seconds = seconds
 

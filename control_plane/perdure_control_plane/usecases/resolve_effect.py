@@ -89,7 +89,8 @@ def _check_in_doubt(folded: FoldedRun, asked: Resolution) -> None:
 
 
 def _check_is_over(tx: Transaction, timing: Timing, folded: FoldedRun, asked: Resolution) -> None:
-    if asked.kind != fact_events_pb2.RESOLUTION_KIND_RETRY:
+    # After a failure, too, the effect may be done again: by a jump back, or when somebody continues the run.
+    if asked.kind == fact_events_pb2.RESOLUTION_KIND_DONE:
         return
     wait = retry_at(tx, timing, folded, folded.walk.doubts[asked.instance]) - tx.now
     if wait > 0:

@@ -1,4 +1,4 @@
-"""From when an effect in doubt may be tried again, as its run's log has it."""
+"""From when an effect in doubt may be done again or be said to have failed, as its run's log has it."""
 
 from perdure.runlog.walk import Doubt
 from perdure_control_plane.domain.limits import Timing
@@ -8,7 +8,7 @@ from perdure_control_plane.usecases.ports import Transaction
 
 
 def retry_at(tx: Transaction, timing: Timing, folded: FoldedRun, doubt: Doubt) -> int:
-    """Microseconds since 1970 from when an effect may be tried again; 0 where its work is known to have ended."""
+    """Microseconds since 1970 from when its work has surely ended; 0 where it is known to have."""
     if not doubt.lost_sequence or doubt.report is not None:
         return 0
     (loss,) = tx.events.after(folded.run.run_id, doubt.lost_sequence - 1, limit=1, max_bytes=1)

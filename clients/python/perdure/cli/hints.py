@@ -25,7 +25,7 @@ HINTS: Final = {
     "CONTINUE_NEEDS": "look at what it needs: perdure runs recovery {run}",
     "NOT_IN_DOUBT": "look at what is in doubt: perdure runs recovery {run}",
     "REPORT_UNSEEN": "read the report first: perdure runs recovery {run}",
-    "EFFECT_MAY_RUN": "wait until the time that it shows, then retry: perdure runs recovery {run}",
+    "EFFECT_MAY_RUN": "wait until the time that it shows, then resolve it: perdure runs recovery {run}",
     "APPROVAL_CLOSED": "look at what became of it: perdure approvals get {approval}",
     "APPROVAL_DECIDED": "look at who decided, and why: perdure approvals get {approval}",
     "TOKEN_MISMATCH": "what it asks has changed; look at it again: perdure approvals get {approval}",
