@@ -4,16 +4,20 @@ import asyncio
 import contextlib
 from typing import Final
 
+import structlog
+
 from perdure.runlog.kinds import FACT_KINDS
 from perdure.runlog.plans import WalkPlan, read_plan
 from perdure.v1 import execution_pb2
 from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
-from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure_executor.arrivals import Arrival, Arrivals
 from perdure_executor.event_stream import MAX_BATCH_BYTES, EventStream
 from perdure_executor.late_reports import OwedReports
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Equipment
 from perdure_executor.walker import Walker
+
+log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_EVENTS: Final = 250
 
@@ -34,7 +38,7 @@ class HeldRuns:
         self._dirty: dict[EventStream, None] = {}
         self._leaving: set[EventStream] = set()
         self._outgoing = WorkRequest()
-        self._histories: dict[int, tuple[execution_pb2.Assignment, list[RecordedEvent]]] = {}
+        self._arrivals = Arrivals()
         self._last_assignment = 0
         self._reports = OwedReports()
         self._draining = False
@@ -59,7 +63,7 @@ class HeldRuns:
         """A new stream is open: what no server has confirmed is said again on it."""
         self._equipment = equipment
         self._last_assignment = 0
-        self._histories.clear()
+        self._arrivals.clear()
         # Acknowledgements and heartbeats belong to the stream that is gone; that a store went back belongs to none.
         self._outgoing = WorkRequest(went_back=self._outgoing.went_back)
         self._reports.put(self._outgoing)
@@ -69,10 +73,8 @@ class HeldRuns:
 
     def beat(self) -> None:
         """Says a heartbeat, with what is held."""
-        arriving = [(assignment.run_id, assignment.lease_id) for assignment, _ in self._histories.values()]
-        held = [
-            execution_pb2.HeldRun(run_id=run_id, lease_id=lease_id) for run_id, lease_id in [*self._walkers, *arriving]
-        ]
+        runs = [*self._walkers, *self._arrivals.runs]
+        held = [execution_pb2.HeldRun(run_id=run_id, lease_id=lease_id) for run_id, lease_id in runs]
         beat = execution_pb2.Heartbeat(number=self._lease.beat(), last_assignment=self._last_assignment, held=held)
         self._outgoing.heartbeat.CopyFrom(beat)
         self._reports.put(self._outgoing)
@@ -127,14 +129,18 @@ class HeldRuns:
             if walker is not None and (answer.HasField("rejected") or walker.stream.is_for(answer)):
                 self._note_if_store_went_back(walker, answer)
                 walker.answered(answer)
+            elif answer.HasField("rejected") and self._arrivals.drop(answer.run_id, answer.lease_id):
+                self._say_credits()
         for assignment in response.assignments:
             self._assigned(assignment)
         for history in response.histories:
-            self._continued(history)
+            self._begin(self._arrivals.go_on(history))
         for delivery in response.deliveries:
             walker = self._walkers.get((delivery.run_id, delivery.lease_id))
             if walker is not None:
                 walker.facts_came(list(delivery.facts))
+            else:
+                self._arrivals.deliver(delivery)
         if response.late_report_acks:
             self._reports.taken(response.late_report_acks)
             self._check_settled_up()
@@ -155,25 +161,22 @@ class HeldRuns:
         self._last_assignment = assignment.number
         self._outgoing.assignment_acks.append(execution_pb2.AssignmentAck(number=assignment.number))
         self.wake.set()
-        if assignment.plan_digest not in self._plans:
-            self._plans[assignment.plan_digest] = read_plan(assignment.plan, assignment.plan_digest)
-        if assignment.history_follows:
-            self._histories[assignment.number] = (assignment, list(assignment.events))
-        else:
-            self._begin(assignment, list(assignment.events))
-
-    def _continued(self, history: execution_pb2.History) -> None:
-        waiting = self._histories.get(history.number)
-        if waiting is None:
+        try:
+            if assignment.plan_digest not in self._plans:
+                self._plans[assignment.plan_digest] = read_plan(assignment.plan, assignment.plan_digest)
+        except ValueError as error:
+            # It is not held, as the next heartbeat says; a run that nobody can hold is held for a person in the end.
+            log.error("assignment.unusable", run=assignment.run_id, error=str(error))
+            self._say_credits()
             return
-        assignment, events = waiting
-        events.extend(history.events)
-        if history.last:
-            del self._histories[history.number]
-            self._begin(assignment, events)
+        self._begin(self._arrivals.add(assignment))
 
-    def _begin(self, assignment: execution_pb2.Assignment, history: list[RecordedEvent]) -> None:
+    def _begin(self, arrival: Arrival | None) -> None:
+        """Begins to walk a run whose log is here whole."""
+        if arrival is None:
+            return
         assert self._equipment is not None
+        assignment, history = arrival.assignment, arrival.events
         seen = max(
             (recorded.sequence for recorded in history if recorded.event.WhichOneof("kind") in FACT_KINDS), default=0
         )
@@ -184,6 +187,8 @@ class HeldRuns:
         if self._draining:
             walker.drain()
         walker.begin(history)
+        if arrival.facts:
+            walker.facts_came(arrival.facts)
 
     def _has_events(self, stream: EventStream) -> None:
         if (stream.run_id, stream.lease_id) in self._walkers:
@@ -203,6 +208,7 @@ class HeldRuns:
             self._leaving.remove(walker.stream)  # its room has been said to be free already
         else:
             self._say_credits()
+        self.wake.set()  # there may be a report to say, or nothing more to stay for
         self._check_settled_up()
 
     def _check_settled_up(self) -> None:
@@ -211,7 +217,7 @@ class HeldRuns:
 
     def _say_credits(self) -> None:
         # A run whose end is on its way takes no room: nothing of it runs any more.
-        taken = len(self._walkers) - len(self._leaving) + len(self._histories)
+        taken = len(self._walkers) - len(self._leaving) + len(self._arrivals)
         free = 0 if self._draining else self._slots - taken
         credits = self._outgoing.credits
         credits.free, credits.last_assignment = max(0, free), self._last_assignment

@@ -1,5 +1,6 @@
 """The work stream as its other side sees it: an executor that a test plays, message by message."""
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -198,6 +199,60 @@ async def test_a_run_that_ends_and_the_one_in_its_place_share_a_commit(serve: An
     assert (ended.event.WhichOneof("kind"), granted.event.WhichOneof("kind")) == ("run_ended", "lease_granted")
     assert ended.stored_time == granted.stored_time
     assert first.answers[0].ack.ordinal == 5, "the end is answered before the next run comes"
+
+
+BREAK = {
+    "log": "UPDATE run_events SET event = x'ff' WHERE run_id = ? AND sequence = 1",
+    "plan": "UPDATE plans SET plan = x'ff' WHERE digest = (SELECT plan_digest FROM runs WHERE run_id = ?)",
+}
+
+
+@pytest.mark.parametrize("part", list(BREAK))
+async def test_a_run_that_cannot_be_read_is_held_and_the_next_one_comes(serve: Any, play: Any, part: str) -> None:
+    service = await serve(takeover_limit=2)
+    broken = (await service.start(PLAYBOOK)).root_run.removeprefix("runs/")
+    sound = (await service.start(PLAYBOOK.replace("line", "another"), key="sound")).root_run.removeprefix("runs/")
+    with sqlite3.connect(service.data_dir / "perdure.db") as database:
+        database.execute(BREAK[part], (broken,))
+    database.close()
+    executor = await play(service)
+    given: list[execution_pb2.Assignment] = []
+
+    def wanted(response: WorkResponse) -> bool:
+        given.extend(response.assignments)
+        return response.HasField("heartbeat_ack")
+
+    states = []
+    for number in range(1, 20):
+        kept = [run for run in given if run.run_id == sound]
+        credits = execution_pb2.Credits(free=2 - len(kept), last_assignment=given[-1].number if given else 0)
+        acks = [execution_pb2.AssignmentAck(number=run.number) for run in given]
+        await executor.say(credits=credits, assignment_acks=acks, heartbeat=_heartbeat(number, *kept))
+        await executor.hear(wanted)
+        shown = await service.runs.GetRun(runs_pb2.GetRunRequest(name=f"runs/{broken}"))
+        states.append(shown.state)
+        if kept and shown.state == run_states_pb2.RUN_STATE_PAUSED:
+            break
+
+    assert states[-1] == run_states_pb2.RUN_STATE_PAUSED, states
+    assert [run.run_id for run in given].count(sound) == 1
+
+
+async def test_a_run_that_cannot_be_told_of_takes_no_room(serve: Any, play: Any) -> None:
+    service = await serve(takeover_limit=1)
+    broken = await service.start(PLAYBOOK)
+    with sqlite3.connect(service.data_dir / "perdure.db") as database:
+        database.execute(BREAK["plan"], (broken.root_run.removeprefix("runs/"),))
+    database.close()
+    executor = await play(service)
+    await executor.say(credits=execution_pb2.Credits(free=1))
+    await service.until(broken, lambda recorded: recorded.event.fact_recorded.HasField("hold_placed"))
+
+    await executor.say(credits=execution_pb2.Credits(free=1))
+    sound = await service.start(PLAYBOOK.replace("line", "another"), key="sound")
+    (given,) = (await executor.hear(lambda response: bool(response.assignments))).assignments
+
+    assert (given.number, f"runs/{given.run_id}") == (1, sound.root_run)
 
 
 async def test_credits_that_have_not_seen_the_last_assignment_are_not_given_twice(serve: Any, play: Any) -> None:

@@ -1,5 +1,6 @@
 """Playbook versions, their publication and its history, and compiled plans."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import fields
@@ -129,11 +130,14 @@ class Playbooks:
         self._connection.execute(insert(publication_changes).values(row))
 
     def plan(self, digest: bytes) -> bytes:
-        """A compiled plan's bytes. Raises DataCorrupt where it is gone: plans are kept for ever."""
+        """A compiled plan's bytes. Raises DataCorrupt where they are gone, or others: plans are kept for ever."""
         row = self._connection.execute(select(plans.c.plan).where(plans.c.digest == digest)).first()
         if row is None:
             raise DataCorrupt(f"plan {digest.hex()}", "it is not stored")
-        return bytes(row[0])
+        plan = bytes(row[0])
+        if hashlib.sha256(plan).digest() != digest:
+            raise DataCorrupt(f"plan {digest.hex()}", "its bytes have another digest")
+        return plan
 
     def _versions(self, playbook_ids: Iterable[PlaybookId]) -> Iterable[PlaybookVersion]:
         query: Select[Any] = (

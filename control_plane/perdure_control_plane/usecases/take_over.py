@@ -2,10 +2,11 @@
 
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.domain.limits import Timing
 from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.ports import Transaction
+from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.stop_run import end_event
 
 
@@ -20,6 +21,17 @@ def take_over(tx: Transaction, timing: Timing, run: Run, cause: run_events_pb2.R
         recorded = fact_events_pb2.FactRecorded(hold_placed=placed)
         return tx.log.append(run, [RunEvent(fact_recorded=recorded)], SWEEP)
     return run
+
+
+async def take_back(store: Store, timing: Timing, run_id: RunId, lease_id: LeaseId) -> None:
+    """Takes back a run that could not be handed to the executor it was leased to. Where it has moved on, nothing is done."""
+
+    def body(tx: Transaction) -> None:
+        run = tx.runs.get(run_id)
+        if run.head.lease_id == lease_id:
+            take_over(tx, timing, run, run_events_pb2.REVOCATION_CAUSE_NOT_HELD)
+
+    await store.write(body)
 
 
 def revocation(run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> RunEvent:

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from perdure.runlog.plans import WalkPlan
-from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2
+from perdure.v1 import (
+    execution_pb2,
+    fact_events_pb2,
+    instances_pb2,
+    plans_pb2,
+    run_events_pb2,
+    run_states_pb2,
+)
 from perdure.v1.execution_pb2 import WorkResponse
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_executor import clock
@@ -176,3 +183,66 @@ async def test_a_run_whose_pause_comes_too_late_takes_room_again(held: HeldRuns,
 
     assert pausing.credits.free == 4
     assert going_on.credits.free == 3
+
+
+async def test_an_executor_that_leaves_does_so_when_its_last_run_is_given_up(
+    held: HeldRuns, effect: Effect, plans: Any
+) -> None:
+    effect.release.set()
+    held.take_in(assignment(plans.line(plans.node("publish"))))
+    await said_with(held, "run_ended")
+    held.drain()
+    said(held)
+    held.wake.clear()
+
+    held.take_in(answer(ack=execution_pb2.Ack(ordinal=3)))
+
+    assert held.left
+    assert held.wake.is_set(), "nobody would look"
+
+
+async def test_a_run_whose_plan_cannot_be_read_is_not_held_and_no_other_suffers(held: HeldRuns, plans: Any) -> None:
+    broken = assignment(plans.line(plans.node("publish")))
+    broken.assignments[0].plan += b"\xff"
+
+    held.take_in(broken)
+    told = said(held)
+    held.beat()
+
+    assert [ack.number for ack in told.assignment_acks] == [1]
+    assert (told.credits.free, told.credits.last_assignment) == (4, 1)
+    assert not said(held).heartbeat.held
+
+
+async def test_facts_that_come_while_a_log_is_on_its_way_are_not_lost(
+    held: HeldRuns, effect: Effect, plans: Any
+) -> None:
+    handed_out = assignment(plans.line(plans.node("publish")))
+    (created,) = handed_out.assignments[0].events
+    del handed_out.assignments[0].events[:]
+    handed_out.assignments[0].history_follows = True
+    stop = RunEvent(stop_requested=run_events_pb2.StopRequested(kind=run_events_pb2.STOP_KIND_CANCEL))
+    facts = [RecordedEvent(run_id="run", sequence=2, event=stop)]
+
+    held.take_in(handed_out)
+    held.take_in(WorkResponse(deliveries=[execution_pb2.Delivery(run_id="run", lease_id="lease", facts=facts)]))
+    held.take_in(WorkResponse(histories=[execution_pb2.History(number=1, events=[created], last=True)]))
+    told = await said_with(held, "run_ended")
+
+    assert events_of(told)[-1].run_ended.state == run_states_pb2.RUN_STATE_CANCELLED
+
+
+async def test_a_run_that_is_taken_back_while_its_log_is_on_its_way_takes_no_room(held: HeldRuns, plans: Any) -> None:
+    handed_out = assignment(plans.line(plans.node("publish")))
+    handed_out.assignments[0].history_follows = True
+    held.take_in(handed_out)
+    held.beat()
+    (arriving,) = said(held).heartbeat.held
+
+    held.take_in(answer(rejected=execution_pb2.Rejected()))
+    held.beat()
+    told = said(held)
+
+    assert arriving.run_id == "run"
+    assert told.credits.free == 4
+    assert not told.heartbeat.held

@@ -5,16 +5,23 @@ import random
 from collections.abc import Iterable
 from typing import Final
 
+import structlog
+
 from perdure.v1 import execution_pb2
 from perdure.v1.execution_pb2 import WorkResponse
+from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.api.work.deliveries import Deliveries
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.api.work.outbox import Outbox
 from perdure_control_plane.api.work.waiting import wait_for
+from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.usecases.claim_runs import Claim, Claimed, claim_runs
 from perdure_control_plane.usecases.fold_run import READ_AT_ONCE
+from perdure_control_plane.usecases.take_over import take_back
+
+log = structlog.get_logger(__name__)
 
 CLAIM_AT_ONCE: Final = 100
 HISTORY_BYTES: Final = 1024 * 1024
@@ -87,33 +94,61 @@ class Assignments:
         self._last_number += len(claimed)
         for taken in claimed:
             self._unconfirmed[taken.number] = (taken.run.run_id, taken.lease_id)
-            self._deliveries.hold(taken.run.run_id, taken.lease_id, taken.run.head.outside_sequence)
-        for taken in claimed:
-            await self._send(taken)
+        untold = [taken.number for taken in claimed if not await self._told(taken)]
+        # The executor has no run under these numbers: its room is as it was, and the last of them are used again.
+        self._free += len(untold)
+        while self._last_number in untold:
+            self._last_number -= 1
         return len(claimed)
 
-    async def _send(self, taken: Claimed) -> None:
+    async def _told(self, taken: Claimed) -> bool:
+        """Sends a run to the executor. False where it was not told of it.
+
+        A run that cannot be read is taken back, and held after some attempts; the others do not wait for it. What the
+        executor has got of its log, it is told to drop at its next heartbeat.
+        """
         digest = taken.run.identity.plan_digest
-        known = digest in self._plans_sent
-        granted = taken.run.head.last_sequence
-        has = taken.log[-1].sequence if taken.log else 0
+        told = False
+        try:
+            plan = (
+                b"" if digest in self._plans_sent else await self._desk.store.read(lambda tx: tx.playbooks.plan(digest))
+            )
+            self._say(taken, plan)
+            told = True
+            await self._send_rest(taken)
+        except DataCorrupt as error:
+            log.error("run.unreadable", run=taken.run.run_id, error=str(error))
+            self._deliveries.let_go(taken.run.run_id, taken.lease_id)
+            await take_back(self._desk.store, self._desk.timing, taken.run.run_id, taken.lease_id)
+        return told
+
+    def _say(self, taken: Claimed, plan: bytes) -> None:
         assignment = execution_pb2.Assignment(
             number=taken.number,
             run_id=taken.run.run_id,
             lease_id=taken.lease_id,
-            plan_digest=digest,
-            plan=b"" if known else await self._desk.store.read(lambda tx: tx.playbooks.plan(digest)),
+            plan_digest=taken.run.identity.plan_digest,
+            plan=plan,
             events=taken.log,
-            history_follows=has < granted,
+            history_follows=_last_sequence(taken.log) < taken.run.head.last_sequence,
         )
         self._outbox.say(WorkResponse(assignments=[assignment]))
-        self._plans_sent.add(digest)
-        while has < granted:
+        self._plans_sent.add(taken.run.identity.plan_digest)
+        # No fact is delivered ahead of the assignment: the executor could not make anything of it.
+        self._deliveries.hold(taken.run.run_id, taken.lease_id, taken.run.head.outside_sequence)
+
+    async def _send_rest(self, taken: Claimed) -> None:
+        after, granted = _last_sequence(taken.log), taken.run.head.last_sequence
+        while after < granted:
             piece = await self._desk.store.read(
-                lambda tx, after=has: tx.events.after(  # type: ignore[misc]  # default binds now
+                lambda tx, after=after: tx.events.after(  # type: ignore[misc]  # default binds now
                     taken.run.run_id, after, limit=READ_AT_ONCE, max_bytes=HISTORY_BYTES
                 )
             )
-            has = piece[-1].sequence
-            history = execution_pb2.History(number=taken.number, events=piece, last=has >= granted)
+            after = piece[-1].sequence
+            history = execution_pb2.History(number=taken.number, events=piece, last=after >= granted)
             self._outbox.say(WorkResponse(histories=[history]))
+
+
+def _last_sequence(log: list[RecordedEvent]) -> int:
+    return log[-1].sequence if log else 0

@@ -6,6 +6,8 @@ from typing import Final
 
 import structlog
 
+from perdure_control_plane.domain.errors import StoreUnavailable
+
 log = structlog.get_logger(__name__)
 
 
@@ -41,6 +43,9 @@ class Background:
 async def _logged(work: Coroutine[None, None, object], failed: Callable[[], None]) -> None:
     try:
         await work
+    except StoreUnavailable as error:  # the store's own lines say why
+        log.info("work.postponed", reason=str(error))
+        failed()
     except Exception:  # whoever began it says what follows
         log.exception("work.failed")
         failed()
