@@ -18,8 +18,10 @@ PLANS = "perdure.v1.plans_pb2"
 SERVER = "perdure_control_plane"
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "perdure": ("perdure", "google", "grpc", "grpc_status"),
-    "perdure.cli": ("perdure", "google", "grpc", "grpc_status", "typer", "rich", "yaml", "platformdirs"),
+    "perdure": ("perdure", "google", "grpc", "grpc_health", "grpc_status"),
+    "perdure.cli": (
+        "perdure", "google", "grpc", "grpc_health", "grpc_status", "typer", "rich", "yaml", "platformdirs",
+    ),
     "perdure.runlog": ("perdure.runlog", "perdure.v1", "google.protobuf"),
     "perdure.v1": ("perdure.v1", "google", "grpc"),
     SERVER: (),

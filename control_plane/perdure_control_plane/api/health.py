@@ -61,7 +61,7 @@ class Health:
     async def _writes(self) -> bool:
         try:
             async with asyncio.timeout(self._interval_seconds):
-                await self._store.write(lambda tx: tx.now)
+                await self._store.write(lambda tx: tx.upkeep.try_writing(tx.now))
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody can write, and the next look may find otherwise
             _say("health.journal_failed", error)
             return False

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import typer
 
@@ -35,7 +36,7 @@ async def get(perdure: Client, output: Output = Format.TABLE) -> None:
     """Show what the server is, what it refuses to exceed, what waits, and every executor that has connected."""
     runtime = await read_runtime(perdure)
     if output is not Format.TABLE:
-        print_runtime(runtime, output)
+        print_document(runtime_document(runtime), output)
         return
     typer.echo("\n".join(describe(runtime.server, datetime.now(UTC))))
     typer.echo("\nexecutors:")
@@ -51,7 +52,6 @@ async def read_runtime(perdure: Client) -> Runtime:
     return Runtime(server, tuple(sorted(executors, key=lambda each: each.state)))
 
 
-def print_runtime(runtime: Runtime, format: Format) -> None:
-    """Prints both as one document: `server` and `executors`, each in proto JSON."""
-    executors = [as_dict(each) for each in runtime.executors]
-    print_document({"server": as_dict(runtime.server), "executors": executors}, format)
+def runtime_document(runtime: Runtime) -> dict[str, Any]:
+    """Both as one document: `server` and `executors`, each in proto JSON."""
+    return {"server": as_dict(runtime.server), "executors": [as_dict(each) for each in runtime.executors]}

@@ -1,18 +1,21 @@
 """`perdure status`: whether the server is well, and what waits for whom."""
 
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 import typer
 
 from perdure.cli.connection import connected
+from perdure.cli.health import WAYS_OUT, failing, read_health
 from perdure.cli.lazy import verb
 from perdure.cli.options import Output
-from perdure.cli.printing.formats import Format
-from perdure.cli.printing.words import enum_word
-from perdure.cli.runtime import Runtime, print_runtime, read_runtime
+from perdure.cli.printing.formats import Format, print_document
+from perdure.cli.printing.words import counted, enum_word
+from perdure.cli.runtime import Runtime, read_runtime, runtime_document
 from perdure.client import Client
 from perdure.v1 import run_states_pb2, server_pb2
-from perdure.v1.runs_pb2 import PAUSE_REASON_APPROVAL, ListRunsRequest, ListRunsResponse, Run
+from perdure.v1.runs_pb2 import PAUSE_REASON_APPROVAL, ListRunsRequest
 
 app = verb()
 
@@ -20,38 +23,72 @@ _MOST_COUNTED: Final = 500
 """Paused runs that are looked at; where there are more, the counts say so."""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Runs that only a person makes go on, other than by deciding an approval."""
+
+    runs: int
+    doubts: int
+    all_counted: bool
+    """Whether every paused run was looked at."""
+
+    def __str__(self) -> str:
+        more = "" if self.all_counted else f"; counted among the latest {_MOST_COUNTED} that are paused"
+        return f"{counted(self.runs, 'run')} ({counted(self.doubts, 'effect')} in doubt{more})"
+
+
 @app.command()
 @connected
 async def status(perdure: Client, output: Output = Format.TABLE) -> None:
-    """Say whether the server answers, how many executors take work, and what waits for them and for people."""
-    runtime = await read_runtime(perdure)
+    """Say whether the server is well, how many executors take work, and what waits for them and for people."""
+    health = await read_health(perdure)
+    if output is Format.TABLE:
+        # Before the rest: a server that cannot read its store answers nothing else.
+        _print_health(health)
+    runtime, held = await read_runtime(perdure), await _read_held(perdure)
     if output is not Format.TABLE:
-        print_runtime(runtime, output)
+        print_document(_document(health, runtime, held), output)
         return
-    paused = await perdure.runs.ListRuns(
-        ListRunsRequest(states=[run_states_pb2.RUN_STATE_PAUSED], page_size=_MOST_COUNTED)
-    )
     server, live = runtime.server, runtime.live
-    held = sum(executor.held_runs for executor in live)
-    slots = sum(executor.slots for executor in live)
+    taken, slots = sum(executor.held_runs for executor in live), sum(executor.slots for executor in live)
     typer.echo(f"server:     {server.version}, {server.store}, {_durability(server)}, {_authentication(server)}")
-    typer.echo(f"executors:  {len(live)} live, {held} of {slots} slots taken")
-    typer.echo(f"queue:      {server.queued_runs} runs wait for an executor")
-    typer.echo(f"approvals:  {server.pending_approvals} wait for a person")
-    typer.echo(f"held:       {_held(paused)}")
-    _advise(runtime, paused)
+    typer.echo(f"executors:  {len(live)} live, {taken} of {counted(slots, 'slot')} taken")
+    typer.echo(f"queue:      {_waiting(server.queued_runs, 'run')} for an executor")
+    typer.echo(f"approvals:  {_waiting(server.pending_approvals)} for a person")
+    typer.echo(f"held:       {held}")
+    _advise(runtime, held)
 
 
-def _held_runs(paused: ListRunsResponse) -> list[Run]:
-    """Those that only a person makes go on, other than by deciding an approval."""
-    return [run for run in paused.runs if run.pause_reason != PAUSE_REASON_APPROVAL]
+def _print_health(health: Mapping[str, str]) -> None:
+    # Whether there are executors is said by their list, which is newer.
+    ill = [name for name in failing(health) if name != "executors"]
+    typer.echo("\n".join(f"health:     {name} does not serve" for name in ill) or "health:     well")
+    for name in ill:
+        typer.echo(f"{name}: {WAYS_OUT[name]}", err=True)
 
 
-def _held(paused: ListRunsResponse) -> str:
-    held = _held_runs(paused)
-    doubts = sum(run.effects_in_doubt for run in held)
-    more = f"; counted among the latest {_MOST_COUNTED} that are paused" * bool(paused.next_page_token)
-    return f"{len(held)} runs ({doubts} effects in doubt{more})"
+async def _read_held(perdure: Client) -> Held:
+    request = ListRunsRequest(states=[run_states_pb2.RUN_STATE_PAUSED], page_size=_MOST_COUNTED)
+    paused = await perdure.runs.ListRuns(request)
+    held = [run for run in paused.runs if run.pause_reason != PAUSE_REASON_APPROVAL]
+    return Held(len(held), sum(run.effects_in_doubt for run in held), not paused.next_page_token)
+
+
+def _document(health: Mapping[str, str], runtime: Runtime, held: Held) -> dict[str, Any]:
+    """What `-o json` prints; the keys are on the page about the command line, and stay."""
+    return {
+        "health": dict(health),
+        "queued_runs": runtime.server.queued_runs,
+        "open_approvals": runtime.server.pending_approvals,
+        "held_runs": held.runs,
+        "effects_in_doubt": held.doubts,
+        "all_counted": held.all_counted,
+        **runtime_document(runtime),
+    }
+
+
+def _waiting(number: int, noun: str = "") -> str:
+    return f"{counted(number, noun) if noun else number} {'waits' if number == 1 else 'wait'}"
 
 
 def _durability(server: server_pb2.ServerInfo) -> str:
@@ -64,10 +101,10 @@ def _authentication(server: server_pb2.ServerInfo) -> str:
     return "open to everybody who reaches it"
 
 
-def _advise(runtime: Runtime, paused: ListRunsResponse) -> None:
+def _advise(runtime: Runtime, held: Held) -> None:
     if not runtime.live:
-        typer.echo("nothing runs without an executor; start one: perdure-server executor", err=True)
+        typer.echo(WAYS_OUT["executors"], err=True)
     if runtime.server.pending_approvals:
         typer.echo("look at what waits for you: perdure approvals list", err=True)
-    if _held_runs(paused):
+    if held.runs:
         typer.echo("look at what is held: perdure runs list --state paused", err=True)

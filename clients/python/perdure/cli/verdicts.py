@@ -8,7 +8,7 @@ from typing import Final
 import typer
 
 from perdure.cli.printing.formats import Format, print_document, print_rows
-from perdure.cli.printing.words import one_line
+from perdure.cli.printing.words import counted, one_line
 from perdure.runlog.checker import Violation
 from perdure.runlog.rules import Rule
 
@@ -77,7 +77,7 @@ class Examined:
         """What people should know beside the verdict."""
         broken = sum(violation.rule is rule for violation in self.violations)
         if broken:
-            return f"{broken} violations" if broken > 1 else "1 violation"
+            return counted(broken, "violation")
         if rule not in _NEEDS:
             return ""
         if rule not in self.seen:
@@ -95,8 +95,8 @@ def print_verdicts(examined: Examined, format: Format) -> None:
     for line in _violation_lines(examined):
         typer.echo(line)
     found = len(examined.violations)
-    summary = f"{_counted(examined.runs, 'run')}, {_counted(examined.events, 'event')}, "
-    typer.echo(summary + (_counted(found, "violation") if found else "no violation"), err=True)
+    summary = f"{counted(examined.runs, 'run')}, {counted(examined.events, 'event')}, "
+    typer.echo(summary + (counted(found, "violation") if found else "no violation"), err=True)
 
 
 def _violation_lines(examined: Examined) -> Iterator[str]:
@@ -120,7 +120,3 @@ def _document(examined: Examined) -> dict[str, object]:
             for violation in examined.violations
         ],
     }
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -6,6 +6,7 @@ from typing import Final
 import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2
 
 from perdure.v1 import (
     agents_pb2,
@@ -28,7 +29,9 @@ SERVICES: Final[tuple[ServiceDescriptor, ...]] = (
     agents_pb2.DESCRIPTOR.services_by_name["AgentService"],
     server_pb2.DESCRIPTOR.services_by_name["ServerService"],
 )
-"""Services that a client calls."""
+"""Services that a client calls, beside gRPC's own of health."""
+
+_HEALTH: Final[ServiceDescriptor] = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 30_000),
@@ -66,7 +69,7 @@ def service_config(attempts: int) -> str:
     """
     names = [
         {"service": service.full_name, "method": method.name}
-        for service in SERVICES
+        for service in (*SERVICES, _HEALTH)
         for method in service.methods
         if not method.server_streaming
     ]

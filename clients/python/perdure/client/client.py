@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import grpc
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from perdure.addresses import server_address
 from perdure.client import watches
@@ -34,7 +35,8 @@ ATTEMPTS: Final = 5
 class Client:
     """A connection to a control plane, for use inside a running event loop, best in an `async with`.
 
-    Its attributes are the generated stubs, one for each service: `await client.flows.GetFlow(GetFlowRequest(...))`.
+    Its attributes are the generated stubs, one for each service: `await client.flows.GetFlow(GetFlowRequest(...))`;
+    `health` is gRPC's own.
     Every call with one answer has a deadline, and is tried again while no server answers; a request that can carry a
     request id is given one, so that a repetition does nothing. Whatever goes wrong is raised as CallFailed.
     """
@@ -66,6 +68,7 @@ class Client:
         self.tasks: Final = TaskServiceStub(self._channel)
         self.agents: Final = AgentServiceStub(self._channel)
         self.server: Final = ServerServiceStub(self._channel)
+        self.health: Final = HealthStub(self._channel)
 
     def watch_run(self, name: str, after_sequence: int = 0) -> AsyncIterator[RecordedEvent]:
         """The events of `runs/{run}` after a sequence, each once and in order, until the run has ended.

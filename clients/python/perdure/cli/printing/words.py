@@ -22,6 +22,11 @@ def enum_word(enum: EnumDescriptor, number: int) -> str:
     return value.name.removeprefix(f"{prefix}_").lower().replace("_", " ")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 run`, `2 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def label(field: str) -> str:
     """The name of a field, in words."""
     return field.replace("_", " ")
