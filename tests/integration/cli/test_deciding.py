@@ -113,11 +113,15 @@ class Terminal:
                 self.seen += text
                 self._news.notify_all()
 
-    def answer(self, question: str, text: str) -> None:
-        """Types when a question stands there."""
+    def wait_for(self, question: str) -> None:
+        """Returns when a question stands there."""
         with self._news:
             assert self._news.wait_for(lambda: self.seen.rstrip(" ").endswith(question), 30), self.seen
-            self.seen += "\n"
+
+    def answer(self, question: str, text: str) -> None:
+        """Types when a question stands there."""
+        self.wait_for(question)
+        self.seen += "\n"
         os.write(self._ours, text.encode())
 
     def end(self) -> tuple[int, str]:
@@ -185,6 +189,21 @@ def test_a_decision_can_be_left_for_later(perdure: Any, manifest: str) -> None:
     terminal.answer(QUESTION, "later\n")
 
     assert terminal.end()[0] == 9
+
+
+def test_what_became_of_it_while_somebody_thought_is_what_counts(perdure: Any, manifest: str) -> None:
+    file = perdure.server.directory / "hasty.yaml"
+    file.write_text(HOLD.replace("gate", "hasty").replace("type: approval,", "type: approval, timeout_seconds: 2,"))
+    terminal = Terminal(perdure, "run", str(file), "--input", "who=Ada")
+    terminal.wait_for(QUESTION)
+    run = perdure("runs", "list", "--playbook-id", "hasty", "-o", "json").lines[0]["name"]
+    assert perdure("runs", "watch", run).code == 8
+
+    terminal.answer(QUESTION, "later\n")
+    code, out = terminal.end()
+
+    assert code == 8
+    assert out.splitlines()[1].split()[1] == "failed"
 
 
 def test_cancelling_asks_at_a_terminal_and_nowhere_else(perdure: Any, approval: str) -> None:

@@ -87,8 +87,8 @@ def test_ctrl_c_leaves_at_once_and_says_how_to_follow_again(perdure: Any) -> Non
         out, err = watch.communicate(timeout=30)
 
         assert (watch.returncode, out) == (130, "")
-        again = f"follow it again: perdure {command} watch {name.rpartition('/')[2]}\n"
-        assert err.endswith(again)
+        again = f"no longer followed; follow it again: perdure {command} watch {name.rpartition('/')[2]}\n"
+        assert err.splitlines(keepends=True)[-1] == again
         assert "Traceback" not in err
 
 
@@ -98,7 +98,7 @@ def test_time_that_is_over_has_an_exit_code_of_its_own(perdure: Any) -> None:
     told = perdure("flows", "watch", flow["name"], "--timeout", "300ms")
 
     assert told.code == 7
-    assert "follow it again: perdure flows watch" in told.err
+    assert "\nthe time is over; follow it again: perdure flows watch" in told.err
 
 
 def test_a_hold_point_ends_following_where_that_is_wanted_and_says_how_to_decide(perdure: Any) -> None:
@@ -149,6 +149,19 @@ def test_a_failure_shows_the_last_words_and_where_the_rest_is(perdure: Any) -> N
     assert f"it can be continued: perdure runs recovery {flow['root_run'].removeprefix('runs/')}" in told.err
     assert perdure("flows", "watch", flow["name"]).code == 8
     assert perdure("runs", "watch", flow["root_run"]).code == 8
+
+
+def test_nobody_is_sent_to_look_at_what_was_not_printed(perdure: Any) -> None:
+    silent = FAIL.replace("playbook_id: fail", "playbook_id: silent").replace("echo all is lost; ", "")
+    missing = FAIL.replace("playbook_id: fail", "playbook_id: missing").replace(
+        "command: sh", "command: no-such-program"
+    )
+
+    for manifest in (silent, missing):
+        told = perdure.start(perdure.publish(manifest), "--wait", "-o", "json")
+        task = told.document["primitive_refs"]["tasks"][0].rpartition("/")[2]
+        assert f"check:1#1 failed: perdure tasks get ops {task}" in told.err.splitlines()
+        assert "printed: " not in told.err
 
 
 def test_a_flow_that_lacks_required_evidence_says_what_is_missing(perdure: Any) -> None:

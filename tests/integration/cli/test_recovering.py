@@ -40,16 +40,20 @@ def test_an_effect_in_doubt_is_shown_with_what_it_printed_and_settled(perdure: A
     status = perdure("status")
     recovery = perdure("runs", "recovery", run)
     output = perdure("tasks", "output", perdure.done("runs", "recovery", run)["in_doubt"][0]["task"])
-    resolved = perdure("runs", "resolve", run, "--as", "done", "--output-json", '{"receipt": "R-9"}', "--yes")
+    resolved = perdure(
+        "runs", "resolve", run, "--as", "done", "--output-json", '{"receipt": "R-9"}', "--yes", "--reason", "it came"
+    )
 
-    assert re.search(r"^held: +[1-9]\d* runs \([1-9]\d* effects in doubt\)$", status.out, re.MULTILINE)
+    assert re.search(r"^held: +[1-9]\d* runs? \([1-9]\d* effects? in doubt\)$", status.out, re.MULTILINE)
     assert "look at what is held: perdure runs list --state paused" in status.err
     assert "perdure runs resolve" in recovery.err
     assert output.out == "began\n"
     assert resolved.code == 0
     assert "send:1#1" in resolved.err
     assert f"follow it: perdure runs watch {run.removeprefix('runs/')}" in resolved.err
-    assert perdure("flows", "watch", doubted["name"]).code == 0
+    watched = perdure("flows", "watch", doubted["name"])
+    assert watched.code == 0
+    assert "send:1#1 resolved as done by anonymous: it came\n" in watched.err
     tasks = perdure.done("flows", "get", doubted["name"])["primitive_refs"]["tasks"]
     assert perdure("tasks", "output", tasks[-1]).out == "R-9\n"
 
@@ -102,14 +106,17 @@ def test_a_stopped_run_is_continued_and_a_cancelled_one_is_not(perdure: Any) -> 
     run = perdure.start(perdure.publish(hold), "--wait", "-o", "json").document["root_run"]
 
     stopped = perdure.done("runs", "interrupt", run, "--reason", "lunch")
-    continued = perdure.done("runs", "continue", run, "--yes")
+    continued = perdure.done("runs", "continue", run, "--yes", "--reason", "lunch is over")
     assert perdure("runs", "watch", run, "--until", "held").code == 9
     cancelled = perdure.done("runs", "cancel", run)
     final = perdure("runs", "continue", run)
     again = perdure("runs", "interrupt", run)
-    watched = perdure("runs", "watch", run)
+    watched, logged = perdure("runs", "watch", run), perdure("runs", "events", run)
 
-    assert "asked to stop: lunch" in watched.err or "run interrupted" in watched.err
+    assert re.search(r"^[\d:]+Z run interrupted by anonymous: lunch$", watched.err, re.MULTILINE)
+    assert re.search(r"^[\d:]+Z the run goes on, continued by anonymous: lunch is over$", watched.err, re.MULTILINE)
+    assert "  run continued " in logged.out
+    assert "by=anonymous answers sequence=" in logged.out
     assert "perdure runs recovery" not in watched.err
     assert "perdure approvals approve" not in watched.err
     assert stopped["state"] == "RUN_STATE_INTERRUPTED"

@@ -10,7 +10,9 @@ import yaml
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-NAMES = ("server", "store", "journal", "queue", "executors")
+from perdure_control_plane.api.health import SERVICES
+
+NAMES = ("server", *SERVICES)
 
 
 def wait_until(address: str, service: str, wanted: "HealthCheckResponse.ServingStatus.ValueType") -> None:

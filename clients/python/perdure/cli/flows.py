@@ -12,7 +12,7 @@ from perdure.cli.connection import connected
 from perdure.cli.deciding import ask_for_decisions
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
-from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_flow, look_ahead
+from perdure.cli.following.follow import Bounds, Until, UntilOption, flow_verdict, follow_flow, look_ahead
 from perdure.cli.following.story import Story
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import noun
@@ -161,10 +161,17 @@ async def start_and_follow(
     story = Story()
     await look_ahead(perdure, story, flow.root_run)
     code = await follow_flow(perdure, flow.name, bounds, story=story)
-    while ask and code is ExitCode.WAITING and can_ask() and await ask_for_decisions(perdure, flow.name):
+    while ask and code is ExitCode.WAITING and can_ask():
+        decided = await ask_for_decisions(perdure, flow.name)
+        # Whether or not: meanwhile its time may be over, or somebody else has decided.
+        flow = await perdure.flows.GetFlow(GetFlowRequest(name=flow.name))
+        if not decided and flow.status == Flow.STATUS_WAITING:
+            break
         code = await follow_flow(perdure, flow.name, bounds, story=story)
-    print_brief(await perdure.flows.GetFlow(GetFlowRequest(name=flow.name)), output)
-    return code
+    flow = await perdure.flows.GetFlow(GetFlowRequest(name=flow.name))
+    print_brief(flow, output)
+    verdict = flow_verdict(flow, bounds.until)
+    return code if verdict is None else verdict
 
 
 def started_before(flow: Flow) -> str:

@@ -55,7 +55,7 @@ async def follow_flow(
     story = Story() if story is None else story
 
     def verdict(news: FlowNews) -> ExitCode | None:
-        return _flow_verdict(news, bounds.until) if isinstance(news, Flow) else None
+        return flow_verdict(news, bounds.until) if isinstance(news, Flow) else None
 
     following = _Following(story, bounds.limit, format, verdict, f"perdure flows watch {bare(name)}")
     return await following.over(client.watch_flow(name, story.cursors))
@@ -86,7 +86,8 @@ async def look_ahead(client: Client, story: Story, run: str) -> None:
     story.planned[bare(run)] = WalkPlan(Plan.FromString(stored.plan)).order
 
 
-def _flow_verdict(flow: Flow, until: Until) -> ExitCode | None:
+def flow_verdict(flow: Flow, until: Until) -> ExitCode | None:
+    """The exit code that a flow stands for; None while there is more to follow."""
     if flow.settled:
         return ExitCode.OK if flow.status == Flow.STATUS_SUCCEEDED else ExitCode.UNSUCCESSFUL
     return ExitCode.WAITING if flow.status == Flow.STATUS_WAITING and until is Until.HELD else None
@@ -118,7 +119,7 @@ class _Following:
             async with view, asyncio.timeout(self.limit.total_seconds() if self.limit else None):
                 return await self._take_in(news, view)
         except TimeoutError:
-            typer.echo(f"the time is over and it goes on; follow it again: {self.again}", err=True)
+            typer.echo(f"the time is over; follow it again: {self.again}", err=True)
             return ExitCode.DEADLINE
         except CallFailed as failure:
             if failure.lost:
@@ -127,7 +128,7 @@ class _Following:
                 )
             raise
         except asyncio.CancelledError:
-            typer.echo(f"no longer followed, it goes on; follow it again: {self.again}", err=True)
+            typer.echo(f"no longer followed; follow it again: {self.again}", err=True)
             raise
 
     async def _take_in(self, news: AsyncIterator[FlowNews], view: View) -> ExitCode:

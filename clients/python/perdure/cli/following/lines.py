@@ -1,19 +1,16 @@
 """What is followed as plain lines, one for each thing that happened: for logs, pipes and dumb terminals."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from perdure.cli.durations import short_duration
 from perdure.cli.following.next_steps import next_steps
 from perdure.cli.following.signs import note, stage_word, state_word, status_word
-from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, tail
-from perdure.cli.printing.words import at, one_line
+from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, because, by, tail
+from perdure.cli.printing.words import at, enum_word, one_line
 from perdure.runlog.instances import instance
-from perdure.runlog.states import TERMINAL, RunState
+from perdure.v1 import fact_events_pb2
 from perdure.v1.flows_pb2 import Flow
 from perdure.v1.run_events_pb2 import RecordedEvent
-
-_STANDING_STILL: Final = ("run_paused", "run_ended")
 
 
 def lines(story: Story, news: Flow | RecordedEvent) -> Iterator[str]:
@@ -31,10 +28,8 @@ def lines(story: Story, news: Flow | RecordedEvent) -> Iterator[str]:
 
 def _has_come_to_stand(story: Story, news: RecordedEvent) -> bool:
     """Whether the run stands still as of this event, and not only in what is told of its history."""
-    stands = news.event.WhichOneof("kind") in _STANDING_STILL
-    if news.sequence == story.known:
-        return stands or story.runs[news.run_id].head.state in (RunState.PAUSED, *TERMINAL)
-    return stands and news.sequence > story.known
+    run = story.runs[news.run_id]
+    return run.stands if news.sequence == story.known else run.came_to_stand and news.sequence > story.known
 
 
 def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
@@ -50,19 +45,34 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
         case "fact_recorded" if event.fact_recorded.HasField("instance"):
             node = run.nodes[instance(event.fact_recorded.instance)]
             yield f"{node.where} {note(node)}"
+        case "fact_recorded":
+            yield from _of_hold(event.fact_recorded, by(recorded))
         case "lease_revoked":
             held = f"; {', '.join(run.doubts)} is in doubt, and the run is held" if run.head.in_doubt else ""
             yield f"the executor was lost{held}"
         case "jump_begun":
             yield f"goes back to {event.jump_begun.target}"
         case "stop_requested":
-            yield f"asked to stop: {one_line(event.stop_requested.reason)}".removesuffix(": ")
+            yield one_line(because(f"asked to stop{by(recorded)}", event.stop_requested.reason))
         case "run_continued":
-            yield "the run goes on"
+            yield one_line(because(f"the run goes on, continued{by(recorded)}", event.run_continued.reason))
         case "run_ended":
-            yield f"run {state_word(run.head.state)}: {one_line(run.head.failure_message)}".removesuffix(": ")
+            yield one_line(because(f"run {state_word(run.head.state)}{by(recorded)}", run.head.failure_message))
         case "log_line":
             yield one_line(event.log_line.text)
+
+
+def _of_hold(fact: fact_events_pb2.FactRecorded, by_whom: str) -> Iterator[str]:
+    match fact.WhichOneof("fact"):
+        case "hold_placed":
+            yield f"the run is held: {_cause(fact.hold_placed.cause)}"
+        case "hold_released":
+            released = f"the run is held no longer, released{by_whom}"
+            yield one_line(because(f"{released} ({_cause(fact.hold_released.cause)})", fact.hold_released.reason))
+
+
+def _cause(cause: fact_events_pb2.HoldCause.ValueType) -> str:
+    return enum_word(fact_events_pb2.HoldCause.DESCRIPTOR, cause)
 
 
 def _of_node(node: NodeStory) -> Iterator[str]:

@@ -40,4 +40,6 @@ def _of_run(run: RunStory) -> Iterator[str]:
 def _output(run: RunStory, node: NodeStory) -> str:
     if not node.task:
         return f"{node.where} failed: perdure runs events {run.run_id}"
+    if not node.has_printed:
+        return f"{node.where} failed: perdure tasks get {run.session_id} {node.task}"
     return f"{node.where} printed: perdure tasks output {run.session_id} {node.task}"

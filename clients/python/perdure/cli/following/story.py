@@ -65,6 +65,11 @@ class NodeStory:
     unfinished: dict[OutputStream.ValueType, str] = field(default_factory=dict)
     """The beginning of the next line of each stream."""
 
+    @property
+    def has_printed(self) -> bool:
+        """Whether its command has printed anything."""
+        return bool(self.printed) or any(self.unfinished.values())
+
 
 @dataclass(slots=True)
 class RunStory:
@@ -78,6 +83,8 @@ class RunStory:
     ended_at: datetime | None = None
     planned: tuple[str, ...] = ()
     """Nodes of its plan in the order of a walk; none where nobody has read the plan."""
+    came_to_stand: bool = False
+    """Whether the last event told made it stand still, or changed what it needs while it does."""
 
     @property
     def done(self) -> int:
@@ -103,11 +110,22 @@ class RunStory:
         """Whether it goes on only when a person does something."""
         return self.head.state is RunState.PAUSED
 
+    @property
+    def stands(self) -> bool:
+        """Whether it does not go on by itself: it is paused, or has ended."""
+        return self.held or self.head.state in TERMINAL
+
+    @property
+    def _stand(self) -> tuple[RunState, int, int]:
+        return self.head.state, self.head.in_doubt, self.head.holds
+
     def tell(self, recorded: RecordedEvent) -> None:
         """Folds the next event of the run's log."""
         event, moment = recorded.event, at(recorded.stored_time)
         by_holder = recorded.WhichOneof("origin") == "holder"
+        before = self._stand
         advance(self.head, event, recorded.stored_time.ToMicroseconds(), by_holder=by_holder)
+        self.came_to_stand = self.stands and before != self._stand
         match event.WhichOneof("kind"):
             case "run_created":
                 self.session_id, self.began_at = event.run_created.session_id, moment
@@ -130,7 +148,7 @@ class RunStory:
             case "wait_closed":
                 self._move(event.wait_closed.instance, Stage.STOPPED, "no longer needed").ended_at = moment
             case "fact_recorded":
-                self._fact(event.fact_recorded)
+                self._fact(event.fact_recorded, by(recorded))
             case "lease_revoked":
                 self._lose()
             case "run_ended":
@@ -173,7 +191,7 @@ class RunStory:
         node = self._move(settled.instance, _STAGE_OF.get(settled.outcome, Stage.STOPPED), note)
         node.ended_at = moment
 
-    def _fact(self, recorded: fact_events_pb2.FactRecorded) -> None:
+    def _fact(self, recorded: fact_events_pb2.FactRecorded, by_whom: str) -> None:
         node = self.nodes.get(instance(recorded.instance))
         if node is None:
             return
@@ -182,13 +200,13 @@ class RunStory:
                 node.approval = ""
                 decision = recorded.decision
                 kind = enum_word(fact_events_pb2.DecisionKind.DESCRIPTOR, decision.kind)
-                node.note = f"{kind} by {decision.decider}" + (f": {decision.reason}" if decision.reason else "")
+                node.note = because(f"{kind} by {decision.decider}", decision.reason)
             case "wait_expired":
                 node.approval = ""
                 node.note = "nobody decided in time"
             case "resolution":
                 kind = enum_word(fact_events_pb2.ResolutionKind.DESCRIPTOR, recorded.resolution.kind)
-                node.note = f"resolved: {kind}"
+                node.note = because(f"resolved as {kind}{by_whom}", recorded.resolution.reason)
                 node.stage = _STAGE_OF_RESOLUTION.get(recorded.resolution.kind, Stage.STOPPED)
             case "late_report":
                 if recorded.late_report.reopens_doubt:
@@ -230,6 +248,17 @@ class Story:
         else:
             planned = self.planned.get(news.run_id, ())
             self.runs.setdefault(news.run_id, RunStory(news.run_id, planned=planned)).tell(news)
+
+
+def by(recorded: RecordedEvent) -> str:
+    """` by WHO` for what somebody asked for, and nothing for what no request is behind."""
+    asked = recorded.outside.cause == run_events_pb2.OUTSIDE_CAUSE_REQUEST
+    return f" by {recorded.outside.actor}" if asked else ""
+
+
+def because(what: str, reason: str) -> str:
+    """What happened, and why where somebody has said so."""
+    return f"{what}: {reason}" if reason else what
 
 
 def tail(node: NodeStory) -> list[str]:

@@ -27,7 +27,8 @@ def event_line(recorded: RecordedEvent) -> str:
     kind = recorded.event.WhichOneof("kind") or "(unknown)"
     content = getattr(recorded.event, kind, None)
     where = where_of(content)
-    detail = one_line(_pairs(content), _DETAIL_SIGNS) if content is not None else ""
+    actor = f"by={recorded.outside.actor} " if recorded.outside.actor else ""
+    detail = one_line(actor + (_pairs(content) if content is not None else ""), _DETAIL_SIGNS)
     moment: datetime = at(recorded.stored_time)
     stored = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
     return f"{recorded.sequence:>8}  {stored}  {label(kind):<18}  {where:<24}  {detail}".rstrip()
