@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.expressions import expression_faults, output_doubts
+from perdure_control_plane.manifests.expressions import expression_faults
 from perdure_control_plane.manifests.graph import Graph
 from perdure_control_plane.manifests.model import (
     AgenticNode,
@@ -13,16 +13,13 @@ from perdure_control_plane.manifests.model import (
     LaterNode,
     Manifest,
 )
+from perdure_control_plane.manifests.names import name_doubts
 from perdure_control_plane.manifests.schemas import schema_faults
 
 
 def faults(manifest: Manifest) -> list[Diagnostic]:
     """Everything that makes a manifest unfit. Where two nodes have one id, nothing is said of their order."""
-    has_order = len({node.id for node in manifest.nodes}) == len(manifest.nodes)
-    graph = Graph.of(manifest) if has_order else None
-    of_order = [*_duplicates(manifest), *_unknown_nodes(manifest), *(graph.faults() if graph else ())]
-    # What comes before what is not clear until the order is mended: faults that follow from it would only hide it.
-    ordered = graph if not of_order else None
+    of_order, ordered = _order(manifest)
     return [
         *of_order,
         *(_jumps(manifest, ordered) if ordered else ()),
@@ -35,6 +32,7 @@ def faults(manifest: Manifest) -> list[Diagnostic]:
 
 def doubts(manifest: Manifest) -> list[Diagnostic]:
     """What a reviewer should look at; it refuses nothing."""
+    _, ordered = _order(manifest)
     found = []
     if not manifest.phases and not manifest.nodes:
         found.append(Diagnostic("phases", "NO_PHASES", "there is nothing to do: no phases and no nodes"))
@@ -49,8 +47,19 @@ def doubts(manifest: Manifest) -> list[Diagnostic]:
         *_repeated_effects(manifest),
         *_unknown_evidence(manifest),
         *_nul(manifest),
-        *output_doubts(manifest.nodes),
+        *name_doubts(manifest, ordered.before if ordered else None),
     ]
+
+
+def _order(manifest: Manifest) -> tuple[list[Diagnostic], Graph | None]:
+    """Faults of the order of nodes, or their graph.
+
+    What comes before what is not clear until the order is mended: faults that follow from it would only hide it.
+    """
+    has_order = len({node.id for node in manifest.nodes}) == len(manifest.nodes)
+    graph = Graph.of(manifest) if has_order else None
+    found = [*_duplicates(manifest), *_unknown_nodes(manifest), *(graph.faults() if graph else ())]
+    return found, None if found else graph
 
 
 def _repeated_effects(manifest: Manifest) -> Iterator[Diagnostic]:

@@ -1,21 +1,19 @@
 """The expressions in a manifest's strings: whether they are CEL, and read only what has happened by then."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Final
 
 import cel
 
-from perdure.runlog.templates import TemplateInvalid, expressions, referenced_fields, referenced_nodes
+from perdure.runlog.templates import TemplateInvalid, expressions
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Node
+from perdure_control_plane.manifests.readings import Reading, reading
+from perdure_control_plane.manifests.wording import no_cel
 
 MAX_BYTES: Final = 2048
 """Longest expression: a longer one may nest so deep that reading it ends the process."""
-
-
-TEXT_OUTPUT: Final = ("exit_code", "stdout", "stderr")
-"""What a command has as output that is text."""
 
 
 class Template:
@@ -27,31 +25,34 @@ class Template:
     @cached_property
     def faults(self) -> tuple[str, ...]:
         """What is wrong with it, wherever it stands."""
-        try:
-            return tuple(fault for source in self._sources if (fault := _fault(source)))
-        except TemplateInvalid as error:
-            return (str(error),)
+        return self._read[0]
+
+    @cached_property
+    def readings(self) -> tuple[Reading, ...]:
+        """What each of its expressions reads; none where it has faults."""
+        return () if self.faults else tuple(reading(one.source, one.variables()) for one in self._read[1])
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
         """Ids of the nodes that it reads; none where it has faults."""
-        return () if self.faults else tuple(sorted(set().union(*map(referenced_nodes, self._sources))))
+        return tuple(sorted(set().union(*(one.nodes for one in self.readings))))
 
     @cached_property
-    def fields(self) -> tuple[tuple[str, str], ...]:
-        """Ids of nodes with the fields of their outputs that it reads; none where it has faults."""
-        return () if self.faults else tuple(sorted(set().union(*map(referenced_fields, self._sources))))
-
-    @cached_property
-    def _sources(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(expressions(self._text)))
+    def _read(self) -> tuple[tuple[str, ...], tuple[cel.Program, ...]]:
+        """Faults, and the expressions that have none."""
+        try:
+            found = [_compiled(source) for source in dict.fromkeys(expressions(self._text))]
+        except TemplateInvalid as error:
+            return (str(error),), ()
+        faults = tuple(one for one in found if isinstance(one, str))
+        return faults, tuple(one for one in found if not isinstance(one, str))
 
 
 def expression_faults(nodes: list[Node], before: dict[str, set[str]] | None) -> Iterator[Diagnostic]:
     """Faults of all expressions. `before` has the nodes before each; None where nobody can tell."""
     known: dict[str, Template] = {}
     for index, node in enumerate(nodes):
-        for path, text in _templates(node):
+        for path, text in templates(node):
             template = known.setdefault(text, Template(text))
             for fault in template.faults:
                 yield Diagnostic(f"nodes[{index}].{path}", "EXPRESSION_INVALID", fault)
@@ -61,19 +62,8 @@ def expression_faults(nodes: list[Node], before: dict[str, set[str]] | None) -> 
                     yield Diagnostic(f"nodes[{index}].{path}", "REFERENCE_NOT_BEFORE", reason)
 
 
-def output_doubts(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
-    """Expressions that read what the output of a command as text never has."""
-    known: dict[str, Template] = {}
-    commands = {node.id for node in nodes if isinstance(node, DeterministicNode) and node.output == "text"}
-    for index, node in enumerate(nodes):
-        for path, text in _templates(node):
-            for other, field in known.setdefault(text, Template(text)).fields:
-                if other in commands and field not in TEXT_OUTPUT:
-                    reason = f"{other} has no output {field}; it has {', '.join(TEXT_OUTPUT)}"
-                    yield Diagnostic(f"nodes[{index}].{path}", "OUTPUT_UNKNOWN", reason)
-
-
-def _templates(node: Node) -> Iterator[tuple[str, str]]:
+def templates(node: Node) -> Iterator[tuple[str, str]]:
+    """Every string of a node that may hold expressions, with its path in the node."""
     match node:
         case AgenticNode():
             yield "prompt", node.prompt
@@ -104,11 +94,11 @@ def _strings(path: str, value: Any) -> Iterator[tuple[str, str]]:
                 yield from _strings(f"{path}[{index}]", inner)
 
 
-def _fault(source: str) -> str:
+def _compiled(source: str) -> cel.Program | str:
+    """A compiled expression, or what is wrong with it."""
     if len(source.encode()) > MAX_BYTES:
         return f"an expression has more than {MAX_BYTES} bytes: {source[:60]}"
     try:
-        cel.compile(source)
+        return cel.compile(source)
     except ValueError as error:
-        return f"{source!r} is not CEL: {str(error).splitlines()[0]}"
-    return ""
+        return f"{source!r} is not CEL: {no_cel(source, str(error))}"

@@ -36,14 +36,52 @@ def reason(kind: str, location: tuple[int | str, ...], said: str, given: object)
             return f"{_short(given)} is not 1 to 128 of letters, digits, '.', '_' and '-'"
         case "union_tag_invalid" | "union_tag_not_found":
             return _type_reason(given)
+        case "int_type":
+            return f"it must be a whole number{_unquoted(given, int)}"
+        case "float_type":
+            return f"it must be a number{_unquoted(given, int, float)}"
+        case "bool_type":
+            return f"it must be true or false{_unquoted(given, bool)}"
+        case "too_long":
+            return f"it must have {said.partition('should have ')[2].replace(' after validation', '')}"
         case _:
             return re.sub(r"^(Value error, |\w+ should )", lambda found: "" if "," in found[0] else "it must ", said)
+
+
+def no_cel(source: str, said: str) -> str:
+    """Why an expression is not CEL, and where, from what its parser says."""
+    faults = list(_CEL_FAULT.finditer(said.removeprefix(f"Failed to parse expression '{source}': ")))
+    # Of the fault that the parser names after "Incomplete", the cause follows.
+    told = [fault for fault in faults if not fault["why"].startswith("Incomplete")] or faults
+    if not told:
+        return said.splitlines()[0]
+    why = told[0]["why"].removeprefix("Syntax error: ")
+    if "'<EOF>'" in why or int(told[0]["column"]) > len(source):
+        return "it ends where more is expected"
+    place = f"character {told[0]['column']}"
+    where = f"line {told[0]['line']}, {place}" if "\n" in source else place
+    if "token recognition error" in why:
+        return f"what begins at {where} cannot be read"
+    if unexpected := _CEL_UNEXPECTED.search(why):
+        return f"{unexpected[1]} is not expected at {where}"
+    return f"{why}, at {where}"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The end of a sentence that asks whether another word was meant; empty where none is near."""
     near = difflib.get_close_matches(word[:100], sorted(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _unquoted(given: object, *wanted: type) -> str:
+    """The end of a sentence for what would be right without its quotes."""
+    if not isinstance(given, str) or len(given) > 30:
+        return ""
+    try:
+        value = json.loads(given, parse_constant=str)
+    except ValueError:
+        return ""
+    return f"; write it without quotes: {given}" if type(value) in wanted else ""
 
 
 def _type_reason(given: object) -> str:
@@ -82,3 +120,8 @@ _PARTS: Final[Mapping[str, type[BaseModel]]] = {
     "runtime_defaults": model.RuntimeDefaults,
 }
 """The parts of a document by the last word of the place that they stand at."""
+
+_CEL_FAULT: Final = re.compile(r"^ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?P<why>.*)$", re.MULTILINE)
+_CEL_UNEXPECTED: Final = re.compile(
+    r"(?:mismatched input|extraneous input|no viable alternative at input) ('.+?')(?: expecting|$)"
+)

@@ -14,7 +14,7 @@ from perdure_control_plane.manifests.review import MAX_DIAGNOSTICS
 Fields = dict[str, Any]
 Faults = list[tuple[str, str]]
 
-MODULES = ("document", "values", "yaml_text", "checks", "expressions", "schemas", "graph", "review", "wording")
+MODULES = ("document", "values", "yaml_text", "checks", "expressions", "names", "schemas", "graph", "review", "wording")
 
 
 def work(node_id: str = "a", **fields: Any) -> Fields:
@@ -32,6 +32,13 @@ def gate(**fields: Any) -> Fields:
 def agent(**fields: Any) -> Fields:
     return {"id": "a", "type": "agentic", "agent": "writer", "prompt": "Write", **fields}
 
+
+def retried(times: object) -> Fields:
+    return {"nodes": [work(on_failure={"max_iterations": times})]}
+
+
+CLOSED = {"type": "object", "properties": {"who": {"type": "string"}}, "additionalProperties": False}
+"""Inputs: who, and nothing else."""
 
 FAULTS: dict[str, tuple[Fields, Faults]] = {
     "a required field is left out": ({"title": None}, [("title", "FIELD_MISSING")]),
@@ -167,6 +174,16 @@ DOUBTS: dict[str, tuple[Fields, Faults]] = {
     "an expression reads an output that is not there": (
         {"nodes": [command(), gate(id="b", prompt="{{ nodes.a.stdot }} {{ nodes.a.stdout.size() }}")]},
         [("nodes[1].prompt", "OUTPUT_UNKNOWN")]),
+    "an expression reads what no approval has": (
+        {"nodes": [gate(), command(id="b", args=["{{ nodes.a.subjct }}"])]}, [("nodes[1].args[0]", "OUTPUT_UNKNOWN")]),
+    "an expression reads an input that is not in the list": (
+        {"inputs": [{"name": "who"}], "nodes": [gate(prompt="{{ inputs.whooo }}")]},
+        [("nodes[0].prompt", "INPUT_UNKNOWN")]),
+    "an expression reads an input that a closed schema does not have": (
+        {"inputs": CLOSED, "nodes": [command(args=["{{ whoo }} {{ inputs['whooo'] }}"])]},
+        [("nodes[0].args[0]", "NAME_UNKNOWN"), ("nodes[0].args[0]", "INPUT_UNKNOWN")]),
+    "an expression reads a name though nothing is declared": (
+        {"nodes": [gate(prompt="{{ whom }}")]}, [("nodes[0].prompt", "NAME_UNKNOWN")]),
     "a command holds a character that none may": (
         {"nodes": [command(args=["a\0b"])]}, [("nodes[0].args[0]", "NUL_CHARACTER")]),
 }  # fmt: skip
@@ -257,9 +274,18 @@ def test_what_names_the_playbook_is_told_though_the_rest_is_faulty(reviewed: Cal
         ({"zzz": "x"}, "unknown field"),
         ({"version": 1.0}, 'it must be text; write it in quotes: "1.0"'),
         ({"title": ["x"]}, "it must be text"),
+        (retried("2"), "it must be a whole number; write it without quotes: 2"),
+        (retried("true"), "it must be a whole number"),
+        (retried("1.5"), "it must be a whole number"),
+        (retried("two"), "it must be a whole number"),
+        (retried(1.5), "it must be a whole number"),
+        ({"timeout_seconds": "1.5"}, "it must be a number; write it without quotes: 1.5"),
+        ({"timeout_seconds": "NaN"}, "it must be a number"),
+        ({"nodes": [command(shell="true")]}, "it must be true or false; write it without quotes: true"),
+        ({"nodes": [work(f"n{number}") for number in range(1001)]}, "it must have at most 1000 items, not 1001"),
         ({"playbook_id": "a b"}, "'a b' is not 1 to 128 of letters, digits, '.', '_' and '-'"),
         ({"title": None}, "it is required, and missing"),
-        ({"nodes": [work(on_failure={"max_iterations": 11})]}, "it must be less than or equal to 10"),
+        (retried(11), "it must be less than or equal to 10"),
         (
             {"nodes": [{"id": "a", "type": "functoin"}]},
             "'functoin' is no type of node; write one of agentic, deterministic, function, approval; did you mean function?",
@@ -268,6 +294,24 @@ def test_what_names_the_playbook_is_told_though_the_rest_is_faulty(reviewed: Cal
 )
 def test_a_fault_is_told_in_words_of_the_document(reviewed: Callable[..., Any], fields: Fields, said: str) -> None:
     assert [fault.reason for fault in reviewed(**fields).errors] == [said]
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("1 +", "it ends where more is expected"),
+        ("a.", "it ends where more is expected"),
+        ("a ? b", "it ends where more is expected"),
+        ("a b", "'b' is not expected at character 3"),
+        ("a\n+)", "')' is not expected at line 2, character 2"),
+        ("1 + @", "what begins at character 5 cannot be read"),
+        ("has(x)", "invalid argument to has() macro, at character 5"),
+    ],
+)
+def test_what_is_no_cel_is_told_with_its_place(reviewed: Callable[..., Any], expression: str, said: str) -> None:
+    faults = reviewed(nodes=[gate(prompt=f"{{{{ {expression} }}}}")]).errors
+
+    assert [fault.reason for fault in faults] == [f"{expression!r} is not CEL: {said}"]
 
 
 def test_what_follows_from_a_fault_in_the_order_is_not_told_beside_it(found: Callable[..., Faults]) -> None:

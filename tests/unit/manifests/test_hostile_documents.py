@@ -142,6 +142,13 @@ CROWDS = {
     "ten thousand different expressions": json.dumps(
         {**HEAD_VALUES, "nodes": [{"id": "a", "type": "function", "function": "f",
                                    "inputs": [f"{{{{ a + {n} }}}}" for n in range(40_000)]}]}),
+    "many names that are near to those that are declared": json.dumps(
+        {**HEAD_VALUES, "inputs": [{"name": f"{'n' * 94}{n}"} for n in range(100)],
+         "nodes": [{"id": "a", "type": "function", "function": "f",
+                    "inputs": {"a": [f"{{{{ inputs.{'n' * 94}x{n} }}}}" for n in range(8000)]}}]}),
+    "many inputs, and a thousand nodes that read none of them": json.dumps(
+        {**HEAD_VALUES, "inputs": {"properties": {f"p{n}": {} for n in range(18_000)}, "additionalProperties": False},
+         "nodes": [{"id": f"n{n}", "type": "approval", "prompt": f"{{{{ z{n} }}}}"} for n in range(1000)]}),
     "nodes that depend on all before them": HEAD
     + "nodes:\n"
     + "".join(f"- {{id: n{n}, type: function, function: f, depends: [{', '.join(f'n{m}' for m in range(n))}]}}\n"

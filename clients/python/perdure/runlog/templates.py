@@ -1,8 +1,6 @@
 """Strings with expressions in them: where the expressions are. Evaluating them is for whoever walks the run."""
 
-import re
 from dataclasses import dataclass
-from typing import Final
 
 OPEN, CLOSE = "{{", "}}"
 
@@ -39,17 +37,6 @@ def expressions(template: str) -> list[str]:
     return [part.source for part in parts(template) if isinstance(part, Expression)]
 
 
-def referenced_nodes(expression: str) -> set[str]:
-    """Node ids that an expression reads as `nodes.<id>` or `nodes["<id>"]`."""
-    return {plain or quoted for plain, quoted in _NODE.findall(_STRINGS_BUT_KEYS.sub("''", expression))}
-
-
-def referenced_fields(expression: str) -> set[tuple[str, str]]:
-    """Node ids with the fields that an expression reads of them, as `nodes.<id>.<field>`; no calls of methods."""
-    found = _FIELD.findall(_STRINGS_BUT_KEYS.sub("''", expression))
-    return {(plain or quoted, field) for plain, quoted, field in found}
-
-
 def _closing(template: str, begin: int) -> int:
     depth, quote, index = 0, "", begin
     while index < len(template):
@@ -67,8 +54,3 @@ def _closing(template: str, begin: int) -> int:
             return index
         index += 1
     raise TemplateInvalid(f"an expression is not closed: {OPEN}{template[begin : begin + 60]}")
-
-
-_NODE: Final = re.compile(r"""\bnodes\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])""")
-_FIELD: Final = re.compile(_NODE.pattern + r"\s*\.\s*([A-Za-z_]\w*)\b(?!\s*\()")
-_STRINGS_BUT_KEYS: Final = re.compile(r"""(?<!\[)(?<!\[\s)(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")

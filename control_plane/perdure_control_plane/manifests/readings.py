@@ -1,0 +1,101 @@
+"""What an expression reads: top-level names, inputs, nodes and fields of their outputs."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+Chain = tuple[str, ...]
+"""A top-level name and the fields that are read of it in turn: `nodes.a.stdout` is `("nodes", "a", "stdout")`."""
+
+MACROS: Final = ("all", "exists", "exists_one", "map", "filter")
+"""What binds a variable of its own: `list.all(x, x > 1)`."""
+
+TYPES: Final = frozenset(("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"))
+"""Names that CEL itself has; more than these can only be called."""
+
+NAMESPACES: Final = frozenset(("optional",))
+"""Names that stand before CEL's own functions: `optional.none()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one expression reads. `inputs` and `outputs` have nothing that it asks for, with `has()` or `in`."""
+
+    names: frozenset[str] = frozenset()
+    """Top-level names, without macros' own variables, what CEL itself has, and inputs that it asks for."""
+    inputs: frozenset[str] = frozenset()
+    """Names of inputs that it reads as `inputs.<name>` or `inputs["<name>"]`."""
+    nodes: frozenset[str] = frozenset()
+    """Ids of nodes that it reads as `nodes.<id>` or `nodes["<id>"]`."""
+    outputs: frozenset[tuple[str, str]] = frozenset()
+    """Ids of nodes, each with a field of its output."""
+
+
+def reading(source: str, variables: Iterable[str]) -> Reading:
+    """What a valid expression reads. `variables` are the names in it as CEL's parser found them, macros' own as well."""
+    marks = [found[0] for found in _MARK.finditer(source) if not found["blank"]]
+    bound = {marks[at + 2] for at in range(1, len(marks) - 3) if _binds(marks[at - 1 : at + 4])}
+    chains = {chain for chain in _chains(marks) if chain[0] not in bound}
+    asked = set(_asked(marks))
+    sure = {chain for chain in chains if not any(chain[: len(one)] == one for one in asked)}
+    asked_inputs = {chain[1] for chain in asked if chain[0] == "inputs" and len(chain) > 1}
+    return Reading(
+        names=frozenset(variables) - bound - TYPES - NAMESPACES - asked_inputs,
+        inputs=frozenset(chain[1] for chain in sure if chain[0] == "inputs" and len(chain) > 1),
+        nodes=frozenset(chain[1] for chain in chains if chain[0] == "nodes" and len(chain) > 1),
+        outputs=frozenset((chain[1], chain[2]) for chain in sure if chain[0] == "nodes" and len(chain) > 2),
+    )
+
+
+def _binds(marks: list[str]) -> bool:
+    before, name, opening, _, comma = marks
+    return before == "." and name in MACROS and opening == "(" and comma == ","
+
+
+def _chains(marks: list[str]) -> Iterator[Chain]:
+    for at, mark in enumerate(marks):
+        if mark.isidentifier() and marks[at - 1 : at] != ["."]:
+            yield mark, *_fields(marks, at + 1)
+
+
+def _asked(marks: list[str]) -> Iterator[Chain]:
+    """Chains of which the expression asks whether they are there."""
+    for at in range(2, len(marks)):
+        match marks[at - 2 : at + 1]:
+            case ["has", "(", name]:
+                yield name, *_fields(marks, at + 1)
+            case [quoted, "in", name] if key := _text(quoted):
+                yield name, *_fields(marks, at + 1), key
+
+
+def _fields(marks: list[str], at: int) -> Iterator[str]:
+    while True:
+        match marks[at : at + 4]:
+            case [".", name, *after] if name.isidentifier() and after[:1] != ["("]:
+                yield name
+                at += 2
+            case ["[", quoted, "]", *_] if key := _text(quoted):
+                yield key
+                at += 3
+            case _:
+                return
+
+
+def _text(mark: str) -> str:
+    """What a plain text in quotes says; empty for anything else."""
+    return mark[1:-1] if mark[0] in "'\"" and "\\" not in mark and mark[1:2] != mark[:1] else ""
+
+
+_MARK: Final = re.compile(
+    r"""
+    (?P<blank> \s+ | //[^\n]* )
+    | (?i:r|br|rb) (?: \"{3}.*?\"{3} | '{3}.*?'{3} | "[^"\n]*" | '[^'\n]*' )
+    | [bB]? (?: \"{3}(?:\\.|[^\\])*?\"{3} | '{3}(?:\\.|[^\\])*?'{3} | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' )
+    | [A-Za-z_]\w*
+    | \d[\w.]*
+    | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""A word, number, text or sign of an expression."""
