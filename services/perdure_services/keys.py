@@ -7,7 +7,11 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from perdure_control_plane.domain.approval import TokenKeys
+
+log = structlog.get_logger(__name__)
 
 FILE: Final = "keys.json"
 
@@ -30,6 +34,7 @@ def load_keys(directory: pathlib.Path) -> ServerKeys:
     try:
         if not path.exists():
             _make(path)
+            log.info("keys.made", path=str(path))  # where others were before, tokens made with them are void now
         if path.stat().st_mode & 0o077:
             raise KeysUnusable(f"{path} can be read by others than its owner; run: chmod 600 {path}")
         text = path.read_text()

@@ -22,6 +22,9 @@ from perdure.runlog.instances import NAME
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+TABLES: Final = ("control_plane", "executor")
+"""Tables of a settings file."""
+
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
@@ -31,6 +34,12 @@ class SettingsInvalid(Exception):
 
 def _split(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _directory(path: pathlib.Path) -> pathlib.Path:
+    if not path.is_dir():
+        raise ValueError(f"there is no directory {path}")
+    return path
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -114,7 +123,7 @@ class ExecutorSettings(_Settings):
     functions: Words = ()
     providers: Words = ()
     pass_variables: Words = ()
-    workspace: pathlib.Path = pathlib.Path()
+    workspace: Annotated[pathlib.Path, AfterValidator(_directory)] = pathlib.Path()
     max_task_output_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
     kill_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
     drain_seconds: Annotated[float, Field(ge=0, le=86400)] = 30.0
@@ -190,6 +199,9 @@ def _read_table(file: pathlib.Path | None, table: str) -> dict[str, Any]:
         content = tomllib.loads(file.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise SettingsInvalid(f"the settings file {file} cannot be read: {error}") from error
+    for name in content:
+        if name not in TABLES:
+            raise SettingsInvalid(f"{name}: is no table of {file}; settings stand under [control_plane] or [executor]")
     values = content.get(table, {})
     if not isinstance(values, dict):
         raise SettingsInvalid(f"{table} in {file} is not a table")

@@ -12,6 +12,7 @@ from perdure_services.settings import SettingsInvalid, load_control_plane, load_
     ("flags", "named"),
     [
         ({"server": "http://x"}, "server: 'http://x' is no address"),
+        ({"workspace": "/nowhere"}, "workspace: there is no directory /nowhere"),
         ({"name": "a b"}, "name"),
         ({"queues": ("ok", "q" * 129)}, "queues"),
         ({"queues": ("q",) * 101}, "queues"),
@@ -37,6 +38,15 @@ def test_an_unknown_field_of_the_file_is_refused_with_the_file_and_the_one_that_
         load_executor(file, {})
 
     assert str(file) in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["port = 1\n", "[executer]\nslots = 3\n", "[control_plane]\n[other]\n"])
+def test_what_stands_in_no_table_of_ours_is_refused(tmp_path: pathlib.Path, content: str) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(content)
+
+    with pytest.raises(SettingsInvalid, match=r"^(port|executer|other): is no table of .*server\.toml"):
+        load_control_plane(file, {})
 
 
 def test_what_kubernetes_adds_to_the_environment_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
