@@ -33,6 +33,13 @@ class Pending:
     seen: int
 
 
+@dataclass(slots=True)
+class Backlog:
+    """How much is on its way to the log, of all streams that share it."""
+
+    bytes: int = 0
+
+
 WhenStored = Callable[[Exception | None], None]
 """Is told None when an event is stored, or why it never will be."""
 
@@ -44,13 +51,21 @@ class Dropped(Exception):
 class EventStream:
     """The events of one run under one lease."""
 
-    def __init__(self, run_id: str, lease_id: str, seen: int, dirty: Callable[["EventStream"], None]) -> None:
-        """`dirty` is called whenever there is something to send."""
+    def __init__(
+        self,
+        run_id: str,
+        lease_id: str,
+        seen: int,
+        dirty: Callable[["EventStream"], None],
+        backlog: Backlog | None = None,
+    ) -> None:
+        """`dirty` is called whenever there is something to send; `backlog` counts what is not acknowledged."""
         self.run_id: Final = run_id
         self.lease_id: Final = lease_id
         self.seen = seen
         self.unacknowledged_bytes = 0
         self._dirty = dirty
+        self._backlog = backlog or Backlog()
         self.loop = asyncio.get_running_loop()
         self._tail = 0
         self._next_ordinal = 1
@@ -81,7 +96,7 @@ class EventStream:
         self._next_ordinal += 1
         size = event.ByteSize() if kind in _LARGE else _SMALL_BYTES
         self._pending.append(Pending(ordinal, event, kind, keep, synchronises(event, kind), size, self.seen))
-        self.unacknowledged_bytes += size
+        self._count(size)
         self._dirty(self)
         return ordinal
 
@@ -133,7 +148,7 @@ class EventStream:
         stored = []
         while self._pending and self._pending[0].ordinal <= ordinal:
             pending = self._pending.popleft()
-            self.unacknowledged_bytes -= pending.size
+            self._count(-pending.size)
             stored.append(pending)
         if stored:
             self._acknowledged = stored[-1].ordinal
@@ -158,12 +173,16 @@ class EventStream:
         self.acknowledge(ordinal - 1)
         dropped = list(self._pending)
         self._pending.clear()
-        self.unacknowledged_bytes = 0
+        self._count(-self.unacknowledged_bytes)
         self._tail += 1
         self._next_ordinal = ordinal
         self._sent = ordinal - 1
         self.fail_waiting(Dropped())
         return dropped
+
+    def _count(self, size: int) -> None:
+        self.unacknowledged_bytes += size
+        self._backlog.bytes += size
 
     def fail_waiting(self, error: Exception) -> None:
         """Ends every wait for an acknowledgement."""

@@ -15,6 +15,7 @@ from perdure_executor.event_stream import MAX_BATCH_BYTES, EventStream
 from perdure_executor.late_reports import OwedReports
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Equipment
+from perdure_executor.room import Room
 from perdure_executor.walker import Walker
 
 log = structlog.get_logger(__name__)
@@ -30,13 +31,12 @@ class HeldRuns:
 
     def __init__(self, slots: int, lease: LeaseKeeper) -> None:
         self.wake: Final = asyncio.Event()
-        self._slots = slots
+        self._room = Room(slots)
         self._lease = lease
         self._equipment: Equipment | None = None
         self._walkers: dict[tuple[str, str], Walker] = {}
         self._plans: dict[bytes, WalkPlan] = {}
         self._dirty: dict[EventStream, None] = {}
-        self._leaving: set[EventStream] = set()
         self._outgoing = WorkRequest()
         self._arrivals = Arrivals()
         self._last_assignment = 0
@@ -141,6 +141,8 @@ class HeldRuns:
                 walker.facts_came(list(delivery.facts))
             else:
                 self._arrivals.deliver(delivery)
+        if self._room.changed:
+            self._say_credits()
         if response.late_report_acks:
             self._reports.taken(response.late_report_acks)
             self._check_settled_up()
@@ -180,7 +182,7 @@ class HeldRuns:
         seen = max(
             (recorded.sequence for recorded in history if recorded.event.WhichOneof("kind") in FACT_KINDS), default=0
         )
-        stream = EventStream(assignment.run_id, assignment.lease_id, seen, self._has_events)
+        stream = EventStream(assignment.run_id, assignment.lease_id, seen, self._has_events, self._room.backlog)
         walker = Walker(self._plans[assignment.plan_digest], stream, self._equipment, self._lease, self._over)
         self._walkers[assignment.run_id, assignment.lease_id] = walker
         self._settled_up.clear()
@@ -194,8 +196,7 @@ class HeldRuns:
         if (stream.run_id, stream.lease_id) in self._walkers:
             self._dirty[stream] = None
             self.wake.set()
-            if stream.releasing != (stream in self._leaving):
-                self._leaving ^= {stream}
+            if self._room.changed_with(stream):
                 self._say_credits()
 
     def _over(self, walker: Walker) -> None:
@@ -204,9 +205,7 @@ class HeldRuns:
         if not self._silent:
             self._reports.add(walker.late_reports())
             self._reports.put(self._outgoing)
-        if walker.stream in self._leaving:
-            self._leaving.remove(walker.stream)  # its room has been said to be free already
-        else:
+        if self._room.given_up(walker.stream):
             self._say_credits()
         self.wake.set()  # there may be a report to say, or nothing more to stay for
         self._check_settled_up()
@@ -216,9 +215,7 @@ class HeldRuns:
             self._settled_up.set()
 
     def _say_credits(self) -> None:
-        # A run whose end is on its way takes no room: nothing of it runs any more.
-        taken = len(self._walkers) - len(self._leaving) + len(self._arrivals)
-        free = 0 if self._draining else self._slots - taken
+        free = 0 if self._draining else self._room.free(len(self._walkers) + len(self._arrivals))
         credits = self._outgoing.credits
-        credits.free, credits.last_assignment = max(0, free), self._last_assignment
+        credits.free, credits.last_assignment = free, self._last_assignment
         self.wake.set()

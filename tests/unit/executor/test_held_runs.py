@@ -17,7 +17,7 @@ from perdure.v1 import (
 )
 from perdure.v1.execution_pb2 import WorkResponse
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
-from perdure_executor import clock
+from perdure_executor import clock, room
 from perdure_executor.held_runs import HeldRuns
 from perdure_executor.lease_keeper import LeaseKeeper, LeaseTerms
 from perdure_executor.node_context import Equipment
@@ -97,8 +97,15 @@ def said(held: HeldRuns) -> execution_pb2.WorkRequest:
     """Everything there is to say now, as one message."""
     request = execution_pb2.WorkRequest()
     while (piece := held.next_request()) is not None:
-        request.MergeFrom(piece)
+        add(request, piece)
     return request
+
+
+def add(request: execution_pb2.WorkRequest, piece: execution_pb2.WorkRequest) -> None:
+    """Adds what is said next; credits replace those before."""
+    if piece.HasField("credits"):
+        request.ClearField("credits")
+    request.MergeFrom(piece)
 
 
 def events_of(request: execution_pb2.WorkRequest) -> list[RunEvent]:
@@ -111,7 +118,7 @@ async def said_with(held: HeldRuns, kind: str) -> execution_pb2.WorkRequest:
     while kind not in [event.WhichOneof("kind") for event in events_of(everything)]:
         await held.wake.wait()
         held.wake.clear()
-        everything.MergeFrom(said(held))
+        add(everything, said(held))
     return everything
 
 
@@ -246,3 +253,18 @@ async def test_a_run_that_is_taken_back_while_its_log_is_on_its_way_takes_no_roo
     assert arriving.run_id == "run"
     assert told.credits.free == 4
     assert not told.heartbeat.held
+
+
+async def test_no_run_is_taken_while_too_much_is_on_its_way_to_the_log(
+    held: HeldRuns, effect: Effect, plans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MAX_BACKLOG_BYTES", 150)
+    effect.release.set()
+    held.take_in(assignment(plans.line(plans.node("publish"))))
+
+    choked = await said_with(held, "node_settled")
+    held.take_in(answer(ack=execution_pb2.Ack(ordinal=3)))
+    eased = said(held)
+
+    assert choked.credits.free == 0
+    assert eased.credits.free == 4
