@@ -203,7 +203,42 @@ def test_what_became_of_it_while_somebody_thought_is_what_counts(perdure: Any, m
     code, out = terminal.end()
 
     assert code == 8
-    assert out.splitlines()[1].split()[1] == "failed"
+    assert out.splitlines()[1].split()[1] in ("failed", "expired")
+
+
+def test_an_approval_that_expired_leads_to_its_run_and_says_how_long_ago_that_was(perdure: Any) -> None:
+    hasty = HOLD.replace("gate", "brief").replace("type: approval,", "type: approval, timeout_seconds: 1,")
+    flow = perdure.done("flows", "get", _started(perdure, hasty)["name"])
+    assert perdure("flows", "watch", flow["name"]).code == 8
+
+    told = perdure("approvals", "approve", flow["primitive_refs"]["approvals"][0], "--yes")
+    listed = perdure("approvals", "list", "--state", "expired", "--flow-id", flow["name"])
+
+    assert told.code == 5
+    assert "(APPROVAL_CLOSED)" in told.err
+    assert f"perdure runs recovery {flow['root_run'].removeprefix('runs/')}" in told.err
+    assert re.search(r" \d+s ago$", listed.out.rstrip())
+
+
+def test_a_decision_that_comes_too_late_at_a_terminal_leads_to_its_run(perdure: Any) -> None:
+    file = perdure.server.directory / "late.yaml"
+    file.write_text(HOLD.replace("gate", "late").replace("type: approval,", "type: approval, timeout_seconds: 2,"))
+    terminal = Terminal(perdure, "run", str(file), "--input", "who=Ada")
+    terminal.wait_for(QUESTION)
+    run = perdure("runs", "list", "--playbook-id", "late", "-o", "json").lines[0]["name"]
+    assert perdure("runs", "watch", run).code == 8
+
+    terminal.answer(QUESTION, "approve\n")
+
+    assert terminal.end()[0] == 5
+    assert "is expired (APPROVAL_CLOSED)" in terminal.seen
+    assert f"perdure runs recovery {run.removeprefix('runs/')}" in terminal.seen
+
+
+def _started(perdure: Any, manifest: str) -> Any:
+    told = perdure.start(perdure.publish(manifest), "--input", "who=Ada", "--wait", "-o", "json")
+    assert told.code == 9, told
+    return told.document
 
 
 def test_cancelling_asks_at_a_terminal_and_nowhere_else(perdure: Any, approval: str) -> None:
@@ -221,6 +256,10 @@ def test_cancelling_asks_at_a_terminal_and_nowhere_else(perdure: Any, approval: 
         assert terminal.end()[0] == 1
         assert "nothing was done" in terminal.seen
     assert perdure.done("runs", "get", shown["run"])["state"] == "RUN_STATE_PAUSED"
+
+    terminal = Terminal(perdure, "playbooks", "revoke", "gate", "--version", "1.0.0", "--digest", "0", "--reason", "no")
+    terminal.answer("Revoke playbooks/gate/versions/1.0.0 for good? [y/N]:", "n\n")
+    assert terminal.end()[0] == 1
 
     for command in (*asked[1:3], asked[0]):
         assert perdure(*command, "--yes").code in (0, 5)

@@ -1,5 +1,6 @@
 """What people are told when something does not work: the reason, the field, and the next thing to do."""
 
+import asyncio
 import pathlib
 import socket
 from typing import Any
@@ -12,7 +13,7 @@ MISSING = {
     ("runs", "events", "nobody"): "perdure runs list",
     ("runs", "watch", "nobody"): "perdure runs list",
     ("runs", "recovery", "nobody"): "perdure runs list",
-    ("sessions", "get", "nobody"): "perdure sessions list",
+    ("sessions", "get", "nobody"): "perdure sessions list; or make it: perdure sessions create nobody",
     ("agents", "get", "nobody"): "perdure agents list",
     ("approvals", "get", "nobody"): "perdure approvals list --state all",
     ("approvals", "approve", "nobody", "--yes"): "perdure approvals list --state all",
@@ -51,7 +52,15 @@ def test_without_a_server_it_says_how_to_start_one(perdure: Any) -> None:
         (["runs", "get", "flows/x"], "'flows/x' does not name a run"),
         (["runs", "watch", "x", "--timeout", "soon"], "'--timeout': 'soon' is not a duration"),
         (["run", "x.yaml", "--wait-timeout", "0s"], "'--wait-timeout': a duration is more than nothing"),
-        (["runs", "list", "--state", "asleep"], "asleep"),
+        (["runs", "list", "--state", "asleep"], "'--state': 'asleep' is not one of 'queued', 'running'"),
+        (["runs", "watch", "x", "--until", "now"], "'--until': 'now' is not one of 'held', 'settled'"),
+        (["runs", "get", "x", "-o", "xml"], "'xml' is not one of 'table', 'json', 'yaml'"),
+        (["runs", "resolve", "x", "--as", "lost"], "'--as': 'lost' is not one of 'done', 'retry', 'failed'"),
+        (["--config", "nowhere", "status"], "'--config': nowhere cannot be read: No such file or directory\n"),
+        (["verify", "--all", "--acks", "nowhere"], "'--acks': nowhere cannot be read: No such file or directory\n"),
+        (["playbooks", "validate", "--manifest-file", "-"], "'--manifest-file': standard input is empty"),
+        (["run", "-"], "'FILE': standard input is empty"),
+        (["playbooks", "publish", "x", "--version", "1", "--digest", "0"], "Missing option '--evidence-refs-json'"),
         (
             ["playbooks", "validate", "--manifest-file", "nowhere"],
             "'--manifest-file': nowhere cannot be read: No such file",
@@ -62,7 +71,7 @@ def test_without_a_server_it_says_how_to_start_one(perdure: Any) -> None:
         (["run", "x.yaml", "--input-json", "@nowhere"], "'--input-json': nowhere cannot be read: No such file"),
         (["run", "x.yaml", "--input-json", "[]"], "'--input-json': it is not a JSON object"),
         (["runs", "resolve", "x", "--as", "done", "--output-json", "{"], "'--output-json': it is not JSON"),
-        (["runs", "resolve", "x"], "say what became of it"),
+        (["runs", "resolve", "x"], "Missing option '--as'"),
         (["tasks", "get", "ops"], "say which task"),
         (["flow", "list"], "Did you mean 'flows'"),
     ],
@@ -72,6 +81,7 @@ def test_what_is_typed_wrong_is_named_before_anything_is_asked(perdure: Any, com
 
     assert (told.code, told.out) == (2, "")
     assert wrong in told.err
+    assert "Value error" not in told.err
     assert "--help" in told.err
 
 
@@ -114,6 +124,33 @@ def test_an_output_that_cannot_be_written_is_told_in_a_sentence(perdure: Any, co
 
     assert told.code == 1
     assert told.err == "Error: what was found cannot be written: No space left on device\n"
+
+
+async def _not_found(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers every call as a server of something else would, which has nothing of that name."""
+    await reader.read(24)  # what an HTTP/2 client begins with
+    ok, end = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", 0x05
+    writer.write(ok)
+    while len(head := await reader.read(9)) == 9:
+        size, kind, stream = int.from_bytes(head[:3], "big"), head[3], head[5:9]
+        if size:
+            await reader.readexactly(size)
+        if kind == 1:  # headers: the answer is `:status: 404`, from the table that HTTP/2 has
+            writer.write(b"\x00\x00\x01\x01" + bytes([end]) + stream + b"\x8d")
+    writer.close()
+
+
+def test_what_is_no_perdure_server_is_told(perdure: Any) -> None:
+    async def ask() -> Any:
+        async with await asyncio.start_server(_not_found, "127.0.0.1", 0) as server:
+            address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            return address, await asyncio.to_thread(perdure.apart, "status", "--server", address)
+
+    address, told = asyncio.run(ask())
+
+    assert told.code == 1
+    assert f"Error: what answers at {address} is no Perdure server (UNIMPLEMENTED)" in told.err
+    assert "Next:  name a Perdure server with --server or PERDURE_SERVER" in told.err
 
 
 def test_without_an_output_a_command_does_its_work(perdure: Any) -> None:

@@ -113,7 +113,7 @@ def test_another_manifest_under_a_stored_version_is_refused(perdure: Any) -> Non
 def test_publishing_asks_for_evidence_and_names_the_option(perdure: Any) -> None:
     created = perdure.done("playbooks", "create", "--manifest-file", "-", stdin=MANIFEST.format(id="oolong"))
 
-    none = perdure("playbooks", "publish", "oolong", "--version", "1.0.0", "--digest", created["digest"])
+    none = perdure("playbooks", "publish", created["name"], "--digest", created["digest"], "--evidence-refs-json", "[]")
     broken = perdure(
         "playbooks", "publish", created["name"], "--digest", created["digest"], "--evidence-refs-json", '[{"sort": 1}]'
     )
@@ -122,3 +122,36 @@ def test_publishing_asks_for_evidence_and_names_the_option(perdure: Any) -> None
     assert "evidence: at least one reference" in none.err
     assert "Next:  correct --evidence-refs-json" in none.err
     assert "'--evidence-refs-json'" in broken.err
+
+
+def test_a_draft_is_not_started_and_the_command_that_publishes_it_is_named(perdure: Any) -> None:
+    created = perdure.done("playbooks", "create", "--manifest-file", "-", stdin=MANIFEST.format(id="draft"))
+    perdure("sessions", "create", "ops")
+
+    told = perdure.start(created)
+
+    assert told.code == 5
+    assert (
+        f"Next:  publish it when it is reviewed: perdure playbooks publish {created['name']} --digest SHA256"
+        in told.err
+    )
+
+
+def test_another_digest_leads_to_what_is_stored(perdure: Any) -> None:
+    created = perdure.done("playbooks", "create", "--manifest-file", "-", stdin=MANIFEST.format(id="changed"))
+    perdure("sessions", "create", "ops")
+
+    told = perdure.start(created | {"digest": "0" * 64})
+
+    assert told.code == 5
+    assert (
+        f"Next:  look at what is stored before you give its digest: perdure playbooks get {created['name']}" in told.err
+    )
+
+
+def test_a_session_that_was_there_is_said_to_have_been(perdure: Any) -> None:
+    first, again = (perdure("sessions", "create", "twice") for _ in range(2))
+
+    assert (first.code, first.err) == (0, "")
+    assert (again.code, again.err) == (0, "it was there already; nothing has changed\n")
+    assert again.out.splitlines()[0] == first.out.splitlines()[0]

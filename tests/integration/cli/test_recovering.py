@@ -78,6 +78,50 @@ def test_nothing_is_settled_where_nobody_can_be_asked(perdure: Any, doubted: Any
     assert len(perdure.done("runs", "recovery", doubted["root_run"])["in_doubt"]) == 1
 
 
+def test_a_run_that_is_stopped_with_an_effect_in_doubt_says_so(perdure: Any, doubted: Any) -> None:
+    run = doubted["root_run"]
+    said = f"1 effect is in doubt: perdure runs recovery {run.removeprefix('runs/')}\n"
+
+    interrupted = perdure("runs", "interrupt", run)
+    cancelled = perdure("runs", "cancel", run)
+    flow = perdure("flows", "cancel", doubted["name"])
+    settled = perdure("runs", "resolve", run, "--as", "failed", "--yes")
+
+    assert [told.err for told in (interrupted, cancelled, flow)] == [said] * 3
+    assert settled.code == 0
+    assert perdure("runs", "cancel", run).err == ""
+
+
+def test_a_run_that_waits_for_a_person_says_for_whom(perdure: Any) -> None:
+    hold = MENDED.replace("mended", "asking").partition("nodes:")[0]
+    hold += "nodes:\n  - {id: hold, type: approval, prompt: Go on?}\n"
+    flow = perdure.start(perdure.publish(hold), "--wait", "-o", "json").document
+    run = flow["root_run"]
+    step = f"waits for a person: perdure approvals list --run-id {run.removeprefix('runs/')}"
+
+    continued = perdure("runs", "continue", run, "--yes")
+
+    assert perdure("runs", "recovery", run).err.splitlines() == [step]
+    assert perdure("flows", "get", flow["name"]).err.splitlines() == [step]
+    assert continued.code == 5
+    assert "is paused, and needs no continue" in continued.err
+    assert f"Next:  perdure runs recovery {run.removeprefix('runs/')}" in continued.err
+    perdure.done("runs", "cancel", run)
+    assert perdure("runs", "recovery", run).err == ""
+
+
+def test_a_run_that_no_executor_serves_says_so(perdure: Any) -> None:
+    version = perdure.publish(MENDED.replace("mended", "elsewhere"))
+
+    started = perdure.start(version, "--queue", "gpu", "--flow-id", "nowhere")
+    run = perdure.done("flows", "get", "nowhere")["root_run"]
+
+    step = "waits for an executor, and no live one serves its queue gpu: perdure-server executor --queue gpu"
+    assert started.err.splitlines() == [step, "follow it: perdure flows watch nowhere"]
+    assert perdure("runs", "recovery", run).err.splitlines() == [step]
+    assert perdure("flows", "get", "nowhere").err.splitlines() == [step]
+
+
 def test_what_is_not_in_doubt_cannot_be_settled(perdure: Any, doubted: Any) -> None:
     told = perdure("runs", "resolve", doubted["root_run"], "other:1#1", "--as", "done", "--yes")
 

@@ -70,6 +70,11 @@ def test_every_command_says_what_it_does_and_what_each_of_its_parts_is(commands:
     assert silent == []
 
 
+def test_following_says_where_it_tells_what(commands: Any) -> None:
+    for typed in ("perdure runs watch", "perdure flows watch"):
+        assert "For people it is told on standard error. With -o json every event" in commands[typed].help
+
+
 def test_every_command_that_prints_data_prints_it_in_every_format(commands: Any) -> None:
     client = {typed: command for typed, command in commands.items() if typed.startswith("perdure ")}
     without = [typed for typed, one in client.items() if "--output" not in {f for p in one.params for f in p.opts}]

@@ -11,7 +11,7 @@ from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
 from perdure.cli.printing.descriptions import describe
 from perdure.cli.printing.words import enum_word
-from perdure.client import Client, pages
+from perdure.client import CallFailed, Client, pages
 from perdure.v1.approvals_pb2 import Approval, DecideApprovalRequest, GetApprovalRequest, ListApprovalsRequest
 from perdure.v1.fact_events_pb2 import DECISION_KIND_APPROVED, DECISION_KIND_REJECTED, DecisionKind
 
@@ -26,6 +26,8 @@ async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None
         state = enum_word(Approval.State.DESCRIPTOR, found.state)
         decision = f", {enum_word(DecisionKind.DESCRIPTOR, found.decision)} by {found.decider}" * bool(found.decision)
         look = f"perdure approvals get {names.bare(found.name)}"
+        if found.state == Approval.STATE_EXPIRED:
+            look = f"how its run can go on: perdure runs recovery {names.bare(found.run)}"
         reason = "APPROVAL_DECIDED" if found.state == Approval.STATE_DECIDED else "APPROVAL_CLOSED"
         raise Refused(ExitCode.CONFLICT, reason, f"{found.name} is {state}{decision}", look)
     if hashlib.sha256(found.subject).hexdigest() != found.subject_digest:
@@ -40,9 +42,14 @@ async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None
 
 
 async def decide(perdure: Client, shown: Approval, decision: DecisionKind.ValueType, reason: str) -> Approval:
-    """The approval, decided. Raises CallFailed."""
+    """The approval, decided. Raises CallFailed, and Refused where it has been closed since it was shown."""
     request = DecideApprovalRequest(name=shown.name, decision=decision, token=shown.token, reason=reason)
-    return await perdure.approvals.DecideApproval(request)
+    try:
+        return await perdure.approvals.DecideApproval(request)
+    except CallFailed as failure:
+        if failure.reason != "APPROVAL_CLOSED":
+            raise
+    return await show(perdure, shown.name, decision)
 
 
 async def ask_for_decisions(perdure: Client, flow: str) -> bool:

@@ -31,6 +31,8 @@ def report_failure(failure: CallFailed, address: str) -> ExitCode:
     told, details = failure.message, faults
     if not failure.reason and failure.code is grpc.StatusCode.UNAVAILABLE:
         told, details = f"nothing answers at {address}", [failure.message]
+    elif not failure.reason and failure.code is grpc.StatusCode.UNIMPLEMENTED:
+        told, details = f"what answers at {address} is no Perdure server", [failure.message]
     elif faults == [told]:
         details = []
     elif told == "; ".join(faults):

@@ -10,18 +10,21 @@ from perdure.cli import names
 from perdure.cli.asking import can_ask, confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.deciding import ask_for_decisions
+from perdure.cli.doubts import tell_doubts
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.following.follow import Bounds, Until, UntilOption, flow_verdict, follow_flow, look_ahead
 from perdure.cli.following.story import Story
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import noun
-from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
+from perdure.cli.lists import DEFAULT_LIMIT, LARGEST_PAGE, list_items, page_size
 from perdure.cli.options import FlowName, Limit, OfPlaybook, OfSession, Output, Reason, Yes
 from perdure.cli.printing.formats import Format, print_brief, print_one
 from perdure.cli.printing.words import at
+from perdure.cli.waiting import unserved, waiting_steps
 from perdure.client import Client, pages
 from perdure.v1.flows_pb2 import CancelFlowRequest, Flow, GetFlowRequest, ListFlowsRequest, StartFlowRequest
+from perdure.v1.runs_pb2 import GetRunRequest, ListRunsRequest
 
 app = noun("Flows: one for each start of a playbook, with everything that was done for it.")
 
@@ -83,7 +86,11 @@ async def start(
 @connected
 async def get(perdure: Client, flow: FlowName, output: Output = Format.TABLE) -> None:
     """Show a flow: how it stands, what decided that, and everything that belongs to it."""
-    print_one(await perdure.flows.GetFlow(GetFlowRequest(name=names.flow(flow))), output)
+    found = await perdure.flows.GetFlow(GetFlowRequest(name=names.flow(flow)))
+    print_one(found, output)
+    if output is Format.TABLE and not found.settled:
+        for step in await waiting_steps(perdure, found.root_run):
+            typer.echo(step, err=True)
 
 
 @app.command("list")
@@ -117,6 +124,7 @@ async def cancel(
     name = names.flow(flow)
     confirm_where_possible(f"Cancel {name} for good?", yes)
     print_one(await perdure.flows.CancelFlow(CancelFlowRequest(name=name, reason=reason)), output)
+    tell_doubts((await perdure.runs.ListRuns(ListRunsRequest(flow=name, page_size=LARGEST_PAGE))).runs)
 
 
 @app.command()
@@ -132,7 +140,8 @@ async def watch(
 ) -> ExitCode:
     """Follow a flow from its first event, across restarts of the server, and exit with what became of it.
 
-    With -o json every event, and the flow whenever its status changes, is one object a line on standard output.
+    For people it is told on standard error. With -o json every event, and the flow whenever its status changes, is one
+    object a line on standard output.
     """
     bounds = Bounds(until, parse_duration(time_limit, "--timeout") if time_limit else None)
     name = names.flow(flow)
@@ -155,6 +164,10 @@ async def start_and_follow(
         print_brief(flow, output)
         if before:
             typer.echo(f"it was {before}, under the same key; nothing new has begun", err=True)
+        if output is Format.TABLE:
+            step = await unserved(perdure, await perdure.runs.GetRun(GetRunRequest(name=flow.root_run)))
+            if step:
+                typer.echo(step, err=True)
         typer.echo(f"follow it: perdure flows watch {names.bare(flow.name)}", err=True)
         return ExitCode.OK
     typer.echo(f"{flow.name} was {before}, under the same key" if before else f"started {flow.name}", err=True)

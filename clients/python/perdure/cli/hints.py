@@ -16,7 +16,7 @@ HINTS: Final = {
     "ALREADY_EXISTS": "choose another id, or look at what has it",
     "REQUEST_ID_REUSED": "choose a new --idempotency-key for a new request, or repeat the first request unchanged",
     "VERSION_EXISTS": "a stored version never changes: raise `version` in the manifest",
-    "DIGEST_MISMATCH": "look at what is stored, and give its digest if it is what you mean: perdure playbooks get {path}",
+    "DIGEST_MISMATCH": "look at what is stored before you give its digest: perdure playbooks get {path}",
     "PUBLICATION_STATE": "look at its publication: perdure playbooks get {path}",
     "EVIDENCE_UNRESOLVED": "name evidence that exists; kinds other than flow, run, task and approval are taken as given",
     "RUN_STATE": "look at where it stands: perdure runs get {run}; how it can go on: perdure runs recovery {run}",
@@ -70,9 +70,13 @@ OPTIONS: Final = {
 }
 """What gives each field of a request, by the field's path; an inner field is given by what gives the outer one."""
 
+_PUBLISH: Final = (
+    "publish it when it is reviewed: perdure playbooks publish {path} --digest SHA256 "
+    """--evidence-refs-json '[{{"kind": "review", "id": "..."}}]'"""
+)
+
 _LISTS: Final = {
     "playbooks": "perdure playbooks list",
-    "sessions": "perdure sessions list",
     "flows": "perdure flows list",
     "runs": "perdure runs list",
     "approvals": "perdure approvals list --state all",
@@ -87,6 +91,8 @@ def hint(failure: CallFailed) -> str:
     options = sorted({option for fault in failure.faults if (option := _option(fault.field))})
     if failure.reason == "FIELD_INVALID" and options:
         return f"correct {', '.join(options)}{_about_inputs(failure)}"
+    if failure.reason == "PUBLICATION_STATE" and failure.metadata.get("publication", "").lower() == "draft":
+        return _PUBLISH.format(path=failure.metadata.get("resource", "NAME"))
     if failure.reason:
         ids = {key: bare(value) for key, value in failure.metadata.items()}
         path = failure.metadata.get("resource", "NAME")
@@ -94,6 +100,8 @@ def hint(failure: CallFailed) -> str:
     match failure.code:
         case grpc.StatusCode.UNAVAILABLE:
             return "start a server (perdure-server up), or name another with --server or PERDURE_SERVER"
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return "name a Perdure server with --server or PERDURE_SERVER"
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return "the server did not answer in time: try again; whether it is well: perdure status"
         case _:
@@ -121,4 +129,6 @@ def _not_found(resource: str) -> str:
         return f"perdure tasks list {rest.partition('/')[0]}"
     if "/versions/" in rest:
         return f"perdure playbooks get {rest.partition('/')[0]}"
+    if collection == "sessions":
+        return f"perdure sessions list; or make it: perdure sessions create {rest}"
     return _LISTS.get(collection, "")

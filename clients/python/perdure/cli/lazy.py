@@ -38,6 +38,14 @@ class LazyGroup(TyperGroup):
             return name, command, rest
         return name, get_command(import_module(self.table[name].module).app), rest
 
+    def invoke(self, ctx: Any) -> Any:
+        """Calls a command. What the parser says of a wrong value is left without the name of its exception."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
 
 class Noun(TyperGroup):
     """The group of one noun, whose help says of each command the whole of its first sentence."""

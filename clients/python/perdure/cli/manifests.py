@@ -5,13 +5,16 @@ import pathlib
 import typer
 
 from perdure.cli.printing.words import one_line
-from perdure.cli.request_file import read_text
+from perdure.cli.request_file import named, read_text
 from perdure.v1.playbooks_pb2 import PlaybookDocument, ValidatePlaybookResponse
 
 
 def read_document(path: pathlib.Path, option: str = "--manifest-file") -> PlaybookDocument:
     """The manifest in a file; `-` is standard input. Raises BadParameter, naming the option that names the file."""
-    return PlaybookDocument(text=read_text(path, option).encode())
+    text = read_text(path, option)
+    if not text.strip():
+        raise typer.BadParameter(f"{named(path)} is empty", param_hint=f"'{option}'")
+    return PlaybookDocument(text=text.encode())
 
 
 def show_diagnostics(found: ValidatePlaybookResponse) -> None:

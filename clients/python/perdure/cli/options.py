@@ -1,7 +1,7 @@
 """Arguments and options that several commands have, each with the same name and meaning everywhere."""
 
 import pathlib
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -39,11 +39,11 @@ ManifestFile = Annotated[
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's log.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
-EvidenceRefs = Annotated[
-    str | None,
-    typer.Option(
-        "--evidence-refs-json",
-        metavar="JSON",
-        help='What supports it: [{"kind": "review", "id": "CHG-42", "description": "..."}].',
-    ),
-]
+
+_EVIDENCE: Final = typer.Option(
+    "--evidence-refs-json",
+    metavar="JSON",
+    help='What supports it: [{"kind": "review", "id": "CHG-42", "description": "..."}].',
+)
+EvidenceRefs = Annotated[str, _EVIDENCE]
+FurtherEvidence = Annotated[str | None, _EVIDENCE]

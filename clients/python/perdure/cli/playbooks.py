@@ -10,12 +10,13 @@ import typer
 from google.protobuf.json_format import ParseDict, ParseError
 
 from perdure.cli import names
+from perdure.cli.asking import confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.manifests import read_document, show_diagnostics
-from perdure.cli.options import EvidenceRefs, Limit, ManifestFile, Output, PlaybookName
+from perdure.cli.options import EvidenceRefs, FurtherEvidence, Limit, ManifestFile, Output, PlaybookName, Yes
 from perdure.cli.printing.formats import Format, print_one
 from perdure.client import Client, pages
 from perdure.v1.playbooks_pb2 import (
@@ -91,7 +92,7 @@ async def publish(
     perdure: Client,
     playbook: PlaybookName,
     digest: Digest,
-    evidence_refs_json: EvidenceRefs = None,
+    evidence_refs_json: EvidenceRefs,
     version: VersionOption = None,
     status: Annotated[Status, typer.Option("--status", help="What to publish it as.")] = Status.ACTIVE,
     output: Output = Format.TABLE,
@@ -116,7 +117,8 @@ async def revoke(
     digest: Digest,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the history. Required.")],
     version: VersionOption = None,
-    evidence_refs_json: EvidenceRefs = None,
+    evidence_refs_json: FurtherEvidence = None,
+    yes: Yes = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Take a version out of use for good. What has started from it goes on."""
@@ -126,6 +128,7 @@ async def revoke(
         reason=reason,
         evidence=_evidence(evidence_refs_json),
     )
+    confirm_where_possible(f"Revoke {request.name} for good?", yes)
     _print_version(await perdure.playbooks.RevokePlaybookVersion(request), output)
 
 

@@ -19,6 +19,7 @@ from perdure.cli.printing.descriptions import describe
 from perdure.cli.printing.formats import Format, print_one
 from perdure.cli.printing.words import enum_word
 from perdure.cli.request_file import read_json_object
+from perdure.cli.waiting import waiting_steps
 from perdure.client import Client
 from perdure.v1.fact_events_pb2 import (
     RESOLUTION_KIND_DONE,
@@ -59,10 +60,10 @@ def add_recovery_commands(app: typer.Typer) -> None:
 
 @connected
 async def get_recovery(perdure: Client, run: RunName, output: Output = Format.TABLE) -> None:
-    """Say whether and how a run can go on: from where, what is done, what is in doubt, and what it needs."""
+    """Say whether and how a run can go on: from where, what is done, what is in doubt, and what it needs or waits for."""
     found = await perdure.runs.GetRecovery(GetRecoveryRequest(name=names.run(run)))
     print_one(found, output)
-    for step in _steps(found):
+    for step in [*_steps(found), *await waiting_steps(perdure, found.run)]:
         typer.echo(step, err=True)
 
 
@@ -113,16 +114,16 @@ async def continue_run(
 async def resolve_effect(
     perdure: Client,
     run: RunName,
-    attempt: Annotated[
-        str, typer.Argument(metavar="ATTEMPT", help="The attempt in doubt, as node:visit#attempt; one alone is meant.")
-    ] = "",
     resolution: Annotated[
-        Resolution | None,
+        Resolution,
         typer.Option(
             "--as",
             help="It happened (done), do it again as a new effect (retry), or it did not happen, or not well (failed).",
         ),
-    ] = None,
+    ],
+    attempt: Annotated[
+        str, typer.Argument(metavar="ATTEMPT", help="The attempt in doubt, as node:visit#attempt; one alone is meant.")
+    ] = "",
     output_json: Annotated[
         str, typer.Option("--output-json", metavar="JSON", help="With --as done: the node's output, a JSON object.")
     ] = "",
@@ -134,8 +135,6 @@ async def resolve_effect(
 
     Shows what is known, the latest report of the executor that was lost included, and asks.
     """
-    if resolution is None:
-        raise typer.BadParameter("say what became of it: done, retry or failed", param_hint="'--as'")
     content = json.dumps(read_json_object(output_json, "--output-json")).encode() if output_json else b""
     found = await perdure.runs.GetRecovery(GetRecoveryRequest(name=names.run(run)))
     effect = _effect(found, attempt)
@@ -179,16 +178,13 @@ def _effect(found: Recovery, attempt: str) -> EffectInDoubt:
 
 
 def _cannot_continue(found: Recovery) -> Refused:
-    state, step = (
-        enum_word(RunState.DESCRIPTOR, found.state),
-        next(iter(_steps(found)), f"perdure runs get {_id(found)}"),
-    )
+    state, look = enum_word(RunState.DESCRIPTOR, found.state), f"perdure runs recovery {_id(found)}"
     if found.state in (RUN_STATE_COMPLETED, RUN_STATE_CANCELLED):
         why, step = "which is final: it cannot be continued", f"perdure runs get {_id(found)}"
     elif found.in_doubt:
-        why = "and has effects in doubt, which are settled first"
+        why, step = "and has effects in doubt, which are settled first", next(iter(_steps(found)), look)
     else:
-        why = "and goes on by itself" if found.goes_on_by_itself else "and cannot be continued"
+        why, step = "and needs no continue" if found.goes_on_by_itself else "and cannot be continued", look
     return Refused(ExitCode.CONFLICT, "RUN_STATE", f"{found.run} is {state}, {why}", step)
 
 

@@ -7,6 +7,7 @@ import typer
 from perdure.cli import names
 from perdure.cli.asking import confirm_where_possible
 from perdure.cli.connection import connected
+from perdure.cli.doubts import tell_doubts
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_run
@@ -25,6 +26,7 @@ from perdure.v1.runs_pb2 import (
     ListCheckpointsRequest,
     ListRunEventsRequest,
     ListRunsRequest,
+    Run,
 )
 
 app = noun("Runs: executions of playbooks. A run is its log: everything shown here is read from it.")
@@ -104,7 +106,7 @@ async def watch(
 ) -> ExitCode:
     """Follow a run from its first event, across restarts of the server, and exit with what became of it.
 
-    With -o json every event is one object a line on standard output.
+    For people it is told on standard error. With -o json every event is one object a line on standard output.
     """
     bounds = Bounds(until, parse_duration(time_limit, "--timeout") if time_limit else None)
     return await follow_run(perdure, names.run(run), bounds, output)
@@ -118,7 +120,7 @@ async def interrupt(
     """Stop a run so that it can be continued. Where an executor holds it, it stops as soon as that has let go."""
     name = names.run(run)
     confirm_where_possible(f"Interrupt {name}?", yes)
-    print_one(await perdure.runs.InterruptRun(InterruptRunRequest(name=name, reason=reason)), output)
+    _print_stopped(await perdure.runs.InterruptRun(InterruptRunRequest(name=name, reason=reason)), output)
 
 
 @app.command()
@@ -129,7 +131,12 @@ async def cancel(
     """Stop a run for good."""
     name = names.run(run)
     confirm_where_possible(f"Cancel {name} for good?", yes)
-    print_one(await perdure.runs.CancelRun(CancelRunRequest(name=name, reason=reason)), output)
+    _print_stopped(await perdure.runs.CancelRun(CancelRunRequest(name=name, reason=reason)), output)
+
+
+def _print_stopped(run: Run, output: Format) -> None:
+    print_one(run, output)
+    tell_doubts([run])
 
 
 add_recovery_commands(app)

@@ -11,12 +11,13 @@ from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import Limit, Output, SessionName
 from perdure.cli.printing import events
 from perdure.cli.printing.formats import Format, print_item, print_one
-from perdure.client import Client, pages
+from perdure.client import CallFailed, Client, pages
 from perdure.v1.sessions_pb2 import (
     CreateSessionRequest,
     GetSessionRequest,
     ListSessionEventsRequest,
     ListSessionsRequest,
+    Session,
 )
 
 app = noun("Sessions: lines of work, each with its runs, agents, tasks and events.")
@@ -31,7 +32,19 @@ async def create(
 ) -> None:
     """Make a session to start flows in. One that exists already is shown as it is."""
     session_id = names.bare(names.session(name)) if name else ""
+    before = await _find(perdure, names.session(name)) if name else None
     print_one(await perdure.sessions.CreateSession(CreateSessionRequest(session_id=session_id)), output)
+    if before is not None:
+        typer.echo("it was there already; nothing has changed", err=True)
+
+
+async def _find(perdure: Client, name: str) -> Session | None:
+    try:
+        return await perdure.sessions.GetSession(GetSessionRequest(name=name))
+    except CallFailed as failure:
+        if failure.reason != "NOT_FOUND":
+            raise
+        return None
 
 
 @app.command()

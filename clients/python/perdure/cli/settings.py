@@ -28,7 +28,9 @@ def read_settings(named: pathlib.Path | None) -> Settings:
         return Settings()
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _fault(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise _fault(f"{path} cannot be read: {error}") from error
     for key, value in content.items():
         if key not in KEYS:

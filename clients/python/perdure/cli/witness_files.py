@@ -76,6 +76,8 @@ def _read(
         try:
             with file.open(encoding="utf-8") as lines:
                 seen += read(lines)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint=f"'{option}'") from error
+        except ValueError as error:
             raise typer.BadParameter(f"{file}: {error}", param_hint=f"'{option}'") from error
     return seen

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from perdure.cli.names import bare
 from perdure.cli.printing.words import age, enum_word, one_line
+from perdure.v1.approvals_pb2 import Approval
 
 PROMPT_SIGNS: Final = 60
 
@@ -44,6 +45,14 @@ def _word(header: str, field: str) -> Column:
 
 def _age(header: str, field: str) -> Column:
     return Column(header, lambda message, now: age(getattr(message, field), now))
+
+
+def _expiry(approval: Any, now: datetime) -> str:
+    """When an open approval expires, or an expired one did; of any other it does not matter."""
+    if approval.state not in (Approval.STATE_OPEN, Approval.STATE_EXPIRED):
+        return ""
+    away = age(approval.deadline_time, now)
+    return f"{away} ago" if away and not away.startswith("in ") else away
 
 
 def _playbook(message: Any, now: datetime) -> str:
@@ -110,7 +119,7 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _id("RUN", "run"),
         _text("PROMPT", "prompt"),
         _age("AGE", "create_time"),
-        _age("EXPIRES", "deadline_time"),
+        Column("EXPIRES", _expiry),
     ),
     "Task": (
         _id("TASK", "name"),
