@@ -18,7 +18,6 @@ from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.storage.sqlite import SqliteStore, StoreBroken
-from perdure_control_plane.storage.writer import BROKEN
 from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.open_store_life import open_store_life
 from perdure_control_plane.usecases.sweep import Swept, sweep
@@ -74,8 +73,8 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
         await store.close()
         if started:
             log.info("server.stopped")
-    if store.failed:
-        raise StoreBroken(f"{store.path}: {BROKEN}; what was acknowledged is there")
+    if store.failure:
+        raise StoreBroken(f"{store.path}: {store.failure}")
 
 
 async def _desk(store: SqliteStore, settings: ControlPlaneSettings) -> Desk:

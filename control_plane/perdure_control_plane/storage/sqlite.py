@@ -20,6 +20,7 @@ from perdure_control_plane.domain.admission import Answer, Batch
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.migrate import migrate
+from perdure_control_plane.storage.sqlite_errors import DAMAGED, damage, plain_sentence
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
 from perdure_control_plane.storage.writer import Committed, Writer
 
@@ -46,8 +47,8 @@ class SqliteStore:
         self._lock: IO[str] | None = None
         self._committed: list[Callable[[Committed], None]] = []
         self._failure_listeners: list[Callable[[], None]] = []
-        self.failed = False
-        """Whether an error has ended the writer: nothing is written until the store is opened again."""
+        self.failure = ""
+        """A plain sentence where an error has ended the writer: nothing is written until the store is opened again."""
 
     @property
     def path(self) -> pathlib.Path:
@@ -73,6 +74,7 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         session = await asyncio.get_running_loop().run_in_executor(self._thread, self._open_session)
         self._session = session
+        self._loop = asyncio.get_running_loop()
         self._writer = Writer(session, self._thread, self._publish, self._fail)
         self._writer.start()
 
@@ -123,6 +125,8 @@ class SqliteStore:
         try:
             return self._read_snapshot(body)
         except (sqlite3.Error, DBAPIError) as error:
+            if damage(error) is not None:
+                self._loop.call_soon_threadsafe(self._writer.fail, error)
             refusal = _unavailable(error)
             if refusal is None:
                 raise
@@ -137,8 +141,8 @@ class SqliteStore:
             finally:
                 driver.execute("ROLLBACK")
 
-    def _fail(self) -> None:
-        self.failed = True
+    def _fail(self, why: str) -> None:
+        self.failure = why
         for listener in self._failure_listeners:
             listener()
 
@@ -185,6 +189,9 @@ class _SqliteSession:
     def unavailable(self, error: Exception) -> StoreUnavailable | None:
         return _unavailable(error)
 
+    def damage(self, error: Exception) -> str | None:
+        return damage(error)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -219,11 +226,11 @@ def _driver(connection: Connection) -> Any:
 
 
 def check_structure(path: pathlib.Path) -> None:
-    """Reads the file's structure. Raises sqlite3.DatabaseError where it is not a sound database."""
+    """Reads the file's structure. Raises sqlite3.DatabaseError or StoreBroken where it is not a sound database."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise sqlite3.DatabaseError(f"database disk image is malformed: {verdict}")
+            raise StoreBroken(f"{path}: {DAMAGED}")
 
 
 def _lock(directory: pathlib.Path) -> IO[str]:
@@ -248,26 +255,3 @@ def _lock(directory: pathlib.Path) -> IO[str]:
 def _unavailable(error: Exception) -> StoreUnavailable | None:
     sentence = plain_sentence(error)
     return None if sentence is None else StoreUnavailable("sqlite", sentence)
-
-
-def plain_sentence(error: Exception) -> str | None:
-    """What a database's error means and what helps against it; None where it is no such error."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(original, sqlite3.Error):
-        return None
-    text = str(original)
-    return next((sentence for mark, sentence in _SENTENCES if mark in text), None)
-
-
-_SENTENCES: Final = (
-    ("database or disk is full", "the disk is full; free some space and the server goes on by itself"),
-    ("disk I/O error", "the disk does not take or give data; look at it, and restart the server when it does"),
-    ("readonly database", "the database may not be written; give this user the right to, and restart the server"),
-    (
-        "unable to open database file",
-        "the database cannot be opened; check that the directory exists and may be written",
-    ),
-    ("database is locked", "another program holds the database; end it, and the server goes on by itself"),
-    ("malformed", "the database is damaged; restore a backup into an empty directory"),
-    ("not a database", "the file is not a database; restore a backup into an empty directory"),
-)

@@ -21,6 +21,7 @@ from perdure_control_plane.storage.run_events import RunEvents, RunEventStatemen
 from perdure_control_plane.storage.run_log import RunLog
 from perdure_control_plane.storage.runs import Runs, RunStatements
 from perdure_control_plane.storage.sessions import Sessions, SessionStatements
+from perdure_control_plane.storage.sqlite_errors import damage
 from perdure_control_plane.storage.statements import DriverConnection
 from perdure_control_plane.storage.tasks import Tasks
 from perdure_control_plane.storage.upkeep import Upkeep
@@ -67,7 +68,7 @@ class SqlTransaction:
     def apart(self, part: Callable[[], None]) -> Exception | None:
         """Does part of a body under a savepoint of its own, and returns what it raised; then only that part is undone.
 
-        Raises OperationalError: the store cannot write, which is no fault of this part.
+        Raises what says that the store cannot write, or is damaged: that is no fault of this part.
         """
         noted = len(self.log.changed)
         self._driver.execute("SAVEPOINT part", ())
@@ -75,7 +76,9 @@ class SqlTransaction:
             part()
         except (sqlite3.OperationalError, OperationalError):
             raise
-        except Exception as error:  # noqa: BLE001  # returned to the caller, which says whose fault it is
+        except Exception as error:  # returned to the caller, which says whose fault it is
+            if damage(error) is not None:
+                raise
             self._driver.execute("ROLLBACK TO part", ())
             self._driver.execute("RELEASE part", ())
             del self.log.changed[noted:]

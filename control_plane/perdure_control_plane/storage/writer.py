@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -23,6 +23,7 @@ from perdure.v1 import execution_pb2
 from perdure_control_plane.domain.admission import Answer, Batch, Refused
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
+from perdure_control_plane.storage.writer_session import Session
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,10 @@ RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Pauses before batches that the store could not take are tried again; the last one repeats."""
 
 CLOSED: Final = "the server is stopping; try again when it has started"
-BROKEN: Final = "an error has ended the store's writer, and the server's log has it; start the server again"
+BROKEN: Final = (
+    "an error has ended the store's writer, and the server's log has it; start the server again: what was acknowledged"
+    " is there"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +63,6 @@ class Committed:
     """Whether a run became ready for an executor."""
 
 
-class Session(Protocol):
-    """A database connection as the writer uses it."""
-
-    def begin(self) -> SqlTransaction: ...
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
-    def savepoint(self) -> None: ...
-    def release(self) -> None: ...
-    def rollback_to_savepoint(self) -> None: ...
-    @property
-    def in_transaction(self) -> bool: ...
-    def unavailable(self, error: Exception) -> StoreUnavailable | None:
-        """The plain sentence where the error says that the store cannot write now; None for any other error."""
-
-
 @dataclass(slots=True)
 class _Append:
     batch: Batch
@@ -86,6 +75,15 @@ class _Body:
     done: "asyncio.Future[Any]"
     result: Any = None
     error: Exception | None = None
+
+    def answer(self) -> None:
+        """Says what became of it, unless that was said, or nobody waits for it any more."""
+        if self.done.done():
+            return
+        if self.error is not None:
+            self.done.set_exception(self.error)
+        else:
+            self.done.set_result(self.result)
 
 
 @dataclass(slots=True)
@@ -106,9 +104,9 @@ class Writer:
         session: Session,
         thread: ThreadPoolExecutor,
         committed: Callable[[Committed], None],
-        failed: Callable[[], None],
+        failed: Callable[[str], None],
     ) -> None:
-        """`failed` is called where an error that it cannot recover from ends the writer."""
+        """`failed` is called with a sentence where an error that it cannot recover from ends the writer."""
         self._session = session
         self._thread = thread
         self._committed = committed
@@ -122,6 +120,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._refusal = CLOSED
+        self._fault: Exception | None = None
         self._taken = _Group([], [])
 
     def start(self) -> None:
@@ -157,24 +156,31 @@ class Writer:
         self._wake.set()
         return await done
 
+    def fail(self, error: Exception) -> None:
+        """Ends the writer for an error that somebody else has met, as if it had met it itself."""
+        self._fault = error
+        self._wake.set()
+
     async def _run(self) -> None:
         try:
             await self._write_on()
-        except Exception:  # nothing is written from here on, and whoever waits must know
+        except Exception as error:  # nothing is written from here on, and whoever waits must know
             log.exception("writer.failed")
-            self._closed, self._refusal = True, BROKEN
-            _refuse([*self._taken.bodies, *self._bodies], BROKEN)
-            self._failed()
+            self._closed, self._refusal = True, self._session.damage(error) or BROKEN
+            _refuse([*self._taken.bodies, *self._bodies], self._refusal)
+            self._failed(self._refusal)
 
     async def _write_on(self) -> None:
         while not self._closed or self._appends or self._bodies:
             await self._wake.wait()
             self._wake.clear()
-            while self._appends or self._bodies:
+            while self._fault is None and (self._appends or self._bodies):
                 group = self._taken = self._take()
                 failure = await self._attempt(group)
                 if failure is not None:
                     await self._recover(group, failure)
+            if self._fault is not None:
+                raise self._fault
 
     def _take(self) -> _Group:
         appends: list[_Append] = []
@@ -222,7 +228,7 @@ class Writer:
         try:
             body.result, body.error = body.call(transaction), None
         except Exception as error:  # handed to whoever submitted the body
-            if not self._session.in_transaction:
+            if not self._session.in_transaction or self._session.damage(error) is not None:
                 raise
             self._session.rollback_to_savepoint()
             del transaction.log.changed[noted:]
@@ -233,12 +239,7 @@ class Writer:
         for append, answer in zip(group.appends, group.answers, strict=True):
             append.reply(answer)
         for body in group.bodies:
-            if body.done.done():
-                continue
-            if body.error is not None:
-                body.done.set_exception(body.error)
-            else:
-                body.done.set_result(body.result)
+            body.answer()
         if group.appended or group.facts:
             self._committed(Committed([*group.appended, *group.facts], group.facts, group.queued))
 
@@ -273,17 +274,17 @@ class Writer:
         batch = appends[0].batch
         log.error("append.failed", run=batch.run_id, error=repr(failure))
         self._alone_until[batch.run_id] = time.monotonic() + ALONE_SECONDS
-        reason = execution_pb2.REFUSAL_REASON_MALFORMED
-        appends[0].reply(
-            Refused(batch.first_ordinal, reason, "the store refused the events; the server's log says why")
-        )
+        why = "the store refused the events; the server's log says why"
+        appends[0].reply(Refused(batch.first_ordinal, execution_pb2.REFUSAL_REASON_MALFORMED, why))
         return []
 
     async def _attempt(self, group: _Group) -> Exception | None:
         try:
             self._execute(group)
             await self._commit()
-        except Exception as error:  # noqa: BLE001  # handed to the caller, who sorts it
+        except Exception as error:  # handed to the caller, who sorts it
+            if self._session.damage(error) is not None:
+                raise  # and tried by nobody again
             self._session.rollback()
             return error
         self._failures = 0

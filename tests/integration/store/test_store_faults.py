@@ -194,6 +194,28 @@ async def test_a_server_whose_writer_an_error_has_ended_stops_and_says_so(
         await stack.aclose()
 
 
+async def test_a_server_that_finds_its_store_damaged_stops_and_says_what_to_do(serve: Any, stack: Any) -> None:
+    service = await serve()
+    for number in range(200):
+        await service.sessions.CreateSession(sessions_pb2.CreateSessionRequest(session_id=f"session-{number}"))
+    await stack.aclose()
+    stop, again = asyncio.Event(), contextlib.AsyncExitStack()
+    service = await serve(again, stop, data_dir=service.data_dir)
+    database = service.data_dir / "perdure.db"
+    with database.open("r+b") as file:  # in place, as a fault of the disk would
+        file.seek(4096)
+        file.write(os.urandom(database.stat().st_size - 4096))
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await service.sessions.ListSessions(sessions_pb2.ListSessionsRequest(page_size=1000))
+    await stop.wait()
+
+    sentence = "the database is damaged; look at the disk, and restore a backup into an empty directory"
+    assert (refused.value.details(), reason_of(refused.value)) == (sentence, "STORE_UNAVAILABLE")
+    with pytest.raises(StoreBroken, match=sentence):
+        await again.aclose()
+
+
 @pytest.mark.parametrize("where", ["a file", "a place where none can be made", "a file in its midst", "a lost right"])
 async def test_a_data_directory_that_cannot_be_used_is_said_in_a_sentence(tmp_path: pathlib.Path, where: str) -> None:
     data_dir = {"a place where none can be made": pathlib.Path("/proc/perdure")}.get(where, tmp_path / "data")

@@ -1,0 +1,24 @@
+"""What the writer needs of a database."""
+
+from typing import Protocol
+
+from perdure_control_plane.domain.errors import StoreUnavailable
+from perdure_control_plane.storage.unit_of_work import SqlTransaction
+
+
+class Session(Protocol):
+    """A database connection as the writer uses it."""
+
+    def begin(self) -> SqlTransaction: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def savepoint(self) -> None: ...
+    def release(self) -> None: ...
+    def rollback_to_savepoint(self) -> None: ...
+    @property
+    def in_transaction(self) -> bool: ...
+    def unavailable(self, error: Exception) -> StoreUnavailable | None:
+        """The plain sentence where the error says that the store cannot write now; None for any other error."""
+
+    def damage(self, error: Exception) -> str | None:
+        """The plain sentence where the error says that nothing may be written any more; None for any other error."""
