@@ -30,6 +30,11 @@ class CommandNotStarted(Exception):
 class SupervisorLost(Exception):
     """The supervisor is gone: nobody knows what became of what it ran."""
 
+    def __init__(self, *, told: bool = True) -> None:
+        """`told` is False where it was lost before it could hear of the command at all."""
+        super().__init__()
+        self.told = told
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -92,7 +97,7 @@ class Supervisor:
     async def run(self, arguments: Sequence[str], cwd: str, env: Mapping[str, str], stdin: bytes) -> RunningCommand:
         """Starts a command. Raises CommandNotStarted, SupervisorLost."""
         if self.lost.is_set():
-            raise SupervisorLost
+            raise SupervisorLost(told=False)
         command_id = self._next_id
         self._next_id += 1
         stdout, stdout_end = os.pipe()

@@ -9,10 +9,10 @@ from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.plans import WalkPlan
 from perdure.v1 import fact_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
 from perdure_executor.providers import Provider
 from perdure_executor.results import Failed, Result
-from perdure_executor.threads import Threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Equipment:
 
     supervisor: Supervisor
     functions: Mapping[str, Function]
-    threads: Threads
+    calls: Calls
     workspace: str
     """Directory that commands and workspace tools start from."""
     environment: Mapping[str, str]

@@ -12,7 +12,7 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.event_stream import Dropped, EventStream
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Work
-from perdure_executor.results import Failed, Result, Stopped, TimedOut
+from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut
 from perdure_executor.settlements import stopped
 
 log = structlog.get_logger(__name__)
@@ -87,7 +87,7 @@ class NodeRun:
             if self._dropped or never is not None:
                 self._host.finished(self, None)
             elif self._stopping:
-                self._host.finished(self, [stopped(self.start, Stopped())])
+                self._host.finished(self, [stopped(self.start, Stopped(begun=False))])
             else:
                 self.begun = True
                 self._host.finished(self, await self._result())
@@ -128,7 +128,7 @@ class NodeRun:
                 result = await work
         except TimeoutError:
             return TimedOut(message)
-        return TimedOut(message, getattr(result, "task", None)) if limit.expired() else result
+        return _late(message, result) if limit.expired() else result
 
     def say(self, event: RunEvent) -> None:
         """Appends a data event."""
@@ -143,3 +143,16 @@ class NodeRun:
         stream = self._host.stream
         while stream.unacknowledged_bytes > MAX_UNACKNOWLEDGED_BYTES:
             await stream.stored(stream.acknowledged + 1)
+
+
+def _late(message: str, result: Result) -> Result:
+    """What an attempt came to whose time limit had passed when it ended."""
+    match result:
+        case Stopped() if not result.begun:
+            return Failed(instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT, f"{message}; it had not begun")
+        case Stopped() | TimedOut():
+            return TimedOut(message, result.task)
+        case Succeeded():
+            return TimedOut(f"{message}, and succeeded later", result.task)
+        case Failed():
+            return TimedOut(f"{message}, and failed later: {result.message}", result.task)

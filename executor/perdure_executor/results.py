@@ -25,14 +25,16 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """It was ended from outside before it was done."""
+    """It was ended from outside before it was done, or before it had `begun` at all."""
 
     task: node_events_pb2.TaskResult | None = None
+    begun: bool = True
+    message: str = "it was stopped while it ran"
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """Its time was over and it was ended."""
+    """Its time was over before it had ended; it has ended since, by itself or not."""
 
     message: str
     task: node_events_pb2.TaskResult | None = None

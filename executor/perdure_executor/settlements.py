@@ -16,7 +16,9 @@ def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes
     """The events that settle an attempt, or leave it in doubt.
 
     `before` is how the node stood until now, with its failures in a row. Work that was cut short counts as over where its
-    effect may be repeated; otherwise nobody knows what it did.
+    effect may be repeated; otherwise nobody knows what it did. What was to be stopped and came to its own end all the same
+    is what it came to. A time limit that passed is a doubt of a guarded effect whatever it came to later: its author said
+    that an attempt which takes longer is not to be trusted.
     """
     guarded = start.node.effect in GUARDED
     match result:
@@ -32,8 +34,8 @@ def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes
         case TimedOut():
             cause = instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
             return [_failed(start, Failed(cause, result.message, result.task), before)]
-        case Stopped() if guarded:
-            return [_doubt(start, instances_pb2.FAILURE_CAUSE_STOPPED, "it was stopped while it ran")]
+        case Stopped() if guarded and result.begun:
+            return [_doubt(start, instances_pb2.FAILURE_CAUSE_STOPPED, result.message)]
         case Stopped():
             return [stopped(start, result)]
 
@@ -41,7 +43,8 @@ def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes
 def stopped(start: Start, result: Stopped) -> RunEvent:
     """The attempt ended from outside, and nothing of it matters."""
     cause = instances_pb2.FAILURE_CAUSE_STOPPED
-    return _settled(start, instances_pb2.OUTCOME_STOPPED, cause, "", result.task)
+    message = "" if result.begun else "it had not begun"
+    return _settled(start, instances_pb2.OUTCOME_STOPPED, cause, message, result.task)
 
 
 def _succeeded(start: Start, result: Succeeded, before: NodeWalk, max_payload_bytes: int) -> list[RunEvent]:

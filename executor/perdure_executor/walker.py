@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from perdure.runlog.bindings import bindings
-from perdure.runlog.effects import idempotency_key
+from perdure.runlog.effects import GUARDED, idempotency_key
 from perdure.runlog.instances import Instance
 from perdure.runlog.interpreter import Intent, Record, Start, StopWork, decide, json_bytes
 from perdure.runlog.json_objects import JsonObject
@@ -221,6 +221,9 @@ class Walker:
                     self._append(event, keep=True)
             elif settled is not None:
                 self._settle(run.start, settled)
+            elif self._fenced and run.start.node.effect in GUARDED:
+                # The log may have its start. Whoever is asked what became of it waits for a word from here.
+                self._append(stopped(run.start, Stopped(begun=run.begun)), keep=True)
         finally:
             self._check_over()
         self._step()
@@ -228,7 +231,8 @@ class Walker:
     def _settle(self, start: Start, result: Result) -> None:
         if self._fenced and isinstance(result, Stopped | TimedOut):
             # Nobody waits for a doubt: the log has it already. What is known goes into a report.
-            self._append(stopped(start, Stopped(result.task)), keep=True)
+            begun = not isinstance(result, Stopped) or result.begun
+            self._append(stopped(start, Stopped(result.task, begun)), keep=True)
             return
         before = self._story.walk.nodes[start.node.id]
         for event in settlement(start, result, before, self._equipment.max_payload_bytes):

@@ -1,7 +1,6 @@
 """An executor: connects, serves one stream after another, keeps its lease, and leaves in good order."""
 
 import asyncio
-import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from perdure.runlog import FOLD_VERSION
 from perdure.v1 import execution_pb2, execution_pb2_grpc
 from perdure.v1.execution_pb2 import WorkRequest
 from perdure_executor import clock
-from perdure_executor.commands import SupervisorLost
+from perdure_executor.commands import Supervisor
 from perdure_executor.held_runs import HeldRuns
 from perdure_executor.lease_keeper import LeaseKeeper, LeaseTerms
 from perdure_executor.node_context import Equipment
 from perdure_executor.nodes import KINDS
+from perdure_executor.work_end import WorkEnd
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,8 @@ RECONNECT_SECONDS: Final = (0.05, 5.0)
 """Pause before a broken stream is opened again, at first and at most."""
 
 GOODBYE_SECONDS: Final = 5.0
-THREADS_LEFT_EXIT_CODE: Final = 70
-"""Exit code of an executor that ends itself because a function runs on past its work end and cannot be ended."""
+SUPERVISOR_LOST_EXIT_CODE: Final = 71
+"""Exit code of an executor that has left because its supervisor was lost: it can run no command any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,18 @@ class Worker:
         self._equipment: Equipment | None = None
         self._lease = LeaseKeeper()
         self._held = HeldRuns(profile.slots, self._lease)
+        self.work_end: Final = WorkEnd(self._held, self._lease)
         self._generation = 0
-        self._fed_work_end = 0.0
         self._pause = RECONNECT_SECONDS[0]
+        self._losing: asyncio.Task[None] | None = None
         self.connected: Final = asyncio.Event()
 
-    async def run(self) -> None:
-        """Works until `drain` has been called and nothing is held any more."""
-        watch = asyncio.create_task(self._watch_lease())
+    async def run(self) -> int:
+        """Works until `drain` has been called and nothing is held any more; returns the process's exit code.
+
+        It drains by itself where its supervisor is lost.
+        """
+        watch = asyncio.create_task(self.work_end.watch())
         try:
             while not self._held.left:
                 try:
@@ -76,18 +80,24 @@ class Worker:
                     self._pause = min(self._pause * 2, RECONNECT_SECONDS[1])
         finally:
             watch.cancel()
+            if self._losing is not None:
+                self._losing.cancel()
         log.info("executor.left")
+        lost = self._equipment is not None and self._equipment.supervisor.lost.is_set()
+        return SUPERVISOR_LOST_EXIT_CODE if lost else 0
 
     async def drain(self) -> None:
         """Takes no more runs, lets what runs end within the drain time, gives the rest back, and returns then.
 
-        Runs that no server takes back within a few seconds more are left: their leases lapse.
+        Runs that no server takes back within a few seconds more are left: their leases lapse. Where a function runs on by
+        then the process ends itself, for its run may not be given back, and nobody else can end it.
         """
         log.info("executor.draining", held=self._held.count, seconds=self._profile.drain_seconds)
         self._held.drain()
         if not await self._held.given_up(self._profile.drain_seconds):
             self._held.stop_work()
         if not await self._held.given_up(GOODBYE_SECONDS):
+            self.work_end.end_if_functions_run_on()
             log.warning("runs.left", held=self._held.count)
             self._held.fence()
 
@@ -140,12 +150,15 @@ class Worker:
             stall_allowance=welcome.stall_allowance.ToMicroseconds() / 1e6,
         )
         self._lease.welcome(terms, said_hello_at)
-        self._equipment = self._equipment or self._equip(welcome.max_payload_bytes)
+        if self._equipment is None:
+            self._equipment = self._equip(welcome.max_payload_bytes)
+            self.work_end.equip(self._equipment)
+            self._losing = asyncio.create_task(self._leave_without(self._equipment.supervisor))
         if self._generation and welcome.generation != self._generation:
             log.warning("store.generation_changed", before=self._generation, now=welcome.generation)
         self._generation = welcome.generation
         # Ahead of every command that is begun on this stream: should this process be suspended, that ends them.
-        await self._feed_work_end()
+        await self.work_end.feed()
         self._held.begin_stream(self._equipment)
         self._pause = RECONNECT_SECONDS[0]
         self.connected.set()
@@ -180,37 +193,17 @@ class Worker:
                 return
             self._held.take_in(response)
             # Ahead of what waited for a renewal, and begins in a moment.
-            await self._feed_work_end()
+            await self.work_end.feed()
             if response.HasField("drain"):
                 # The server ends this stream soon. What is on its way is sent again on the next one.
                 log.info("stream.ending")
                 return
 
-    async def _watch_lease(self) -> None:
-        """Ends what runs when the work end has passed, and tells the supervisor when that will be."""
-        while True:
-            await self._feed_work_end()
-            if self._held.count and clock.seconds() >= self._lease.work_end:
-                log.error("lease.work_end_passed", held=self._held.count)
-                self._held.stop_work()
-                self._end_if_threads_run_on()
-            await asyncio.sleep(min(0.2, self._lease.heartbeat_interval / 4))
-
-    async def _feed_work_end(self) -> None:
-        work_end = self._lease.work_end
-        if self._equipment is None or work_end == self._fed_work_end:
-            return
-        self._fed_work_end = work_end
-        try:
-            await self._equipment.supervisor.feed_work_end(work_end)
-        except SupervisorLost:  # whoever waits for a command notices it, too
-            log.error("supervisor.lost")
-
-    def _end_if_threads_run_on(self) -> None:
-        if self._equipment is not None and self._equipment.threads.running:
-            # Nobody can end a thread, and another executor may begin the same work now.
-            log.error("executor.ends_itself", threads=self._equipment.threads.running)
-            os._exit(THREADS_LEFT_EXIT_CODE)
+    async def _leave_without(self, supervisor: Supervisor) -> None:
+        """Leaves when the supervisor is lost: an executor that can run no command would be free for every one."""
+        await supervisor.lost.wait()
+        log.error("executor.leaves", reason="its supervisor is gone, and with it the means to run commands")
+        await self.drain()
 
 
 async def _raise_status(call: Any) -> None:

@@ -1,5 +1,6 @@
 """An executor as a program: settings → supervisor → channel → worker."""
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -10,11 +11,11 @@ import grpc.aio
 import structlog
 
 from perdure.client.channel import proxy_options
+from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
 from perdure_executor.equipment import command_environment, load_functions
 from perdure_executor.node_context import Equipment, Function
 from perdure_executor.providers import configured_providers
-from perdure_executor.threads import Threads
 from perdure_executor.worker import Profile, Worker
 from perdure_services.settings import ExecutorSettings
 
@@ -42,14 +43,14 @@ async def executor(
     functions = {**load_functions(settings.functions), **(functions or {})}
     providers = configured_providers(settings.providers, os.environ)
     environment = command_environment(os.environ, settings.pass_variables)
-    supervisor, threads = Supervisor(), Threads(settings.threads)
+    supervisor, calls = Supervisor(), Calls(settings.threads)
     supervisor.start()
 
     def equip(max_payload_bytes: int) -> Equipment:
         return Equipment(
             supervisor=supervisor,
             functions=functions,
-            threads=threads,
+            calls=calls,
             workspace=str(settings.workspace.resolve()),
             environment=environment,
             max_payload_bytes=max_payload_bytes,
@@ -63,8 +64,25 @@ async def executor(
         async with grpc.aio.insecure_channel(settings.server, options=options) as channel:
             yield Worker(channel, _profile(settings, tuple(providers)), equip)
     finally:
-        threads.close()
+        calls.close()
         await supervisor.stop()
+
+
+async def work_until(stop: asyncio.Event, worker: Worker) -> int:
+    """Works until asked to stop, and then until what runs has ended or its drain time is over; returns the exit code."""
+    working = asyncio.create_task(worker.run())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        await worker.drain()
+    try:
+        return await working
+    except Exception:
+        log.exception("executor.failed")
+        raise
+    finally:
+        worker.work_end.end_if_functions_run_on()  # nobody keeps their lease any more
 
 
 def _profile(settings: ExecutorSettings, providers: tuple[str, ...]) -> Profile:

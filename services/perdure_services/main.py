@@ -27,7 +27,9 @@ The same setting in each place:
 Lists are words with commas between them in the environment, and arrays in the file.
 
 \b
-Exit codes: 0 stopped as asked, 1 a check found faults, 2 settings, data or keys cannot be used, 130 stopped twice."""
+Exit codes: 0 stopped as asked, 1 a check found faults, 2 settings, data or keys cannot be used,
+70 an executor ended itself with a function that ran on and could not be ended otherwise,
+71 an executor left because the process that its commands run under was lost, 130 stopped twice."""
 
 UP_MORE: Final = """\b
 Every other setting of the two can be given in the environment or in the file; see

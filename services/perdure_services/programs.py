@@ -1,6 +1,5 @@
 """From a program's name and its settings to the coroutine that is the program."""
 
-import asyncio
 import pathlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -15,7 +14,7 @@ from perdure_services import (
 )
 from perdure_services.all_in_one import serve_all
 from perdure_services.control_plane import AddressTaken, control_plane
-from perdure_services.executor import executor
+from perdure_services.executor import executor, work_until
 from perdure_services.keys import KeysUnusable
 from perdure_services.settings import SettingsInvalid, load_control_plane, load_executor
 from perdure_services.starts import StartsUnusable
@@ -70,14 +69,8 @@ async def _serve(settings: Any) -> int:
 async def _work(settings: Any) -> int:
     stop = process.stop_requested()
     async with executor(settings) as worker:
-        working = asyncio.create_task(worker.run())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await worker.drain()
-        await working
-    return 0
+        return await work_until(stop, worker)
 
 
 async def _serve_all(server: Any, work: Any) -> int:
-    await serve_all(server, work, process.stop_requested())
-    return 0
+    return await serve_all(server, work, process.stop_requested())

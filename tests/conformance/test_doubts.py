@@ -91,6 +91,45 @@ async def test_a_holder_that_was_stopped_by_force_may_be_at_it_for_a_lease_longe
     assert list(found.retry_times.values()) == [revoked_at + timing.lease + timing.stall_allowance + timing.stop_grace]
 
 
+async def test_work_is_not_tried_again_while_its_executor_lives_and_has_not_said_that_it_ended(
+    house: Any, holder: Any, clock: Any
+) -> None:
+    await holder.send(holder.started("b", "AT_MOST_ONCE"))
+    await stop_run(house.store, OPEN_CALLER, holder.run_id, Stop.INTERRUPT, "", "")
+    executor = await house.connect()
+    for _ in range(30):
+        await house.sweep()
+        await house.renew(executor, holder)
+        clock.advance(5)
+
+    with pytest.raises(errors.EffectMayRun):
+        await _resolve(house, holder, RETRY)
+    await _report(house, holder)
+    sequence = (await house.run(holder.run_id)).head.last_sequence
+
+    assert (await _resolve(house, holder, RETRY, report_sequence=sequence)).head.in_doubt == 0
+
+
+async def test_work_is_tried_again_once_its_executor_cannot_be_at_it_any_more(
+    house: Any, holder: Any, clock: Any
+) -> None:
+    await holder.send(holder.started("b", "AT_MOST_ONCE"))
+    await stop_run(house.store, OPEN_CALLER, holder.run_id, Stop.INTERRUPT, "", "")
+    executor = await house.connect()
+    for _ in range(30):
+        await house.sweep()
+        await house.renew(executor, holder)
+        clock.advance(5)
+    renewed_at = clock.now - 5_000_000
+
+    found = await get_recovery(house.store, house.timing, holder.run_id)
+
+    timing = house.timing
+    assert list(found.retry_times.values()) == [renewed_at + timing.lease + timing.stall_allowance + timing.stop_grace]
+    clock.advance((timing.lease + timing.stall_allowance + timing.stop_grace) / 1e6)
+    assert (await _resolve(house, holder, RETRY)).head.in_doubt == 0
+
+
 async def test_a_doubt_is_shown_with_its_key_and_its_task(house: Any, lost: Any) -> None:
     found = await get_recovery(house.store, house.timing, lost.run_id)
 

@@ -253,12 +253,12 @@ class ReportUnseen(Refused):
 
 
 class EffectMayRun(Refused):
-    """The effect may still be under way at an executor that cannot be reached."""
+    """The effect may still be under way at an executor that cannot be reached, or cannot end it."""
 
     reason = "EFFECT_MAY_RUN"
 
     def __init__(self, run: str, instance: str, seconds: int) -> None:
-        message = f"{instance} of {run} may still run where its executor was lost; say so again in {seconds} s"
+        message = f"{instance} of {run} may still run at its executor; say so again when it reports, or in {seconds} s"
         super().__init__(message, run=run, instance=instance, seconds=seconds)
         self.retry_seconds = seconds
 

@@ -60,6 +60,11 @@ class Executors:
         """Ends an executor's lease at once."""
         self._connection.execute(update(executors).where(_is(incarnation)).values(lease_until=at))
 
+    def lease_until(self, incarnation: Incarnation) -> int:
+        """Until when an executor's lease runs, or ran; 0 where it is forgotten."""
+        until: int | None = self._connection.scalar(select(executors.c.lease_until).where(_is(incarnation)))
+        return until or 0
+
     def live_providers(self, at: int) -> Sequence[tuple[str, ...]]:
         """The providers of each executor whose lease runs."""
         query = select(executors.c.providers).where(executors.c.lease_until > at)

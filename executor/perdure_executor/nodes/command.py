@@ -75,8 +75,8 @@ class _Command:
             # What is not there is not tried again; what this executor has no room or no time for is.
             cause = instances_pb2.FAILURE_CAUSE_INTERNAL if error.passing else instances_pb2.FAILURE_CAUSE_NOT_STARTED
             return Failed(cause, line(str(error)), node_events_pb2.TaskResult())
-        except SupervisorLost:
-            return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, "the supervisor of commands is gone")
+        except SupervisorLost as lost:
+            return Stopped(begun=lost.told, message="the supervisor of commands was lost while it was to start it")
         output = _Output(self.context, reporter)
         streams = [
             asyncio.create_task(output.follow(running.stdout, node_events_pb2.OUTPUT_STREAM_STDOUT)),
@@ -85,8 +85,7 @@ class _Command:
         try:
             ended = await self._end_of(running, stop)
         except SupervisorLost:
-            message = "the supervisor of commands is gone, and whatever it ran was ended"
-            return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, message)
+            return Stopped(message="the supervisor of commands was lost, and what it ran was ended")
         finally:
             # A process that has left the group may hold the pipes open for ever; what it prints is nobody's output now.
             _, still_open = await asyncio.wait(streams, timeout=STRAGGLER_SECONDS)

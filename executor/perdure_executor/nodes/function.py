@@ -3,6 +3,7 @@
 import inspect
 import json
 import traceback
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -10,10 +11,10 @@ import structlog
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.calls import Calls, NeverCalled
 from perdure_executor.expressions import render
 from perdure_executor.node_context import Call, Function, NodeContext, NodeFailure, Prepared, Reporter, Work, line
-from perdure_executor.results import Failed, Result, Succeeded
-from perdure_executor.threads import Threads
+from perdure_executor.results import Failed, Result, Stopped, Succeeded
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +38,15 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
         entry = run_events_pb2.LogLine(instance=context.instance.message(), text=cut)
         reporter.say(RunEvent(log_line=entry))
 
+    def asked_to_end() -> None:
+        write("it is to end, and nobody can end a plain function: this attempt ends when it returns")
+        log.warning("function.runs_on", run=context.run_id, node=context.node.id)
+
     call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, write)
     try:
-        output = await _outcome(function, call, context.equipment.threads)
+        output = await _outcome(function, call, context.equipment.calls, asked_to_end)
+    except NeverCalled:
+        return Stopped(begun=False)
     except NodeFailure as failure:
         return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(str(failure)))
     except Exception as error:  # noqa: BLE001  # whatever a function raises fails its node, and is logged here
@@ -58,7 +65,7 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
     return Succeeded(output or None)
 
 
-async def _outcome(function: Function, call: Call, threads: Threads) -> Any:
+async def _outcome(function: Function, call: Call, calls: Calls, asked_to_end: Callable[[], None]) -> Any:
     if inspect.iscoroutinefunction(function):
-        return await function(call)
-    return await threads.run(function, call)
+        return await calls.follow(function(call))
+    return await calls.in_thread(asked_to_end, function, call)

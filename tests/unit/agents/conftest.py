@@ -13,13 +13,13 @@ from perdure.runlog.plans import WORKSPACE_TOOLS, WalkPlan
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.agents.journal import UnitJournal
+from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
 from perdure_executor.node_context import Equipment, NodeContext, Work
 from perdure_executor.node_run import Fenced
 from perdure_executor.nodes import prepare
 from perdure_executor.providers import configured_providers
 from perdure_executor.results import Result
-from perdure_executor.threads import Threads
 
 PLACE = Instance((Step("look", 1),), 1)
 
@@ -88,7 +88,7 @@ class Agents:
         given: dict[str, Any] = {
             "supervisor": Supervisor(),
             "functions": {},
-            "threads": Threads(1),
+            "calls": Calls(1),
             "workspace": self.workspace,
             "environment": {},
             "max_payload_bytes": 1 << 20,

@@ -10,9 +10,9 @@ import pytest
 from perdure.runlog.instances import Instance
 from perdure.runlog.plans import WalkPlan
 from perdure.v1 import instances_pb2, plans_pb2
+from perdure_executor.calls import Calls
 from perdure_executor.node_context import Ask, Equipment, NodeContext
 from perdure_executor.nodes import prepare
-from perdure_executor.threads import Threads
 
 EFFECTS = {
     "look": instances_pb2.EFFECT_NONE,
@@ -51,7 +51,7 @@ def _context(plan: WalkPlan, where: Instance) -> NodeContext:
     equipment = Equipment(
         supervisor=None,  # type: ignore[arg-type]  # nothing here is a command
         functions={},
-        threads=Threads(1),
+        calls=Calls(1),
         workspace="",
         environment={},
         max_payload_bytes=1 << 20,

@@ -18,10 +18,10 @@ from perdure.v1 import (
 from perdure.v1.execution_pb2 import WorkResponse
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_executor import clock, room
+from perdure_executor.calls import Calls
 from perdure_executor.held_runs import HeldRuns
 from perdure_executor.lease_keeper import LeaseKeeper, LeaseTerms
 from perdure_executor.node_context import Equipment
-from perdure_executor.threads import Threads
 
 
 class Effect:
@@ -50,7 +50,7 @@ def equipment(effect: Effect) -> Any:
         await effect(call)
 
     nobody: Any = None  # nothing here is a command
-    return Equipment(nobody, {"noop": work}, Threads(1), "", {}, 1 << 20, 1 << 20, 0.0, {})
+    return Equipment(nobody, {"noop": work}, Calls(1), "", {}, 1 << 20, 1 << 20, 0.0, {})
 
 
 @pytest.fixture
@@ -120,6 +120,22 @@ async def said_with(held: HeldRuns, kind: str) -> execution_pb2.WorkRequest:
         held.wake.clear()
         add(everything, said(held))
     return everything
+
+
+async def test_of_an_effect_that_was_lost_before_it_began_it_is_said_that_it_did_not_begin(
+    held: HeldRuns, effect: Effect, plans: Any
+) -> None:
+    held.take_in(assignment(plans.line(plans.node("publish", effect=instances_pb2.EFFECT_AT_MOST_ONCE))))
+    said(held)
+
+    held.take_in(answer(rejected=execution_pb2.Rejected()))
+    while held.count:
+        held.wake.clear()
+        await held.wake.wait()
+
+    (report,) = said(held).late_reports
+    assert (report.report.outcome, report.report.message) == (instances_pb2.OUTCOME_STOPPED, "it had not begun")
+    assert not effect.begun.is_set()
 
 
 async def test_what_became_of_a_lost_effect_is_said_on_every_stream_until_the_server_has_it(

@@ -18,10 +18,10 @@ from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_control_plane.api.work.incoming import read_batch
 from perdure_control_plane.domain.admission import Ack, Behind, Rejected, admit
 from perdure_executor import clock
+from perdure_executor.calls import Calls
 from perdure_executor.event_stream import EventStream
 from perdure_executor.lease_keeper import LeaseKeeper, LeaseTerms
 from perdure_executor.node_context import Equipment
-from perdure_executor.threads import Threads
 from perdure_executor.walker import Walker
 
 AT_MOST_ONCE = instances_pb2.EFFECT_AT_MOST_ONCE
@@ -50,7 +50,7 @@ class Walked:
         equipment: Any = Equipment(
             supervisor=None,  # type: ignore[arg-type]  # nothing here is a command
             functions={name: self._counted(name, function) for name, function in self.functions.items()},
-            threads=Threads(1),
+            calls=Calls(1),
             workspace="",
             environment={},
             max_payload_bytes=MAX_BYTES,
