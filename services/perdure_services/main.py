@@ -96,7 +96,7 @@ Name = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The executor's name, stable over restarts. Default: the host's name."),
 ]
-Slots = Annotated[int | None, typer.Option(metavar="NUMBER", help="Runs it holds at once. Default: 16.")]
+Slots = Annotated[int | None, typer.Option(metavar="NUMBER", help="Runs it works on at once. Default: 16.")]
 Queues = Annotated[
     list[str] | None,
     typer.Option("--queue", metavar="QUEUE", help="Queue it serves; repeat for more. Default: default."),
