@@ -1,10 +1,31 @@
 """Logs: events with fields, on standard error, as text for people or one JSON object a line."""
 
+import contextlib
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
+
+
+class LossyStream:
+    """A stream for a log. A line that it does not take, as its disk is full or its reader has gone, is lost.
+
+    Nothing else is: whoever had something to say goes on, and there is no other place to say it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Writes what the stream takes."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flushes what the stream takes."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def set_up(log_format: str, level: str) -> None:
@@ -21,7 +42,7 @@ def set_up(log_format: str, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)

@@ -9,6 +9,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
+import pytest
+
+from perdure.v1 import sessions_pb2
+from perdure.v1.sessions_pb2_grpc import SessionServiceStub
+
 PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")
 
 
@@ -42,3 +48,21 @@ def test_a_server_that_did_not_start_does_not_say_that_it_stopped(tmp_path: path
         said = [line["event"] for line in log]
 
     assert said == []
+
+
+def test_a_server_whose_log_is_taken_no_more_serves_all_the_same(tmp_path: pathlib.Path) -> None:
+    command = [PROGRAM, "control-plane", "--port", "0", "--data-dir", tmp_path, "--log-format", "json"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = next(json.loads(line)["address"] for line in process.stderr if "server.started" in line)
+        process.stderr.close()
+        with grpc.insecure_channel(address) as channel:
+            sessions: Any = SessionServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as refused:
+                sessions.GetSession(sessions_pb2.GetSessionRequest(name="sessions/nobody"), timeout=20)
+            created = sessions.CreateSession(sessions_pb2.CreateSessionRequest(session_id="somebody"), timeout=20)
+        process.terminate()
+
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert created.name == "sessions/somebody"
+    assert process.returncode == 0
