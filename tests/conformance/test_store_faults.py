@@ -1,6 +1,7 @@
 """When the store cannot take something: nobody else suffers, nothing is lost, and it goes on by itself."""
 
 import asyncio
+import sqlite3
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -105,6 +106,17 @@ async def test_a_body_that_fails_takes_no_other_body_with_it(house: Any) -> None
     assert kept.session_id == "kept"
     assert isinstance(failed, ZeroDivisionError)
     assert [session.session_id for session in await house.store.read(lambda tx: tx.sessions.page("", 10))] == ["kept"]
+
+
+async def test_a_body_in_which_the_disk_fails_is_refused_with_what_helps(house: Any) -> None:
+    met = sqlite3.OperationalError()
+    met.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+
+    def fails(_: Any) -> None:
+        raise met
+
+    with pytest.raises(StoreUnavailable, match="the disk does not take or give data"):
+        await house.store.write(fails)
 
 
 @pytest.mark.parametrize("part", ["listener", "reply"])

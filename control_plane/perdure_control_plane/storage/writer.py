@@ -232,7 +232,7 @@ class Writer:
                 raise
             self._session.rollback_to_savepoint()
             del transaction.log.changed[noted:]
-            body.result, body.error = None, error
+            body.result, body.error = None, self._session.unavailable(error) or error
         self._session.release()
 
     def _deliver(self, group: _Group) -> None:
