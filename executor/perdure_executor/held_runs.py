@@ -68,6 +68,7 @@ class HeldRuns:
         self._outgoing = WorkRequest(went_back=self._outgoing.went_back)
         self._reports.put(self._outgoing)
         for walker in self._walkers.values():
+            walker.equip(equipment)
             walker.stream.reconnected()
         self._say_credits()
 

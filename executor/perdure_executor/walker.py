@@ -65,6 +65,10 @@ class Walker:
         """Whether nothing of it runs."""
         return not self._runs
 
+    def equip(self, equipment: Equipment) -> None:
+        """What there is to work with from now on; a server may come back with another limit."""
+        self._equipment = equipment
+
     @alone
     def begin(self, history: list[RecordedEvent]) -> None:
         """Folds the run's log and begins to walk."""

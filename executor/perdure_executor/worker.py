@@ -150,9 +150,11 @@ class Worker:
             stall_allowance=welcome.stall_allowance.ToMicroseconds() / 1e6,
         )
         self._lease.welcome(terms, said_hello_at)
-        if self._equipment is None:
+        first = self._equipment is None
+        if self._equipment is None or self._equipment.max_payload_bytes != welcome.max_payload_bytes:
             self._equipment = self._equip(welcome.max_payload_bytes)
             self.work_end.equip(self._equipment)
+        if first:
             self._losing = asyncio.create_task(self._leave_without(self._equipment.supervisor))
         if self._generation and welcome.generation != self._generation:
             log.warning("store.generation_changed", before=self._generation, now=welcome.generation)

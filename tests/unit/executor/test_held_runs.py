@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,14 +30,16 @@ class Effect:
 
     def __init__(self) -> None:
         self.begun, self.release = asyncio.Event(), asyncio.Event()
+        self.output: dict[str, str] | None = None
 
-    async def __call__(self, call: Any) -> None:
+    async def __call__(self, call: Any) -> dict[str, str] | None:
         self.begun.set()
         while not self.release.is_set():
             try:
                 await self.release.wait()
             except asyncio.CancelledError:
                 continue
+        return self.output
 
 
 @pytest.fixture
@@ -46,8 +49,8 @@ async def effect() -> Effect:
 
 @pytest.fixture
 def equipment(effect: Effect) -> Any:
-    async def work(call: Any) -> None:
-        await effect(call)
+    async def work(call: Any) -> dict[str, str] | None:
+        return await effect(call)
 
     nobody: Any = None  # nothing here is a command
     return Equipment(nobody, {"noop": work}, Calls(1), "", {}, 1 << 20, 1 << 20, 0.0, {})
@@ -284,3 +287,18 @@ async def test_no_run_is_taken_while_too_much_is_on_its_way_to_the_log(
 
     assert choked.credits.free == 0
     assert eased.credits.free == 4
+
+
+async def test_a_server_that_comes_back_with_a_smaller_limit_is_heeded(
+    held: HeldRuns, equipment: Any, effect: Effect, plans: Any
+) -> None:
+    effect.output = {"text": "x" * 100}
+    held.take_in(assignment(plans.line(plans.node("publish"))))
+    await said_with(held, "node_started")
+
+    held.begin_stream(replace(equipment, max_payload_bytes=50))
+    effect.release.set()
+    told = await said_with(held, "node_settled")
+
+    settled = next(event.node_settled for event in events_of(told) if event.HasField("node_settled"))
+    assert settled.cause == instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE
