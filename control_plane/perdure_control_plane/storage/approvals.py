@@ -59,8 +59,8 @@ class Approvals:
 
     def ids_of_flow(self, flow_id: FlowId) -> tuple[ApprovalId, ...]:
         """Every approval a flow has asked for, in the order it did."""
-        query = select(approvals.c.approval_id).where(approvals.c.flow_id == flow_id)
-        ordered = query.order_by(approvals.c.created_at, approvals.c.approval_id)
+        query = select(approvals.c.approval_id).join(runs, runs.c.run_id == approvals.c.run_id)
+        ordered = query.where(runs.c.flow_id == flow_id).order_by(approvals.c.created_at, approvals.c.approval_id)
         return tuple(row[0] for row in self._connection.execute(ordered))
 
     def approved_instances(self, flow_id: FlowId) -> set[str]:
