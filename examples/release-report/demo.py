@@ -184,10 +184,11 @@ class Demo:
         self.terminal.say("What the task had printed until then is kept:")
         await self._command("tasks", "output", SESSION, doubt.task.rpartition("/")[2], "--full")
         answer = await self._choose_resolution(approved.encode())
-        if answer == "retry":
+        if answer != "done":
             await self._until_it_is_surely_over(doubt)
         reason = ("--reason", "looked into the outbox", "--yes")
-        await self._command("runs", "resolve", run, doubt.instance, "--as", answer, *reason)
+        if not await self._command("runs", "resolve", run, doubt.instance, "--as", answer, *reason):
+            raise ProgramFailed("the answer was not taken, so the run stays held")
         self.terminal.say("No executor is left, so a third one starts and takes the run up where it stands.")
         await self._programs.start_executor("executor-3")
         return answer
