@@ -15,7 +15,7 @@ from perdure_executor.providers import Provider
 from perdure_executor.results import Failed, Result
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
 class Call:
     """What a function is called with."""
 
@@ -94,7 +94,7 @@ class NodeContext:
     """Units of an agent that are recorded already, by name, in the order of the log."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
 class Work:
     """A node that is ready to be done. `begin` starts it; cancelling it ends the work."""
 

@@ -6,7 +6,7 @@ from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, node_events_pb2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
 class Succeeded:
     """It did what it was asked to."""
 

@@ -40,7 +40,7 @@ class Batch:
     """Set where an event is unfit whatever the run's state; `events` ends before it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each batch: frozen, it takes four times as long to make
 class Ack:
     """Stored, now or before."""
 

@@ -24,7 +24,7 @@ from perdure_control_plane.storage.projection_statements import (
 from perdure_control_plane.storage.statements import DriverConnection
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
 class Stored:
     """One event as it is being stored. `lease_id` is None for a control plane's own.
 

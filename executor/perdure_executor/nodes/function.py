@@ -1,5 +1,6 @@
 """Functions: callables of a module that was named at the executor's start."""
 
+import functools
 import inspect
 import json
 import traceback
@@ -65,7 +66,11 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
     return Succeeded(output or None)
 
 
+_is_coroutine_function: Final[Callable[[Function], bool]] = functools.cache(inspect.iscoroutinefunction)
+
+
 async def _outcome(function: Function, call: Call, calls: Calls, asked_to_end: Callable[[], None]) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await calls.follow(function(call))
+    if _is_coroutine_function(function):
+        called: Any = function(call)
+        return await calls.follow(called)
     return await calls.in_thread(asked_to_end, function, call)

@@ -30,7 +30,7 @@ class Record:
     events: tuple[RunEvent, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
 class Start:
     """Begin this attempt of a node."""
 
