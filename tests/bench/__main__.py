@@ -56,7 +56,7 @@ class Case:
 
 def cases(scale: float) -> list[Case]:
     """All cases; `scale` multiplies how many runs each takes."""
-    runs = {1: 150, 100: 2000, 1000: 5000}
+    runs = {1: 500, 100: 2000, 1000: 5000}
     wanted = [("nodes", mode, inflight) for mode in MODES for inflight in runs]
     return [
         Case(name, mode, inflight, max(inflight, round(runs[inflight] * scale)))
