@@ -58,6 +58,20 @@ class ManualClock:
 
 
 @pytest.fixture
+def folder_of(tmp_path: pathlib.Path) -> Callable[[dict[str, str]], pathlib.Path]:
+    """Writes files, given by their paths and texts, into a folder of their own."""
+
+    def write(files: dict[str, str]) -> pathlib.Path:
+        for path, text in files.items():
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
 

@@ -150,11 +150,10 @@ class Worker:
             stall_allowance=welcome.stall_allowance.ToMicroseconds() / 1e6,
         )
         self._lease.welcome(terms, said_hello_at)
-        first = self._equipment is None
         if self._equipment is None or self._equipment.max_payload_bytes != welcome.max_payload_bytes:
             self._equipment = self._equip(welcome.max_payload_bytes)
             self.work_end.equip(self._equipment)
-        if first:
+        if self._losing is None:
             self._losing = asyncio.create_task(self._leave_without(self._equipment.supervisor))
         if self._generation and welcome.generation != self._generation:
             log.warning("store.generation_changed", before=self._generation, now=welcome.generation)

@@ -131,14 +131,6 @@ def project() -> SourceTree:
 
 
 @pytest.fixture
-def planted(tmp_path: pathlib.Path) -> Callable[[dict[str, str]], SourceTree]:
+def planted(folder_of: Callable[[dict[str, str]], pathlib.Path]) -> Callable[[dict[str, str]], SourceTree]:
     """Makes a tree of its own from paths and texts, for faults to be found in."""
-
-    def plant(files: dict[str, str]) -> SourceTree:
-        for path, text in files.items():
-            file = tmp_path / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-        return SourceTree(tmp_path)
-
-    return plant
+    return lambda files: SourceTree(folder_of(files))

@@ -28,15 +28,29 @@ RETRY = fact_events_pb2.RESOLUTION_KIND_RETRY
 FAILED = fact_events_pb2.RESOLUTION_KIND_FAILED
 
 
+async def let_the_lease_lapse(house: Any, clock: Any) -> None:
+    await house.sweep()
+    for _ in range(7):
+        clock.advance(5)
+        await house.sweep()
+
+
+async def interrupt_under_a_live_executor(house: Any, holder: Any, clock: Any) -> None:
+    """Stops a run whose executor goes on renewing its lease, and does not obey; the last renewal was 5 seconds ago."""
+    await stop_run(house.store, OPEN_CALLER, holder.run_id, Stop.INTERRUPT, "", "")
+    executor = await house.connect()
+    for _ in range(30):
+        await house.sweep()
+        await house.renew(executor, holder)
+        clock.advance(5)
+
+
 @pytest.fixture
 async def lost(house: Any, holder: Any, clock: Any) -> Any:
     """A holder whose executor was lost inside work that must not be repeated."""
     await holder.node("a")
     await holder.send(holder.started("b", "AT_MOST_ONCE", command="publish"))
-    await house.sweep()
-    for _ in range(7):
-        clock.advance(5)
-        await house.sweep()
+    await let_the_lease_lapse(house, clock)
     clock.advance((house.timing.stall_allowance + house.timing.stop_grace) / 1e6)
     return holder
 
@@ -46,10 +60,7 @@ async def test_work_is_not_done_again_nor_called_failed_while_a_lost_executor_ma
     house: Any, holder: Any, clock: Any, kind: Any
 ) -> None:
     await holder.send(holder.started("b", "AT_MOST_ONCE"))
-    await house.sweep()
-    for _ in range(7):
-        clock.advance(5)
-        await house.sweep()
+    await let_the_lease_lapse(house, clock)
 
     if kind == DONE:
         assert (await _resolve(house, holder, kind)).head.in_doubt == 0
@@ -64,10 +75,7 @@ async def test_work_is_not_done_again_nor_called_failed_while_a_lost_executor_ma
 
 async def test_work_that_a_report_says_has_ended_is_tried_again_at_once(house: Any, holder: Any, clock: Any) -> None:
     await holder.send(holder.started("b", "AT_MOST_ONCE"))
-    await house.sweep()
-    for _ in range(7):
-        clock.advance(5)
-        await house.sweep()
+    await let_the_lease_lapse(house, clock)
     await _report(house, holder)
     sequence = (await house.run(holder.run_id)).head.last_sequence
 
@@ -95,12 +103,7 @@ async def test_work_is_not_tried_again_while_its_executor_lives_and_has_not_said
     house: Any, holder: Any, clock: Any
 ) -> None:
     await holder.send(holder.started("b", "AT_MOST_ONCE"))
-    await stop_run(house.store, OPEN_CALLER, holder.run_id, Stop.INTERRUPT, "", "")
-    executor = await house.connect()
-    for _ in range(30):
-        await house.sweep()
-        await house.renew(executor, holder)
-        clock.advance(5)
+    await interrupt_under_a_live_executor(house, holder, clock)
 
     with pytest.raises(errors.EffectMayRun):
         await _resolve(house, holder, RETRY)
@@ -114,12 +117,7 @@ async def test_work_is_tried_again_once_its_executor_cannot_be_at_it_any_more(
     house: Any, holder: Any, clock: Any
 ) -> None:
     await holder.send(holder.started("b", "AT_MOST_ONCE"))
-    await stop_run(house.store, OPEN_CALLER, holder.run_id, Stop.INTERRUPT, "", "")
-    executor = await house.connect()
-    for _ in range(30):
-        await house.sweep()
-        await house.renew(executor, holder)
-        clock.advance(5)
+    await interrupt_under_a_live_executor(house, holder, clock)
     renewed_at = clock.now - 5_000_000
 
     found = await get_recovery(house.store, house.timing, holder.run_id)

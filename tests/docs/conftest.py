@@ -162,17 +162,9 @@ def programs() -> dict[str, Command]:
 
 
 @pytest.fixture
-def planted(tmp_path: pathlib.Path) -> Callable[[dict[str, str]], Folder]:
+def planted(folder_of: Callable[[dict[str, str]], pathlib.Path]) -> Callable[[dict[str, str]], Folder]:
     """Makes a folder of its own from paths and texts, for faults to be found in."""
-
-    def plant(files: dict[str, str]) -> Folder:
-        for path, text in files.items():
-            file = tmp_path / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-        return Folder(tmp_path)
-
-    return plant
+    return lambda files: Folder(folder_of(files))
 
 
 @pytest.fixture

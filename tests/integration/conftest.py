@@ -20,6 +20,14 @@ LOOK_SECONDS = 0.02
 PULSE = {"executors.renewed_at", "executors.lease_until", "sweeps", "outages"}
 """Tables and columns that a server writes by itself as time goes by."""
 PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")
+LASTING = """
+playbook_id: lasting
+version: 1.0.0
+title: Lasting
+objective: Print a line and stay
+nodes:
+  - {id: stay, type: deterministic, shell: true, command: echo up; sleep 600, effect: none}
+"""
 
 
 def rows_of(data_dir: pathlib.Path) -> dict[str, tuple[int, str]]:
@@ -37,6 +45,12 @@ def _digest_of(database: sqlite3.Connection, table: str) -> tuple[int, str]:
     still = ", ".join(name for name in columns if f"{table}.{name}" not in PULSE)
     rows = database.execute(f"SELECT {still} FROM {table} ORDER BY {still}").fetchall()
     return len(rows), hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+@pytest.fixture
+def lasting() -> str:
+    """A playbook whose only command says that it is up, and stays."""
+    return LASTING
 
 
 @pytest.fixture(scope="session")

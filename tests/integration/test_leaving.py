@@ -16,16 +16,6 @@ nodes:
 """
 
 
-LASTING = """
-playbook_id: lasting
-version: 1.0.0
-title: Lasting
-objective: Print a line and stay
-nodes:
-  - {id: stay, type: deterministic, shell: true, command: echo up; sleep 600, effect: none}
-"""
-
-
 class Job:
     """Functions that say when they began and end when they are let."""
 
@@ -104,11 +94,11 @@ async def test_guarded_work_that_takes_too_long_is_in_doubt_and_not_done_again(s
 
 
 async def test_an_executor_says_what_it_holds_when_it_is_asked_to_leave_and_when_it_has_left(
-    serve: Any, employ: Any
+    serve: Any, employ: Any, lasting: str
 ) -> None:
     service = await serve()
     executor = employ(service, "leaving", "--drain-seconds", "0.5")
-    flow = await service.start(LASTING)
+    flow = await service.start(lasting)
     await service.until(flow, lambda recorded: recorded.event.HasField("task_output"))
 
     executor.process.terminate()

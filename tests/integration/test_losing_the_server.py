@@ -20,15 +20,6 @@ nodes:
   - {id: work, type: function, function: work, effect: EFFECT}
 """
 
-COMMAND = """
-playbook_id: lasting
-version: 1.0.0
-title: Lasting
-objective: Print a line and stay
-nodes:
-  - {id: stay, type: deterministic, shell: true, command: echo up; sleep 600, effect: none}
-"""
-
 PLAIN = """
 import threading
 
@@ -75,14 +66,14 @@ async def test_a_plain_function_is_ended_then_with_its_process_for_nothing_else_
     assert await asyncio.to_thread(executor.process.wait) == THREADS_LEFT_EXIT_CODE
 
 
-async def test_that_the_work_end_has_passed_is_logged_once(serve: Any, employ: Any) -> None:
+async def test_that_the_work_end_has_passed_is_logged_once(serve: Any, employ: Any, lasting: str) -> None:
     def logged(event: str) -> int:
         return [line["event"] for line in executor.log_lines()].count(event)
 
     async with AsyncExitStack() as life:
         service = await serve(life, lease_seconds=1.0, heartbeat_seconds=0.3, stall_allowance_seconds=0.2)
         executor = employ(service, "alone")
-        flow = await service.start(COMMAND)
+        flow = await service.start(lasting)
         await service.until(flow, lambda recorded: recorded.event.HasField("task_output"))
     while not logged("lease.work_end_passed"):  # noqa: ASYNC110  # nobody is told of what an executor logs
         await asyncio.sleep(LOOK_SECONDS)

@@ -36,6 +36,7 @@ class Queue:
     SCAN_FACTOR: Final = 4
     """How far past the runs it may hand out a claim looks, so that runs it cannot serve do not block those it can."""
     SCAN_LEAST: Final = 20
+    """How many runs a claim looks at in any case."""
 
     def __init__(self, connection: Connection, driver: DriverConnection, statements: QueueStatements) -> None:
         self._connection = connection

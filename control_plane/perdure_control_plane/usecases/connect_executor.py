@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from perdure.v1 import run_events_pb2
 from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
 from perdure_control_plane.domain.limits import Timing
 from perdure_control_plane.usecases.ports import Store, Transaction
-from perdure_control_plane.usecases.take_over import take_over
+from perdure_control_plane.usecases.take_over import take_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ async def renew_lease(
             seen = assignment.stream_number < stream_number or assignment.number <= last_assignment
             holds = HeldRun(assignment.run_id, assignment.lease_id) in claimed
             if assignment.ack_until == 0 and seen and not holds:
-                _take_back(tx, timing, assignment.run_id, assignment.lease_id)
+                take_back(tx, timing, assignment.run_id, assignment.lease_id)
         known = tuple((run, given[run]) for run in held if run in given)
         return Renewal(tuple(run for run in held if run not in given), known)
 
@@ -74,9 +73,3 @@ async def disconnect_executor(store: Store, incarnation: Incarnation, stream_num
             tx.executors.say_goodbye(incarnation, tx.now)
 
     await store.write(body)
-
-
-def _take_back(tx: Transaction, timing: Timing, run_id: RunId, lease_id: LeaseId) -> None:
-    run = tx.runs.get(run_id)
-    if run.head.lease_id == lease_id:
-        take_over(tx, timing, run, run_events_pb2.REVOCATION_CAUSE_NOT_HELD)

@@ -191,13 +191,19 @@ def test_a_decision_can_be_left_for_later(perdure: Any, manifest: str) -> None:
     assert terminal.end()[0] == 9
 
 
-def test_what_became_of_it_while_somebody_thought_is_what_counts(perdure: Any, manifest: str) -> None:
-    file = perdure.server.directory / "hasty.yaml"
-    file.write_text(HOLD.replace("gate", "hasty").replace("type: approval,", "type: approval, timeout_seconds: 2,"))
+def asked_too_late(perdure: Any, playbook_id: str) -> tuple["Terminal", str]:
+    """A terminal at which somebody is asked for a decision whose time is over, and the run's name."""
+    file = perdure.server.directory / f"{playbook_id}.yaml"
+    file.write_text(HOLD.replace("gate", playbook_id).replace("type: approval,", "type: approval, timeout_seconds: 2,"))
     terminal = Terminal(perdure, "run", str(file), "--input", "who=Ada")
     terminal.wait_for(QUESTION)
-    run = perdure("runs", "list", "--playbook-id", "hasty", "-o", "json").lines[0]["name"]
+    run = perdure("runs", "list", "--playbook-id", playbook_id, "-o", "json").lines[0]["name"]
     assert perdure("runs", "watch", run).code == 8
+    return terminal, run
+
+
+def test_what_became_of_it_while_somebody_thought_is_what_counts(perdure: Any) -> None:
+    terminal, _ = asked_too_late(perdure, "hasty")
 
     terminal.answer(QUESTION, "later\n")
     code, out = terminal.end()
@@ -221,12 +227,7 @@ def test_an_approval_that_expired_leads_to_its_run_and_says_how_long_ago_that_wa
 
 
 def test_a_decision_that_comes_too_late_at_a_terminal_leads_to_its_run(perdure: Any) -> None:
-    file = perdure.server.directory / "late.yaml"
-    file.write_text(HOLD.replace("gate", "late").replace("type: approval,", "type: approval, timeout_seconds: 2,"))
-    terminal = Terminal(perdure, "run", str(file), "--input", "who=Ada")
-    terminal.wait_for(QUESTION)
-    run = perdure("runs", "list", "--playbook-id", "late", "-o", "json").lines[0]["name"]
-    assert perdure("runs", "watch", run).code == 8
+    terminal, run = asked_too_late(perdure, "late")
 
     terminal.answer(QUESTION, "approve\n")
 

@@ -19,7 +19,7 @@ from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.usecases.claim_runs import Claim, Claimed, claim_runs
 from perdure_control_plane.usecases.fold_run import READ_AT_ONCE
-from perdure_control_plane.usecases.take_over import take_back
+from perdure_control_plane.usecases.take_over import take_back_undelivered
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +119,7 @@ class Assignments:
         except DataCorrupt as error:
             log.error("run.unreadable", run=taken.run.run_id, error=str(error))
             self._deliveries.let_go(taken.run.run_id, taken.lease_id)
-            await take_back(self._desk.store, self._desk.timing, taken.run.run_id, taken.lease_id)
+            await take_back_undelivered(self._desk.store, self._desk.timing, taken.run.run_id, taken.lease_id)
         return told
 
     def _say(self, taken: Claimed, plan: bytes) -> None:
