@@ -96,7 +96,8 @@ class EventStream:
         self._next_ordinal += 1
         size = event.ByteSize() if kind in _LARGE else _SMALL_BYTES
         self._pending.append(Pending(ordinal, event, kind, keep, synchronises(event, kind), size, self.seen))
-        self._count(size)
+        self.unacknowledged_bytes += size
+        self._backlog.bytes += size
         self._dirty(self)
         return ordinal
 
@@ -145,12 +146,13 @@ class EventStream:
 
     def acknowledge(self, ordinal: int) -> list[Pending]:
         """Everything up to an ordinal is stored. Returns the events this says so of for the first time."""
-        stored = []
+        stored, size = [], 0
         while self._pending and self._pending[0].ordinal <= ordinal:
             pending = self._pending.popleft()
-            self._count(-pending.size)
+            size += pending.size
             stored.append(pending)
         if stored:
+            self._forget(size)
             self._acknowledged = stored[-1].ordinal
             self._sent = max(self._sent, self._acknowledged)
         while self._waiting and self._waiting[0][0] <= self._acknowledged:
@@ -173,16 +175,16 @@ class EventStream:
         self.acknowledge(ordinal - 1)
         dropped = list(self._pending)
         self._pending.clear()
-        self._count(-self.unacknowledged_bytes)
+        self._forget(self.unacknowledged_bytes)
         self._tail += 1
         self._next_ordinal = ordinal
         self._sent = ordinal - 1
         self.fail_waiting(Dropped())
         return dropped
 
-    def _count(self, size: int) -> None:
-        self.unacknowledged_bytes += size
-        self._backlog.bytes += size
+    def _forget(self, size: int) -> None:
+        self.unacknowledged_bytes -= size
+        self._backlog.bytes -= size
 
     def fail_waiting(self, error: Exception) -> None:
         """Ends every wait for an acknowledgement."""

@@ -1,6 +1,8 @@
 """One attempt of a node under way: from its start to its settlement."""
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable
 from typing import Final, Protocol
 
 import structlog
@@ -82,8 +84,9 @@ class NodeRun:
     async def _run(self, never: Exception | None) -> None:
         self._running = True
         try:
-            if never is None:
-                await self._may_begin()
+            # Asked last thing before the launch: since the acknowledgement the process may have been suspended.
+            if never is None and not self._may_begin():
+                await self._lease_allows()
             if self._dropped or never is not None:
                 self._host.finished(self, None)
             elif self._stopping:
@@ -94,19 +97,19 @@ class NodeRun:
         except (Dropped, Fenced):
             self._host.finished(self, None)
 
-    async def _may_begin(self) -> None:
+    def _may_begin(self) -> bool:
         lease = self._host.lease
-        enough = lease.may_begin if self.start.node.effect in GUARDED else lease.may_send
-        try:
-            # Read last thing before the launch: since the acknowledgement the process may have been suspended.
-            while not self._stopping and not enough():
-                await lease.renewed()
-        except asyncio.CancelledError:
-            return  # it is to stop, and nothing of it has begun
+        return lease.may_begin() if self.start.node.effect in GUARDED else lease.may_send()
+
+    async def _lease_allows(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # it is to stop, and nothing of it has begun
+            while not (self._stopping or self._may_begin()):
+                await self._host.lease.renewed()
 
     async def _result(self) -> Result:
         try:
-            return await self._bounded()
+            work = self._work.begin(self)
+            return await (self._bounded(work) if self.start.node.HasField("timeout") else work)
         except asyncio.CancelledError:
             return Stopped()
         except (Dropped, Fenced):
@@ -117,10 +120,7 @@ class NodeRun:
             message = f"{type(error).__name__} in the executor, whose log has the rest"
             return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, message)
 
-    async def _bounded(self) -> Result:
-        work = self._work.begin(self)
-        if not self.start.node.HasField("timeout"):
-            return await work
+    async def _bounded(self, work: Awaitable[Result]) -> Result:
         seconds = self.start.node.timeout.ToMicroseconds() / 1e6
         message = f"it did not end within {seconds:g} s"
         try:

@@ -180,7 +180,9 @@ class Walker:
             self._append(RunEvent(wait_subject=subject), keep=False)
             self._append(RunEvent(wait_opened=prepared.wait), keep=False)
             return True
-        digest = self._say_arguments(start, prepared.arguments if isinstance(prepared, Work) else None)
+        digest = b""
+        if isinstance(prepared, Work) and prepared.arguments is not None:
+            digest = self._say_arguments(start, prepared.arguments)
         ordinal = self._append(_started(start, prepared, digest), keep=False)
         if isinstance(prepared, Failed):
             self._settle(start, prepared)
@@ -202,9 +204,7 @@ class Walker:
             units=walk.units.get(where, {}),
         )
 
-    def _say_arguments(self, start: Start, arguments: JsonObject | None) -> bytes:
-        if arguments is None:
-            return b""
+    def _say_arguments(self, start: Start, arguments: JsonObject) -> bytes:
         encoded = json_bytes(arguments)
         if len(encoded) <= self._equipment.max_payload_bytes:
             rendered = node_events_pb2.RenderedArguments(instance=start.instance.message(), json=encoded)

@@ -180,7 +180,7 @@ async def test_a_fact_reaches_its_holder_and_again_on_the_next_stream(serve: Any
     assert again.facts == told.facts
 
 
-async def test_a_run_that_ends_and_the_one_in_its_place_share_a_commit(serve: Any, play: Any) -> None:
+async def test_a_run_that_ends_and_the_one_in_its_place_share_a_commit_and_a_message(serve: Any, play: Any) -> None:
     service = await serve()
     flows = [await service.start(PLAYBOOK, key=key) for key in ("1", "2")]
     executor = await play(service)
@@ -191,14 +191,13 @@ async def test_a_run_that_ends_and_the_one_in_its_place_share_a_commit(serve: An
     batch = execution_pb2.EventBatch(run_id=run.run_id, lease_id=run.lease_id, first_ordinal=4, events=events)
 
     await executor.say(batches=[batch], credits=execution_pb2.Credits(free=1, last_assignment=1))
-    first = await executor.hear(lambda response: True)
-    if not first.assignments:
-        await executor.hear(lambda response: bool(response.assignments))
+    told = await executor.hear(lambda response: bool(response.answers))
 
     ended, granted = [(await _events(service, flow))[-1] for flow in flows]
     assert (ended.event.WhichOneof("kind"), granted.event.WhichOneof("kind")) == ("run_ended", "lease_granted")
     assert ended.stored_time == granted.stored_time
-    assert first.answers[0].ack.ordinal == 5, "the end is answered before the next run comes"
+    assert told.answers[0].ack.ordinal == 5
+    assert [run.run_id for run in told.assignments] == [flows[1].root_run.removeprefix("runs/")]
 
 
 BREAK = {

@@ -16,7 +16,7 @@ from perdure_control_plane.domain.ids import (
 )
 from perdure_control_plane.domain.origin import Outside
 from perdure_control_plane.domain.run import Run, RunIdentity
-from perdure_control_plane.storage.heads import Mark
+from perdure_control_plane.storage.heads import HeadCache, Mark
 from perdure_control_plane.storage.projections import PROJECTED, Projections, Stored
 from perdure_control_plane.storage.run_events import (
     RunEventStatements,
@@ -30,12 +30,19 @@ class RunLog:
     """Appends events that come from outside a run's walk. `changed` gathers the runs that were appended to."""
 
     def __init__(
-        self, driver: DriverConnection, runs: Runs, events: RunEventStatements, projections: Projections, now: int
+        self,
+        driver: DriverConnection,
+        runs: Runs,
+        events: RunEventStatements,
+        projections: Projections,
+        heads: HeadCache,
+        now: int,
     ) -> None:
         self._driver = driver
         self._runs = runs
         self._events = events
         self._projections = projections
+        self._heads = heads
         self._now = now
         self.changed: list[Run] = []
 
@@ -57,6 +64,8 @@ class RunLog:
         rows = self._fold(run.run_id, head, events, origin)
         if not self._runs.save(run.run_id, Mark.of(run.head), head, self._now):
             raise Conflict(run.name)
+        if head.lease_id is not None:
+            self._heads.put(run.run_id, head.copy())
         self._store(run.run_id, events, rows, run.head)
         return self._note(Run(run.identity, head))
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from functools import cached_property
 from typing import Final
 
 from sqlalchemy.engine import Connection, Dialect
@@ -48,22 +49,65 @@ class SqlTransaction:
         self, connection: Connection, driver: DriverConnection, statements: Statements, heads: HeadCache, now: int
     ) -> None:
         self.now: Final = now
-        self._driver = driver
         self.connection: Final = connection
+        self._driver = driver
+        self._statements = statements
         self.projections: Final = Projections(driver, statements.projections)
         self.runs: Final = Runs(connection, driver, statements.runs)
-        self.events: Final = RunEvents(connection, driver, statements.events)
-        self.log: Final = RunLog(driver, self.runs, statements.events, self.projections, now)
+        self.log: Final = RunLog(driver, self.runs, statements.events, self.projections, heads, now)
         self.journal: Final = Journal(driver, self.runs, statements.events, self.projections, heads)
-        self.queue: Final = Queue(connection, driver, statements.queue)
-        self.executors: Final = Executors(connection, driver, statements.executors)
-        self.playbooks: Final = Playbooks(connection, driver, statements.playbooks)
-        self.flows: Final = Flows(connection, driver, statements.flows)
-        self.sessions: Final = Sessions(connection, driver, statements.sessions)
-        self.approvals: Final = Approvals(connection)
-        self.tasks: Final = Tasks(connection)
-        self.requests: Final = Requests(connection, now)
-        self.upkeep: Final = Upkeep(connection)
+
+    # The journal of every commit needs what stands above; most commits need nothing of the rest.
+
+    @cached_property
+    def events(self) -> RunEvents:
+        """The log's events."""
+        return RunEvents(self.connection, self._driver, self._statements.events)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """Ready runs, and who was handed which."""
+        return Queue(self.connection, self._driver, self._statements.queue)
+
+    @cached_property
+    def executors(self) -> Executors:
+        """Executors and their leases."""
+        return Executors(self.connection, self._driver, self._statements.executors)
+
+    @cached_property
+    def playbooks(self) -> Playbooks:
+        """Playbooks, their versions and plans."""
+        return Playbooks(self.connection, self._driver, self._statements.playbooks)
+
+    @cached_property
+    def flows(self) -> Flows:
+        """Flows."""
+        return Flows(self.connection, self._driver, self._statements.flows)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Sessions."""
+        return Sessions(self.connection, self._driver, self._statements.sessions)
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """Approvals."""
+        return Approvals(self.connection)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Tasks."""
+        return Tasks(self.connection)
+
+    @cached_property
+    def requests(self) -> Requests:
+        """Request ids that were used."""
+        return Requests(self.connection, self.now)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """The sweeper's ticks, outages, and the store's mark."""
+        return Upkeep(self.connection)
 
     def apart(self, part: Callable[[], None]) -> Exception | None:
         """Does part of a body under a savepoint of its own, and returns what it raised; then only that part is undone.

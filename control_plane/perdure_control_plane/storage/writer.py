@@ -236,10 +236,11 @@ class Writer:
         self._session.release()
 
     def _deliver(self, group: _Group) -> None:
-        for append, answer in zip(group.appends, group.answers, strict=True):
-            append.reply(answer)
+        # Whoever waits for a body runs before those who are woken by the answers: what both say becomes one message.
         for body in group.bodies:
             body.answer()
+        for append, answer in zip(group.appends, group.answers, strict=True):
+            append.reply(answer)
         if group.appended or group.facts:
             self._committed(Committed([*group.appended, *group.facts], group.facts, group.queued))
 

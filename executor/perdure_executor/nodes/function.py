@@ -12,7 +12,7 @@ import structlog
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_executor.calls import Calls, NeverCalled
+from perdure_executor.calls import NeverCalled
 from perdure_executor.expressions import render
 from perdure_executor.node_context import Call, Function, NodeContext, NodeFailure, Prepared, Reporter, Work, line
 from perdure_executor.results import Failed, Result, Stopped, Succeeded
@@ -45,7 +45,11 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
 
     call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, write)
     try:
-        output = await _outcome(function, call, context.equipment.calls, asked_to_end)
+        if _is_coroutine_function(function):
+            called: Any = function(call)
+            output: Any = await context.equipment.calls.follow(called)
+        else:
+            output = await context.equipment.calls.in_thread(asked_to_end, function, call)
     except NeverCalled:
         return Stopped(begun=False)
     except NodeFailure as failure:
@@ -67,10 +71,3 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
 
 
 _is_coroutine_function: Final[Callable[[Function], bool]] = functools.cache(inspect.iscoroutinefunction)
-
-
-async def _outcome(function: Function, call: Call, calls: Calls, asked_to_end: Callable[[], None]) -> Any:
-    if _is_coroutine_function(function):
-        called: Any = function(call)
-        return await calls.follow(called)
-    return await calls.in_thread(asked_to_end, function, call)

@@ -213,13 +213,15 @@ def _stop_requested(walk: Walk, event: RunEvent, sequence: int) -> None:
 
 def _node_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     started = event.node_started
-    step, attempt = started.instance.path[-1], started.instance.attempt
-    state = walk.nodes[step.node]
-    state.phase, state.visit, state.attempt, state.redo = Phase.STARTED, step.visit, attempt, started.redo
-    walk.frontier.discard(step.node)
-    walk.active.add(step.node)
+    where = started.instance
+    step, attempt = where.path[-1], where.attempt
+    node, visit = step.node, step.visit
+    state = walk.nodes[node]
+    state.phase, state.visit, state.attempt, state.redo = Phase.STARTED, visit, attempt, started.redo
+    walk.frontier.discard(node)
+    walk.active.add(node)
     if started.resolution_sequence:
-        walk.doubts.pop(Instance((*walk.prefix, Step(step.node, step.visit)), attempt - 1), None)
+        walk.doubts.pop(Instance((*walk.prefix, Step(node, visit)), attempt - 1), None)
     if walk.pending:
         walk.pending.pop(instance(started.instance), None)  # what a lost execution of it had produced
 
