@@ -85,6 +85,12 @@ async def stopping_a_run(here: Situation) -> tuple[Fields, Fields]:
     return {"name": name}, {"name": name, "reason": "why not"}
 
 
+async def resuming(here: Situation) -> tuple[Fields, Fields]:
+    name = (await here.queued()).root_run
+    await here.service.runs.PauseRun(runs_pb2.PauseRunRequest(name=name))
+    return {"name": name}, {"name": name, "reason": "why not"}
+
+
 async def continuing(here: Situation) -> tuple[Fields, Fields]:
     name = (await here.queued()).root_run
     ended = await here.service.runs.InterruptRun(runs_pb2.InterruptRunRequest(name=name))
@@ -115,6 +121,8 @@ REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
     "CancelFlow": stopping_a_flow,
     "CancelRun": stopping_a_run,
     "InterruptRun": stopping_a_run,
+    "PauseRun": stopping_a_run,
+    "ResumeRun": resuming,
     "ContinueRun": continuing,
     "ResolveEffect": resolving,
     "DecideApproval": deciding,

@@ -143,6 +143,16 @@ def continuing(request: runs_pb2.ContinueRunRequest) -> Continuing:
     )
 
 
+def control(
+    request: runs_pb2.PauseRunRequest
+    | runs_pb2.ResumeRunRequest
+    | runs_pb2.InterruptRunRequest
+    | runs_pb2.CancelRunRequest,
+) -> tuple[RunId, str, str]:
+    """Which run is held, released or stopped, why, and the request's id. Raises FieldInvalid."""
+    return names.run_id(request.name), reason(request.reason), request_id(request.request_id)
+
+
 def resolution(request: runs_pb2.ResolveEffectRequest) -> Resolution:
     """What an operator says. Raises FieldInvalid."""
     if request.resolution:

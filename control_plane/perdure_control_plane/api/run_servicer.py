@@ -15,15 +15,18 @@ from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.continue_run import continue_run
 from perdure_control_plane.usecases.get_recovery import get_recovery
+from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.ports import Store
 from perdure_control_plane.usecases.read_logs import run_events, run_plan
 from perdure_control_plane.usecases.resolve_effect import Bounds, resolve_effect
+from perdure_control_plane.usecases.resume_run import resume_run
+from perdure_control_plane.usecases.standing_holds import run_details
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.watch_runs import Watcher
 
 
 class RunServicer(runs_pb2_grpc.RunServiceServicer):
-    """Shows runs, stops them, settles their doubts, and makes them go on."""
+    """Shows runs, holds and stops them, settles their doubts, and makes them go on."""
 
     def __init__(self, store: Store, bounds: Bounds, pages: Pages, watcher: Watcher) -> None:
         self._store = store
@@ -87,13 +90,25 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         asked = requests.resolution(request)
         return await self._shown(await resolve_effect(self._store, self._bounds, caller(), asked))
 
+    async def PauseRun(self, request: runs_pb2.PauseRunRequest, context: Any) -> runs_pb2.Run:
+        """Holds a run."""
+        run_id, reason, request_id = requests.control(request)
+        return await self._shown(await pause_run(self._store, caller(), run_id, reason, request_id))
+
+    async def ResumeRun(self, request: runs_pb2.ResumeRunRequest, context: Any) -> runs_pb2.Run:
+        """Releases an operator's hold."""
+        run_id, reason, request_id = requests.control(request)
+        return await self._shown(await resume_run(self._store, caller(), run_id, reason, request_id))
+
     async def CancelRun(self, request: runs_pb2.CancelRunRequest, context: Any) -> runs_pb2.Run:
         """Stops a run for good."""
-        return await self._stop(request, Stop.CANCEL)
+        run_id, reason, request_id = requests.control(request)
+        return await self._shown(await stop_run(self._store, caller(), run_id, Stop.CANCEL, reason, request_id))
 
     async def InterruptRun(self, request: runs_pb2.InterruptRunRequest, context: Any) -> runs_pb2.Run:
         """Stops a run for now."""
-        return await self._stop(request, Stop.INTERRUPT)
+        run_id, reason, request_id = requests.control(request)
+        return await self._shown(await stop_run(self._store, caller(), run_id, Stop.INTERRUPT, reason, request_id))
 
     async def WatchRun(
         self, request: runs_pb2.WatchRunRequest, context: Any
@@ -106,20 +121,13 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
             else:
                 yield runs_pb2.WatchRunResponse(heartbeat_time=_now())
 
-    async def _stop(
-        self, request: runs_pb2.CancelRunRequest | runs_pb2.InterruptRunRequest, stop: Stop
-    ) -> runs_pb2.Run:
-        run_id, request_id = names.run_id(request.name), requests.request_id(request.request_id)
-        reason = requests.reason(request.reason)
-        return await self._shown(await stop_run(self._store, caller(), run_id, stop, reason, request_id))
-
     async def _shown(self, run: Run) -> runs_pb2.Run:
         return (await self._all_shown([run]))[0]
 
     async def _all_shown(self, runs: Sequence[Run]) -> list[runs_pb2.Run]:
-        waiting = [run.run_id for run in runs if run.head.open_waits]
-        waits = await self._store.read(lambda tx: tx.approvals.open_waits(waiting)) if waiting else []
-        return [messages.run(run, [wait for wait in waits if wait.run_id == run.run_id]) for run in runs]
+        shown = [run for run in runs if run.head.open_waits or run.head.holds]
+        details = await self._store.read(lambda tx: run_details(tx, shown)) if shown else {}
+        return [messages.run(run, *details.get(run.run_id, ())) for run in runs]
 
 
 def _place(run: Run) -> list[int | str]:

@@ -12,7 +12,7 @@ PerdureError
 │   └── VersionExists
 ├── Refused                  the state of things does not allow it
 │   ├── DigestMismatch, PublicationForbids, EvidenceUnresolved, ProviderNotConfigured
-│   ├── RunStateForbids, StopStands, AnswerStale, ContinueNeeds, NotInDoubt, ReportUnseen
+│   ├── RunStateForbids, StopStands, AnswerStale, ContinueNeeds, NotHeld, NotInDoubt, ReportUnseen
 │   └── ApprovalClosed, ApprovalDecided
 ├── DecisionNotAllowed       the approval does not accept that decision
 ├── TokenMismatch            the token was made for something else
@@ -229,6 +229,15 @@ class ContinueNeeds(Refused):
 
     def __init__(self, run: str, needs: str, description: str) -> None:
         super().__init__(f"{run}: {description}", (FieldFault(needs, description),), run=run, needs=needs)
+
+
+class NotHeld(Refused):
+    """No operator holds the run."""
+
+    reason = "NOT_HELD"
+
+    def __init__(self, run: str, holds: str, way_out: str) -> None:
+        super().__init__(f"no operator holds {run}; {way_out}", run=run, holds=holds)
 
 
 class NotInDoubt(Refused):

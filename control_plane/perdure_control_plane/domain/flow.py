@@ -121,9 +121,9 @@ def flow_verdict(
 ) -> Verdict:
     """What became of a flow whose runs are these; the root is among them unless it cannot be read.
 
-    A wait, a hold or an effect in doubt shows as a PAUSED run; an effect in doubt also beside a run that was
-    interrupted, or whose holder lets other work end first. `walked_to_end` says of an interrupted root that nothing was
-    left to do: such a root counts as complete.
+    A wait, a hold or an effect in doubt shows as a PAUSED run. A hold or a doubt shows, too, while its holder lets other
+    work end first, and a doubt beside a run that was interrupted. `walked_to_end` says of an interrupted root that nothing
+    was left to do: such a root counts as complete.
     """
     root = next((run for run in runs if run.run_id == flow.root_run_id), None)
     if root is None:
@@ -145,6 +145,6 @@ def is_settled(runs: Sequence[Run]) -> bool:
 
 def _status_of(run: Run, *, walked_to_end: bool) -> FlowStatus:
     status = STATUS_OF_RUN[run.head.state]
-    if run.head.in_doubt and status in (FlowStatus.RUNNING, FlowStatus.INTERRUPTED):
+    if (run.head.held and status is FlowStatus.RUNNING) or (run.head.in_doubt and status is FlowStatus.INTERRUPTED):
         return FlowStatus.WAITING
     return FlowStatus.SUCCEEDED if status is FlowStatus.INTERRUPTED and walked_to_end else status

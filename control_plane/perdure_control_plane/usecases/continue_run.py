@@ -62,6 +62,8 @@ def _events(folded: FoldedRun, asked: Continuing, now: int) -> list[RunEvent]:
         way_out = "it goes on by itself" if plan.goes_on_by_itself else "it cannot be continued"
         if state in FINAL:
             way_out = "which is final"
+        elif "resume" in plan.needs:
+            way_out = "an operator holds it: resume it"
         elif plan.in_doubt:
             way_out = "resolve its effects in doubt first"
         raise RunStateForbids(folded.run.name, state, way_out)

@@ -44,7 +44,7 @@ def test_an_effect_in_doubt_is_shown_with_what_it_printed_and_settled(perdure: A
         "runs", "resolve", run, "--as", "done", "--output-json", '{"receipt": "R-9"}', "--yes", "--reason", "it came"
     )
 
-    assert re.search(r"^held: +[1-9]\d* runs? \([1-9]\d* effects? in doubt\)$", status.out, re.MULTILINE)
+    assert re.search(r"^held: +[1-9]\d* runs? \([1-9]\d* effects? in doubt, \d+ paused\)$", status.out, re.MULTILINE)
     assert "look at what is held: perdure runs list --state paused" in status.err
     assert "perdure runs resolve" in recovery.err
     assert output.out == "began\n"

@@ -25,7 +25,7 @@ PROMISED = {
     "sessions create", "sessions get", "sessions list", "sessions events",
     "flows start", "flows get", "flows list", "flows cancel", "flows watch",
     "runs get", "runs list", "runs events", "runs checkpoints", "runs watch", "runs recovery", "runs continue",
-    "runs resolve", "runs interrupt", "runs cancel",
+    "runs resolve", "runs pause", "runs resume", "runs interrupt", "runs cancel",
     "approvals list", "approvals get", "approvals approve", "approvals reject",
     "tasks list", "tasks get", "tasks output", "agents list", "agents get",
 }  # fmt: skip

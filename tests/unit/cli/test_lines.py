@@ -52,6 +52,13 @@ HELD = log(
 )
 
 
+PAUSED = log(
+    (ADA, {"run_created": run_events_pb2.RunCreated()}),
+    (ADA, {"fact_recorded": {"hold_placed": {"cause": fact_events_pb2.HOLD_CAUSE_OPERATOR, "reason": "a\tlook"}}}),
+    (ADA, {"fact_recorded": {"hold_released": {"cause": fact_events_pb2.HOLD_CAUSE_OPERATOR}}}),
+)
+
+
 def told(events: list[RecordedEvent], known: int) -> list[str]:
     """What is said of each event, without the time; `known` as many were there when following began."""
     story, said = Story(alone=True, known=known), []
@@ -71,7 +78,15 @@ def test_a_lost_executor_that_leaves_a_doubt_is_told_with_where_to_look(known: i
 
 def test_a_hold_is_told_with_its_cause_and_with_who_released_it_and_why() -> None:
     assert told(HELD, 1)[1:] == [
-        "the run is held: takeover limit",
+        "the run is held (takeover limit)",
         f"it is held: {LOOK}",
         "the run is held no longer, released by ada (takeover limit): it was the disk",
+    ]
+
+
+def test_a_pause_is_told_with_who_paused_it_and_why_and_how_it_is_resumed() -> None:
+    assert told(PAUSED, 1)[1:] == [
+        "the run is held by ada (operator): a look",
+        "it is paused by ada: a look: perdure runs resume r",
+        "the run is held no longer, released by ada (operator)",
     ]

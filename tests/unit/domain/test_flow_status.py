@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perdure.runlog.head import RunHead
+from perdure.runlog.head import Hold, RunHead
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.flow import ContractCheck, Flow, FlowStatus, RequestSource, flow_verdict, is_settled
 from perdure_control_plane.domain.ids import FlowId, PlaybookId, Principal, RunId, SessionId
@@ -76,6 +76,16 @@ def test_a_flow_whose_root_cannot_be_read_is_unknown(run: Make) -> None:
 @pytest.mark.parametrize("state", [RunState.RUNNING, RunState.INTERRUPTED])
 def test_a_flow_waits_while_an_effect_of_it_is_in_doubt(run: Make, state: RunState) -> None:
     assert flow_verdict(FLOW, [run("root", state, in_doubt=1)], ()).status is FlowStatus.WAITING
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [(RunState.RUNNING, FlowStatus.WAITING), (RunState.INTERRUPTED, FlowStatus.INTERRUPTED)],
+)
+def test_a_flow_waits_while_a_hold_keeps_it_and_not_when_it_has_ended(
+    run: Make, state: RunState, status: FlowStatus
+) -> None:
+    assert flow_verdict(FLOW, [run("root", state, holds=Hold.OPERATOR)], ()).status is status
 
 
 def test_a_flow_without_the_evidence_that_it_requires_has_failed_though_its_root_completed(run: Make) -> None:

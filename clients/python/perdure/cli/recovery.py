@@ -181,6 +181,8 @@ def _cannot_continue(found: Recovery) -> Refused:
     state, look = enum_word(RunState.DESCRIPTOR, found.state), f"perdure runs recovery {_id(found)}"
     if found.state in (RUN_STATE_COMPLETED, RUN_STATE_CANCELLED):
         why, step = "which is final: it cannot be continued", f"perdure runs get {_id(found)}"
+    elif "resume" in found.needs:
+        why, step = "and is paused by an operator, who resumes it", f"perdure runs resume {_id(found)}"
     elif found.in_doubt:
         why, step = "and has effects in doubt, which are settled first", next(iter(_steps(found)), look)
     else:

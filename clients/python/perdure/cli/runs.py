@@ -14,6 +14,7 @@ from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_run
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import Limit, OfFlow, OfPlaybook, OfSession, Output, Reason, RunName, Yes
+from perdure.cli.pausing import add_pausing_commands
 from perdure.cli.printing import events
 from perdure.cli.printing.formats import Format, print_item, print_one
 from perdure.cli.recovery import add_recovery_commands
@@ -139,4 +140,5 @@ def _print_stopped(run: Run, output: Format) -> None:
     tell_doubts([run])
 
 
+add_pausing_commands(app)
 add_recovery_commands(app)

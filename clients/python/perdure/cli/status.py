@@ -15,6 +15,7 @@ from perdure.cli.printing.words import counted, enum_word
 from perdure.cli.runtime import Runtime, read_runtime, runtime_document
 from perdure.client import Client
 from perdure.v1 import run_states_pb2, server_pb2
+from perdure.v1.fact_events_pb2 import HOLD_CAUSE_OPERATOR
 from perdure.v1.runs_pb2 import PAUSE_REASON_APPROVAL, ListRunsRequest
 
 app = verb()
@@ -29,12 +30,14 @@ class Held:
 
     runs: int
     doubts: int
+    paused: int
+    """Those of them that an operator has paused, whatever else holds them."""
     all_counted: bool
     """Whether every paused run was looked at."""
 
     def __str__(self) -> str:
         more = "" if self.all_counted else f"; counted among the latest {_MOST_COUNTED} that are paused"
-        return f"{counted(self.runs, 'run')} ({counted(self.doubts, 'effect')} in doubt{more})"
+        return f"{counted(self.runs, 'run')} ({counted(self.doubts, 'effect')} in doubt, {self.paused} paused{more})"
 
 
 @app.command()
@@ -71,7 +74,8 @@ async def _read_held(perdure: Client) -> Held:
     request = ListRunsRequest(states=[run_states_pb2.RUN_STATE_PAUSED], page_size=_MOST_COUNTED)
     paused = await perdure.runs.ListRuns(request)
     held = [run for run in paused.runs if run.pause_reason != PAUSE_REASON_APPROVAL]
-    return Held(len(held), sum(run.effects_in_doubt for run in held), not paused.next_page_token)
+    by_operators = sum(any(hold.cause == HOLD_CAUSE_OPERATOR for hold in run.holds) for run in held)
+    return Held(len(held), sum(run.effects_in_doubt for run in held), by_operators, not paused.next_page_token)
 
 
 def _document(health: Mapping[str, str], runtime: Runtime, held: Held) -> dict[str, Any]:
@@ -82,6 +86,7 @@ def _document(health: Mapping[str, str], runtime: Runtime, held: Held) -> dict[s
         "open_approvals": runtime.server.pending_approvals,
         "held_runs": held.runs,
         "effects_in_doubt": held.doubts,
+        "paused_runs": held.paused,
         "all_counted": held.all_counted,
         **runtime_document(runtime),
     }

@@ -48,13 +48,14 @@ def recovery(run_id: str, head: RunHead, walk: Walk, now: int) -> Recovery:
     )
     ended = head.state in CONTINUABLE
     held = head.state is RunState.PAUSED and bool(head.holds & CONTINUE_RELEASES) and not in_doubt
+    paused = not head.ended_sequence and bool(head.holds & Hold.OPERATOR)
     needs, reopens = _needs(head, walk, now) if ended else ((), None)
     return Recovery(
         can_continue=ended or held,
         goes_on_by_itself=head.state in (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED) and not head.held,
         checkpoint_id=f"{run_id}@{head.last_sequence}",
         answers_sequence=head.ended_sequence if ended else max(walk.holds.values(), default=0) if held else 0,
-        needs=(*needs, *(("resolve",) if in_doubt else ())),
+        needs=(*needs, *(("resolve",) if in_doubt else ()), *(("resume",) if paused else ())),
         reopens=reopens,
         done=_at(walk, Phase.SUCCEEDED),
         open=_at(walk, Phase.STARTED, Phase.LOST, Phase.WAITING, Phase.IN_DOUBT),

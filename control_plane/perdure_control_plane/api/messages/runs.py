@@ -6,16 +6,17 @@ from perdure.runlog.checkpoints import Checkpoint
 from perdure.runlog.head import Hold, RunHead
 from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import RunState
-from perdure.v1 import run_events_pb2, run_recovery_pb2, runs_pb2
+from perdure.v1 import fact_events_pb2, run_events_pb2, run_recovery_pb2, runs_pb2
 from perdure_control_plane.api.messages.times import timestamp
+from perdure_control_plane.domain.holds import StandingHold
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.playbook import version_name
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.get_recovery import FoundRecovery
 
 
-def run(value: Run, waits: Iterable[Wait] = ()) -> runs_pb2.Run:
-    """A run, with what it waits for."""
+def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = ()) -> runs_pb2.Run:
+    """A run, with what it waits for and what holds it."""
     who, head = value.identity, value.head
     message = runs_pb2.Run(
         name=value.name,
@@ -37,6 +38,7 @@ def run(value: Run, waits: Iterable[Wait] = ()) -> runs_pb2.Run:
         deadline_time=timestamp(head.deadline_at),
         create_time=timestamp(who.created_at),
         end_time=timestamp(head.ended_at),
+        holds=map(hold, holds),
     )
     message.pause_reason = pause_reason(head)
     if head.stop is not None:
@@ -83,6 +85,18 @@ def recovery(found: FoundRecovery) -> run_recovery_pb2.Recovery:
         open=map(str, value.open),
         in_doubt=[_in_doubt(effect, found) for effect in value.in_doubt],
         reopens=str(value.reopens) if value.reopens is not None else "",
+        holds=map(hold, found.holds),
+    )
+
+
+def hold(value: StandingHold) -> run_recovery_pb2.RunHold:
+    """A hold that stands."""
+    return run_recovery_pb2.RunHold(
+        cause=fact_events_pb2.HoldCause.Value(f"HOLD_CAUSE_{value.cause.name}"),
+        sequence=value.sequence,
+        place_time=timestamp(value.placed_at),
+        actor=value.actor,
+        reason=value.reason,
     )
 
 

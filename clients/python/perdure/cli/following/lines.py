@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from perdure.cli.durations import short_duration
 from perdure.cli.following.next_steps import next_steps
 from perdure.cli.following.signs import note, stage_word, state_word, status_word
-from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, because, by, tail
-from perdure.cli.printing.words import at, enum_word, one_line
+from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, by, tail
+from perdure.cli.printing.words import at, because, enum_word, one_line
 from perdure.runlog.instances import instance
 from perdure.v1 import fact_events_pb2
 from perdure.v1.flows_pb2 import Flow
@@ -65,7 +65,8 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
 def _of_hold(fact: fact_events_pb2.FactRecorded, by_whom: str) -> Iterator[str]:
     match fact.WhichOneof("fact"):
         case "hold_placed":
-            yield f"the run is held: {_cause(fact.hold_placed.cause)}"
+            held = f"the run is held{by_whom} ({_cause(fact.hold_placed.cause)})"
+            yield one_line(because(held, fact.hold_placed.reason))
         case "hold_released":
             released = f"the run is held no longer, released{by_whom}"
             yield one_line(because(f"{released} ({_cause(fact.hold_released.cause)})", fact.hold_released.reason))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from perdure.cli.following.story import NodeStory, RunStory, Stage, Story
 from perdure.cli.printing.words import one_line
+from perdure.runlog.head import Hold
 from perdure.runlog.states import CONTINUABLE
 from perdure.v1 import instances_pb2
 from perdure.v1.flows_pb2 import Flow
@@ -25,8 +26,10 @@ def _of_run(run: RunStory) -> Iterator[str]:
     look = f"perdure runs recovery {run.run_id}"
     if run.head.in_doubt:
         yield f"nobody knows whether {', '.join(run.doubts)} happened: {look}"
-    elif run.head.holds:
+    elif run.head.holds & ~Hold.OPERATOR:
         yield f"it is held: {look}"
+    if run.head.holds & Hold.OPERATOR and not run.head.ended_sequence:
+        yield f"it is {one_line(run.paused)}: perdure runs resume {run.run_id}"
     if run.head.ended_sequence:
         if run.head.state in CONTINUABLE:
             yield f"it can be continued: {look}"

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Final
 
-from perdure.cli.printing.words import at, enum_word, printable
+from perdure.cli.printing.words import at, because, enum_word, printable
 from perdure.runlog.effects import GUARDED, task_id
 from perdure.runlog.head import RunHead, advance
 from perdure.runlog.instances import Instance, instance
@@ -70,6 +70,13 @@ class NodeStory:
         """Whether its command has printed anything."""
         return bool(self.printed) or any(self.unfinished.values())
 
+    def prints(self, output: TaskOutput) -> None:
+        """Takes in what its command prints."""
+        text = self.unfinished.get(output.stream, "") + output.content.decode(errors="replace")
+        *lines, unfinished = text.split("\n")
+        self.printed.extend(line[-_LONGEST_LINE:] for line in lines)
+        self.unfinished[output.stream] = unfinished[-_LONGEST_LINE:]
+
 
 @dataclass(slots=True)
 class RunStory:
@@ -83,6 +90,8 @@ class RunStory:
     ended_at: datetime | None = None
     planned: tuple[str, ...] = ()
     """Nodes of its plan in the order of a walk; none where nobody has read the plan."""
+    paused: str = ""
+    """By whom an operator's hold was last placed, and why."""
     came_to_stand: bool = False
     """Whether the last event told made it stand still, or changed what it needs while it does."""
 
@@ -132,7 +141,9 @@ class RunStory:
             case "node_started":
                 self._started(recorded, moment)
             case "task_output":
-                self._printed(event.task_output)
+                node = self.nodes.get(instance(event.task_output.instance))
+                if node is not None:
+                    node.prints(event.task_output)
             case "node_settled":
                 self._settled(event, moment)
             case "node_in_doubt":
@@ -173,15 +184,6 @@ class RunStory:
         if started.command:
             node.task = task_id(self.run_id, node.where, recorded.holder.lease_id)
 
-    def _printed(self, output: TaskOutput) -> None:
-        node = self.nodes.get(instance(output.instance))
-        if node is None:
-            return
-        text = node.unfinished.get(output.stream, "") + output.content.decode(errors="replace")
-        *lines, unfinished = text.split("\n")
-        node.printed.extend(line[-_LONGEST_LINE:] for line in lines)
-        node.unfinished[output.stream] = unfinished[-_LONGEST_LINE:]
-
     def _settled(self, event: run_events_pb2.RunEvent, moment: datetime) -> None:
         settled = event.node_settled
         cause = enum_word(instances_pb2.FailureCause.DESCRIPTOR, settled.cause) if settled.cause else ""
@@ -192,6 +194,8 @@ class RunStory:
         node.ended_at = moment
 
     def _fact(self, recorded: fact_events_pb2.FactRecorded, by_whom: str) -> None:
+        if recorded.hold_placed.cause == fact_events_pb2.HOLD_CAUSE_OPERATOR:
+            self.paused = because(f"paused{by_whom}", recorded.hold_placed.reason)
         node = self.nodes.get(instance(recorded.instance))
         if node is None:
             return
@@ -254,11 +258,6 @@ def by(recorded: RecordedEvent) -> str:
     """` by WHO` for what somebody asked for, and nothing for what no request is behind."""
     asked = recorded.outside.cause == run_events_pb2.OUTSIDE_CAUSE_REQUEST
     return f" by {recorded.outside.actor}" if asked else ""
-
-
-def because(what: str, reason: str) -> str:
-    """What happened, and why where somebody has said so."""
-    return f"{what}: {reason}" if reason else what
 
 
 def tail(node: NodeStory) -> list[str]:

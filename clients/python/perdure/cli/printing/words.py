@@ -27,6 +27,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def because(what: str, reason: str) -> str:
+    """What happened, and why where somebody has said so."""
+    return f"{what}: {reason}" if reason else what
+
+
 def label(field: str) -> str:
     """The name of a field, in words."""
     return field.replace("_", " ")

@@ -1,0 +1,78 @@
+"""`perdure runs pause|resume`: holding a run, and letting it go on."""
+
+from datetime import UTC, datetime
+
+import typer
+
+from perdure.cli import names
+from perdure.cli.asking import can_ask, confirm, confirm_where_possible
+from perdure.cli.connection import connected
+from perdure.cli.options import Output, Reason, RunName, Yes
+from perdure.cli.printing.formats import Format, print_one
+from perdure.cli.printing.words import age, because, enum_word, one_line
+from perdure.client import Client
+from perdure.v1.fact_events_pb2 import HOLD_CAUSE_OPERATOR, HoldCause
+from perdure.v1.run_recovery_pb2 import RunHold
+from perdure.v1.run_states_pb2 import RUN_STATE_PAUSED
+from perdure.v1.runs_pb2 import GetRunRequest, PauseRunRequest, ResumeRunRequest, Run
+
+
+def add_pausing_commands(app: typer.Typer) -> None:
+    """Adds the commands to those of runs."""
+    app.command("pause")(pause_run)
+    app.command("resume")(resume_run)
+
+
+@connected
+async def pause_run(
+    perdure: Client, run: RunName, reason: Reason = "", yes: Yes = False, output: Output = Format.TABLE
+) -> None:
+    """Hold a run until somebody resumes it. Where an executor has it, what has begun ends first, and nothing begins.
+
+    Decisions are still taken, and its deadlines still count.
+    """
+    name = names.run(run)
+    confirm_where_possible(f"Pause {name}?", yes)
+    paused = await perdure.runs.PauseRun(PauseRunRequest(name=name, reason=reason))
+    print_one(paused, output)
+    if paused.state != RUN_STATE_PAUSED:
+        typer.echo(
+            f"what has begun ends first; follow it: perdure runs watch {names.bare(name)} --until held", err=True
+        )
+
+
+@connected
+async def resume_run(
+    perdure: Client, run: RunName, reason: Reason = "", yes: Yes = False, output: Output = Format.TABLE
+) -> None:
+    """Let a run go on that an operator has paused, whoever that was. What else holds it stays, and is shown.
+
+    Whoever sits at a terminal is shown who paused it and why, and asked.
+    """
+    request = ResumeRunRequest(name=names.run(run), reason=reason)
+    if can_ask() and not yes:
+        found = await perdure.runs.GetRun(GetRunRequest(name=request.name))
+        for hold in found.holds:
+            typer.echo(hold_line(hold), err=True)
+        confirm(f"Resume {request.name}?", yes)
+    resumed = await perdure.runs.ResumeRun(request)
+    print_one(resumed, output)
+    for step in hold_steps(resumed):
+        typer.echo(step, err=True)
+
+
+def hold_steps(run: Run) -> list[str]:
+    """For each hold of a run, who placed it and why, and the command that ends it."""
+    return [f"{hold_line(hold)}: perdure runs {_verb(hold)} {names.bare(run.name)}" for hold in run.holds]
+
+
+def hold_line(hold: RunHold) -> str:
+    """A hold on one line: since when it stands, by whom, and why."""
+    since = f"held for {age(hold.place_time, datetime.now(UTC))}"
+    if hold.cause == HOLD_CAUSE_OPERATOR:
+        return one_line(because(f"{since}, paused by {hold.actor}", hold.reason))
+    return f"{since}, because of {enum_word(HoldCause.DESCRIPTOR, hold.cause)}"
+
+
+def _verb(hold: RunHold) -> str:
+    return "resume" if hold.cause == HOLD_CAUSE_OPERATOR else "recovery"
