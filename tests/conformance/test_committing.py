@@ -12,7 +12,8 @@ from perdure.v1 import execution_pb2
 from perdure_control_plane.api.work.incoming import read_batch
 from perdure_control_plane.domain.admission import Ack, Refused
 from perdure_control_plane.domain.leases import StoreMark
-from perdure_control_plane.storage.sqlite import SqliteStore, _SqliteSession
+from perdure_control_plane.storage.sqlite import SqliteStore
+from perdure_control_plane.storage.sqlite_session import SqliteSession
 
 
 def stored_events(store: SqliteStore, run_id: str) -> int:
@@ -115,15 +116,15 @@ async def test_a_run_whose_events_were_refused_goes_on_when_the_store_takes_them
 async def test_a_commit_of_which_nobody_knows_whether_it_was_done_is_sent_again_and_stored_once(
     house: Any, holder: Any, monkeypatch: pytest.MonkeyPatch, is_done: bool
 ) -> None:
-    commit = _SqliteSession.commit
+    commit = SqliteSession.commit
 
     def fails_once(session: Any) -> None:
-        monkeypatch.setattr(_SqliteSession, "commit", commit)
+        monkeypatch.setattr(SqliteSession, "commit", commit)
         if is_done:
             commit(session)
         raise OSError
 
-    monkeypatch.setattr(_SqliteSession, "commit", fails_once)
+    monkeypatch.setattr(SqliteSession, "commit", fails_once)
     answer = await holder.send(holder.started("a"), holder.settled("a"))
 
     assert answer == Ack(ordinal=2, sequence=5)

@@ -13,7 +13,7 @@ from sqlalchemy.pool import StaticPool
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.migrate import require_current_schema
 from perdure_control_plane.storage.sqlite import DATABASE, StoreBroken, check_structure
-from perdure_control_plane.storage.sqlite_errors import plain_sentence
+from perdure_control_plane.storage.sqlite_errors import is_of_the_store, plain_sentence
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
 
 
@@ -43,7 +43,7 @@ def _reading(path: pathlib.Path) -> Iterator[SqlTransaction]:
         with engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
             driver.execute("BEGIN")
-            yield SqlTransaction(connection, driver, Statements(engine.dialect), HeadCache(), 0)
+            yield SqlTransaction(connection, driver, Statements(engine.dialect), HeadCache(), 0, is_of_the_store)
             driver.execute("ROLLBACK")
     finally:
         engine.dispose()

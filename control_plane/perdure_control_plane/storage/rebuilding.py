@@ -18,6 +18,7 @@ from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.heads import HeadCache, Mark
 from perdure_control_plane.storage.projections import Stored
 from perdure_control_plane.storage.run_log import identity_of
+from perdure_control_plane.storage.sqlite_errors import is_of_the_store
 from perdure_control_plane.storage.tables import (
     approvals,
     metadata,
@@ -114,7 +115,7 @@ class Rebuilder:
     def _store(
         self, run_id: RunId, before: Mark, head: RunHead, event: RunEvent, at: int, lease_id: str | None
     ) -> None:
-        transaction = SqlTransaction(self._scratch, self._driver, self._statements, HeadCache(), at)
+        transaction = SqlTransaction(self._scratch, self._driver, self._statements, HeadCache(), at, is_of_the_store)
         if before.last_sequence == 0:
             transaction.runs.insert(identity_of(run_id, event.run_created, at), head, at)
         else:

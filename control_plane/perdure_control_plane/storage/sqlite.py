@@ -12,15 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, Final, TypeVar
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from perdure_control_plane.domain.admission import Answer, Batch
-from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.migrate import migrate
-from perdure_control_plane.storage.sqlite_errors import DAMAGED, damage, plain_sentence
+from perdure_control_plane.storage.sqlite_errors import DAMAGED, damage, is_of_the_store, plain_sentence, unavailable
+from perdure_control_plane.storage.sqlite_session import SqliteSession, driver_of
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
 from perdure_control_plane.storage.writer import Committed, Writer
 
@@ -75,7 +75,7 @@ class SqliteStore:
         session = await asyncio.get_running_loop().run_in_executor(self._thread, self._open_session)
         self._session = session
         self._loop = asyncio.get_running_loop()
-        self._writer = Writer(session, self._thread, self._publish, self._fail)
+        self._writer = Writer(session, self._publish, self._fail)
         self._writer.start()
 
     def _prepare(self) -> None:
@@ -88,8 +88,8 @@ class SqliteStore:
                 raise
             raise StoreBroken(f"{self.path}: {sentence}") from error
 
-    def _open_session(self) -> "_SqliteSession":
-        return _SqliteSession(self._engine.connect(), self._statements, self._clock)
+    def _open_session(self) -> SqliteSession:
+        return SqliteSession(self._engine.connect(), self._statements, self._clock, self._thread)
 
     async def close(self) -> None:
         """Commits what was submitted, closes the database and frees the directory."""
@@ -127,17 +127,19 @@ class SqliteStore:
         except (sqlite3.Error, DBAPIError) as error:
             if damage(error) is not None:
                 self._loop.call_soon_threadsafe(self._writer.fail, error)
-            refusal = _unavailable(error)
+            refusal = unavailable(error)
             if refusal is None:
                 raise
             raise refusal from error
 
     def _read_snapshot(self, body: Callable[[SqlTransaction], T]) -> T:
         with self._engine.connect() as connection:
-            driver = _driver(connection)
+            driver = driver_of(connection)
             driver.execute("BEGIN")
             try:
-                return body(SqlTransaction(connection, driver, self._statements, HeadCache(), self._clock()))
+                return body(
+                    SqlTransaction(connection, driver, self._statements, HeadCache(), self._clock(), is_of_the_store)
+                )
             finally:
                 driver.execute("ROLLBACK")
 
@@ -149,51 +151,6 @@ class SqliteStore:
     def _publish(self, committed: Committed) -> None:
         for listener in self._committed:
             listener(committed)
-
-
-class _SqliteSession:
-    """The writer's connection. Transactions and savepoints are said to the driver itself."""
-
-    def __init__(self, connection: Connection, statements: Statements, clock: Callable[[], int]) -> None:
-        self._connection = connection
-        self._driver = _driver(connection)
-        self._statements = statements
-        self._clock = clock
-        self._heads = HeadCache()
-
-    def begin(self) -> SqlTransaction:
-        self._driver.execute("BEGIN IMMEDIATE")
-        return SqlTransaction(self._connection, self._driver, self._statements, self._heads, self._clock())
-
-    def commit(self) -> None:
-        self._driver.execute("COMMIT")
-
-    def rollback(self) -> None:
-        self._heads.clear()
-        if self._driver.in_transaction:
-            self._driver.execute("ROLLBACK")
-
-    def savepoint(self) -> None:
-        self._driver.execute("SAVEPOINT body")
-
-    def release(self) -> None:
-        self._driver.execute("RELEASE body")
-
-    def rollback_to_savepoint(self) -> None:
-        self._driver.execute("ROLLBACK TO body")
-
-    @property
-    def in_transaction(self) -> bool:
-        return bool(self._driver.in_transaction)
-
-    def unavailable(self, error: Exception) -> StoreUnavailable | None:
-        return _unavailable(error)
-
-    def damage(self, error: Exception) -> str | None:
-        return damage(error)
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 def _engine(path: pathlib.Path) -> Engine:
@@ -221,10 +178,6 @@ def _set_up(connection: sqlite3.Connection, record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _driver(connection: Connection) -> Any:
-    return connection.connection.driver_connection
-
-
 def check_structure(path: pathlib.Path) -> None:
     """Reads the file's structure. Raises sqlite3.DatabaseError or StoreBroken where it is not a sound database."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -250,8 +203,3 @@ def _lock(directory: pathlib.Path) -> IO[str]:
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
-
-
-def _unavailable(error: Exception) -> StoreUnavailable | None:
-    sentence = plain_sentence(error)
-    return None if sentence is None else StoreUnavailable("sqlite", sentence)

@@ -3,7 +3,9 @@
 import sqlite3
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from perdure_control_plane.domain.errors import StoreUnavailable
 
 DAMAGED: Final = "the database is damaged; look at the disk, and restore a backup into an empty directory"
 
@@ -19,6 +21,17 @@ def damage(error: Exception) -> str | None:
     Nothing may be written any more then: each write could spread what is wrong, and none is sure to be found again.
     """
     return _SENTENCES[_code(error)] if _code(error) in _DAMAGE else None
+
+
+def unavailable(error: Exception) -> StoreUnavailable | None:
+    """What whoever asked is told where the error is the database's; None for any other error."""
+    sentence = plain_sentence(error)
+    return None if sentence is None else StoreUnavailable("sqlite", sentence)
+
+
+def is_of_the_store(error: Exception) -> bool:
+    """Whether an error says that the store cannot be written, or is damaged; no part of a body is to blame for that."""
+    return isinstance(error, sqlite3.OperationalError | OperationalError) or damage(error) is not None
 
 
 def _code(error: Exception) -> int:

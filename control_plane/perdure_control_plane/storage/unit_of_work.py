@@ -1,12 +1,10 @@
 """One transaction: what a use case's body is given."""
 
-import sqlite3
 from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.exc import OperationalError
 
 from perdure_control_plane.storage.approvals import Approvals
 from perdure_control_plane.storage.executors import Executors, ExecutorStatements
@@ -22,7 +20,6 @@ from perdure_control_plane.storage.run_events import RunEvents, RunEventStatemen
 from perdure_control_plane.storage.run_log import RunLog
 from perdure_control_plane.storage.runs import Runs, RunStatements
 from perdure_control_plane.storage.sessions import Sessions, SessionStatements
-from perdure_control_plane.storage.sqlite_errors import damage
 from perdure_control_plane.storage.statements import DriverConnection
 from perdure_control_plane.storage.tasks import Tasks
 from perdure_control_plane.storage.upkeep import Upkeep
@@ -46,8 +43,16 @@ class SqlTransaction:
     """The store inside one transaction. `now` is the store's clock at its beginning, in microseconds since 1970."""
 
     def __init__(
-        self, connection: Connection, driver: DriverConnection, statements: Statements, heads: HeadCache, now: int
+        self,
+        connection: Connection,
+        driver: DriverConnection,
+        statements: Statements,
+        heads: HeadCache,
+        now: int,
+        is_of_the_store: Callable[[Exception], bool],
     ) -> None:
+        """`is_of_the_store` tells errors that say something about the store from those of whoever uses it."""
+        self._is_of_the_store = is_of_the_store
         self.now: Final = now
         self.connection: Final = connection
         self._driver = driver
@@ -118,10 +123,8 @@ class SqlTransaction:
         self._driver.execute("SAVEPOINT part", ())
         try:
             part()
-        except (sqlite3.OperationalError, OperationalError):
-            raise
         except Exception as error:  # returned to the caller, which says whose fault it is
-            if damage(error) is not None:
+            if self._is_of_the_store(error):
                 raise
             self._driver.execute("ROLLBACK TO part", ())
             self._driver.execute("RELEASE part", ())

@@ -1,18 +1,13 @@
-"""The one writer of a SQLite store: whatever arrived while the last commit ran goes into the next.
+"""The writer: whatever arrived while the last commit ran goes into the next.
 
 Holders' batches are appended together; every other body runs under a savepoint of its own, as one synchronous call. No
 answer leaves before the commit.
-
-Statements run on the event loop's own thread: each takes microseconds and gives the interpreter lock away once, and in a
-thread beside a busy loop it would wait for that lock for longer than it runs. The commit waits for the disk: on a fast
-disk for less than handing it to a thread takes, on any other in the store's thread.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -31,9 +26,6 @@ T = TypeVar("T")
 
 MAX_EVENTS: Final = 1000
 """Events a commit takes. Without a bound all runs fall into one step, and committing and computing take turns."""
-
-HAND_OVER_SECONDS: Final = 0.001
-"""Commits that have lately taken longer than this are waited for in the store's thread."""
 
 MAX_BODIES: Final = 200
 """Bodies a commit takes."""
@@ -97,25 +89,22 @@ class _Group:
 
 
 class Writer:
-    """Groups writes into commits. `thread` is where commits wait for a slow disk."""
+    """Groups writes into commits."""
 
     def __init__(
         self,
         session: Session,
-        thread: ThreadPoolExecutor,
         committed: Callable[[Committed], None],
         failed: Callable[[str], None],
     ) -> None:
         """`failed` is called with a sentence where an error that it cannot recover from ends the writer."""
         self._session = session
-        self._thread = thread
         self._committed = committed
         self._failed = failed
         self._appends: deque[_Append] = deque()
         self._bodies: deque[_Body] = deque()
         self._wake = asyncio.Event()
         self._failures = 0
-        self._commit_seconds = 0.0
         self._alone_until: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -202,17 +191,7 @@ class Writer:
             del self._alone_until[run_id]
         return run_id in self._alone_until
 
-    async def _commit(self) -> None:
-        begun = time.perf_counter()
-        if self._commit_seconds < HAND_OVER_SECONDS:
-            self._session.commit()
-        else:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._session.commit)
-        # Rises with the first slow commit and falls over the next few, so that a disk that stalls is waited for elsewhere.
-        self._commit_seconds = max(time.perf_counter() - begun, 0.8 * self._commit_seconds)
-
-    def _execute(self, group: _Group) -> None:
-        transaction = self._session.begin()
+    def _execute(self, group: _Group, transaction: SqlTransaction) -> None:
         if group.appends:
             appended = transaction.journal.append([append.batch for append in group.appends], transaction.now)
             group.answers, group.appended, group.queued = appended.answers, appended.runs, appended.queued
@@ -281,12 +260,10 @@ class Writer:
 
     async def _attempt(self, group: _Group) -> Exception | None:
         try:
-            self._execute(group)
-            await self._commit()
+            await self._session.transact(lambda transaction: self._execute(group, transaction))
         except Exception as error:  # handed to the caller, who sorts it
             if self._session.damage(error) is not None:
                 raise  # and tried by nobody again
-            self._session.rollback()
             return error
         self._failures = 0
         self._deliver(group)

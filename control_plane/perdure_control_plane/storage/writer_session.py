@@ -1,5 +1,6 @@
 """What the writer needs of a database."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from perdure_control_plane.domain.errors import StoreUnavailable
@@ -9,9 +10,13 @@ from perdure_control_plane.storage.unit_of_work import SqlTransaction
 class Session(Protocol):
     """A database connection as the writer uses it."""
 
-    def begin(self) -> SqlTransaction: ...
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
+    async def transact(self, work: Callable[[SqlTransaction], None]) -> None:
+        """Does work in one transaction and commits it.
+
+        Raises what the work or the commit raised; then nothing of it is stored, unless nobody knows what became of the
+        commit.
+        """
+
     def savepoint(self) -> None: ...
     def release(self) -> None: ...
     def rollback_to_savepoint(self) -> None: ...
