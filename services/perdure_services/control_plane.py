@@ -17,7 +17,8 @@ from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND
-from perdure_control_plane.storage.sqlite import SqliteStore, StoreBroken
+from perdure_control_plane.storage.sqlite import SqliteStore
+from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.open_store_life import open_store_life
 from perdure_control_plane.usecases.sweep import Swept, sweep

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from perdure_control_plane.storage.migrate import SchemaUnknown
-from perdure_control_plane.storage.sqlite import StoreBroken
+from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_executor.equipment import FunctionsInvalid, VariableMissing
 from perdure_executor.providers import ProviderUnusable
 from perdure_services import (

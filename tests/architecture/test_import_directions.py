@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     f"{SERVER}.storage": (
         f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.runlog", *EVENTS, REFUSALS,
-        "sqlalchemy", "alembic", "structlog",
+        "sqlalchemy", "alembic", "asyncpg", "structlog",
     ),
     f"{SERVER}.api": (
         f"{SERVER}.api", f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.v1",

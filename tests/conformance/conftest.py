@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+import pathlib
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ from perdure_control_plane.domain.ids import Incarnation, PlaybookId, RunId, Ses
 from perdure_control_plane.domain.limits import Limits, Timing
 from perdure_control_plane.domain.playbook import Evidence, Publication
 from perdure_control_plane.domain.run import Run
+from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
 from perdure_control_plane.storage.sqlite import SqliteStore
 from perdure_control_plane.storage.tables import metadata
@@ -40,6 +42,7 @@ from perdure_control_plane.usecases.create_session import create_session
 from perdure_control_plane.usecases.publish_playbook_version import Publishing, publish_playbook_version
 from perdure_control_plane.usecases.start_flow import FlowStarter, Start
 from perdure_control_plane.usecases.sweep import Swept, sweep
+from tests.postgres import PostgresServer, postgres_server
 
 LINE = """
 playbook_id: line
@@ -147,7 +150,7 @@ def effect_of(word: str) -> instances_pb2.Effect.ValueType:
 class House:
     """A store, with everything that is asked of it."""
 
-    store: SqliteStore
+    store: SqliteStore | PostgresStore
     timing: Timing = field(default_factory=Timing)
     limits: Limits = field(default_factory=Limits)
     keys: TokenKeys = field(default_factory=lambda: TokenKeys("k1", {"k1": b"secret" * 6}))
@@ -276,8 +279,34 @@ def _differences(tx: SqlTransaction) -> list[str]:
         rebuilder.close()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: pathlib.Path, clock: Any
+) -> AsyncIterator[SqliteStore | PostgresStore]:
+    """Each store in turn: what these tests say holds for all."""
+    if request.param == "sqlite":
+        opened: SqliteStore | PostgresStore = SqliteStore(tmp_path / "data", clock)
+        await opened.open()
+        yield opened
+        await opened.close()
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    database = await server.make()
+    opened = PostgresStore(database, clock)
+    await opened.open()
+    yield opened
+    await opened.close()
+    await server.drop(database)
+
+
 @pytest.fixture
-async def house(store: SqliteStore) -> AsyncIterator[House]:
+async def house(store: SqliteStore | PostgresStore) -> AsyncIterator[House]:
     """Whatever a test does to it, its tables must be what its logs give."""
     built = House(store)
     yield built

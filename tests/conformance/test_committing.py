@@ -1,26 +1,15 @@
 """The shared commit: nothing is answered before it, everything in it is stored, and the next life of the server goes on."""
 
 import asyncio
-import contextlib
-import sqlite3
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from perdure.v1 import execution_pb2
 from perdure_control_plane.api.work.incoming import read_batch
 from perdure_control_plane.domain.admission import Ack, Refused
 from perdure_control_plane.domain.leases import StoreMark
-from perdure_control_plane.storage.sqlite import SqliteStore
-from perdure_control_plane.storage.sqlite_session import SqliteSession
-
-
-def stored_events(store: SqliteStore, run_id: str) -> int:
-    """How many events of a run somebody else finds in the database at this moment."""
-    with contextlib.closing(sqlite3.connect(store.path)) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM run_events WHERE run_id = ?", (run_id,)).fetchone()
-        return int(count)
+from tests.conformance.stores import lose_a_commit, refuse_events, stored_events, take_events_again
 
 
 async def test_when_an_answer_is_given_everybody_can_read_what_it_acknowledges(house: Any, holder: Any) -> None:
@@ -88,12 +77,7 @@ async def test_of_a_group_that_the_store_refuses_only_the_culprit_is_refused(hou
     for _ in range(4):
         await house.start()
     culprit, *others = await house.claim(await house.connect())
-    await house.execute(
-        text(
-            "CREATE TRIGGER no BEFORE INSERT ON run_events "
-            f"WHEN new.run_id = '{culprit.run_id}' BEGIN SELECT RAISE(ABORT, 'no'); END"
-        )
-    )
+    await refuse_events(house, culprit.run_id)
 
     refused, *stored = await asyncio.gather(*(one.send(one.started("a")) for one in (culprit, *others)))
 
@@ -103,9 +87,9 @@ async def test_of_a_group_that_the_store_refuses_only_the_culprit_is_refused(hou
 
 
 async def test_a_run_whose_events_were_refused_goes_on_when_the_store_takes_them(house: Any, holder: Any) -> None:
-    await house.execute(text("CREATE TRIGGER no BEFORE INSERT ON run_events BEGIN SELECT RAISE(ABORT, 'no'); END"))
+    await refuse_events(house)
     await holder.send(holder.started("a"))
-    await house.execute(text("DROP TRIGGER no"))
+    await take_events_again(house)
 
     answer = await holder.send(holder.started("a"), first=1)
 
@@ -116,15 +100,8 @@ async def test_a_run_whose_events_were_refused_goes_on_when_the_store_takes_them
 async def test_a_commit_of_which_nobody_knows_whether_it_was_done_is_sent_again_and_stored_once(
     house: Any, holder: Any, monkeypatch: pytest.MonkeyPatch, is_done: bool
 ) -> None:
-    commit = SqliteSession.commit
+    lose_a_commit(monkeypatch, house.store, is_done=is_done)
 
-    def fails_once(session: Any) -> None:
-        monkeypatch.setattr(SqliteSession, "commit", commit)
-        if is_done:
-            commit(session)
-        raise OSError
-
-    monkeypatch.setattr(SqliteSession, "commit", fails_once)
     answer = await holder.send(holder.started("a"), holder.settled("a"))
 
     assert answer == Ack(ordinal=2, sequence=5)

@@ -15,6 +15,9 @@ from perdure_control_plane.domain.ids import SessionId
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.storage.sqlite import SqliteStore
 from perdure_control_plane.usecases.create_session import create_session
+from tests.conformance.stores import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 @pytest.fixture

@@ -7,9 +7,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import func, select
 from sqlalchemy.engine import Connection, Engine
 
 MIGRATIONS: Final = pathlib.Path(__file__).parent / "migrations"
+MIGRATING: Final = 0x7065726475726500
+"""Key of the advisory lock under which PostgreSQL databases are migrated: "perdure" and a zero byte."""
 
 
 class SchemaUnknown(Exception):
@@ -17,21 +20,33 @@ class SchemaUnknown(Exception):
 
 
 def migrate(engine: Engine) -> None:
-    """Applies the migrations that are missing. Raises SchemaUnknown."""
-    config = _config()
-    scripts = ScriptDirectory.from_config(config)
+    """Applies the migrations that are missing to a SQLite database. Raises SchemaUnknown."""
     with engine.connect() as connection:
-        if _known_revision(connection, scripts) == scripts.get_current_head():
-            return
-        config.attributes["connection"] = connection
         # Said to the driver, so that a migration that is killed half-way leaves the schema as it was.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
-            command.upgrade(config, "head")
+            _upgrade(connection)
             connection.exec_driver_sql("COMMIT")
         except BaseException:
             connection.exec_driver_sql("ROLLBACK")
             raise
+
+
+def migrate_postgres(connection: Connection) -> None:
+    """Applies the migrations that are missing, in the connection's transaction. Raises SchemaUnknown.
+
+    Of several servers that start at once one migrates, and the others wait for it.
+    """
+    connection.execute(select(func.pg_advisory_xact_lock(MIGRATING)))
+    _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    scripts = ScriptDirectory.from_config(config)
+    if _known_revision(connection, scripts) != scripts.get_current_head():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 def require_current_schema(engine: Engine) -> None:

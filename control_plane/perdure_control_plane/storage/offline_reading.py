@@ -12,8 +12,9 @@ from sqlalchemy.pool import StaticPool
 
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.migrate import require_current_schema
-from perdure_control_plane.storage.sqlite import DATABASE, StoreBroken, check_structure
+from perdure_control_plane.storage.sqlite import DATABASE, check_structure
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store, plain_sentence
+from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
 
 

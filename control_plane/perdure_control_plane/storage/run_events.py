@@ -1,11 +1,11 @@
 """The log itself: rows of `run_events`, and nothing that is derived from them."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.kinds import KIND_NUMBERS
@@ -35,7 +35,23 @@ class RunEventStatements:
         self.insert: Final = Prepared(insert(run_events), dialect)
         of_run = select(*_COLUMNS).where(run_events.c.run_id == bindparam("run_id"))
         after = of_run.where(run_events.c.sequence > bindparam("after")).order_by(run_events.c.sequence)
-        self.after: Final = Prepared(after.limit(bindparam("limit")), dialect)
+        self._sends_all: Final = dialect.name == "postgresql"
+        piece = self.piece(after.limit(bindparam("limit")), (run_events.c.sequence,), bindparam("max_bytes"))
+        self.after: Final = Prepared(piece, dialect)
+
+    def piece(self, events: Select[Any], order: Sequence[ColumnElement[Any]], max_bytes: Any) -> Select[Any]:
+        """Of a query for events in an order, the first row and those after it that are together not larger.
+
+        SQLite gives rows one by one, and whoever reads them stops in time. PostgreSQL sends them all at once, so it must
+        count for itself.
+        """
+        if not self._sends_all:
+            return events
+        size = func.octet_length(run_events.c.event)
+        counted = events.add_columns(size.label("size"), func.sum(size).over(order_by=order).label("total")).subquery()
+        columns = [column for column in counted.c if column.name not in ("size", "total")]
+        fits = (counted.c.total <= max_bytes) | (counted.c.total == counted.c.size)
+        return select(*columns).where(fits).order_by(counted.c.total)
 
 
 def holder_row(
@@ -76,7 +92,7 @@ class RunEvents:
 
     def after(self, run_id: RunId, sequence: int, *, limit: int, max_bytes: int) -> list[RecordedEvent]:
         """Events after a sequence, at most `limit` and, but for the first, `max_bytes` in all."""
-        values = {"run_id": run_id, "after": sequence, "limit": limit}
+        values = {"run_id": run_id, "after": sequence, "limit": limit, "max_bytes": max_bytes}
         with contextlib.closing(self._statements.after.execute(self._driver, values)) as rows:
             return [recorded(row) for row in _within(rows, max_bytes)]
 
@@ -122,14 +138,15 @@ class RunEvents:
         created_at, run_id, sequence = after
         later_run = (runs.c.created_at > created_at) | ((runs.c.created_at == created_at) & (runs.c.run_id > run_id))
         same_run = (runs.c.run_id == run_id) & (run_events.c.sequence > sequence)
+        order = (runs.c.created_at, runs.c.run_id, run_events.c.sequence)
         query = (
             select(runs.c.created_at, *_COLUMNS)
             .join(runs, runs.c.run_id == run_events.c.run_id)
             .where(runs.c.session_id == session_id, later_run | same_run)
-            .order_by(runs.c.created_at, runs.c.run_id, run_events.c.sequence)
+            .order_by(*order)
             .limit(limit)
         )
-        with contextlib.closing(self._connection.execute(query)) as rows:
+        with contextlib.closing(self._connection.execute(self._statements.piece(query, order, max_bytes))) as rows:
             return [(row[0], recorded(row[1:])) for row in _within(rows, max_bytes)]
 
 

@@ -47,7 +47,9 @@ class RunStatements:
         )
         self.insert: Final = Prepared(insert(runs), dialect)
         self.get: Final = Prepared(select(*_COLUMNS).where(by_id), dialect)
-        self.head: Final = Prepared(select(*(runs.c[name] for name in HEAD_COLUMNS)).where(by_id), dialect)
+        # Where others write at the same time, nobody moves the row between this and the statement that follows from it.
+        head = select(*(runs.c[name] for name in HEAD_COLUMNS)).where(by_id).with_for_update(key_share=True)
+        self.head: Final = Prepared(head, dialect)
         self.save: Final = Prepared(update(runs).where(by_id, unchanged).values(_bound(HEAD_COLUMNS)), dialect)
         held = (runs.c.state == RunState.RUNNING.value) & (runs.c.lease_id == bindparam("where_lease_id"))
         appended = update(runs).where(by_id, held, unchanged).values(_bound(APPENDED_COLUMNS))

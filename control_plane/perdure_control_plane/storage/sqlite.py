@@ -21,6 +21,7 @@ from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.migrate import migrate
 from perdure_control_plane.storage.sqlite_errors import DAMAGED, damage, is_of_the_store, plain_sentence, unavailable
 from perdure_control_plane.storage.sqlite_session import SqliteSession, driver_of
+from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
 from perdure_control_plane.storage.writer import Committed, Writer
 
@@ -31,10 +32,6 @@ READERS: Final = 3
 
 DATABASE: Final = "perdure.db"
 LOCK: Final = "perdure.lock"
-
-
-class StoreBroken(Exception):
-    """The store cannot be opened. The message is one plain sentence that says what to do."""
 
 
 class SqliteStore:

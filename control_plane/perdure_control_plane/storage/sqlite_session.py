@@ -69,23 +69,6 @@ class SqliteSession:
         if self._driver.in_transaction:
             self._driver.execute("ROLLBACK")
 
-    def savepoint(self) -> None:
-        """Begins a part that can be undone alone."""
-        self._driver.execute("SAVEPOINT body")
-
-    def release(self) -> None:
-        """Ends the part."""
-        self._driver.execute("RELEASE body")
-
-    def rollback_to_savepoint(self) -> None:
-        """Undoes the part."""
-        self._driver.execute("ROLLBACK TO body")
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether the transaction still stands; a full disk ends it."""
-        return bool(self._driver.in_transaction)
-
     def unavailable(self, error: Exception) -> StoreUnavailable | None:
         """The plain sentence where the error says that the store cannot write now; None for any other error."""
         return unavailable(error)

@@ -202,17 +202,10 @@ class Writer:
             group.queued = group.queued or any(run.head.state is RunState.QUEUED for run in transaction.log.changed)
 
     def _run_body(self, transaction: SqlTransaction, body: _Body) -> None:
-        self._session.savepoint()
-        noted = len(transaction.log.changed)
-        try:
-            body.result, body.error = body.call(transaction), None
-        except Exception as error:  # handed to whoever submitted the body
-            if not self._session.in_transaction or self._session.damage(error) is not None:
-                raise
-            self._session.rollback_to_savepoint()
-            del transaction.log.changed[noted:]
-            body.result, body.error = None, self._session.unavailable(error) or error
-        self._session.release()
+        def call() -> None:
+            body.result = body.call(transaction)
+
+        body.error = transaction.apart(call)
 
     def _deliver(self, group: _Group) -> None:
         # Whoever waits for a body runs before those who are woken by the answers: what both say becomes one message.

@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from perdure.v1 import flows_pb2, runs_pb2, sessions_pb2
-from perdure_control_plane.storage.sqlite import StoreBroken
+from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.usecases.changes import Changes
 
 PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")

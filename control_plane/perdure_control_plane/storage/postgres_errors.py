@@ -1,0 +1,84 @@
+"""What PostgreSQL's error codes mean for whoever runs the server, and which of them are over when it is tried again."""
+
+from typing import Final
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, InterfaceError
+
+from perdure_control_plane.domain.errors import Conflict, StoreUnavailable
+
+DAMAGED: Final = "the database is damaged; look at its server's log, and restore a backup"
+
+
+def plain_sentence(error: Exception) -> str | None:
+    """What a database's error means and what helps against it; None where it is no such error."""
+    found = code(error)
+    if found in _SENTENCES:
+        return _SENTENCES[found]
+    return _UNREACHABLE if found[:2] == "08" or is_disconnect(error) else None
+
+
+def damage(error: Exception) -> str | None:
+    """The plain sentence where the error says that the database is damaged; None for any other error."""
+    return DAMAGED if code(error) in _DAMAGE else None
+
+
+def unavailable(error: Exception) -> StoreUnavailable | None:
+    """What whoever asked is told where the error is the database's; None for any other error."""
+    sentence = plain_sentence(error)
+    return None if sentence is None else StoreUnavailable("postgresql", sentence)
+
+
+def is_of_the_store(error: Exception) -> bool:
+    """Whether an error comes from the database; the transaction is over then, and no part of it can be kept."""
+    return isinstance(error, DBAPIError | asyncpg.PostgresError) or hasattr(error, "pgcode") or is_disconnect(error)
+
+
+def is_over_when_repeated(error: Exception) -> bool:
+    """Whether the same body, run again on what the others have committed meanwhile, may succeed.
+
+    Another transaction was first at the same rows: with a change to them, or with a row of the same key.
+    """
+    return isinstance(error, Conflict) or code(error) in _REPEATED
+
+
+def is_disconnect(error: Exception) -> bool:
+    """Whether the connection is gone, or could not be made."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error, InterfaceError)
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError)
+
+
+def code(error: Exception) -> str:
+    """The SQLSTATE of an error, empty where it has none."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(original, "sqlstate", None) or ""
+
+
+_REPEATED: Final = frozenset({"40001", "40P01", "23505"})
+"""serialization_failure, deadlock_detected, unique_violation."""
+
+_DAMAGE: Final = frozenset({"XX001", "XX002"})
+"""data_corrupted, index_corrupted."""
+
+_UNREACHABLE: Final = "the database cannot be reached; see that it runs, and the server goes on by itself"
+_BUSY: Final = "the database was busy with the same rows for too long; try again"
+_STARTING: Final = "the database starts or stops; the server goes on by itself when it is there"
+
+_SENTENCES: Final = {
+    "40001": _BUSY,
+    "40P01": _BUSY,
+    "55P03": _BUSY,
+    "57014": "the database took too long to answer; look at its load, and try again",
+    "57P01": _STARTING,
+    "57P02": _STARTING,
+    "57P03": _STARTING,
+    "53100": "the database's disk is full; free some space and the server goes on by itself",
+    "53300": "the database has no connection left; let it have more, or give this server fewer",
+    "25006": "the database may not be written; it is a standby: name its primary, too",
+    "28P01": "the database does not take this password; see to the address that the server was given",
+    "28000": "the database does not let this user in; see to the address that the server was given",
+    "3D000": "there is no such database; create it, or name another",
+    "XX001": DAMAGED,
+    "XX002": DAMAGED,
+}
