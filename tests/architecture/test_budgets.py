@@ -16,11 +16,11 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/domain/errors.py":
         (400, "the whole tree of refusals on one page, as its docstring draws it; each class is a few lines"),
     f"{SERVER}/storage/tables.py":
-        (370, "the whole schema on one page, in declarations; nobody reads half of a schema"),
+        (375, "the whole schema on one page, in declarations; nobody reads half of a schema"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py":
-        (380, "a migration is never changed once it has landed"),
+        (390, "a migration is never changed once it has landed"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py::upgrade":
-        (370, "a migration is never changed once it has landed"),
+        (380, "a migration is never changed once it has landed"),
     f"{SERVER}/storage/writer.py::Writer":
         (195, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":
@@ -44,7 +44,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "protos/perdure/v1/run_events.proto":
         (310, "the storage format of the run's own events; numbers and files of stored messages stay"),
     "protos/perdure/v1/runs.proto":
-        (375, "a service with its resource and its requests, as every other one; this one has thirteen methods"),
+        (405, "a service with its resource and its requests, as every other one; this one has fourteen methods"),
 }  # fmt: skip
 """Path, or path::name, with the most lines it may have and why it is over its budget."""
 

@@ -25,7 +25,7 @@ from perdure_control_plane.domain.flow import RequestSource
 from perdure_control_plane.domain.ids import FlowId, RunId
 from perdure_control_plane.domain.limits import SECOND, Limits
 from perdure_control_plane.domain.playbook import Evidence, Publication
-from perdure_control_plane.domain.queries import ApprovalFilter, FlowFilter, RunFilter
+from perdure_control_plane.domain.queries import ApprovalFilter, FlowFilter, RunCondition, RunFilter
 from perdure_control_plane.usecases.continue_run import Continuing
 from perdure_control_plane.usecases.decide_approval import Deciding
 from perdure_control_plane.usecases.publish_playbook_version import Publishing
@@ -183,6 +183,8 @@ def run_filter(request: runs_pb2.ListRunsRequest) -> RunFilter:
     """Which runs. Raises FieldInvalid."""
     if run_states_pb2.RUN_STATE_UNSPECIFIED in request.states:
         raise field_invalid("states", "holds the unspecified state; leave the list empty for any")
+    if runs_pb2.RUN_CONDITION_UNSPECIFIED in request.conditions:
+        raise field_invalid("conditions", "holds the unspecified condition; leave the list empty for any")
     for state in request.states:
         _word(run_states_pb2.RunState, state, "states")
     return RunFilter(
@@ -190,6 +192,9 @@ def run_filter(request: runs_pb2.ListRunsRequest) -> RunFilter:
         flow_id=names.flow_id(request.flow, "flow") if request.flow else None,
         session_id=names.session_id(request.session, "session") if request.session else None,
         playbook_id=names.playbook_id(request.playbook, "playbook") if request.playbook else None,
+        conditions=tuple(
+            RunCondition(_word(runs_pb2.RunCondition, condition, "conditions")) for condition in request.conditions
+        ),
     )
 
 

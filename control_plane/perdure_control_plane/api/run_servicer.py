@@ -7,13 +7,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from perdure.runlog.checkpoints import LABELLED_KINDS, checkpoint
 from perdure.runlog.head import Stop
-from perdure.v1 import run_recovery_pb2, runs_pb2, runs_pb2_grpc
+from perdure.v1 import run_explanations_pb2, run_recovery_pb2, runs_pb2, runs_pb2_grpc
 from perdure_control_plane.api import names, requests
 from perdure_control_plane.api.interceptors import caller
 from perdure_control_plane.api.messages import runs as messages
+from perdure_control_plane.api.messages.explanations import explanation
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.continue_run import continue_run
+from perdure_control_plane.usecases.explain_run import explain_run
 from perdure_control_plane.usecases.get_recovery import get_recovery
 from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.ports import Store
@@ -80,6 +82,12 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         """Says how a run can go on."""
         found = await get_recovery(self._store, self._bounds.timing, names.run_id(request.name))
         return messages.recovery(found)
+
+    async def ExplainRun(
+        self, request: runs_pb2.ExplainRunRequest, context: Any
+    ) -> run_explanations_pb2.RunExplanation:
+        """Says why a run does not go on."""
+        return explanation(await explain_run(self._store, self._bounds.timing, names.run_id(request.name)))
 
     async def ContinueRun(self, request: runs_pb2.ContinueRunRequest, context: Any) -> runs_pb2.Run:
         """Makes a run go on."""

@@ -6,6 +6,11 @@ SECOND = 1_000_000
 """Microseconds in a second; every time and duration below is in microseconds."""
 
 
+QUEUE_POLL = 30 * SECOND
+"""How long an executor with room leaves a queue that had nothing for it alone at most. A run that becomes ready is told
+of at once; that may be lost, and this is then how long it takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on sizes and counts."""

@@ -1,10 +1,19 @@
 """What lists can be narrowed to."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.approval import ApprovalState
 from perdure_control_plane.domain.ids import FlowId, PlaybookId, RunId, SessionId
+
+
+class RunCondition(StrEnum):
+    """What may be true of a run beside its state."""
+
+    HELD = "HELD"
+    IN_DOUBT = "IN_DOUBT"
+    AWAITS_DECISION = "AWAITS_DECISION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +24,8 @@ class RunFilter:
     flow_id: FlowId | None = None
     session_id: SessionId | None = None
     playbook_id: PlaybookId | None = None
+    conditions: tuple[RunCondition, ...] = ()
+    """Of which one is true; none: of any."""
 
 
 @dataclass(frozen=True, slots=True)

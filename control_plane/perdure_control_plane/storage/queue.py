@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, case, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, case, func, insert, literal_column, or_, select, update
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.executor import Executor
+from perdure_control_plane.domain.explanation import Place
 from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
 from perdure_control_plane.domain.leases import Assignment, Unheld
 from perdure_control_plane.storage.lists import unpack
@@ -112,6 +113,20 @@ class Queue:
             .limit(limit)
         )
         return [Unheld(*row) for row in self._connection.execute(query)]
+
+    def place(self, run_id: RunId) -> Place:
+        """Since when a run that is in the queue is ready, and how many of its queue's runs are handed out before it."""
+        it = select(run_queue).where(run_queue.c.run_id == run_id).subquery()
+        same_priority = run_queue.c.priority == it.c.priority
+        same_time = same_priority & (run_queue.c.ready_at == it.c.ready_at)
+        before = or_(
+            run_queue.c.priority > it.c.priority,
+            same_priority & (run_queue.c.ready_at < it.c.ready_at),
+            same_time & (run_queue.c.run_id < it.c.run_id),
+        )
+        ahead = select(func.count()).select_from(run_queue).where(run_queue.c.queue == it.c.queue, before)
+        row = self._connection.execute(select(it.c.ready_at, ahead.scalar_subquery())).one()
+        return Place(*row)
 
 
 def _assignment(row: Any) -> tuple[Assignment, int]:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, literal_column, or_, select, update
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.head import RunHead
 from perdure.runlog.states import TERMINAL, RunState
 from perdure_control_plane.domain.errors import NotFound
 from perdure_control_plane.domain.ids import FlowId, RunId
-from perdure_control_plane.domain.queries import RunFilter
+from perdure_control_plane.domain.queries import RunCondition, RunFilter
 from perdure_control_plane.domain.run import Run, RunIdentity
 from perdure_control_plane.storage.heads import Mark
 from perdure_control_plane.storage.run_rows import (
@@ -26,6 +26,15 @@ from perdure_control_plane.storage.tables import assignments, run_queue, runs
 
 ZERO: Final[ColumnElement[int]] = literal_column("0")
 """Zero as it stands in the conditions of partial indexes; a bound value would not be recognised there."""
+
+_UNENDED: Final = tuple(state.value for state in (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED))
+
+_CONDITIONS: Final = {
+    RunCondition.HELD: runs.c.holds > ZERO,
+    RunCondition.IN_DOUBT: runs.c.in_doubt > ZERO,
+    # Only runs that have not ended have open waits. Said with their states, of which there is an index.
+    RunCondition.AWAITS_DECISION: runs.c.state.in_(_UNENDED) & (runs.c.open_waits > ZERO),
+}
 
 _COLUMNS: Final = [runs.c[name] for name in RUN_COLUMNS]
 
@@ -148,6 +157,8 @@ class Runs:
         query = select(*_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).limit(limit)
         if wanted.states:
             query = query.where(runs.c.state.in_([state.value for state in wanted.states]))
+        if wanted.conditions:
+            query = query.where(or_(*(_CONDITIONS[condition] for condition in wanted.conditions)))
         for column, value in (
             (runs.c.flow_id, wanted.flow_id),
             (runs.c.session_id, wanted.session_id),

@@ -210,6 +210,9 @@ Index(
     postgresql_where=runs.c.deadline_at > 0,
 )
 
+_kept = (runs.c.holds > 0) | (runs.c.in_doubt > 0)
+Index("ix_runs_kept", runs.c.created_at, sqlite_where=_kept, postgresql_where=_kept)
+
 run_events = _table(
     "run_events",
     _key("run_id"),

@@ -7,6 +7,7 @@ from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_control_plane.domain.admission import Answer, Batch
 from perdure_control_plane.domain.approval import Approval
 from perdure_control_plane.domain.executor import Executor, ListedExecutor
+from perdure_control_plane.domain.explanation import Place
 from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import (
     AgentId,
@@ -87,6 +88,7 @@ class WorkQueue(Protocol):
     def acknowledge(self, leases: Iterable[tuple[RunId, LeaseId]]) -> None: ...
     def of_executor(self, incarnation: Incarnation) -> list[tuple[Assignment, int]]: ...
     def unheld(self, at: int, limit: int) -> list[Unheld]: ...
+    def place(self, run_id: RunId) -> Place: ...
 
 
 class ExecutorRows(Protocol):

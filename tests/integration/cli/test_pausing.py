@@ -64,7 +64,7 @@ def test_a_resumed_run_goes_on_and_is_not_resumed_twice(perdure: Any, waiting: s
     assert "holds" not in resumed or resumed["holds"] == []
     assert again.code == 5
     assert "(NOT_HELD)" in again.err
-    assert f"Next:  look at what keeps it from going on: perdure runs recovery {waiting}" in again.err
+    assert f"Next:  look at what keeps it from going on: perdure runs why {waiting}" in again.err
     assert "the run is held no longer, released by anonymous (operator): mended\n" in watched.err
     perdure.done("runs", "cancel", waiting)
 

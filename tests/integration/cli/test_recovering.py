@@ -45,7 +45,7 @@ def test_an_effect_in_doubt_is_shown_with_what_it_printed_and_settled(perdure: A
     )
 
     assert re.search(r"^held: +[1-9]\d* runs? \([1-9]\d* effects? in doubt, \d+ paused\)$", status.out, re.MULTILINE)
-    assert "look at what is held: perdure runs list --state paused" in status.err
+    assert "look at what is held: perdure runs list --state paused --because held --because in-doubt" in status.err
     assert "perdure runs resolve" in recovery.err
     assert output.out == "began\n"
     assert resolved.code == 0

@@ -47,8 +47,8 @@ def test_programs_are_told_the_whole_status(perdure: Any) -> None:
     document = perdure.done("status")
 
     assert document["health"] == dict.fromkeys(NAMES, "SERVING")
-    counts = ("queued_runs", "open_approvals", "held_runs", "effects_in_doubt")
-    assert [document[count] for count in counts] == [0, 0, 0, 0]
+    counts = ("queued_runs", "open_approvals", "held_runs", "effects_in_doubt", "paused_runs", "doubts_of_ended_runs")
+    assert [document[count] for count in counts] == [0] * len(counts)
     assert document["all_counted"] is True
     assert document["server"]["store"] == "sqlite"
     assert [executor["state"] for executor in document["executors"]] == ["STATE_LIVE"]

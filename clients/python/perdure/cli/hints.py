@@ -23,7 +23,7 @@ HINTS: Final = {
     "STOP_STANDS": "wait for the stop to end, or replace it: perdure runs cancel {run}",
     "ANSWER_STALE": "it has moved on; look again: perdure runs recovery {run}",
     "CONTINUE_NEEDS": "look at what it needs: perdure runs recovery {run}",
-    "NOT_HELD": "look at what keeps it from going on: perdure runs recovery {run}",
+    "NOT_HELD": "look at what keeps it from going on: perdure runs why {run}",
     "NOT_IN_DOUBT": "look at what is in doubt: perdure runs recovery {run}",
     "REPORT_UNSEEN": "read the report first: perdure runs recovery {run}",
     "EFFECT_MAY_RUN": "wait until the time that it shows, then resolve it: perdure runs recovery {run}",

@@ -63,16 +63,21 @@ async def resume_run(
 
 def hold_steps(run: Run) -> list[str]:
     """For each hold of a run, who placed it and why, and the command that ends it."""
-    return [f"{hold_line(hold)}: perdure runs {_verb(hold)} {names.bare(run.name)}" for hold in run.holds]
+    return [f"{hold_line(hold)}: {hold_step(hold, names.bare(run.name))}" for hold in run.holds]
 
 
 def hold_line(hold: RunHold) -> str:
     """A hold on one line: since when it stands, by whom, and why."""
-    since = f"held for {age(hold.place_time, datetime.now(UTC))}"
+    return one_line(f"held for {age(hold.place_time, datetime.now(UTC))}, {hold_words(hold)}")
+
+
+def hold_words(hold: RunHold) -> str:
+    """By whom a hold was placed, and why."""
     if hold.cause == HOLD_CAUSE_OPERATOR:
-        return one_line(because(f"{since}, paused by {hold.actor}", hold.reason))
-    return f"{since}, because of {enum_word(HoldCause.DESCRIPTOR, hold.cause)}"
+        return because(f"paused by {hold.actor}", hold.reason)
+    return f"because of {enum_word(HoldCause.DESCRIPTOR, hold.cause)}"
 
 
-def _verb(hold: RunHold) -> str:
-    return "resume" if hold.cause == HOLD_CAUSE_OPERATOR else "recovery"
+def hold_step(hold: RunHold, run: str) -> str:
+    """The command that releases a hold of a run, or says how it is released."""
+    return f"perdure runs {'resume' if hold.cause == HOLD_CAUSE_OPERATOR else 'recovery'} {run}"

@@ -1,5 +1,6 @@
 """`perdure runs`: executions, what happened in them, and how they go on."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from perdure.cli.connection import connected
 from perdure.cli.doubts import tell_doubts
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
+from perdure.cli.explaining import add_explaining_command
 from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_run
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
@@ -28,7 +30,21 @@ from perdure.v1.runs_pb2 import (
     ListRunEventsRequest,
     ListRunsRequest,
     Run,
+    RunCondition,
 )
+
+
+class Condition(StrEnum):
+    """What may be true of a run beside its state."""
+
+    HELD = "held"
+    IN_DOUBT = "in-doubt"
+    AWAITS_DECISION = "awaits-decision"
+
+    def message(self) -> RunCondition.ValueType:
+        """It as it is on the wire."""
+        return RunCondition.Value(f"RUN_CONDITION_{self.name}")
+
 
 app = noun("Runs: executions of playbooks. A run is its log: everything shown here is read from it.")
 
@@ -48,6 +64,10 @@ async def list_runs(
         list[RunState] | None,
         typer.Option("--state", case_sensitive=False, help="Only those in this state; repeat for more."),
     ] = None,
+    conditions: Annotated[
+        list[Condition] | None,
+        typer.Option("--because", help="Only those of which this is true, in whatever state; repeat for either."),
+    ] = None,
     flow_id: OfFlow = None,
     session_id: OfSession = None,
     playbook_id: OfPlaybook = None,
@@ -60,6 +80,7 @@ async def list_runs(
         flow=names.flow(flow_id) if flow_id else "",
         session=names.session(session_id) if session_id else "",
         playbook=names.playbook(playbook_id) if playbook_id else "",
+        conditions=[condition.message() for condition in conditions or []],
         page_size=page_size(limit),
     )
     await list_items(pages(perdure.runs.ListRuns, request), lambda page: page.runs, limit, output)
@@ -140,5 +161,6 @@ def _print_stopped(run: Run, output: Format) -> None:
     tell_doubts([run])
 
 
+add_explaining_command(app)
 add_pausing_commands(app)
 add_recovery_commands(app)

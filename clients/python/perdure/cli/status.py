@@ -14,14 +14,15 @@ from perdure.cli.printing.formats import Format, print_document
 from perdure.cli.printing.words import counted, enum_word
 from perdure.cli.runtime import Runtime, read_runtime, runtime_document
 from perdure.client import Client
-from perdure.v1 import run_states_pb2, server_pb2
+from perdure.v1 import server_pb2
 from perdure.v1.fact_events_pb2 import HOLD_CAUSE_OPERATOR
-from perdure.v1.runs_pb2 import PAUSE_REASON_APPROVAL, ListRunsRequest
+from perdure.v1.run_states_pb2 import RUN_STATE_PAUSED
+from perdure.v1.runs_pb2 import RUN_CONDITION_HELD, RUN_CONDITION_IN_DOUBT, ListRunsRequest
 
 app = verb()
 
 _MOST_COUNTED: Final = 500
-"""Paused runs that are looked at; where there are more, the counts say so."""
+"""Runs that are looked at; where there are more, the counts say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,13 @@ class Held:
     doubts: int
     paused: int
     """Those of them that an operator has paused, whatever else holds them."""
+    doubts_left: int
+    """Effects in doubt of runs that have ended."""
     all_counted: bool
-    """Whether every paused run was looked at."""
+    """Whether every such run was looked at."""
 
     def __str__(self) -> str:
-        more = "" if self.all_counted else f"; counted among the latest {_MOST_COUNTED} that are paused"
+        more = "" if self.all_counted else f"; counted among the latest {_MOST_COUNTED}"
         return f"{counted(self.runs, 'run')} ({counted(self.doubts, 'effect')} in doubt, {self.paused} paused{more})"
 
 
@@ -59,6 +62,7 @@ async def status(perdure: Client, output: Output = Format.TABLE) -> None:
     typer.echo(f"queue:      {_waiting(server.queued_runs, 'run')} for an executor")
     typer.echo(f"approvals:  {_waiting(server.pending_approvals)} for a person")
     typer.echo(f"held:       {held}")
+    typer.echo(f"ended:      {counted(held.doubts_left, 'effect')} in doubt of runs that have ended")
     _advise(runtime, held)
 
 
@@ -71,11 +75,16 @@ def _print_health(health: Mapping[str, str]) -> None:
 
 
 async def _read_held(perdure: Client) -> Held:
-    request = ListRunsRequest(states=[run_states_pb2.RUN_STATE_PAUSED], page_size=_MOST_COUNTED)
-    paused = await perdure.runs.ListRuns(request)
-    held = [run for run in paused.runs if run.pause_reason != PAUSE_REASON_APPROVAL]
-    by_operators = sum(any(hold.cause == HOLD_CAUSE_OPERATOR for hold in run.holds) for run in held)
-    return Held(len(held), sum(run.effects_in_doubt for run in held), by_operators, not paused.next_page_token)
+    conditions = [RUN_CONDITION_HELD, RUN_CONDITION_IN_DOUBT]
+    kept = await perdure.runs.ListRuns(ListRunsRequest(conditions=conditions, page_size=_MOST_COUNTED))
+    held = [run for run in kept.runs if run.state == RUN_STATE_PAUSED]
+    return Held(
+        runs=len(held),
+        doubts=sum(run.effects_in_doubt for run in held),
+        paused=sum(any(hold.cause == HOLD_CAUSE_OPERATOR for hold in run.holds) for run in held),
+        doubts_left=sum(run.effects_in_doubt for run in kept.runs if run.ended_sequence),
+        all_counted=not kept.next_page_token,
+    )
 
 
 def _document(health: Mapping[str, str], runtime: Runtime, held: Held) -> dict[str, Any]:
@@ -87,6 +96,7 @@ def _document(health: Mapping[str, str], runtime: Runtime, held: Held) -> dict[s
         "held_runs": held.runs,
         "effects_in_doubt": held.doubts,
         "paused_runs": held.paused,
+        "doubts_of_ended_runs": held.doubts_left,
         "all_counted": held.all_counted,
         **runtime_document(runtime),
     }
@@ -112,4 +122,6 @@ def _advise(runtime: Runtime, held: Held) -> None:
     if runtime.server.pending_approvals:
         typer.echo("look at what waits for you: perdure approvals list", err=True)
     if held.runs:
-        typer.echo("look at what is held: perdure runs list --state paused", err=True)
+        typer.echo("look at what is held: perdure runs list --state paused --because held --because in-doubt", err=True)
+    if held.doubts_left:
+        typer.echo("look at what was left in doubt: perdure runs list --because in-doubt", err=True)

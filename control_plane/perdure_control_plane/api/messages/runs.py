@@ -83,7 +83,11 @@ def recovery(found: FoundRecovery) -> run_recovery_pb2.Recovery:
         needs=value.needs,
         done=map(str, value.done),
         open=map(str, value.open),
-        in_doubt=[_in_doubt(effect, found) for effect in value.in_doubt],
+        in_doubt=[
+            in_doubt(effect, found.tasks.get(where, ""), found.retry_times[where])
+            for effect in value.in_doubt
+            for where in [str(effect.instance)]
+        ],
         reopens=str(value.reopens) if value.reopens is not None else "",
         holds=map(hold, found.holds),
     )
@@ -100,15 +104,15 @@ def hold(value: StandingHold) -> run_recovery_pb2.RunHold:
     )
 
 
-def _in_doubt(value: EffectInDoubt, found: FoundRecovery) -> run_recovery_pb2.EffectInDoubt:
-    where = str(value.instance)
+def in_doubt(value: EffectInDoubt, task: str, retry_at: int) -> run_recovery_pb2.EffectInDoubt:
+    """An effect in doubt, the name of the task behind it, and from when it may be done again."""
     return run_recovery_pb2.EffectInDoubt(
-        instance=where,
+        instance=str(value.instance),
         idempotency_key=value.idempotency_key,
-        task=found.tasks.get(where, ""),
+        task=task,
         report_sequence=value.doubt.report_sequence,
         report=value.doubt.report,
-        retry_time=timestamp(found.retry_times[where]),
+        retry_time=timestamp(retry_at),
     )
 
 

@@ -17,6 +17,7 @@ from perdure_control_plane.api.work.waiting import wait_for
 from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import LeaseId, RunId
+from perdure_control_plane.domain.limits import QUEUE_POLL, SECOND
 from perdure_control_plane.usecases.claim_runs import Claim, Claimed, claim_runs
 from perdure_control_plane.usecases.fold_run import READ_AT_ONCE
 from perdure_control_plane.usecases.take_over import take_back_undelivered
@@ -25,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 CLAIM_AT_ONCE: Final = 100
 HISTORY_BYTES: Final = 1024 * 1024
-IDLE_POLL_SECONDS: Final = (1.0, 30.0)
+IDLE_POLL_SECONDS: Final = (1.0, QUEUE_POLL / SECOND)
 """How long an executor with room waits before it looks into an empty queue again, at first and at most."""
 
 

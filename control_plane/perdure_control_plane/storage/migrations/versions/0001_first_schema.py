@@ -316,6 +316,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("deadline_at > 0"),
     )
     op.create_index(op.f("ix_runs_flow_id"), "runs", ["flow_id"], unique=False)
+    op.create_index(
+        "ix_runs_kept",
+        "runs",
+        ["created_at"],
+        unique=False,
+        sqlite_where=sa.text("holds > 0 OR in_doubt > 0"),
+        postgresql_where=sa.text("holds > 0 OR in_doubt > 0"),
+    )
     op.create_index(op.f("ix_runs_session_id_created_at"), "runs", ["session_id", "created_at"], unique=False)
     op.create_index(op.f("ix_runs_state_created_at"), "runs", ["state", "created_at"], unique=False)
     op.create_table(

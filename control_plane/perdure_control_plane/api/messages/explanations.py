@@ -1,0 +1,127 @@
+"""Explanations as messages."""
+
+from typing import assert_never
+
+from perdure.runlog.states import CONTINUABLE
+from perdure.v1 import run_events_pb2, run_explanations_pb2
+from perdure_control_plane.api.messages.runs import hold, in_doubt
+from perdure_control_plane.api.messages.times import timestamp
+from perdure_control_plane.domain.explanation import (
+    Ended,
+    Explanation,
+    NextAttempt,
+    PendingStop,
+    Queued,
+    Reason,
+    UnderWay,
+    UnresolvedEffect,
+    Unserved,
+)
+from perdure_control_plane.domain.holds import StandingHold
+from perdure_control_plane.domain.inbox import Wait
+from perdure_control_plane.domain.run import Run
+
+
+def explanation(value: Explanation) -> run_explanations_pb2.RunExplanation:
+    """Why a run does not go on."""
+    return run_explanations_pb2.RunExplanation(
+        run=value.run.name,
+        state=value.run.head.state.message(),
+        reasons=[_reason(value.run, reason) for reason in value.reasons],
+        read_time=timestamp(value.read_at),
+        next_check_time=timestamp(value.next_check_at),
+        deadline_time=timestamp(value.deadline_at),
+    )
+
+
+def _reason(run: Run, value: Reason) -> run_explanations_pb2.RunReason:
+    message = run_explanations_pb2.RunReason(next_check_time=timestamp(value.next_check_at))
+    match value.why:
+        case Ended():
+            message.ended.CopyFrom(_end(run))
+        case PendingStop() as stop:
+            message.stop_pending.CopyFrom(_stop(stop))
+        case UnresolvedEffect() as effect:
+            message.in_doubt.CopyFrom(in_doubt(effect.effect, effect.task, effect.retry_at))
+        case StandingHold() as standing:
+            message.hold.CopyFrom(hold(standing))
+        case Wait() as wait:
+            message.decision.CopyFrom(_decision(wait))
+        case NextAttempt() as attempt:
+            message.next_attempt.CopyFrom(_attempt(attempt))
+        case Unserved() as unserved:
+            message.unserved.CopyFrom(_unserved(run, unserved))
+        case Queued() as queued:
+            message.queue_place.CopyFrom(_queued(run, queued))
+        case UnderWay() as under_way:
+            message.under_way.CopyFrom(_under_way(under_way))
+        case _:
+            assert_never(value.why)
+    return message
+
+
+def _end(run: Run) -> run_explanations_pb2.RunEnd:
+    head = run.head
+    return run_explanations_pb2.RunEnd(
+        end_time=timestamp(head.ended_at),
+        cause=head.failure_cause,  # type: ignore[arg-type]  # stored as the enum's number
+        message=head.failure_message,
+        can_continue=head.state in CONTINUABLE,
+    )
+
+
+def _stop(value: PendingStop) -> run_explanations_pb2.StopPending:
+    return run_explanations_pb2.StopPending(
+        kind=run_events_pb2.StopKind.Value(f"STOP_KIND_{value.kind}"),
+        request_time=timestamp(value.asked_at),
+        actor=value.actor,
+        reason=value.reason,
+    )
+
+
+def _decision(value: Wait) -> run_explanations_pb2.AwaitedDecision:
+    return run_explanations_pb2.AwaitedDecision(
+        instance=value.instance,
+        approval=f"approvals/{value.approval_id}" if value.approval_id else "",
+        ask_time=timestamp(value.opened_at),
+    )
+
+
+def _attempt(value: NextAttempt) -> run_explanations_pb2.NextAttempt:
+    return run_explanations_pb2.NextAttempt(
+        instance=str(value.instance),
+        failure_time=timestamp(value.failed_at),
+        cause=value.cause,
+        message=value.message,
+    )
+
+
+def _unserved(run: Run, value: Unserved) -> run_explanations_pb2.Unserved:
+    return run_explanations_pb2.Unserved(
+        lack=run_explanations_pb2.Unserved.Lack.Value(f"LACK_{value.lack.name}"),
+        queue=run.identity.queue,
+        providers=value.providers,
+        fold_version=run.identity.fold_version,
+        ready_time=timestamp(value.place.ready_at),
+    )
+
+
+def _queued(run: Run, value: Queued) -> run_explanations_pb2.QueuePlace:
+    return run_explanations_pb2.QueuePlace(
+        queue=run.identity.queue,
+        ahead=value.place.ahead,
+        slots=value.slots,
+        taken_slots=value.taken,
+        ready_time=timestamp(value.place.ready_at),
+    )
+
+
+def _under_way(value: UnderWay) -> run_explanations_pb2.UnderWay:
+    return run_explanations_pb2.UnderWay(
+        executor_id=value.executor_id,
+        grant_time=timestamp(value.granted_at),
+        attempts=[
+            run_explanations_pb2.AttemptUnderWay(instance=str(where), start_time=timestamp(since))
+            for where, since in value.attempts
+        ],
+    )

@@ -1,0 +1,130 @@
+"""Says what a run does, or why it does not go on: from its row, its log, the queue, and the executors that live."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from perdure.runlog.effects import idempotency_key
+from perdure.runlog.instances import Instance, instance
+from perdure.runlog.kinds import FIRST_DATA_KIND, KIND_NUMBERS
+from perdure.runlog.recovery import EffectInDoubt
+from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.walk import Phase
+from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure_control_plane.domain.executor import ListedExecutor
+from perdure_control_plane.domain.explanation import (
+    Ended,
+    Explanation,
+    NextAttempt,
+    PendingStop,
+    Reason,
+    UnderWay,
+    UnresolvedEffect,
+    queue_reason,
+)
+from perdure_control_plane.domain.ids import Incarnation, RunId
+from perdure_control_plane.domain.limits import QUEUE_POLL, SECOND, Timing
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, new_walk
+from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.retry_time import retry_at
+from perdure_control_plane.usecases.standing_holds import standing_holds
+
+CONTROL_KINDS: Final = tuple(kind for kind, number in KIND_NUMBERS.items() if number < FIRST_DATA_KIND)
+"""Kinds without payloads: what stands where follows from them alone."""
+
+
+async def explain_run(store: Store, timing: Timing, run_id: RunId) -> Explanation:
+    """Every reason that there is, the strongest first. Raises NotFound, DataCorrupt, VersionUnsupported."""
+
+    def body(tx: Transaction) -> Explanation:
+        run = tx.runs.get(run_id)
+        return Explanation(run, tuple(_reasons(tx, timing, run)), tx.now)
+
+    return await store.read(body)
+
+
+def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
+    head = run.head
+    over = head.state in TERMINAL or head.state is RunState.MOVED
+    if over:
+        yield Reason(Ended())
+    if head.stop is not None:
+        yield _pending_stop(tx, timing, run)
+    at_work = head.state is RunState.RUNNING
+    folded, times = _fold_control(tx, run) if at_work or head.in_doubt else (None, {})
+    if folded is not None:
+        yield from _doubts(tx, timing, folded)
+    if over:
+        return
+    yield from (Reason(hold) for hold in standing_holds(tx, run))
+    yield from (Reason(wait, wait.deadline_at) for wait in tx.approvals.open_waits([run.run_id]))
+    if head.state is RunState.QUEUED:
+        yield _queued(tx, run)
+    if folded is not None and at_work:
+        yield from _at_work(tx, folded, times)
+
+
+def _pending_stop(tx: Transaction, timing: Timing, run: Run) -> Reason:
+    asked = _last(tx, run, "stop_requested")
+    assert run.head.stop is not None
+    stop = PendingStop(run.head.stop, run.head.stop_at, asked.outside.actor, asked.event.stop_requested.reason)
+    return Reason(stop, run.head.stop_at + timing.stop_grace)
+
+
+def _fold_control(tx: Transaction, run: Run) -> tuple[FoldedRun, dict[Instance, int]]:
+    """The run's walk without its payloads, and when each attempt last began or ended."""
+    walk, times, after = new_walk(tx, run), {}, 0
+    while page := tx.events.of_kinds(run.run_id, CONTROL_KINDS, after=after, limit=READ_AT_ONCE):
+        for recorded in page:
+            walk.apply(recorded.event, recorded.sequence)
+            match recorded.event.WhichOneof("kind"):
+                case "node_started" | "node_settled" as kind:
+                    times[instance(getattr(recorded.event, kind).instance)] = recorded.stored_time.ToMicroseconds()
+        after = page[-1].sequence
+    return FoldedRun(run, walk), times
+
+
+def _doubts(tx: Transaction, timing: Timing, folded: FoldedRun) -> Iterator[Reason]:
+    walk = folded.walk
+    open_doubts = {where: doubt for where, doubt in walk.doubts.items() if not doubt.resolution_sequence}
+    begun = tx.tasks.of_instances(folded.run.run_id, [str(where) for where in open_doubts]) if open_doubts else []
+    tasks = {task.instance: task.name for task in begun}
+    for where, doubt in open_doubts.items():
+        effect = EffectInDoubt(where, idempotency_key(walk.lineage_id, where.path, walk.redos(where.node)), doubt)
+        free_at = retry_at(tx, timing, folded, doubt)
+        yield Reason(UnresolvedEffect(effect, tasks.get(str(where), ""), free_at), free_at if free_at > tx.now else 0)
+
+
+def _queued(tx: Transaction, run: Run) -> Reason:
+    place = tx.queue.place(run.run_id)
+    return Reason(queue_reason(run.identity, place, _live(tx)), tx.now + QUEUE_POLL)
+
+
+def _live(tx: Transaction) -> Iterator[ListedExecutor]:
+    after = ("", "")
+    while page := tx.executors.page(after, tx.now, READ_AT_ONCE):
+        yield from (listed for listed in page if listed.live)
+        after = (page[-1].executor.executor_id, page[-1].executor.incarnation)
+
+
+def _at_work(tx: Transaction, folded: FoldedRun, times: dict[Instance, int]) -> Iterator[Reason]:
+    run, walk = folded.run, folded.walk
+    granted_at = _last(tx, run, "lease_granted").stored_time.ToMicroseconds()
+    attempts = []
+    for node in sorted(walk.active):
+        state, where = walk.nodes[node], walk.instance(node)
+        if state.phase is Phase.STARTED:
+            attempts.append((where, times[where]))
+        elif state.phase is Phase.FAILED and state.retry_delay and not run.head.held and run.head.stop is None:
+            # Whoever takes a run over lets the whole time go by once more.
+            due = max(times[where], granted_at) + round(state.retry_delay * SECOND)
+            following = Instance(where.path, where.attempt + 1)
+            yield Reason(NextAttempt(following, times[where], state.cause, state.message), due)
+    lease_until = tx.executors.lease_until(Incarnation(run.head.incarnation or ""))
+    yield Reason(UnderWay(run.head.executor_id or "", granted_at, tuple(attempts)), lease_until)
+
+
+def _last(tx: Transaction, run: Run, kind: str) -> RecordedEvent:
+    found = tx.events.last_of_kind_before(run.run_id, kind, run.head.last_sequence + 1)
+    assert found is not None, f"{run.name} is where only a {kind} leads"
+    return found

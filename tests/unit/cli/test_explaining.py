@@ -1,0 +1,122 @@
+"""Every reason that a server can give is told in words, with what there is to type."""
+
+from typing import Any
+
+import pytest
+
+from perdure.cli.explaining import tell
+from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
+from perdure.v1.run_explanations_pb2 import RunExplanation, RunReason, Unserved
+
+FOUND = RunExplanation(run="runs/r")
+EXIT_CODE = instances_pb2.FAILURE_CAUSE_EXIT_CODE
+
+TOLD: list[tuple[str, dict[str, Any], str, str]] = [
+    ("ended", {}, "it has ended", ""),
+    (
+        "ended",
+        {"cause": EXIT_CODE, "message": "it exited with 1", "can_continue": True},
+        "it has ended: exit code: it exited with 1",
+        "it can be continued: perdure runs continue r",
+    ),
+    (
+        "stop_pending",
+        {"kind": run_events_pb2.STOP_KIND_INTERRUPT, "actor": "ada", "reason": "a\tlunch"},
+        "asked to stop (interrupt) by ada: a lunch",
+        "",
+    ),
+    (
+        "in_doubt",
+        {"instance": "a:1#1"},
+        "nobody knows whether a:1#1 happened",
+        "perdure runs resolve r 'a:1#1' --as done|retry|failed",
+    ),
+    (
+        "hold",
+        {"cause": fact_events_pb2.HOLD_CAUSE_OPERATOR, "actor": "ada", "reason": "look"},
+        "paused by ada: look",
+        "perdure runs resume r",
+    ),
+    (
+        "hold",
+        {"cause": fact_events_pb2.HOLD_CAUSE_TAKEOVER_LIMIT, "actor": "system"},
+        "because of takeover limit",
+        "perdure runs recovery r",
+    ),
+    (
+        "decision",
+        {"instance": "gate:1#1", "approval": "approvals/x"},
+        "gate:1#1 waits for a person to decide",
+        "perdure approvals approve x",
+    ),
+    (
+        "next_attempt",
+        {"instance": "a:1#2", "cause": EXIT_CODE, "message": "it exited with 1"},
+        "a:1#2 begins after a pause, as the attempt before it failed (exit code): it exited with 1",
+        "",
+    ),
+    (
+        "unserved",
+        {"lack": Unserved.LACK_EXECUTOR, "queue": "q"},
+        "no executor lives",
+        "perdure-server executor --queue q",
+    ),
+    (
+        "unserved",
+        {"lack": Unserved.LACK_QUEUE, "queue": "q"},
+        "no live executor serves its queue q",
+        "perdure-server executor --queue q",
+    ),
+    (
+        "unserved",
+        {"lack": Unserved.LACK_FOLD_VERSION, "queue": "q", "fold_version": 3},
+        "no live executor of its queue q knows its rules, version 3",
+        "perdure-server executor --queue q",
+    ),
+    (
+        "unserved",
+        {"lack": Unserved.LACK_PROVIDER, "queue": "q", "providers": ["openai"]},
+        "no live executor of its queue q has the provider openai",
+        "perdure-server executor --queue q --provider openai",
+    ),
+    (
+        "queue_place",
+        {"queue": "q", "ahead": 1, "slots": 4, "taken_slots": 4},
+        "waits in its queue q: 1 run is before it, 4 of 4 slots taken",
+        "",
+    ),
+    ("under_way", {"executor_id": "x"}, "executor x has it, and nothing of it is under way", ""),
+    (
+        "under_way",
+        {"executor_id": "x", "attempts": [{"instance": "a:1#1"}, {"instance": "b:1#1"}]},
+        "executor x works on a:1#1, b:1#1",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "words", "step"), TOLD)
+def test_a_reason_is_told_in_words_with_what_there_is_to_type(
+    kind: str, fields: dict[str, Any], words: str, step: str
+) -> None:
+    told = tell(FOUND, RunReason(**{kind: fields}))
+
+    assert (told.words, told.step) == (words, step)
+
+
+def test_every_kind_of_reason_and_every_lack_is_told() -> None:
+    kinds = {field.name for field in RunReason.DESCRIPTOR.oneofs_by_name["reason"].fields}
+    lacks = {fields["lack"] for kind, fields, _, _ in TOLD if kind == "unserved"}
+
+    assert {kind for kind, *_ in TOLD} == kinds
+    assert lacks == set(Unserved.Lack.values()) - {Unserved.LACK_UNSPECIFIED}
+
+
+def test_a_reason_of_a_newer_server_is_told_as_one_that_is_not_known() -> None:
+    reason = RunReason()
+    reason.next_check_time.FromSeconds(5)
+
+    told = tell(FOUND, reason)
+
+    assert told.words.startswith("something that this program does not know")
+    assert told.next_check.seconds == 5
