@@ -48,6 +48,10 @@ class Dropped(Exception):
     """The event was dropped before it was stored: the run had facts that its holder did not know."""
 
 
+class Fenced(Exception):
+    """The lease is gone; nothing of the run may be begun here any more."""
+
+
 class EventStream:
     """The events of one run under one lease."""
 
@@ -71,6 +75,8 @@ class EventStream:
         self._next_ordinal = 1
         self._sent = 0
         self._acknowledged = 0
+        self._synchronising = 0
+        self._silent = False
         self._pending: deque[Pending] = deque()
         self._waiting: deque[tuple[int, WhenStored]] = deque()
 
@@ -82,7 +88,7 @@ class EventStream:
     @property
     def synchronising(self) -> bool:
         """Whether a synchronising event is on its way: nothing may be decided before its answer."""
-        return bool(self._pending) and self._pending[-1].synchronising
+        return self._synchronising > self._acknowledged
 
     @property
     def releasing(self) -> bool:
@@ -95,10 +101,14 @@ class EventStream:
         ordinal = self._next_ordinal
         self._next_ordinal += 1
         size = event.ByteSize() if kind in _LARGE else _SMALL_BYTES
-        self._pending.append(Pending(ordinal, event, kind, keep, synchronises(event, kind), size, self.seen))
+        synchronising = synchronises(event, kind)
+        if synchronising:
+            self._synchronising = ordinal
+        self._pending.append(Pending(ordinal, event, kind, keep, synchronising, size, self.seen))
         self.unacknowledged_bytes += size
         self._backlog.bytes += size
-        self._dirty(self)
+        if not self._silent:
+            self._dirty(self)
         return ordinal
 
     async def stored(self, ordinal: int) -> None:
@@ -138,7 +148,7 @@ class EventStream:
 
     def has_unsent(self) -> bool:
         """Whether there is something to send."""
-        return self._sent < self._next_ordinal - 1
+        return not self._silent and self._sent < self._next_ordinal - 1
 
     def is_for(self, answer: execution_pb2.Answer) -> bool:
         """Whether the answer is to this lease and to a batch whose events still count."""
@@ -179,6 +189,7 @@ class EventStream:
         self._tail += 1
         self._next_ordinal = ordinal
         self._sent = ordinal - 1
+        self._synchronising = min(self._synchronising, ordinal - 1)
         self.fail_waiting(Dropped())
         return dropped
 
@@ -192,7 +203,18 @@ class EventStream:
             _, call = self._waiting.popleft()
             call(error)
 
+    def silence(self) -> None:
+        """Sends nothing any more; what is appended from here on is kept for whoever asks for it."""
+        self._silent = True
+        self.fail_waiting(Fenced())
+
+    def ordinal_of(self, event: RunEvent) -> int:
+        """The ordinal of an event that is not acknowledged; 0 where it is."""
+        return next((pending.ordinal for pending in self._pending if pending.event is event), 0)
+
     def _unsent(self) -> Iterator[Pending]:
+        if self._silent:
+            return iter(())
         if self._sent == self._acknowledged:
             return iter(self._pending)
         return (pending for pending in self._pending if pending.ordinal > self._sent)

@@ -11,7 +11,7 @@ from perdure.runlog.effects import GUARDED
 from perdure.runlog.interpreter import Start
 from perdure.v1 import instances_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_executor.event_stream import Dropped, EventStream
+from perdure_executor.event_stream import Dropped, EventStream, Fenced
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Work
 from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut
@@ -21,10 +21,6 @@ log = structlog.get_logger(__name__)
 
 MAX_UNACKNOWLEDGED_BYTES: Final = 4 * 1024 * 1024
 """Output on its way to the log, after which a node's work waits."""
-
-
-class Fenced(Exception):
-    """The lease is gone; nothing of the run may be begun here any more."""
 
 
 class NodeHost(Protocol):
@@ -136,13 +132,21 @@ class NodeRun:
 
     async def keep(self, event: RunEvent) -> None:
         """Appends a data event and returns when it is stored. Raises Fenced where it never will be."""
-        await self._host.stream.stored(self._host.happened(event))
+        ordinal = self._host.happened(event)
+        while ordinal:
+            try:
+                await self._host.stream.stored(ordinal)
+            except Dropped:  # with what another branch had begun too early; it was said again at once
+                ordinal = self._host.stream.ordinal_of(event)
+            else:
+                return
 
     async def room(self) -> None:
         """Returns when there is room for more output on its way to the log."""
         stream = self._host.stream
         while stream.unacknowledged_bytes > MAX_UNACKNOWLEDGED_BYTES:
-            await stream.stored(stream.acknowledged + 1)
+            with contextlib.suppress(Dropped):  # what is dropped makes room, too
+                await stream.stored(stream.acknowledged + 1)
 
 
 def _late(message: str, result: Result) -> Result:

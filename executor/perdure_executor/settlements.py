@@ -40,6 +40,15 @@ def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes
             return [stopped(start, result)]
 
 
+def jumped_over(events: list[RunEvent]) -> list[RunEvent]:
+    """The same events of an attempt that the walk is going back over: a failure there is nobody's to mend."""
+    for event in events:
+        if event.node_settled.outcome == instances_pb2.OUTCOME_FAILED:
+            event.node_settled.outcome = instances_pb2.OUTCOME_JUMPED_OVER
+            event.node_settled.ClearField("retry_delay")
+    return events
+
+
 def stopped(start: Start, result: Stopped) -> RunEvent:
     """The attempt ended from outside, and nothing of it matters."""
     cause = instances_pb2.FAILURE_CAUSE_STOPPED

@@ -63,6 +63,8 @@ def worth_keeping(dropped: list[Pending], begun: Collection[Instance]) -> list[P
     Left out is what would begin, or must first have seen every fact. What follows from a fact stays true whatever comes
     later, and work that has begun since may rest on it. `begun` are attempts under way whose work has begun.
     """
+    if any(pending.kind == "jump_begun" for pending in dropped):
+        _fail_again(dropped)
     told = {place(pending) for pending in dropped if pending.keep}
     undone = {place(pending) for pending in dropped if pending.kind == "node_settled" and pending.synchronising}
     kept = []
@@ -75,6 +77,13 @@ def worth_keeping(dropped: list[Pending], begun: Collection[Instance]) -> list[P
         elif pending.keep or (pending.kind in FOLLOWING and not pending.synchronising and where not in undone):
             kept.append(pending)
     return kept
+
+
+def _fail_again(dropped: list[Pending]) -> None:
+    """The jump that these attempts ended under has not begun after all."""
+    for pending in dropped:
+        if pending.event.node_settled.outcome == instances_pb2.OUTCOME_JUMPED_OVER:
+            pending.event.node_settled.outcome = instances_pb2.OUTCOME_FAILED
 
 
 def place(pending: Pending) -> Instance:

@@ -25,10 +25,10 @@ from perdure_executor.faults import alone
 from perdure_executor.late_reports import late_reports
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Ask, Equipment, NodeContext, Prepared, Work
-from perdure_executor.node_run import Fenced, NodeRun
+from perdure_executor.node_run import NodeRun
 from perdure_executor.nodes import prepare
 from perdure_executor.results import Failed, Result, Stopped, TimedOut
-from perdure_executor.settlements import settlement, stopped
+from perdure_executor.settlements import jumped_over, settlement, stopped
 from perdure_executor.story import Story, place, worth_keeping
 
 log = structlog.get_logger(__name__)
@@ -84,7 +84,10 @@ class Walker:
     @alone
     def answered(self, answer: execution_pb2.Answer) -> None:
         """Takes in the answer to a batch."""
-        match answer.WhichOneof("answer"):
+        kind = answer.WhichOneof("answer")
+        if self._fenced and kind != "ack":
+            return  # what is stored need not be reported; nothing else that is said of it matters any more
+        match kind:
             case "ack":
                 self._acknowledged(answer.ack)
             case "resend":
@@ -114,7 +117,7 @@ class Walker:
         self._fenced = True
         self._cancel_delays()
         self.stop_runs()
-        self.stream.fail_waiting(Fenced())
+        self.stream.silence()
         self._check_over()
 
     def late_reports(self) -> list[execution_pb2.LateReport]:
@@ -126,8 +129,8 @@ class Walker:
             intents = decide(self._story.walk)
             if self._draining and any(isinstance(intent, Start) for intent in intents):
                 intents = self._leave()
-            changed = [self._carry_out(intent) for intent in intents]
-            if not any(changed):
+            # What is left after a change is decided again: a node that fails at once may keep another from beginning.
+            if not any(self._carry_out(intent) for intent in intents):
                 return
 
     def _carry_out(self, intent: Intent) -> bool:
@@ -188,7 +191,7 @@ class Walker:
             self._settle(start, prepared)
             return True
         self._runs[start.instance] = NodeRun(self, start, prepared, ordinal)
-        return False
+        return self.stream.synchronising
 
     def _context(self, start: Start) -> NodeContext:
         walk, where = self._story.walk, start.instance
@@ -238,8 +241,9 @@ class Walker:
             begun = not isinstance(result, Stopped) or result.begun
             self._append(stopped(start, Stopped(result.task, begun)), keep=True)
             return
-        before = self._story.walk.nodes[start.node.id]
-        for event in settlement(start, result, before, self._equipment.max_payload_bytes):
+        walk = self._story.walk
+        events = settlement(start, result, walk.nodes[start.node.id], self._equipment.max_payload_bytes)
+        for event in jumped_over(events) if walk.jumps_over(start.node.id) else events:
             self._append(event, keep=True)
 
     def _append(self, event: RunEvent, *, keep: bool) -> int:
@@ -249,12 +253,13 @@ class Walker:
 
     def _acknowledged(self, ack: execution_pb2.Ack) -> None:
         self._log.debug("events.acknowledged", ordinal=ack.ordinal, sequence=ack.sequence)
+        waited = self.stream.synchronising
         stored = self.stream.acknowledge(ack.ordinal)
         if stored and stored[-1].kind in RELEASING_KINDS:
             self._released = True
             self._cancel_delays()
             self._check_over()
-        elif stored and stored[-1].synchronising:
+        elif waited and not self.stream.synchronising:
             self._step()
 
     def _take_back(self, ordinal: int, facts: list[RecordedEvent]) -> None:

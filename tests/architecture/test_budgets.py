@@ -32,13 +32,15 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{EXECUTOR}/worker.py::Worker":
         (170, "one stream after another, read in the order in which they are served"),
     f"{EXECUTOR}/walker.py::Walker":
-        (245, "one short function for each intent and each answer; what they fold is the Story, what they run a NodeRun"),
+        (260, "one short function for each intent and each answer; what they fold is the Story, what they run a NodeRun"),
+    f"{EXECUTOR}/event_stream.py::EventStream":
+        (170, "one queue of events: a short method for each thing that can happen to it on its way"),
     f"{RUNLOG}/head.py":
         (340, "one fold: a short function for each kind of event, and the table of them"),
     f"{RUNLOG}/walk.py":
-        (380, "one fold: a short function for each kind of event, and the table of them"),
+        (450, "one fold: a short function for each kind of event, and the table of them"),
     f"{RUNLOG}/interpreter.py":
-        (330, "the rules of what comes next, read top-down; in two files one would have to guess which has the rule"),
+        (390, "the rules of what comes next, read top-down; in two files one would have to guess which has the rule"),
     "protos/perdure/v1/execution.proto":
         (320, "one stream: both sides of the conversation are read together"),
     "protos/perdure/v1/run_events.proto":

@@ -126,3 +126,15 @@ async def test_retries_tries_in_place_and_goes_back_until_the_review_is_passed(s
         ("draft", 2, 1), ("review", 2, 1),
     ]  # fmt: skip
     assert outputs(events)[-2:] == [{"text": "Seen tonight: three planets, one moon. Signed."}, {"accepted": True}]
+
+
+async def test_branches_counts_measures_and_looks_before_it_sums_up(serve: Any, hire: Any, folder_of: Any) -> None:
+    service = await serve()
+    await hire(service, workspace=folder_of({"shelf/a.txt": "one", "shelf/b.txt": "two"}))
+
+    ended = await service.settled(await service.start(manifest("branches"), request=given(folder="shelf")))
+
+    told = outputs(await events_of(service, ended))[-1]["stdout"]
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert told.startswith("2 files, ")
+    assert told.strip().endswith((": a.txt", ": b.txt"))

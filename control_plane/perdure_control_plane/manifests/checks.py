@@ -130,6 +130,7 @@ def _unknown_nodes(manifest: Manifest) -> Iterator[Diagnostic]:
 
 
 def _jumps(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
+    passages = graph.passages() if any(node.on_failure.inject_into for node in manifest.nodes) else {}
     for index, node in enumerate(manifest.nodes):
         target = node.on_failure.inject_into
         if target is None or target not in graph.nodes or target == node.id:
@@ -137,6 +138,11 @@ def _jumps(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
         if target not in graph.before[node.id]:
             reason = f"{target!r} does not come before {node.id!r}; a failure can only go back"
             yield Diagnostic(f"nodes[{index}].on_failure.inject_into", "INJECT_NOT_BEFORE", reason)
+        elif target not in passages[node.id]:
+            shared = ", ".join(other for other in graph.nodes if other in passages[node.id] - {node.id})
+            meant = f"; it may go back to {shared}" if shared else ""
+            reason = f"{target!r} is in one branch, and {node.id!r} is reached past it, too{meant}"
+            yield Diagnostic(f"nodes[{index}].on_failure.inject_into", "INJECT_INTO_BRANCH", reason)
 
 
 def _tools(manifest: Manifest) -> Iterator[Diagnostic]:

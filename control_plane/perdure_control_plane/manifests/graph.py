@@ -1,5 +1,7 @@
 """The order of a manifest's nodes."""
 
+import functools
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -45,23 +47,39 @@ class Graph:
             self.before[node] = set(others).union(*(self.before[other] for other in others))
 
     def faults(self) -> Iterator[Diagnostic]:
-        """A cycle, or what this version does not walk: more than one line of nodes."""
+        """A cycle, or nodes that nothing connects with the first: where they belong cannot be told."""
         if self.cycle:
             first = min(map(self.nodes.__getitem__, self.cycle))
             circle = ", ".join(sorted(self.cycle, key=self.nodes.__getitem__))
             yield Diagnostic(f"nodes[{first}]", "CYCLE", f"these come before themselves: {circle}")
             return
-        entries = [(index, node) for node, index in self.nodes.items() if not self.predecessors[node]]
-        for index, node in entries[1:]:
-            reason = (
-                f"{node!r} begins a second line beside {entries[0][1]!r}; this version walks one line, so connect it"
-            )
-            yield Diagnostic(f"nodes[{index}]", "NOT_SUPPORTED", reason)
+        connected: set[str] = set()
         for node, index in self.nodes.items():
-            for what, others in (("follow", self.successors[node]), ("precede", self.predecessors[node])):
-                if len(others) > 1:
-                    reason = f"{', '.join(others)} {what} {node!r}; this version walks one line of nodes"
-                    yield Diagnostic(f"nodes[{index}]", "NOT_SUPPORTED", reason)
+            if connected and node not in connected:
+                reason = (
+                    f"no step connects {node!r} with {next(iter(self.nodes))!r}; say what it comes after, or before"
+                )
+                yield Diagnostic(f"nodes[{index}]", "NODE_UNREACHABLE", reason)
+            if node not in connected:
+                connected |= self._connected(node)
+
+    def _connected(self, first: str) -> set[str]:
+        found, fresh = {first}, [first]
+        while fresh:
+            node = fresh.pop()
+            others = {*self.successors[node], *self.predecessors[node]} - found
+            found |= others
+            fresh += others
+        return found
+
+    def passages(self) -> dict[str, set[str]]:
+        """For each node those that every way to it leads through, itself among them. There must be no cycle."""
+        places = {node: 1 << index for node, index in self.nodes.items()}
+        through: dict[str, int] = {}
+        for node in TopologicalSorter(self.predecessors).static_order():
+            shared = [through[other] for other in self.predecessors[node]]
+            through[node] = places[node] | functools.reduce(operator.and_, shared) if shared else places[node]
+        return {node: {other for other in self.nodes if places[other] & on_all} for node, on_all in through.items()}
 
 
 def steps(manifest: Manifest) -> list[tuple[str, str]]:

@@ -11,10 +11,10 @@ from perdure.runlog.interpreter import Start
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor import clock
-from perdure_executor.event_stream import EventStream
+from perdure_executor.event_stream import EventStream, Fenced
 from perdure_executor.lease_keeper import LeaseKeeper, LeaseTerms
 from perdure_executor.node_context import Work
-from perdure_executor.node_run import Fenced, NodeRun
+from perdure_executor.node_run import NodeRun
 from perdure_executor.results import Result, Succeeded
 
 GUARDED = instances_pb2.EFFECT_AT_MOST_ONCE
@@ -30,6 +30,8 @@ class Host:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     fault: Exception | None = None
+    keeps: RunEvent | None = None
+    """What its work has to have stored before it ends."""
     settled: Any = None
 
     def __post_init__(self) -> None:
@@ -53,6 +55,8 @@ class Host:
         self.begun.set()
         if self.fault is not None:
             raise self.fault
+        if self.keeps is not None:
+            await reporter.keep(self.keeps)
         return Succeeded()
 
     def happened(self, event: RunEvent) -> int:
@@ -177,3 +181,21 @@ async def test_a_fault_of_ours_is_told_by_its_type_alone(host: Any) -> None:
 
     assert run.settled.cause == instances_pb2.FAILURE_CAUSE_INTERNAL
     assert run.settled.message == "KeyError in the executor, whose log has the rest"
+
+
+async def test_work_waits_on_for_what_is_said_again_after_another_branch_had_begun_too_early(host: Any) -> None:
+    run = host(instances_pb2.EFFECT_NONE)
+    run.hold_lease_for(50.0)
+    run.keeps = RunEvent(unit_content=node_events_pb2.UnitContent(unit="model#0"))
+    run.start()
+    await everything_that_can_happen()
+
+    for dropped in run.stream.drop_from(1):
+        run.stream.append(dropped.event, keep=True)
+    await everything_that_can_happen()
+    early = run.settled
+    run.stream.acknowledge(2)
+    await run.ended.wait()
+
+    assert early is None
+    assert run.settled == Succeeded()

@@ -151,10 +151,23 @@ FAULTS: dict[str, tuple[Fields, Faults]] = {
         [("edges[0].contract", "NOT_SUPPORTED")]),
     "there are error handlers": (
         {"nodes": [work()], "error_handlers": [{"do": "x"}]}, [("error_handlers", "NOT_SUPPORTED")]),
-    "two nodes follow one": (
-        {"nodes": [work(), work("b", depends=["a"]), work("c", depends=["a"])]}, [("nodes[0]", "NOT_SUPPORTED")]),
     "a node is connected to nothing": (
-        {"nodes": [work(), work("b", depends=["a"]), work("c")]}, [("nodes[2]", "NOT_SUPPORTED")]),
+        {"nodes": [work(), work("b", depends=["a"]), work("c")]}, [("nodes[2]", "NODE_UNREACHABLE")]),
+    "a line of nodes is connected to nothing else": (
+        {"nodes": [work(), work("b", depends=["a"]), work("c"), work("d", depends=["c"])]},
+        [("nodes[2]", "NODE_UNREACHABLE")]),
+    "a failure goes from the join into one branch": (
+        {"nodes": [
+            work(), work("b", depends=["a"]), work("c", depends=["a"]),
+            work("d", depends=["b", "c"], on_failure={"inject_into": "b"})]},
+        [("nodes[3].on_failure.inject_into", "INJECT_INTO_BRANCH")]),
+    "a failure goes into another branch": (
+        {"nodes": [
+            work(), work("b", depends=["a"]), work("c", depends=["a"], on_failure={"inject_into": "b"})]},
+        [("nodes[2].on_failure.inject_into", "INJECT_NOT_BEFORE")]),
+    "an expression reads what another branch does": (
+        {"nodes": [work(), work("b", depends=["a"]), gate(id="c", depends=["a"], prompt="{{ nodes.b.x }}")]},
+        [("nodes[2].prompt", "REFERENCE_NOT_BEFORE")]),
 }  # fmt: skip
 
 DOUBTS: dict[str, tuple[Fields, Faults]] = {
@@ -319,7 +332,7 @@ def test_what_follows_from_a_fault_in_the_order_is_not_told_beside_it(found: Cal
 
     faults = found(nodes=nodes, edges=[{"from": "b", "to": "c"}])
 
-    assert faults == [("nodes[1]", "NOT_SUPPORTED")]
+    assert faults == [("nodes[1]", "NODE_UNREACHABLE")]
 
 
 def codes_in(module: str) -> set[str]:
@@ -333,3 +346,24 @@ def test_every_code_that_the_review_gives_is_tested() -> None:
     tested = {code for _, wanted in [*FAULTS.values(), *DOUBTS.values()] for _, code in wanted}
 
     assert tested | OF_THE_DOCUMENT == set().union(*(codes_in(module) for module in MODULES))
+
+
+def test_a_failure_may_go_back_within_its_branch_and_to_where_the_branches_begin(found: Callable[..., Faults]) -> None:
+    nodes = [
+        work(),
+        work("b", depends=["a"]),
+        work("b2", depends=["b"], on_failure={"inject_into": "b"}),
+        work("c", depends=["a"], on_failure={"inject_into": "a"}),
+        work("d", depends=["b2", "c"], on_failure={"inject_into": "a"}),
+    ]
+
+    assert found(nodes=nodes) == []
+
+
+def test_where_a_failure_may_go_instead_is_said(reviewed: Callable[..., Any]) -> None:
+    back = {"inject_into": "b"}
+    nodes = [work(), work("b", depends=["a"]), work("c", depends=["a"]), work("d", depends=["b", "c"], on_failure=back)]
+
+    (fault,) = reviewed(nodes=nodes).errors
+
+    assert fault.reason == "'b' is in one branch, and 'd' is reached past it, too; it may go back to a"

@@ -77,10 +77,12 @@ class Rehearsal:
                 return self
         return self
 
-    def finish(self, played: Played) -> "Rehearsal":
-        """Ends the work that was begun first, as given."""
-        start = self.running.pop(0)
+    def finish(self, played: Played, index: int = 0) -> "Rehearsal":
+        """Ends the work that was begun first, or as which `index` says, as given."""
+        start = self.running.pop(index)
         outcome, cause, output = played
+        if outcome == instances_pb2.OUTCOME_FAILED and self.walk.jumps_over(start.node.id):
+            outcome = instances_pb2.OUTCOME_JUMPED_OVER
         where = start.instance.message()
         if output:
             self.holder(node_output=node_events_pb2.NodeOutput(instance=where, json=output))

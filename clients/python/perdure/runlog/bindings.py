@@ -11,9 +11,11 @@ from perdure.v1 import fact_events_pb2, instances_pb2
 def bindings(walk: Walk, where: Instance) -> JsonObject:
     """The names an expression of this node may use.
 
-    The input's keys and the outputs' keys of the node's ancestors, later ones winning; `inputs`, the input alone;
-    `request.content`; `nodes.<id>`, each ancestor's own output; `last_error` with `node`, `cause` and `message` where the
-    walk retries or jumped back; `last_approval` with `decision`, `decider` and `reason` after a hold point.
+    The input's keys and the outputs' keys of the node's ancestors, later ones winning, and of branches that meet the one
+    whose step to the join is declared later; `inputs`, the input alone; `request.content`; `nodes.<id>`, each ancestor's
+    own output; `last_error` with `node`, `cause` and `message` where the node is tried again, or the walk jumped back
+    over it; `last_approval` with `decision`, `decider` and `reason` after a hold point. What happens in another branch
+    changes nothing here.
     """
     inputs: JsonObject = json.loads(walk.input)
     merged, nodes = dict(inputs), {}
@@ -22,21 +24,28 @@ def bindings(walk: Walk, where: Instance) -> JsonObject:
         nodes[node] = json.loads(output) if output else {}
         merged.update(nodes[node])
     merged.update(inputs=inputs, request={"content": walk.content}, nodes=nodes)
-    merged.update(last_error=_last_error(walk), last_approval=_last_approval(walk))
+    merged.update(last_error=_last_error(walk, where.node), last_approval=_last_approval(walk, where.node))
     return merged
 
 
-def _last_error(walk: Walk) -> JsonObject | None:
-    if walk.last_error is None:
-        return None
-    node, cause, message = walk.last_error
+def _last_error(walk: Walk, node: str) -> JsonObject | None:
+    state = walk.nodes[node]
+    if state.failures:
+        return _error(node, state.cause, state.message)
+    back = state.went_back
+    if back is None or back.source in walk.plan.ancestors(node):
+        return None  # what failed has succeeded since
+    return _error(back.source, back.cause, back.message)
+
+
+def _error(node: str, cause: instances_pb2.FailureCause.ValueType, message: str) -> JsonObject:
     name = instances_pb2.FailureCause.Name(cause).removeprefix("FAILURE_CAUSE_")
     return {"node": node, "cause": name, "message": message}
 
 
-def _last_approval(walk: Walk) -> JsonObject | None:
-    if walk.last_approval is None:
+def _last_approval(walk: Walk, node: str) -> JsonObject | None:
+    decision = walk.last_decision(node)
+    if decision is None:
         return None
-    decision = walk.last_approval.recorded.decision
     kind = fact_events_pb2.DecisionKind.Name(decision.kind).removeprefix("DECISION_KIND_").lower()
     return {"decision": kind, "decider": decision.decider, "reason": decision.reason}

@@ -77,16 +77,7 @@ def decide(walk: Walk) -> list[Intent]:
         return _finish_jump(walk, walk.jump)
     if walk.held:
         return [] if _working(walk) else [_pause(ready=_has_work(walk))]
-    for sequence, fact in walk.untaken():
-        return [
-            Record(
-                (
-                    RunEvent(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=sequence)),
-                    *_consequences(walk, sequence, fact),
-                )
-            )
-        ]
-    return _go_on(walk)
+    return _take_up(walk) or _go_on(walk)
 
 
 def decide_unaware(walk: Walk) -> list[Intent]:
@@ -112,12 +103,41 @@ def _stop(walk: Walk) -> list[Intent]:
     return [Record((RunEvent(run_ended=ended),))]
 
 
+def _take_up(walk: Walk) -> list[Intent]:
+    for sequence, fact in walk.untaken():
+        taken = RunEvent(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=sequence))
+        return [Record((taken, *_consequences(walk, sequence, fact)))]
+    return []
+
+
 def _finish_jump(walk: Walk, jump: run_events_pb2.JumpBegun) -> list[Intent]:
+    intents: list[Intent] = []
     working = [where for where in _working(walk) if where.node in jump.region]
-    if not working:
-        return [Record((RunEvent(jumped=run_events_pb2.Jumped(target=jump.target)),))]
     repeatable = tuple(where for where in working if walk.plan.nodes[where.node].effect not in GUARDED)
-    return [StopWork(repeatable)] if repeatable else []
+    if repeatable:
+        intents.append(StopWork(repeatable))
+    for where, wait in walk.waits.items():
+        if where.node in jump.region and not wait.fact_sequence:
+            closed = fact_events_pb2.WaitClosed(instance=where.message(), cause=instances_pb2.FAILURE_CAUSE_STOPPED)
+            return [*intents, Record((RunEvent(wait_closed=closed),))]
+    if working:
+        return intents
+    doubted = [where.node for where in walk.doubts if where.node in jump.region]
+    if doubted:
+        return _clear_doubts(walk, doubted)
+    return [Record((RunEvent(jumped=run_events_pb2.Jumped(target=jump.target)),))]
+
+
+def _clear_doubts(walk: Walk, doubted: list[str]) -> list[Intent]:
+    """The walk does not go back over an effect before somebody has said what became of it."""
+    if walk.held:
+        return [] if _working(walk) else [_pause(ready=True)]
+    untaken = _take_up(walk)
+    if untaken:
+        return untaken
+    settlement = overdue(walk, doubted[0])
+    assert isinstance(settlement, tuple)
+    return [Record(settlement)]
 
 
 def _go_on(walk: Walk) -> list[Intent]:
@@ -234,10 +254,11 @@ def overdue(walk: Walk, node: str) -> Start | tuple[RunEvent, ...]:
     sequence = wait.fact_sequence if wait else doubt.resolution_sequence if doubt else 0
     if not sequence or not walk.facts[sequence].taken:
         return ()
-    if walk.facts[sequence].recorded.resolution.kind == fact_events_pb2.RESOLUTION_KIND_RETRY:
+    again = walk.facts[sequence].recorded.resolution.kind == fact_events_pb2.RESOLUTION_KIND_RETRY
+    if again and not walk.jumps_over(node):
         path = (*walk.prefix, Step(node, state.visit))
-        again = Instance(path, state.attempt + 1)
-        return Start(walk.plan.nodes[node], again, state.redo + 1, 0.0, sequence)
+        next_attempt = Instance(path, state.attempt + 1)
+        return Start(walk.plan.nodes[node], next_attempt, state.redo + 1, 0.0, sequence)
     return _consequences(walk, sequence, walk.facts[sequence])
 
 
@@ -264,6 +285,10 @@ def _decided(walk: Walk, where: Instance, wait: OpenWait, decision: fact_events_
 
 def _resolved(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:
     resolution = fact.recorded.resolution
+    if walk.jumps_over(where.node):
+        # Whatever the answer is: the walk comes to the node again, and what it does then has another key.
+        cause = instances_pb2.FAILURE_CAUSE_STOPPED
+        return (_settled(walk, where, failed=cause, message=resolution.reason, resolution=sequence),)
     match resolution.kind:
         case fact_events_pb2.RESOLUTION_KIND_DONE:
             return (_output(where, fact.content or b"{}"), _settled(walk, where, resolution=sequence))
@@ -282,11 +307,12 @@ def _settled(
     message: str = "",
     resolution: int = 0,
 ) -> RunEvent:
+    unfit = instances_pb2.OUTCOME_JUMPED_OVER if walk.jumps_over(where.node) else instances_pb2.OUTCOME_FAILED
     return RunEvent(
         node_settled=node_events_pb2.NodeSettled(
             instance=where.message(),
             effect=walk.plan.nodes[where.node].effect,
-            outcome=instances_pb2.OUTCOME_FAILED if failed else instances_pb2.OUTCOME_SUCCEEDED,
+            outcome=unfit if failed else instances_pb2.OUTCOME_SUCCEEDED,
             cause=failed,
             message=message,
             resolution_sequence=resolution,
@@ -312,6 +338,8 @@ def _working(walk: Walk) -> tuple[Instance, ...]:
 
 
 def _has_work(walk: Walk) -> bool:
+    if not walk.waits:
+        return True  # at the least, to end
     waiting = (Phase.WAITING, Phase.STARTED)
     return bool(walk.frontier or walk.untaken()) or any(walk.nodes[node].phase not in waiting for node in walk.active)
 

@@ -26,6 +26,7 @@ class WalkPlan:
         self.nodes: Final = {node.id: node for node in message.nodes}
         self.successors: Final[dict[str, list[str]]] = {node.id: [] for node in message.nodes}
         self.predecessors: Final[dict[str, list[str]]] = {node.id: [] for node in message.nodes}
+        self._ancestors: Final[dict[str, tuple[str, ...]]] = {}
         for edge in message.edges:
             if edge.target not in self.successors[edge.source]:
                 self.successors[edge.source].append(edge.target)
@@ -49,9 +50,29 @@ class WalkPlan:
         return tuple(node for node in self.nodes if node in behind - gates)
 
     def ancestors(self, node: str) -> tuple[str, ...]:
-        """Everything that comes before a node, each after what comes before it, ties in declaration order."""
-        before = self._reachable(node, self.predecessors)
-        return tuple(other for other in self.order if other in before and other != node)
+        """Everything that comes before a node, each after what comes before it.
+
+        Branches stand one after the other, in the order in which their steps to the join are declared: whatever stands
+        later counts where both say something.
+        """
+        known = self._ancestors.get(node)
+        if known is None:
+            known = self._ancestors[node] = tuple(self._in_merge_order(node))
+        return known
+
+    def _in_merge_order(self, node: str) -> list[str]:
+        placed: dict[str, None] = {}
+        entered, open_ = set[str](), [node]
+        while open_:
+            last = open_[-1]
+            fresh = [] if last in entered else [other for other in self.predecessors[last] if other not in placed]
+            entered.add(last)
+            if fresh:
+                open_.extend(reversed(fresh))
+            else:
+                placed[open_.pop()] = None
+        del placed[node]
+        return list(placed)
 
     @cached_property
     def order(self) -> tuple[str, ...]:

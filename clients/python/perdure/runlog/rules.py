@@ -14,7 +14,7 @@ from perdure.runlog.interpreter import Intent, Record, Start, decide, decide_una
 from perdure.runlog.kinds import HOLDER_KINDS
 from perdure.runlog.states import RunState, run_state
 from perdure.runlog.walk import Phase, Walk
-from perdure.v1 import fact_events_pb2, node_events_pb2, runs_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
 
@@ -51,7 +51,7 @@ class Rule(StrEnum):
 
 Fault = tuple[Rule, str]
 
-_EXACT: Final = frozenset({"run_paused", "run_ended", "jump_begun"})
+_EXACT: Final = frozenset({"run_paused", "run_ended", "jump_begun", "wait_closed"})
 """Kinds whose holder has seen everything, so that the log before them says exactly what they are."""
 
 
@@ -128,11 +128,18 @@ def _settlement_faults(
         yield Rule.SETTLED_ONCE, f"{where} was settled before"
     elif settlement.effect != walk.plan.nodes[where.node].effect:
         yield Rule.PLAN, f"{where} was settled with another effect than its plan says"
+    elif not _fits_jump(walk, where.node, settlement.outcome):
+        yield Rule.PLAN, f"{where} was jumped over where no jump is, or failed where one is"
     elif where in _under_way(walk):
         if settlement.resolution_sequence:
             yield Rule.FACT, f"{where} was settled by an answer while it was under way"
     elif not _follows(walk, where, settlement):
         yield Rule.SETTLED_ONCE, f"{where} was settled, and neither work nor a fact stands behind it"
+
+
+def _fits_jump(walk: Walk, node: str, outcome: instances_pb2.Outcome.ValueType) -> bool:
+    unfit = instances_pb2.OUTCOME_FAILED if walk.jumps_over(node) else instances_pb2.OUTCOME_JUMPED_OVER
+    return outcome != unfit
 
 
 def _follows(walk: Walk, where: Instance, settlement: node_events_pb2.NodeSettled) -> bool:

@@ -32,6 +32,17 @@ class Phase(Enum):
     SUCCEEDED = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class WentBack:
+    """Why the walk went back over a node: the failure of a `source`, and the last decision that was known there."""
+
+    source: str
+    cause: instances_pb2.FailureCause.ValueType
+    message: str
+    decision: fact_events_pb2.Decision | None
+    region: frozenset[str]
+
+
 @dataclass(slots=True)
 class NodeWalk:
     """One node of the run's plan."""
@@ -50,6 +61,10 @@ class NodeWalk:
     message: str = ""
     retry_delay: float = 0.0
     """Seconds to the next attempt, as drawn when it failed."""
+    decision: fact_events_pb2.Decision | None = None
+    """What was decided here last."""
+    went_back: WentBack | None = None
+    """The last jump over it."""
 
 
 @dataclass(slots=True)
@@ -111,9 +126,6 @@ class Walk:
     stop: Stop | None = None
     jump: run_events_pb2.JumpBegun | None = None
     jumps: int = 0
-    last_error: tuple[str, instances_pb2.FailureCause.ValueType, str] | None = None
-    """Node, cause and message of the failure that the walk jumped or retries for."""
-    last_approval: Fact | None = None
     ended: run_events_pb2.RunEnded | None = None
     pending: dict[Instance, bytes] = field(default_factory=dict)
     """The holder's data that precedes the control event it belongs to: an output, a subject."""
@@ -144,6 +156,19 @@ class Walk:
     def redos(self, node: str) -> tuple[int, ...]:
         """The redo of every level of a node's path; part of its idempotency key."""
         return (*self.prefix_redos, self.nodes[node].redo)
+
+    def last_decision(self, node: str) -> fact_events_pb2.Decision | None:
+        """The last decision that a node knows of: of a node before it, or of the failure that the walk went back for."""
+        decided = [other for other in self.plan.ancestors(node) if self.nodes[other].decision is not None]
+        back = self.nodes[node].went_back
+        again = [other for other in decided if back is not None and other in back.region]
+        if again or back is None or back.decision is None:
+            return self.nodes[(again or decided)[-1]].decision if decided else None
+        return back.decision
+
+    def jumps_over(self, node: str) -> bool:
+        """Whether the walk is going back over a node."""
+        return self.jump is not None and node in self.jump.region
 
     def untaken(self) -> list[tuple[int, Fact]]:
         """Facts that the holder has yet to take up, in order."""
@@ -252,8 +277,6 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
 def _succeed(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
     state.phase, state.output, state.failures, state.extra_attempts = Phase.SUCCEEDED, output, 0, 0
     walk.active.discard(node)
-    if walk.last_error is not None and walk.last_error[0] == node:
-        walk.last_error = None
     for after in walk.plan.successors[node]:
         if all(walk.nodes[before].phase is Phase.SUCCEEDED for before in walk.plan.predecessors[after]):
             walk.frontier.add(after)
@@ -263,7 +286,6 @@ def _fail(walk: Walk, node: str, state: NodeWalk, settled: node_events_pb2.NodeS
     state.phase, state.failures = Phase.FAILED, state.failures + 1
     state.cause, state.message = settled.cause, settled.message
     state.retry_delay = settled.retry_delay.ToMicroseconds() / 1e6
-    walk.last_error = (node, settled.cause, settled.message)
 
 
 def _node_in_doubt(walk: Walk, event: RunEvent, sequence: int) -> None:
@@ -315,7 +337,7 @@ def _fact_taken_up(walk: Walk, event: RunEvent, sequence: int) -> None:
     fact = walk.facts[event.fact_taken_up.sequence]
     fact.taken = True
     if fact.recorded.WhichOneof("fact") == "decision":
-        walk.last_approval = fact
+        walk.nodes[instance(fact.recorded.instance).node].decision = fact.recorded.decision
 
 
 def _jump_begun(walk: Walk, event: RunEvent, sequence: int) -> None:
@@ -324,11 +346,25 @@ def _jump_begun(walk: Walk, event: RunEvent, sequence: int) -> None:
 
 def _jumped(walk: Walk, event: RunEvent, sequence: int) -> None:
     jump, walk.jump = walk.jump, None
-    for node in jump.region if jump is not None else ():
-        walk.nodes[node].phase = Phase.NOT_REACHED
-        walk.frontier.discard(node)
-        walk.active.discard(node)
+    if jump is None:
+        raise ValueError("the walk goes on after a jump that it has not begun")
+    source = instance(jump.source).node
+    failed, region = walk.nodes[source], frozenset(jump.region)
+    known = failed.decision or walk.last_decision(source)
+    why = WentBack(source, failed.cause, failed.message, known, region)
+    for where in [where for where in walk.waits if where.node in region]:
+        _void(walk, walk.waits.pop(where).fact_sequence)
+    for node in region:
+        state = walk.nodes[node]
+        state.phase, state.went_back = Phase.NOT_REACHED, why
+    walk.frontier -= region
+    walk.active -= region
     walk.frontier.add(event.jumped.target)
+
+
+def _void(walk: Walk, sequence: int) -> None:
+    if sequence and not walk.facts[sequence].taken:
+        walk.facts[sequence].void = True
 
 
 def _output(walk: Walk, event: RunEvent, sequence: int) -> None:
