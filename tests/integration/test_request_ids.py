@@ -85,6 +85,12 @@ async def stopping_a_run(here: Situation) -> tuple[Fields, Fields]:
     return {"name": name}, {"name": name, "reason": "why not"}
 
 
+async def resuming_a_flow(here: Situation) -> tuple[Fields, Fields]:
+    name = (await here.queued()).name
+    await here.service.flows.PauseFlow(flows_pb2.PauseFlowRequest(name=name))
+    return {"name": name}, {"name": name, "reason": "why not"}
+
+
 async def resuming(here: Situation) -> tuple[Fields, Fields]:
     name = (await here.queued()).root_run
     await here.service.runs.PauseRun(runs_pb2.PauseRunRequest(name=name))
@@ -119,6 +125,8 @@ REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
     "RevokePlaybookVersion": revoking,
     "CreateSession": beginning_a_session,
     "CancelFlow": stopping_a_flow,
+    "PauseFlow": stopping_a_flow,
+    "ResumeFlow": resuming_a_flow,
     "CancelRun": stopping_a_run,
     "InterruptRun": stopping_a_run,
     "PauseRun": stopping_a_run,

@@ -13,6 +13,7 @@ from perdure_control_plane.api.messages import flows as messages
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.domain.flow import FlowView
 from perdure_control_plane.usecases.cancel_flow import cancel_flow
+from perdure_control_plane.usecases.hold_flow import pause_flow, resume_flow
 from perdure_control_plane.usecases.ports import Store
 from perdure_control_plane.usecases.start_flow import FlowStarter
 from perdure_control_plane.usecases.view_flow import get_flow, list_flows
@@ -20,7 +21,7 @@ from perdure_control_plane.usecases.watch_runs import Watcher
 
 
 class FlowServicer(flows_pb2_grpc.FlowServiceServicer):
-    """Starts playbooks and shows what became of them."""
+    """Starts playbooks, holds and stops them, and shows what became of them."""
 
     def __init__(self, store: Store, starter: FlowStarter, pages: Pages, watcher: Watcher) -> None:
         self._store = store
@@ -44,6 +45,14 @@ class FlowServicer(flows_pb2_grpc.FlowServiceServicer):
             request, found, size, lambda view: [view.flow.created_at, view.flow.flow_id], messages.flow
         )
         return flows_pb2.ListFlowsResponse(flows=listed, next_page_token=token)
+
+    async def PauseFlow(self, request: flows_pb2.PauseFlowRequest, context: Any) -> flows_pb2.Flow:
+        """Holds a flow."""
+        return messages.flow(await pause_flow(self._store, caller(), requests.holding_flow(request)))
+
+    async def ResumeFlow(self, request: flows_pb2.ResumeFlowRequest, context: Any) -> flows_pb2.Flow:
+        """Releases what an operator holds of a flow."""
+        return messages.flow(await resume_flow(self._store, caller(), requests.holding_flow(request)))
 
     async def CancelFlow(self, request: flows_pb2.CancelFlowRequest, context: Any) -> flows_pb2.Flow:
         """Cancels a flow."""

@@ -28,6 +28,7 @@ from perdure_control_plane.domain.playbook import Evidence, Publication
 from perdure_control_plane.domain.queries import ApprovalFilter, FlowFilter, RunCondition, RunFilter
 from perdure_control_plane.usecases.continue_run import Continuing
 from perdure_control_plane.usecases.decide_approval import Deciding
+from perdure_control_plane.usecases.hold_flow import HoldingFlow
 from perdure_control_plane.usecases.publish_playbook_version import Publishing
 from perdure_control_plane.usecases.resolve_effect import Resolution
 from perdure_control_plane.usecases.revoke_playbook_version import Revoking
@@ -196,6 +197,11 @@ def run_filter(request: runs_pb2.ListRunsRequest) -> RunFilter:
             RunCondition(_word(runs_pb2.RunCondition, condition, "conditions")) for condition in request.conditions
         ),
     )
+
+
+def holding_flow(request: flows_pb2.PauseFlowRequest | flows_pb2.ResumeFlowRequest) -> HoldingFlow:
+    """Which flow is held or released. Raises FieldInvalid."""
+    return HoldingFlow(names.flow_id(request.name), reason(request.reason), request_id(request.request_id))
 
 
 def flow_filter(request: flows_pb2.ListFlowsRequest) -> FlowFilter:

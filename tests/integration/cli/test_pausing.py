@@ -90,3 +90,19 @@ def test_a_paused_hold_point_is_decided_and_goes_on_when_it_is_resumed(perdure: 
 
     assert held["pause_reason"] == "PAUSE_REASON_OPERATOR"
     assert perdure("flows", "watch", flow["name"]).code == 0
+
+
+def test_a_flow_is_paused_with_its_runs_and_resumed(perdure: Any, waiting: str) -> None:
+    flow = perdure.done("runs", "get", waiting)["flow"]
+
+    paused = perdure.done("flows", "pause", flow, "--reason", "the disk is full")
+    held = perdure.done("runs", "get", waiting)
+    resumed = perdure.done("flows", "resume", flow)
+    again = perdure("flows", "resume", flow)
+
+    assert paused["status"] == "STATUS_WAITING"
+    assert [hold["reason"] for hold in held["holds"]] == ["the disk is full"]
+    assert resumed["status"] == "STATUS_RUNNING"
+    assert again.code == 5
+    assert "(NOT_HELD)" in again.err
+    perdure.done("flows", "cancel", flow)

@@ -23,7 +23,7 @@ PROMISED = {
     "status", "runtime get", "verify", "run",
     "playbooks validate", "playbooks create", "playbooks publish", "playbooks revoke", "playbooks get", "playbooks list",
     "sessions create", "sessions get", "sessions list", "sessions events",
-    "flows start", "flows get", "flows list", "flows cancel", "flows watch",
+    "flows start", "flows get", "flows list", "flows pause", "flows resume", "flows cancel", "flows watch",
     "runs get", "runs list", "runs events", "runs checkpoints", "runs watch", "runs why", "runs recovery",
     "runs continue",
     "runs resolve", "runs pause", "runs resume", "runs interrupt", "runs cancel",

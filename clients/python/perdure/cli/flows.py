@@ -19,6 +19,7 @@ from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_req
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, LARGEST_PAGE, list_items, page_size
 from perdure.cli.options import FlowName, Limit, OfPlaybook, OfSession, Output, Reason, Yes
+from perdure.cli.pausing import add_flow_pausing_commands
 from perdure.cli.printing.formats import Format, print_brief, print_one
 from perdure.cli.printing.words import at
 from perdure.cli.waiting import unserved, waiting_steps
@@ -125,6 +126,9 @@ async def cancel(
     confirm_where_possible(f"Cancel {name} for good?", yes)
     print_one(await perdure.flows.CancelFlow(CancelFlowRequest(name=name, reason=reason)), output)
     tell_doubts((await perdure.runs.ListRuns(ListRunsRequest(flow=name, page_size=LARGEST_PAGE))).runs)
+
+
+add_flow_pausing_commands(app)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`perdure runs pause|resume`: holding a run, and letting it go on."""
+"""`perdure runs|flows pause|resume`: holding what runs, and letting it go on."""
 
 from datetime import UTC, datetime
 
@@ -7,20 +7,63 @@ import typer
 from perdure.cli import names
 from perdure.cli.asking import can_ask, confirm, confirm_where_possible
 from perdure.cli.connection import connected
-from perdure.cli.options import Output, Reason, RunName, Yes
+from perdure.cli.lists import LARGEST_PAGE
+from perdure.cli.options import FlowName, Output, Reason, RunName, Yes
 from perdure.cli.printing.formats import Format, print_one
 from perdure.cli.printing.words import age, because, enum_word, one_line
 from perdure.client import Client
 from perdure.v1.fact_events_pb2 import HOLD_CAUSE_OPERATOR, HoldCause
+from perdure.v1.flows_pb2 import PauseFlowRequest, ResumeFlowRequest
 from perdure.v1.run_recovery_pb2 import RunHold
 from perdure.v1.run_states_pb2 import RUN_STATE_PAUSED
-from perdure.v1.runs_pb2 import GetRunRequest, PauseRunRequest, ResumeRunRequest, Run
+from perdure.v1.runs_pb2 import (
+    RUN_CONDITION_HELD,
+    GetRunRequest,
+    ListRunsRequest,
+    PauseRunRequest,
+    ResumeRunRequest,
+    Run,
+)
 
 
 def add_pausing_commands(app: typer.Typer) -> None:
     """Adds the commands to those of runs."""
     app.command("pause")(pause_run)
     app.command("resume")(resume_run)
+
+
+def add_flow_pausing_commands(app: typer.Typer) -> None:
+    """Adds the commands to those of flows."""
+    app.command("pause")(pause_flow)
+    app.command("resume")(resume_flow)
+
+
+@connected
+async def pause_flow(
+    perdure: Client, flow: FlowName, reason: Reason = "", yes: Yes = False, output: Output = Format.TABLE
+) -> None:
+    """Hold every run of a flow until somebody resumes it. Where an executor has one, what has begun ends first."""
+    name = names.flow(flow)
+    confirm_where_possible(f"Pause {name}?", yes)
+    print_one(await perdure.flows.PauseFlow(PauseFlowRequest(name=name, reason=reason)), output)
+
+
+@connected
+async def resume_flow(
+    perdure: Client, flow: FlowName, reason: Reason = "", yes: Yes = False, output: Output = Format.TABLE
+) -> None:
+    """Let every run of a flow go on that an operator has paused, alone or with the flow.
+
+    Whoever sits at a terminal is shown who paused each and why, and asked.
+    """
+    name = names.flow(flow)
+    if can_ask() and not yes:
+        held = ListRunsRequest(flow=name, conditions=[RUN_CONDITION_HELD], page_size=LARGEST_PAGE)
+        for run in (await perdure.runs.ListRuns(held)).runs:
+            for hold in run.holds:
+                typer.echo(f"{run.name}: {hold_line(hold)}", err=True)
+        confirm(f"Resume {name}?", yes)
+    print_one(await perdure.flows.ResumeFlow(ResumeFlowRequest(name=name, reason=reason)), output)
 
 
 @connected

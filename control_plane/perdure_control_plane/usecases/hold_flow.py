@@ -1,0 +1,78 @@
+"""Holds the runs of a flow, and releases them, each in a transaction of its own: no transaction moves two runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from perdure.runlog.head import Hold
+from perdure.runlog.states import TERMINAL, RunState
+from perdure_control_plane.domain.caller import Caller
+from perdure_control_plane.domain.flow import FlowView
+from perdure_control_plane.domain.ids import FlowId, RunId
+from perdure_control_plane.domain.origin import Outside, requested_by
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.pause_run import pause_now
+from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.request_ids import is_repetition
+from perdure_control_plane.usecases.resume_run import resume_now
+from perdure_control_plane.usecases.view_flow import get_flow
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingFlow:
+    """Which flow is held or released, and why."""
+
+    flow_id: FlowId
+    reason: str
+    request_id: str
+
+
+async def pause_flow(store: Store, caller: Caller, asked: HoldingFlow) -> FlowView:
+    """Places the operator's hold on each run that has not ended, the root first: under it no other run begins.
+
+    Raises NotFound, RunStateForbids, StopStands, RequestIdReused.
+    """
+    return await _each_run(store, caller, asked, "PauseFlow", pause_now, _can_be_held)
+
+
+async def resume_flow(store: Store, caller: Caller, asked: HoldingFlow) -> FlowView:
+    """Releases the operator's hold of each run that has one. Raises NotFound, RunStateForbids, NotHeld, RequestIdReused."""
+    return await _each_run(store, caller, asked, "ResumeFlow", resume_now, _is_held)
+
+
+async def _each_run(
+    store: Store,
+    caller: Caller,
+    asked: HoldingFlow,
+    method: str,
+    move: Callable[[Transaction, Run, str, Outside], Run],
+    concerns: Callable[[Run], bool],
+) -> FlowView:
+    origin = requested_by(caller)
+
+    def first(tx: Transaction) -> list[RunId]:
+        flow = tx.flows.get(asked.flow_id)
+        root, *others = sorted(tx.runs.of_flow(asked.flow_id), key=lambda run: run.run_id != flow.root_run_id)
+        concerned = [run.run_id for run in others if concerns(run)]
+        if not is_repetition(tx, caller, asked.request_id, method, flow.name, asked.reason) and (
+            concerns(root) or not concerned
+        ):
+            move(tx, root, asked.reason, origin)
+        return concerned
+
+    def next_one(tx: Transaction, run_id: RunId) -> None:
+        run = tx.runs.get(run_id)
+        own_id = f"{asked.request_id}/{run_id}" if asked.request_id else ""
+        if concerns(run) and not is_repetition(tx, caller, own_id, method, run.name, asked.reason):
+            move(tx, run, asked.reason, origin)
+
+    for run_id in await store.write(first):
+        await store.write(lambda tx, run_id=run_id: next_one(tx, run_id))  # type: ignore[misc]  # default binds now
+    return await get_flow(store, asked.flow_id)
+
+
+def _can_be_held(run: Run) -> bool:
+    return run.head.state not in TERMINAL and run.head.state is not RunState.MOVED and run.head.stop is None
+
+
+def _is_held(run: Run) -> bool:
+    return _can_be_held(run) and bool(run.head.holds & Hold.OPERATOR)
