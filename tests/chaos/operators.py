@@ -1,4 +1,4 @@
-"""The people: they decide approvals, resolve effects in doubt, stop runs, and continue those that can be."""
+"""The people: they decide approvals, resolve effects in doubt, pause and stop runs, and let go on those that can."""
 
 import asyncio
 import random
@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
@@ -21,6 +22,7 @@ CONTINUABLE: Final = (
     run_states_pb2.RUN_STATE_EXPIRED,
     run_states_pb2.RUN_STATE_TIMED_OUT,
 )
+GOING_ON: Final = (run_states_pb2.RUN_STATE_QUEUED, run_states_pb2.RUN_STATE_RUNNING)
 CONTINUES: Final = 3
 """How often a run that has ended is continued at most."""
 
@@ -33,7 +35,7 @@ class Operators:
     record: Record
     chance: random.Random
     stops: bool = True
-    """Whether they stop runs now and then."""
+    """Whether they stop and pause runs now and then."""
     did: "Counter[str]" = field(default_factory=Counter)
     _looked_at: set[tuple[str, int]] = field(default_factory=set)
     _continued: "Counter[str]" = field(default_factory=Counter)
@@ -52,6 +54,8 @@ class Operators:
             runs = await self._runs()
             await self._resolve(runs)
             await self._continue(runs)
+            await self._resume(runs)
+            await self._pause(runs)
             await self._stop(runs)
         except CallFailed as failure:
             if not failure.lost:
@@ -162,6 +166,20 @@ class Operators:
             ),
         )
 
+    async def _resume(self, runs: list[runs_pb2.Run]) -> None:
+        for run in runs:
+            paused = any(hold.cause == fact_events_pb2.HOLD_CAUSE_OPERATOR for hold in run.holds)
+            if paused and not run.ended_sequence and (not self.stops or self.chance.random() < 0.3):
+                asked = runs_pb2.ResumeRunRequest(name=run.name, reason="go on", request_id=str(uuid.uuid4()))
+                await self._change("resumed", partial(self.client.runs.ResumeRun, asked), _releases)
+
+    async def _pause(self, runs: list[runs_pb2.Run]) -> None:
+        going_on = [run for run in runs if run.state in GOING_ON]
+        if self.stops and going_on and self.chance.random() < 0.1:
+            name = self.chance.choice(going_on).name
+            asked = runs_pb2.PauseRunRequest(name=name, reason="wait", request_id=str(uuid.uuid4()))
+            await self._change("paused", lambda: self.client.runs.PauseRun(asked), _holds)
+
     async def _stop(self, runs: list[runs_pb2.Run]) -> None:
         if not self.stops or self.chance.random() > 0.05:
             return
@@ -193,3 +211,11 @@ class Operators:
             return list((await self.client.runs.ListRuns(runs_pb2.ListRunsRequest(page_size=60))).runs)
         request = runs_pb2.ListRunsRequest(page_size=100)
         return [run async for page in pages(self.client.runs.ListRuns, request) for run in page.runs]
+
+
+def _holds(event: RunEvent) -> bool:
+    return event.fact_recorded.hold_placed.cause == fact_events_pb2.HOLD_CAUSE_OPERATOR
+
+
+def _releases(event: RunEvent) -> bool:
+    return event.fact_recorded.hold_released.cause == fact_events_pb2.HOLD_CAUSE_OPERATOR

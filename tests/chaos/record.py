@@ -12,8 +12,8 @@ from perdure.v1.run_events_pb2 import RunEvent
 Answer = TypeVar("Answer")
 
 EXPECTED: Final = frozenset({
-    "ANSWER_STALE", "APPROVAL_CLOSED", "APPROVAL_DECIDED", "CONFLICT", "CONTINUE_NEEDS", "EFFECT_MAY_RUN", "NOT_IN_DOUBT",
-    "REPORT_UNSEEN", "RUN_STATE", "STOP_STANDS",
+    "ANSWER_STALE", "APPROVAL_CLOSED", "APPROVAL_DECIDED", "CONFLICT", "CONTINUE_NEEDS", "EFFECT_MAY_RUN", "NOT_HELD",
+    "NOT_IN_DOUBT", "REPORT_UNSEEN", "RUN_STATE", "STOP_STANDS",
 })  # fmt: skip
 """Refusals of whoever was too late; they look again and ask something else, or nothing."""
 

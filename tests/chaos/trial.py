@@ -19,7 +19,7 @@ from tests.chaos.playbooks import manifests
 from tests.chaos.record import Record
 from tests.chaos.verdict import GUARDED, Verdict, judge
 
-PEOPLE_DO: Final = ("decided", "resolved", "continued")
+PEOPLE_DO: Final = ("decided", "resolved", "continued", "paused", "resumed")
 """What must have been done at least once in every trial."""
 
 

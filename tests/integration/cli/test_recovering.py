@@ -97,7 +97,9 @@ def test_a_run_that_waits_for_a_person_says_for_whom(perdure: Any) -> None:
     hold += "nodes:\n  - {id: hold, type: approval, prompt: Go on?}\n"
     flow = perdure.start(perdure.publish(hold), "--wait", "-o", "json").document
     run = flow["root_run"]
-    step = f"waits for a person: perdure approvals list --run-id {run.removeprefix('runs/')}"
+    (wait,) = perdure.done("runs", "get", run)["waits"]
+    approval = wait["approval"].removeprefix("approvals/")
+    step = f"hold:1#1 waits for a person to decide: perdure approvals approve {approval}"
 
     continued = perdure("runs", "continue", run, "--yes")
 
@@ -116,7 +118,7 @@ def test_a_run_that_no_executor_serves_says_so(perdure: Any) -> None:
     started = perdure.start(version, "--queue", "gpu", "--flow-id", "nowhere")
     run = perdure.done("flows", "get", "nowhere")["root_run"]
 
-    step = "waits for an executor, and no live one serves its queue gpu: perdure-server executor --queue gpu"
+    step = "no live executor serves its queue gpu: perdure-server executor --queue gpu"
     assert started.err.splitlines() == [step, "follow it: perdure flows watch nowhere"]
     assert perdure("runs", "recovery", run).err.splitlines() == [step]
     assert perdure("flows", "get", "nowhere").err.splitlines() == [step]

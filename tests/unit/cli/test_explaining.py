@@ -83,7 +83,7 @@ TOLD: list[tuple[str, dict[str, Any], str, str]] = [
         "queue_place",
         {"queue": "q", "ahead": 1, "slots": 4, "taken_slots": 4},
         "waits in its queue q: 1 run is before it, 4 of 4 slots taken",
-        "",
+        "perdure runtime get",
     ),
     ("under_way", {"executor_id": "x"}, "executor x has it, and nothing of it is under way", ""),
     (

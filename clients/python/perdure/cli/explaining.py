@@ -117,7 +117,7 @@ def _unserved(unserved: Any, run: str) -> _Words:
 def _queue_place(place: Any, run: str) -> _Words:
     behind = f"{counted(place.ahead, 'run')} {'is' if place.ahead == 1 else 'are'} before it"
     taken = f"{place.taken_slots} of {counted(place.slots, 'slot')} taken"
-    return f"waits in its queue {place.queue}: {behind}, {taken}", place.ready_time, ""
+    return f"waits in its queue {place.queue}: {behind}, {taken}", place.ready_time, "perdure runtime get"
 
 
 def _under_way(work: Any, run: str) -> _Words:

@@ -25,7 +25,7 @@ from perdure.cli.printing.words import at
 from perdure.cli.waiting import unserved, waiting_steps
 from perdure.client import Client, pages
 from perdure.v1.flows_pb2 import CancelFlowRequest, Flow, GetFlowRequest, ListFlowsRequest, StartFlowRequest
-from perdure.v1.runs_pb2 import GetRunRequest, ListRunsRequest
+from perdure.v1.runs_pb2 import ListRunsRequest
 
 app = noun("Flows: one for each start of a playbook, with everything that was done for it.")
 
@@ -169,7 +169,7 @@ async def start_and_follow(
         if before:
             typer.echo(f"it was {before}, under the same key; nothing new has begun", err=True)
         if output is Format.TABLE:
-            step = await unserved(perdure, await perdure.runs.GetRun(GetRunRequest(name=flow.root_run)))
+            step = await unserved(perdure, flow.root_run)
             if step:
                 typer.echo(step, err=True)
         typer.echo(f"follow it: perdure flows watch {names.bare(flow.name)}", err=True)

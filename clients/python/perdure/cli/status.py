@@ -10,6 +10,7 @@ from perdure.cli.connection import connected
 from perdure.cli.health import WAYS_OUT, failing, read_health
 from perdure.cli.lazy import verb
 from perdure.cli.options import Output
+from perdure.cli.pausing import hold_steps
 from perdure.cli.printing.formats import Format, print_document
 from perdure.cli.printing.words import counted, enum_word
 from perdure.cli.runtime import Runtime, read_runtime, runtime_document
@@ -17,12 +18,16 @@ from perdure.client import Client
 from perdure.v1 import server_pb2
 from perdure.v1.fact_events_pb2 import HOLD_CAUSE_OPERATOR
 from perdure.v1.run_states_pb2 import RUN_STATE_PAUSED
-from perdure.v1.runs_pb2 import RUN_CONDITION_HELD, RUN_CONDITION_IN_DOUBT, ListRunsRequest
+from perdure.v1.runs_pb2 import RUN_CONDITION_HELD, RUN_CONDITION_IN_DOUBT, ListRunsRequest, Run
 
 app = verb()
 
 _MOST_COUNTED: Final = 500
 """Runs that are looked at; where there are more, the counts say so."""
+
+
+_MOST_NAMED: Final = 5
+"""Paused runs of which it is said who paused them and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Held:
 
     runs: int
     doubts: int
-    paused: int
+    paused: tuple[Run, ...]
     """Those of them that an operator has paused, whatever else holds them."""
     doubts_left: int
     """Effects in doubt of runs that have ended."""
@@ -40,7 +45,9 @@ class Held:
 
     def __str__(self) -> str:
         more = "" if self.all_counted else f"; counted among the latest {_MOST_COUNTED}"
-        return f"{counted(self.runs, 'run')} ({counted(self.doubts, 'effect')} in doubt, {self.paused} paused{more})"
+        return (
+            f"{counted(self.runs, 'run')} ({counted(self.doubts, 'effect')} in doubt, {len(self.paused)} paused{more})"
+        )
 
 
 @app.command()
@@ -81,7 +88,7 @@ async def _read_held(perdure: Client) -> Held:
     return Held(
         runs=len(held),
         doubts=sum(run.effects_in_doubt for run in held),
-        paused=sum(any(hold.cause == HOLD_CAUSE_OPERATOR for hold in run.holds) for run in held),
+        paused=tuple(run for run in held if any(hold.cause == HOLD_CAUSE_OPERATOR for hold in run.holds)),
         doubts_left=sum(run.effects_in_doubt for run in kept.runs if run.ended_sequence),
         all_counted=not kept.next_page_token,
     )
@@ -95,7 +102,7 @@ def _document(health: Mapping[str, str], runtime: Runtime, held: Held) -> dict[s
         "open_approvals": runtime.server.pending_approvals,
         "held_runs": held.runs,
         "effects_in_doubt": held.doubts,
-        "paused_runs": held.paused,
+        "paused_runs": len(held.paused),
         "doubts_of_ended_runs": held.doubts_left,
         "all_counted": held.all_counted,
         **runtime_document(runtime),
@@ -123,5 +130,8 @@ def _advise(runtime: Runtime, held: Held) -> None:
         typer.echo("look at what waits for you: perdure approvals list", err=True)
     if held.runs:
         typer.echo("look at what is held: perdure runs list --state paused --because held --because in-doubt", err=True)
+    for run in held.paused[:_MOST_NAMED]:
+        for step in hold_steps(run):
+            typer.echo(step, err=True)
     if held.doubts_left:
         typer.echo("look at what was left in doubt: perdure runs list --because in-doubt", err=True)

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from perdure.cli.names import bare
 from perdure.cli.printing.words import age, enum_word, one_line
 from perdure.v1.approvals_pb2 import Approval
+from perdure.v1.fact_events_pb2 import HoldCause
 
 PROMPT_SIGNS: Final = 60
 
@@ -65,6 +66,8 @@ def _pending(run: Any, now: datetime) -> str:
         return enum_word(run.DESCRIPTOR.fields_by_name["failure_cause"].enum_type, run.failure_cause)
     if run.pause_reason:
         return enum_word(run.DESCRIPTOR.fields_by_name["pause_reason"].enum_type, run.pause_reason)
+    if run.holds and not run.ended_sequence:
+        return f"to be held: {enum_word(HoldCause.DESCRIPTOR, run.holds[0].cause)}"
     return ""
 
 
