@@ -16,6 +16,16 @@ nodes:
   - {id: first, type: function, function: first, effect: EFFECT}
   - {id: second, type: function, function: second, effect: EFFECT}
 """
+BRANCHES = """
+playbook_id: branches
+version: 1.0.0
+title: Branches
+objective: Do two things side by side
+nodes:
+  - {id: left, type: function, function: left, effect: none, depends: []}
+  - {id: right, type: function, function: right, effect: none, depends: []}
+  - {id: both, type: function, function: both, effect: none, depends: [left, right]}
+"""
 FLAKY = """
 playbook_id: flaky
 version: 1.0.0
@@ -179,3 +189,50 @@ async def test_a_held_run_whose_executor_is_killed_is_not_handed_to_another_unti
     assert grants[1].sequence > released.sequence
     assert taken_up.sequence > released.sequence
     await service.runs.CancelRun(runs_pb2.CancelRunRequest(name=flow.root_run))
+
+
+async def test_a_run_of_branches_is_paused_when_the_last_of_them_has_ended_and_then_says_what_each_did(
+    serve: Any, hire: Any
+) -> None:
+    may_end = {"left": asyncio.Event(), "right": asyncio.Event()}
+    called: list[str] = []
+
+    def waits(name: str) -> Any:
+        async def wait(call: Any) -> dict[str, Any]:
+            call.log(f"{name} begun")
+            await may_end[name].wait()
+            return {}
+
+        return wait
+
+    def both(call: Any) -> dict[str, Any]:
+        called.append("both")
+        return {}
+
+    service = await serve()
+    await hire(service, {"left": waits("left"), "right": waits("right"), "both": both})
+    flow = await service.start(BRANCHES)
+    begun: set[str] = set()
+
+    def both_begun(recorded: run_events_pb2.RecordedEvent) -> bool:
+        begun.add(recorded.event.log_line.text)
+        return begun >= {"left begun", "right begun"}
+
+    await service.until(flow, both_begun)
+
+    await pause(service, flow)
+    may_end["left"].set()
+    await service.until(flow, kind("node_settled"))
+    halfway = await service.runs.ExplainRun(runs_pb2.ExplainRunRequest(name=flow.root_run))
+    may_end["right"].set()
+    await service.until(flow, kind("run_paused"))
+    before = list(called)
+    await resume(service, flow)
+    ended = await service.settled(flow)
+
+    hold, work = halfway.reasons
+    assert hold.hold.cause == fact_events_pb2.HOLD_CAUSE_OPERATOR
+    assert [attempt.instance for attempt in work.under_way.attempts] == ["right:1#1"]
+    assert before == []
+    assert called == ["both"]
+    assert ended.status == flows_pb2.Flow.STATUS_SUCCEEDED

@@ -1,8 +1,9 @@
 """Finds who placed the holds of a run, when and why."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from perdure.runlog.head import Hold
+from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.holds import StandingHold
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.inbox import Wait
@@ -11,23 +12,28 @@ from perdure_control_plane.usecases.ports import Transaction
 
 
 def standing_holds(tx: Transaction, run: Run) -> tuple[StandingHold, ...]:
-    """Holds that stand, the first placed first.
-
-    Reads facts from the latest backwards until it has them all; while a run is held few come, and payloads are not among
-    them.
-    """
+    """Holds that stand, the first placed first."""
+    if not run.head.holds:
+        return ()
     found: dict[Hold, StandingHold] = {}
-    before = run.head.outside_sequence + 1
-    while sum(found) != run.head.holds:
-        recorded = tx.events.last_of_kind_before(run.run_id, "fact_recorded", before)
-        if recorded is None:
-            break
-        before, placed = recorded.sequence, recorded.event.fact_recorded.hold_placed
+    for recorded in _latest_facts(tx, run):
+        placed = recorded.event.fact_recorded.hold_placed
         cause = Hold(1 << placed.cause)
-        if recorded.event.fact_recorded.HasField("hold_placed") and cause & run.head.holds and cause not in found:
+        if cause & run.head.holds and cause not in found:
             at = recorded.stored_time.ToMicroseconds()
-            found[cause] = StandingHold(cause, before, at, recorded.outside.actor, placed.reason)
+            found[cause] = StandingHold(cause, recorded.sequence, at, recorded.outside.actor, placed.reason)
+        if sum(found) == run.head.holds:
+            break
     return tuple(reversed(found.values()))
+
+
+def _latest_facts(tx: Transaction, run: Run) -> Iterator[RecordedEvent]:
+    """Facts from the latest backwards. While a run is held few come, so a hold is among the first; most often the first."""
+    last = run.head.outside_sequence
+    yield from tx.events.after(run.run_id, last - 1, limit=1, max_bytes=1)
+    while recorded := tx.events.last_of_kind_before(run.run_id, "fact_recorded", last):
+        yield recorded
+        last = recorded.sequence
 
 
 def run_details(tx: Transaction, runs: Sequence[Run]) -> dict[RunId, tuple[list[Wait], tuple[StandingHold, ...]]]:
