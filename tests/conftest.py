@@ -2,7 +2,7 @@
 
 import asyncio
 import pathlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +34,7 @@ from perdure_services import logs, process  # noqa: F401  # first: it sets what 
 from perdure_services.control_plane import control_plane
 from perdure_services.executor import executor
 from perdure_services.settings import load_control_plane, load_executor
+from tests.postgres import PostgresServer, postgres_server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -175,6 +176,12 @@ class Service:
 
 Serve = Callable[..., Awaitable[Service]]
 Hire = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """`perdure-server check`: whether a store's logs follow their own rules, and its tables their logs."""
 
+import asyncio
 import json
-import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,9 +15,11 @@ from perdure_control_plane.api.messages.runs import run as run_message
 from perdure_control_plane.domain.errors import DataCorrupt, NotFound
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.offline_reading import offline_reading
+from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.usecases.fold_run import whole_log
+from perdure_services.settings import ControlPlaneSettings
 
 SOUND: Final = 0
 FAULTY: Final = 1
@@ -37,26 +39,35 @@ class Fault:
     message: str
 
 
-def check(data_dir: pathlib.Path, output: str) -> int:
+def check(settings: ControlPlaneSettings, output: str) -> int:
     """Prints what is wrong with a store, and returns the exit code. `output` is "text" or "json".
 
-    Reads one snapshot, so a server may run meanwhile. Raises StoreBroken, SchemaUnknown.
+    Reads one snapshot, so servers may run meanwhile. Raises StoreBroken, SchemaUnknown.
     """
-    faults: list[Fault] = []
-    runs = events = 0
-    with offline_reading(data_dir) as transaction:
-        rebuilder = Rebuilder(transaction.connection)
-        try:
-            for run_id in run_ids(transaction.connection):
-                count, found = _check_run(transaction, rebuilder, run_id)
-                faults += found
-                runs, events = runs + 1, events + count
-                if runs % PROGRESS_EVERY == 0:
-                    typer.echo(f"{runs} runs checked, {len(faults)} faults so far", err=True)
-        finally:
-            rebuilder.close()
+    database = settings.database.get_secret_value()
+    if database:
+        runs, events, faults = asyncio.run(PostgresStore(database).inspect(_check))
+    else:
+        with offline_reading(settings.data_dir) as transaction:
+            runs, events, faults = _check(transaction)
     _PRINTERS[output](runs, events, faults)
     return FAULTY if faults else SOUND
+
+
+def _check(transaction: SqlTransaction) -> tuple[int, int, list[Fault]]:
+    faults: list[Fault] = []
+    runs = events = 0
+    rebuilder = Rebuilder(transaction.connection)
+    try:
+        for run_id in run_ids(transaction.connection):
+            count, found = _check_run(transaction, rebuilder, run_id)
+            faults += found
+            runs, events = runs + 1, events + count
+            if runs % PROGRESS_EVERY == 0:
+                typer.echo(f"{runs} runs checked, {len(faults)} faults so far", err=True)
+    finally:
+        rebuilder.close()
+    return runs, events, faults
 
 
 def _check_run(tx: SqlTransaction, rebuilder: Rebuilder, run_id: RunId) -> tuple[int, list[Fault]]:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import time
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
@@ -17,14 +16,14 @@ from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND
+from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.sqlite import SqliteStore
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.usecases.changes import Changes
-from perdure_control_plane.usecases.open_store_life import open_store_life
+from perdure_control_plane.usecases.open_store_life import follow_store_life
 from perdure_control_plane.usecases.sweep import Swept, sweep
-from perdure_services.keys import load_keys
 from perdure_services.settings import ControlPlaneSettings
-from perdure_services.starts import read_starts, write_starts
+from perdure_services.stores import agreed_keys, begin_life, say_life, store_of
 
 log = structlog.get_logger(__name__)
 
@@ -43,24 +42,24 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
     StoreBroken at the end, too, where the store has failed meanwhile.
     """
     started = False
-    store = SqliteStore(settings.data_dir, lambda: time.time_ns() // 1000)
+    store = store_of(settings)
     await store.open()
     try:
         store.on_failure(stop.set)
         desk = await _desk(store, settings)
         health = Health(store, settings.limits)
         server = grpc.aio.server(interceptors=[interceptor(settings.limits)], options=_options(settings))
-        keys = load_keys(settings.data_dir)
+        keys = await agreed_keys(store, settings)
         mount(server, Front(desk, keys.approvals, keys.pages, health), reflect=settings.reflection)
         port = _listen(server, settings)
         await health.look()
         await server.start()
         started = True
         beside = [
-            asyncio.create_task(_sweep_on(store, settings), name="sweep"),
+            asyncio.create_task(_sweep_on(desk, settings), name="sweep"),
             asyncio.create_task(health.run(), name="health"),
         ]
-        log.info("server.started", address=f"{settings.host}:{port}", data=str(settings.data_dir), open=True)
+        log.info("server.started", address=f"{settings.host}:{port}", data=str(store), open=True)
         try:
             yield f"{settings.host}:{port}"
         finally:
@@ -75,20 +74,17 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
         if started:
             log.info("server.stopped")
     if store.failure:
-        raise StoreBroken(f"{store.path}: {store.failure}")
+        raise StoreBroken(f"{store}: {store.failure}")
 
 
-async def _desk(store: SqliteStore, settings: ControlPlaneSettings) -> Desk:
-    life = await open_store_life(store, read_starts(settings.data_dir))
-    write_starts(settings.data_dir, life.mark.starts)
-    if life.restored:
-        log.warning("store.restored", generation=life.mark.generation)
-    for run_id in life.held:
-        log.warning("run.held", run=run_id, reason="STORE_RESTORED")
+async def _desk(store: SqliteStore | PostgresStore, settings: ControlPlaneSettings) -> Desk:
+    life = await begin_life(store, settings)
     changes = Changes()
     store.on_commit(changes.committed)
+    if isinstance(store, PostgresStore):
+        store.on_silence(changes.look_again)
     server_id = f"{os.getpid()}-{secrets.token_hex(4)}"
-    identity = ServerIdentity(server_id, version("perdure-server"), life.mark.generation, "sqlite")
+    identity = ServerIdentity(server_id, version("perdure-server"), life.mark.generation, store.kind)
     return Desk(store, changes, settings.timing, settings.limits, identity)
 
 
@@ -111,13 +107,16 @@ def _options(settings: ControlPlaneSettings) -> list[tuple[str, int]]:
     ]
 
 
-async def _sweep_on(store: SqliteStore, settings: ControlPlaneSettings) -> None:
+async def _sweep_on(desk: Desk, settings: ControlPlaneSettings) -> None:
     interval = settings.timing.sweep_interval / SECOND
     first = True
     while True:
         await asyncio.sleep(interval)
         try:
-            swept = await sweep(store, settings.timing)
+            life = await follow_store_life(desk.store)
+            say_life(life)
+            desk.identity.generation = life.mark.generation
+            swept = await sweep(desk.store, settings.timing)
         except StoreUnavailable as error:
             log.warning("sweep.postponed", reason=str(error))
             continue

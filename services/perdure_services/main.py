@@ -8,13 +8,33 @@ import pathlib
 import sys
 from typing import Annotated, Any, Final
 
-import platformdirs
 import typer
 
 from perdure.cli.lazy import Noun
-
-USUAL_FILE: Final = platformdirs.user_config_path("perdure") / "server.toml"
-"""Where settings are looked for when no file is named."""
+from perdure_services.flags import (
+    USUAL_FILE,
+    CheckOutput,
+    Database,
+    DataDir,
+    DrainSeconds,
+    Functions,
+    Heartbeat,
+    Host,
+    Lease,
+    LogFormat,
+    LogLevel,
+    Name,
+    PassVariables,
+    Port,
+    Providers,
+    Queues,
+    Reflection,
+    Server,
+    SettingsFile,
+    Slots,
+    StopGrace,
+    Workspace,
+)
 
 EPILOG: Final = f"""\b
 Settings: a flag wins over the environment, and that over the settings file, which is
@@ -57,80 +77,6 @@ app = typer.Typer(
 
 UNUSABLE = 2
 """Exit code for settings, data or keys that cannot be used as they are."""
-
-SettingsFile = Annotated[
-    pathlib.Path | None,
-    typer.Option(
-        "--settings",
-        metavar="FILE",
-        envvar="PERDURE_SETTINGS",
-        help=f"Settings file (TOML), with the tables [control_plane] and [executor]. Default: {USUAL_FILE}",
-    ),
-]
-Host = Annotated[
-    str | None,
-    typer.Option(metavar="ADDRESS", help="Address to listen at. Only loopback: callers are not asked who they are."),
-]
-Port = Annotated[
-    int | None, typer.Option(metavar="PORT", help="Port to listen at; 0 chooses a free one. Default: 7400.")
-]
-DataDir = Annotated[
-    pathlib.Path | None,
-    typer.Option(metavar="DIRECTORY", help="Directory of the store and the keys. Default: .perdure"),
-]
-Lease = Annotated[
-    float | None,
-    typer.Option(metavar="SECONDS", help="Time after which a silent executor loses its runs. Default: 30."),
-]
-Heartbeat = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Time between an executor's heartbeats. Default: 10.")
-]
-StopGrace = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Time an executor has to stop a run. Default: 10.")
-]
-Reflection = Annotated[bool | None, typer.Option(help="Let tools ask for the API's schema. Default: yes.")]
-Server = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="Address of the control plane. Default: 127.0.0.1:7400.")
-]
-Name = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="The executor's name, stable over restarts. Default: the host's name."),
-]
-Slots = Annotated[int | None, typer.Option(metavar="NUMBER", help="Runs it works on at once. Default: 16.")]
-Queues = Annotated[
-    list[str] | None,
-    typer.Option("--queue", metavar="QUEUE", help="Queue it serves; repeat for more. Default: default."),
-]
-Functions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--functions",
-        metavar="MODULE",
-        help="Module, or file ending in .py, with a mapping FUNCTIONS; repeat for more.",
-    ),
-]
-Providers = Annotated[
-    list[str] | None,
-    typer.Option("--provider", metavar="PROVIDER", help="Model provider it offers; repeat for more."),
-]
-PassVariables = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--pass-variable",
-        metavar="NAME",
-        help="Variable of its own environment that commands get; repeat for more.",
-    ),
-]
-Workspace = Annotated[
-    pathlib.Path | None,
-    typer.Option(metavar="DIRECTORY", help="Directory that commands and agents start from. Default: this one."),
-]
-DrainSeconds = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Time running work has to end on a stop. Default: 30.")
-]
-LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="text or json. Default: text.")]
-CheckOutput = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="text or json.")]
-LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -182,6 +128,7 @@ def control_plane(
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
+    database: Database = None,
     lease_seconds: Lease = None,
     heartbeat_seconds: Heartbeat = None,
     stop_grace_seconds: StopGrace = None,
@@ -189,11 +136,12 @@ def control_plane(
     log_format: LogFormat = None,
     log_level: LogLevel = None,
 ) -> None:
-    """Start a control plane: playbooks, flows, runs and approvals, with SQLite in its data directory."""
+    """Start a control plane: playbooks, flows, runs and approvals, in SQLite or in PostgreSQL."""
     given = {
         "host": host,
         "port": port,
         "data_dir": data_dir,
+        "database": database,
         "lease_seconds": lease_seconds,
         "heartbeat_seconds": heartbeat_seconds,
         "stop_grace_seconds": stop_grace_seconds,
@@ -237,7 +185,9 @@ def executor(
 
 
 @app.command()
-def check(settings: SettingsFile = None, data_dir: DataDir = None, output: CheckOutput = "text") -> None:
+def check(
+    settings: SettingsFile = None, data_dir: DataDir = None, database: Database = None, output: CheckOutput = "text"
+) -> None:
     """Check a store: its logs against the rules they were written by, its tables against its logs.
 
     A server may run on it meanwhile. Exit code 1 where something is wrong.
@@ -248,7 +198,7 @@ def check(settings: SettingsFile = None, data_dir: DataDir = None, output: Check
     if output not in ("text", "json"):
         raise typer.BadParameter("text or json", param_hint="--output")
     try:
-        sys.exit(check(programs.data_dir(_file(settings), {"data_dir": data_dir}), output))
+        sys.exit(check(programs.store(_file(settings), {"data_dir": data_dir, "database": database}), output))
     except programs.UNUSABLE as error:
         _give_up(error)
 

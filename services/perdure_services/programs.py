@@ -16,7 +16,7 @@ from perdure_services.all_in_one import serve_all
 from perdure_services.control_plane import AddressTaken, control_plane
 from perdure_services.executor import executor, work_until
 from perdure_services.keys import KeysUnusable
-from perdure_services.settings import SettingsInvalid, load_control_plane, load_executor
+from perdure_services.settings import ControlPlaneSettings, SettingsInvalid, load_control_plane, load_executor
 from perdure_services.starts import StartsUnusable
 
 UNUSABLE: Final = (
@@ -54,9 +54,9 @@ def prepare(
             return lambda: _serve_all(*both)
 
 
-def data_dir(file: pathlib.Path | None, flags: dict[str, Any]) -> pathlib.Path:
-    """Where a control plane with these settings keeps its store. Raises SettingsInvalid."""
-    return load_control_plane(file, flags).data_dir
+def store(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:
+    """The settings that say where a control plane keeps everything. Raises SettingsInvalid."""
+    return load_control_plane(file, flags)
 
 
 async def _serve(settings: Any) -> int:

@@ -8,7 +8,7 @@ import socket
 import tomllib
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -40,6 +40,12 @@ def _directory(path: pathlib.Path) -> pathlib.Path:
     if not path.is_dir():
         raise ValueError(f"there is no directory {path}")
     return path
+
+
+def _postgres(url: SecretStr) -> SecretStr:
+    if url.get_secret_value() and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("it is no address of a database; postgresql://USER:PASSWORD@HOST:PORT/DATABASE is one")
+    return url
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -75,6 +81,7 @@ class ControlPlaneSettings(_Settings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = DEFAULT_PORT
     data_dir: pathlib.Path = pathlib.Path(".perdure")
+    database: Annotated[SecretStr, AfterValidator(_postgres)] = SecretStr("")
     reflection: bool = True
     lease_seconds: Seconds = 30.0
     heartbeat_seconds: Seconds = 10.0

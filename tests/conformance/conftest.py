@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import pathlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ from perdure_control_plane.usecases.create_session import create_session
 from perdure_control_plane.usecases.publish_playbook_version import Publishing, publish_playbook_version
 from perdure_control_plane.usecases.start_flow import FlowStarter, Start
 from perdure_control_plane.usecases.sweep import Swept, sweep
-from tests.postgres import PostgresServer, postgres_server
+from tests.postgres import PostgresServer
 
 LINE = """
 playbook_id: line
@@ -277,12 +277,6 @@ def _differences(tx: SqlTransaction) -> list[str]:
         return [str(found) for run_id in run_ids(tx.connection) for found in rebuilder.differences(run_id)]
     finally:
         rebuilder.close()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

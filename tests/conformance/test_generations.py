@@ -1,5 +1,6 @@
 """A store that went back to an earlier position: what it gave out is void, and what may have happened since is asked."""
 
+import asyncio
 import dataclasses
 from typing import Any
 
@@ -11,8 +12,9 @@ from perdure_control_plane.domain.admission import Rejected
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
-from perdure_control_plane.usecases.open_store_life import Lost, open_store_life, raise_generation
+from perdure_control_plane.usecases.open_store_life import Lost, follow_store_life, open_store_life, raise_generation
 from perdure_control_plane.usecases.stop_run import stop_run
+from tests.conformance.stores import ON_POSTGRES, ON_SQLITE, go_back
 
 HARMLESS = """
 playbook_id: harmless
@@ -34,6 +36,7 @@ async def test_a_start_after_a_start_is_the_same_generation_and_leaves_everythin
     assert (await house.run(holder.run_id)).head.state is RunState.RUNNING
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("seen_beside", ["more starts", "nothing"])
 async def test_a_store_behind_its_count_voids_its_leases_and_holds_what_may_have_had_an_effect(
     house: Any, holder: Any, seen_beside: str
@@ -51,11 +54,38 @@ async def test_a_store_behind_its_count_voids_its_leases_and_holds_what_may_have
     assert await holder.send(holder.started("a")) == Rejected()
 
 
+@ON_POSTGRES
+async def test_servers_that_run_find_a_standby_in_the_primarys_place_and_void_leases_once(
+    house: Any, holder: Any
+) -> None:
+    begun = await open_store_life(house.store, None)
+    await go_back(house, begun.mark.starts)
+
+    lives = await asyncio.gather(*(follow_store_life(house.store) for _ in range(5)))
+
+    after = await follow_store_life(house.store)
+    assert [life.restored for life in lives].count(True) == 1
+    assert {life.mark.generation for life in lives} == {after.mark.generation} == {begun.mark.generation + 1}
+    assert not after.restored
+    run = await house.run(holder.run_id)
+    assert (run.head.state, run.head.holds) == (RunState.PAUSED, Hold.STORE_RESTORED)
+    assert (await house.kinds(holder.run_id)).count("fact_recorded") == 1
+
+
+async def test_a_store_that_is_as_it_was_is_followed_without_a_change(house: Any, holder: Any) -> None:
+    begun = await open_store_life(house.store, None)
+
+    life = await follow_store_life(house.store)
+
+    assert (life.mark, life.restored) == (begun.mark, False)
+    assert (await house.run(holder.run_id)).head.state is RunState.RUNNING
+
+
 async def test_a_run_that_nobody_holds_is_held_too(house: Any) -> None:
     run_id = await house.start()
     begun = await open_store_life(house.store, None)
 
-    await open_store_life(house.store, begun.mark.starts + 1)
+    await open_store_life(house.store, await go_back(house, begun.mark.starts))
 
     assert (await house.run(run_id)).head.state is RunState.PAUSED
     assert await house.claim(await house.connect()) == []
@@ -66,7 +96,7 @@ async def test_a_run_without_such_an_effect_goes_on_at_another_executor(house: A
     (holder,) = await house.claim(await house.connect())
     begun = await open_store_life(house.store, None)
 
-    await open_store_life(house.store, begun.mark.starts + 1)
+    await open_store_life(house.store, await go_back(house, begun.mark.starts))
 
     assert await holder.send(holder.started("a", "IDEMPOTENT")) == Rejected()
     assert [again.run_id for again in await house.claim(await house.connect("y"))] == [holder.run_id]
@@ -77,14 +107,14 @@ async def test_a_run_that_had_ended_is_left_alone(house: Any) -> None:
     await stop_run(house.store, OPEN_CALLER, run_id, Stop.CANCEL, "", "")
     begun = await open_store_life(house.store, None)
 
-    await open_store_life(house.store, begun.mark.starts + 1)
+    await open_store_life(house.store, await go_back(house, begun.mark.starts))
 
     assert (await house.run(run_id)).head.holds == 0
 
 
 async def test_a_run_held_for_it_goes_on_when_it_is_continued(house: Any, holder: Any) -> None:
     begun = await open_store_life(house.store, None)
-    await open_store_life(house.store, begun.mark.starts + 1)
+    await open_store_life(house.store, await go_back(house, begun.mark.starts))
     placed = (await house.run(holder.run_id)).head.outside_sequence
 
     run = await continue_run(house.store, OPEN_CALLER, Continuing(holder.run_id, placed, "", 0, 0, "looked at", ""))
@@ -94,10 +124,11 @@ async def test_a_run_held_for_it_goes_on_when_it_is_continued(house: Any, holder
 
 async def test_a_server_that_dies_while_it_voids_leases_leaves_it_to_the_next(house: Any, holder: Any) -> None:
     begun = await open_store_life(house.store, None)
+    seen = await go_back(house, begun.mark.starts)
     with pytest.raises(ConnectionAbortedError):
-        await open_store_life(Dying(house.store), begun.mark.starts + 1)
+        await open_store_life(Dying(house.store), seen)
 
-    life = await open_store_life(house.store, begun.mark.starts + 1)
+    life = await open_store_life(house.store, seen)
 
     assert life.restored
     assert (await house.run(holder.run_id)).head.holds == Hold.STORE_RESTORED

@@ -25,6 +25,7 @@ from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.resume_run import resume_run
 from perdure_control_plane.usecases.standing_holds import standing_holds
 from perdure_control_plane.usecases.stop_run import stop_run
+from tests.conformance.stores import go_back
 
 ADA = Caller(Principal("ada"), authenticated=True)
 
@@ -157,8 +158,8 @@ async def test_a_run_that_nobody_holds_is_not_resumed(house: Any, gated: Any) ->
 
 
 async def test_each_hold_is_released_in_its_own_way_and_leaves_the_other(house: Any, holder: Any) -> None:
-    await open_store_life(house.store, 1)
-    await open_store_life(house.store, None)
+    begun = await open_store_life(house.store, 1)
+    await open_store_life(house.store, await go_back(house, begun.mark.starts))
     run_id = holder.run_id
     with pytest.raises(NotHeld, match="continue it") as refused:
         await resume(house, run_id)
@@ -179,8 +180,8 @@ async def test_each_hold_is_released_in_its_own_way_and_leaves_the_other(house: 
 
 
 async def test_a_resume_leaves_what_else_holds_a_run(house: Any, holder: Any) -> None:
-    await open_store_life(house.store, 1)
-    await open_store_life(house.store, None)
+    begun = await open_store_life(house.store, 1)
+    await open_store_life(house.store, await go_back(house, begun.mark.starts))
     await pause(house, holder.run_id)
 
     resumed = await resume(house, holder.run_id)

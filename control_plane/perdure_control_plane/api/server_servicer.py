@@ -24,15 +24,15 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
     async def GetServerInfo(self, request: server_pb2.GetServerInfoRequest, context: Any) -> server_pb2.ServerInfo:
         """Says what this server is."""
 
-        def counts(tx: Transaction) -> tuple[int, int]:
-            return tx.runs.count_queued(), tx.approvals.count_open()
+        def facts(tx: Transaction) -> tuple[int, int, bool]:
+            return tx.runs.count_queued(), tx.approvals.count_open(), tx.upkeep.is_replicated()
 
-        queued, pending = await self._store.read(counts)
+        queued, pending, replicated = await self._store.read(facts)
         return server_pb2.ServerInfo(
             version=self._identity.version,
             capabilities=CAPABILITIES,
             limits=messages.limits(self._limits),
-            durability=server_pb2.DURABILITY_LOCAL,
+            durability=server_pb2.DURABILITY_REPLICATED if replicated else server_pb2.DURABILITY_LOCAL,
             generation=self._identity.generation,
             authentication=server_pb2.AUTHENTICATION_OPEN,
             store=self._identity.store,

@@ -38,10 +38,14 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class StoreMark:
-    """Which life of the store this is: `generation` rises when it went back, `starts` at every start."""
+    """Which life of the store this is: `generation` rises when it went back, `starts` at every start.
+
+    `origin` names the copy of the data that it was made in; empty where a store cannot tell copies apart.
+    """
 
     generation: int
     starts: int
+    origin: str = ""
 
 
 def overdue(deadline: int, set_at: int, now: int, outages: Iterable[Outage]) -> bool:

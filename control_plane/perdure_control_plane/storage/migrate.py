@@ -49,11 +49,10 @@ def _upgrade(connection: Connection) -> None:
         command.upgrade(config, "head")
 
 
-def require_current_schema(engine: Engine) -> None:
+def require_current_schema(connection: Connection) -> None:
     """Raises SchemaUnknown where the database has not the schema of this version."""
     scripts = ScriptDirectory.from_config(_config())
-    with engine.connect() as connection:
-        current = _known_revision(connection, scripts)
+    current = _known_revision(connection, scripts)
     if current != scripts.get_current_head():
         raise SchemaUnknown(
             f"the database has schema {current or 'none'}, older than this version's; start this version's server once"

@@ -40,8 +40,8 @@ def _reading(path: pathlib.Path) -> Iterator[SqlTransaction]:
     url = f"sqlite:///file:{path.resolve()}?mode=ro&uri=true"
     engine = create_engine(url, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
     try:
-        require_current_schema(engine)
         with engine.connect() as connection:
+            require_current_schema(connection)
             driver: Any = connection.connection.driver_connection
             driver.execute("BEGIN")
             yield SqlTransaction(connection, driver, Statements(engine.dialect), HeadCache(), 0, is_of_the_store)

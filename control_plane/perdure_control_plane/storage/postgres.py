@@ -17,8 +17,9 @@ from perdure.runlog.states import RunState
 from perdure_control_plane.domain.admission import Answer, Batch
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.heads import HeadCache
-from perdure_control_plane.storage.migrate import migrate_postgres
+from perdure_control_plane.storage.migrate import migrate_postgres, require_current_schema
 from perdure_control_plane.storage.postgres_errors import is_over_when_repeated, plain_sentence, unavailable
+from perdure_control_plane.storage.postgres_hints import Hint, PostgresHints
 from perdure_control_plane.storage.postgres_session import PostgresSession, Transactions
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
@@ -52,14 +53,33 @@ class PostgresStore:
         self._clock = clock
         self._committed: list[Callable[[Committed], None]] = []
         self._failure_listeners: list[Callable[[], None]] = []
+        self._silences: list[Callable[[], None]] = []
         self.failure = ""
         """A plain sentence where an error has ended the writer: nothing is written until the store is opened again."""
+
+    kind: Final = "postgresql"
 
     def __str__(self) -> str:
         return self.url.set(drivername="postgresql").render_as_string(hide_password=True)
 
     async def open(self) -> None:
         """Migrates the database and starts the journal. Raises StoreBroken and SchemaUnknown."""
+        await self._connect(migrate_postgres)
+        self._writer = Writer(PostgresSession(self._engine, self._transactions), self._publish, self._fail)
+        self._writer.start()
+        address = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._hints = PostgresHints(address, self._hear, self._look_again)
+        self._hints.start()
+
+    async def inspect(self, body: Callable[[SqlTransaction], T]) -> T:
+        """Runs a body on one snapshot of a store that is not open. Raises StoreBroken and SchemaUnknown."""
+        await self._connect(require_current_schema)
+        try:
+            return await self.read(body)
+        finally:
+            await self._engine.dispose()
+
+    async def _connect(self, look: Callable[[Connection], None]) -> None:
         engine = create_async_engine(
             self.url,
             isolation_level="SERIALIZABLE",
@@ -67,29 +87,32 @@ class PostgresStore:
             max_overflow=0,
             connect_args={"server_settings": SETTINGS},
         )
-        self._engine: AsyncEngine = engine
         try:
             async with engine.execution_options(isolation_level="READ COMMITTED").begin() as connection:
-                await connection.run_sync(migrate_postgres)
+                await connection.run_sync(look)
         except Exception as error:
             await engine.dispose()
             sentence = plain_sentence(error)
             if sentence is None:
                 raise
             raise StoreBroken(f"{self}: {sentence}") from error
+        self._engine: AsyncEngine = engine
         self._reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._transactions = Transactions(Statements(engine.dialect), self._clock)
-        self._writer = Writer(PostgresSession(engine, self._transactions), self._publish, self._fail)
-        self._writer.start()
 
     async def close(self) -> None:
         """Commits what was submitted and gives the connections back."""
         await self._writer.stop()
+        await self._hints.stop()
         await self._engine.dispose()
 
     def on_commit(self, listener: Callable[[Committed], None]) -> None:
-        """Calls `listener` after every commit of this process that changed a run."""
+        """Calls `listener` after every commit that changed a run, of this process and of others, as far as is heard."""
         self._committed.append(listener)
+
+    def on_silence(self, listener: Callable[[], None]) -> None:
+        """Calls `listener` when commits of others may have been missed."""
+        self._silences.append(listener)
 
     def on_failure(self, listener: Callable[[], None]) -> None:
         """Calls `listener` when an error has ended the writer."""
@@ -147,8 +170,17 @@ class PostgresStore:
             listener()
 
     def _publish(self, committed: Committed) -> None:
+        self._hints.tell(committed.run_ids, committed.facts, queued=committed.queued)
         for listener in self._committed:
             listener(committed)
+
+    def _hear(self, hint: Hint) -> None:
+        for listener in self._committed:
+            listener(Committed(hint.run_ids, hint.facts, hint.queued))
+
+    def _look_again(self) -> None:
+        for listener in self._silences:
+            listener()
 
 
 def _told(error: Exception) -> Exception:

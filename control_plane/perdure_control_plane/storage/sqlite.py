@@ -47,10 +47,15 @@ class SqliteStore:
         self.failure = ""
         """A plain sentence where an error has ended the writer: nothing is written until the store is opened again."""
 
+    kind: Final = "sqlite"
+
     @property
     def path(self) -> pathlib.Path:
         """The database file."""
         return self._directory / DATABASE
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     async def open(self) -> None:
         """Locks the directory, checks and migrates the database, and starts the writer. Raises StoreBroken."""

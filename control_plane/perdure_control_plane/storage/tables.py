@@ -73,6 +73,8 @@ store = _table(
     Column("id", Number, primary_key=True),
     _number("generation"),
     _number("starts"),
+    _text("origin"),
+    _text("keys_fingerprint"),
     CheckConstraint("id = 1", name="one_row"),
 )
 

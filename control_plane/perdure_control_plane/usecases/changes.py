@@ -56,6 +56,10 @@ class Changes:
     def drain(self) -> None:
         """Wakes everybody, to be told that the server ends."""
         self._draining = True
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Wakes everybody who waits for events or for work: there may have been more than was told here."""
         for wakes in [*self._watchers.values(), self._executors]:
             for wake in wakes:
                 wake.set()

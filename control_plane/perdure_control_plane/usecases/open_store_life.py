@@ -1,9 +1,11 @@
 """Begins a new life of the store at a server's start, and notices when the store went back to an earlier one."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from perdure.runlog.effects import GUARDED
+from perdure.runlog.head import Hold
 from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, plans_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -39,16 +41,43 @@ class Lost:
 async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
     """Counts a start. `starts_seen` is the count kept beside the store; None where there is none.
 
-    A store that is behind that count, or has none beside it though it has been started, was restored: its generation
-    rises, every lease is void, and every run that has not ended and could have had an effect since is held.
+    A store was restored where it is another copy of the data than the one its mark was made in; where copies cannot be
+    told apart, when it is behind the count beside it, or has none beside it though it has been started. Its generation
+    rises then, every lease is void, and every run that has not ended and could have had an effect since is held.
     """
-    mark = await store.read(lambda tx: tx.upkeep.mark())
-    restored = mark is not None and (starts_seen is None or mark.starts < starts_seen)
-    held: list[RunId] = []
-    if restored:
-        # Before the start is counted: a server that dies in between leaves a store that is found to be behind again.
-        held = await void_leases(store)
-    return await store.write(lambda tx: _begin(tx, starts_seen, restored, tuple(held)))
+
+    def went_back(tx: Transaction) -> bool:
+        mark, origin = tx.upkeep.mark(), tx.upkeep.origin()
+        if mark is None or origin:
+            return mark is not None and mark.origin != origin
+        return starts_seen is None or mark.starts < starts_seen
+
+    # Before the start is counted: a server that dies in between leaves a store that is found to have gone back again.
+    held = await void_leases(store, went_back) if await store.read(went_back) else []
+    return await store.write(lambda tx: _begin(tx, starts_seen, went_back(tx), tuple(held)))
+
+
+async def follow_store_life(store: Store) -> StoreLife:
+    """The store's life as it is now, for a server that runs: another server, or a standby, may have begun a new one."""
+    mark = await store.read(lambda tx: None if _is_another(tx) else tx.upkeep.mark())
+    if mark is not None:
+        return StoreLife(mark, restored=False)
+    held = await void_leases(store, _is_another)
+
+    def body(tx: Transaction) -> StoreLife:
+        mark = tx.upkeep.mark() or StoreMark(0, 0)
+        restored = _is_another(tx)
+        if restored:
+            mark = StoreMark(mark.generation + 1, mark.starts, tx.upkeep.origin())
+            tx.upkeep.set_mark(mark)
+        return StoreLife(mark, restored, tuple(held))
+
+    return await store.write(body)
+
+
+def _is_another(tx: Transaction) -> bool:
+    mark = tx.upkeep.mark()
+    return mark is not None and mark.origin != tx.upkeep.origin()
 
 
 async def raise_generation(store: Store, lost: Lost) -> StoreMark | None:
@@ -58,11 +87,11 @@ async def raise_generation(store: Store, lost: Lost) -> StoreMark | None:
     """
     if not await store.read(lambda tx: _lacks(tx, lost)):
         return None
-    await void_leases(store)
+    await void_leases(store, lambda _: True)
 
     def body(tx: Transaction) -> StoreMark:
         mark = tx.upkeep.mark() or StoreMark(0, 0)
-        raised = StoreMark(mark.generation + 1, mark.starts)
+        raised = replace(mark, generation=mark.generation + 1)
         tx.upkeep.set_mark(raised)
         return raised
 
@@ -74,25 +103,28 @@ def _lacks(tx: Transaction, lost: Lost) -> bool:
     return run is not None and run.head.lease_id == lost.lease_id and run.head.next_ordinal <= lost.ordinal
 
 
-async def void_leases(store: Store) -> list[RunId]:
-    """Voids every lease, and holds every run that may have had an effect which the store no longer knows of: those."""
+async def void_leases(store: Store, is_due: Callable[[Transaction], bool]) -> list[RunId]:
+    """Voids every lease, and holds every run that may have had an effect which the store no longer knows of: those.
+
+    Ends early where it `is_due` no more: another server has done it meanwhile.
+    """
     held: list[RunId] = []
     after = ""
     while True:
-        after, page = await store.write(lambda tx, after=after: _void_page(tx, after))  # type: ignore[misc]  # default binds now
+        after, page = await store.write(lambda tx, after=after: _void_page(tx, after) if is_due(tx) else ("", []))  # type: ignore[misc]  # default binds now
         held += page
         if not after:
             return held
 
 
 def _begin(tx: Transaction, starts_seen: int | None, restored: bool, held: tuple[RunId, ...]) -> StoreLife:
-    mark = tx.upkeep.mark()
+    mark, origin = tx.upkeep.mark(), tx.upkeep.origin()
     if mark is None:
-        fresh = StoreMark(generation=1, starts=max(1, (starts_seen or 0) + 1))
+        fresh = StoreMark(generation=1, starts=max(1, (starts_seen or 0) + 1), origin=origin)
         tx.upkeep.set_mark(fresh)
         return StoreLife(fresh, restored=False)
     starts = max(mark.starts, starts_seen or 0) + 1
-    begun = StoreMark(mark.generation + restored, starts)
+    begun = StoreMark(mark.generation + restored, starts, origin)
     tx.upkeep.set_mark(begun)
     return StoreLife(begun, restored, held)
 
@@ -107,7 +139,7 @@ def _void(tx: Transaction, run: Run) -> bool:
     if run.head.state is RunState.RUNNING:
         run = tx.log.append(run, [revocation(run, run_events_pb2.REVOCATION_CAUSE_STORE_RESTORED)], RESTORE)
     holds = _can_reach_effect(tx, run)
-    if holds:
+    if holds and not run.head.holds & Hold.STORE_RESTORED:
         placed = fact_events_pb2.HoldPlaced(cause=fact_events_pb2.HOLD_CAUSE_STORE_RESTORED)
         tx.log.append(run, [RunEvent(fact_recorded=fact_events_pb2.FactRecorded(hold_placed=placed))], RESTORE)
     return holds
