@@ -31,6 +31,14 @@ def render(value: Any, bindings: JsonObject) -> Any:
             return value
 
 
+def holds(guard: str, bindings: JsonObject) -> bool:
+    """Whether a CEL expression is true. Raises CannotPrepare where it is neither that nor false."""
+    value = _evaluate(guard, bindings)
+    if not isinstance(value, bool):
+        raise _failed(guard, f"a guard is true or false, and this is {type(value).__name__}")
+    return value
+
+
 def render_text(template: str, bindings: JsonObject) -> str:
     """A string with its expressions evaluated, as text. Raises CannotPrepare."""
     return template if "{{" not in template else _text(_render_string(template, bindings))

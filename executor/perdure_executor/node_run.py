@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import structlog
 
 from perdure.runlog.effects import GUARDED
-from perdure.runlog.interpreter import Start
+from perdure.runlog.intents import Start
 from perdure.v1 import instances_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.event_stream import Dropped, EventStream, Fenced

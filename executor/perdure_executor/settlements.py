@@ -3,8 +3,9 @@
 import hashlib
 
 from perdure.runlog.effects import GUARDED
-from perdure.runlog.interpreter import Start, is_tried_again, json_bytes
-from perdure.runlog.walk import NodeWalk
+from perdure.runlog.intents import Start
+from perdure.runlog.interpreter import is_tried_again, json_bytes
+from perdure.runlog.node_walk import NodeWalk
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.backoff import retry_delay

@@ -14,21 +14,24 @@ import structlog
 from perdure.runlog.bindings import bindings
 from perdure.runlog.effects import GUARDED, idempotency_key
 from perdure.runlog.instances import Instance
-from perdure.runlog.interpreter import Intent, Record, Start, StopWork, decide, json_bytes
+from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
+from perdure.runlog.interpreter import decide, json_bytes
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.kinds import RELEASING_KINDS
 from perdure.runlog.plans import WalkPlan
 from perdure.v1 import execution_pb2, fact_events_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
+from perdure_executor.choices import choice
 from perdure_executor.event_stream import EventStream
 from perdure_executor.faults import alone
 from perdure_executor.late_reports import late_reports
 from perdure_executor.lease_keeper import LeaseKeeper
-from perdure_executor.node_context import Ask, Equipment, NodeContext, Prepared, Work
+from perdure_executor.node_context import Ask, Equipment, NodeContext, Work
 from perdure_executor.node_run import NodeRun
 from perdure_executor.nodes import prepare
 from perdure_executor.results import Failed, Result, Stopped, TimedOut
 from perdure_executor.settlements import jumped_over, settlement, stopped
+from perdure_executor.starts import started
 from perdure_executor.story import Story, place, worth_keeping
 
 log = structlog.get_logger(__name__)
@@ -142,6 +145,10 @@ class Walker:
                 return True
             case Start():
                 return self._start(intent)
+            case Choose():
+                made = choice(self._story.walk, intent.instance)
+                self._append(RunEvent(choice_made=made), keep=False)
+                return True
             case StopWork():
                 for where in intent.instances:
                     self._runs[where].stop()
@@ -186,7 +193,7 @@ class Walker:
         digest = b""
         if isinstance(prepared, Work) and prepared.arguments is not None:
             digest = self._say_arguments(start, prepared.arguments)
-        ordinal = self._append(_started(start, prepared, digest), keep=False)
+        ordinal = self._append(started(start, prepared, digest), keep=False)
         if isinstance(prepared, Failed):
             self._settle(start, prepared)
             return True
@@ -284,15 +291,3 @@ class Walker:
     def _check_over(self) -> None:
         if (self._released or self._fenced) and self.idle:
             self._over(self)
-
-
-def _started(start: Start, prepared: Prepared, digest: bytes) -> RunEvent:
-    # Filled in place: a message that is given to another one's constructor is copied there.
-    event = RunEvent()
-    started = event.node_started
-    started.instance.CopyFrom(start.instance.message())
-    started.effect, started.redo, started.arguments_digest = start.node.effect, start.redo, digest
-    started.resolution_sequence = start.resolution_sequence
-    if isinstance(prepared, Work):
-        started.command = prepared.command
-    return event

@@ -38,13 +38,13 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{RUNLOG}/head.py":
         (340, "one fold: a short function for each kind of event, and the table of them"),
     f"{RUNLOG}/walk.py":
-        (450, "one fold: a short function for each kind of event, and the table of them"),
+        (400, "one fold: a short function for each kind of event, and the table of them"),
     f"{RUNLOG}/interpreter.py":
-        (390, "the rules of what comes next, read top-down; in two files one would have to guess which has the rule"),
+        (350, "the rules of what comes next, read top-down; in two files one would have to guess which has the rule"),
     "protos/perdure/v1/execution.proto":
         (320, "one stream: both sides of the conversation are read together"),
     "protos/perdure/v1/run_events.proto":
-        (310, "the storage format of the run's own events; numbers and files of stored messages stay"),
+        (315, "the storage format of the run's own events; numbers and files of stored messages stay"),
     "protos/perdure/v1/runs.proto":
         (405, "a service with its resource and its requests, as every other one; this one has fourteen methods"),
 }  # fmt: skip

@@ -138,3 +138,28 @@ async def test_branches_counts_measures_and_looks_before_it_sums_up(serve: Any, 
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
     assert told.startswith("2 files, ")
     assert told.strip().endswith((": a.txt", ": b.txt"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "risk", "walked"),
+    [
+        ("12", "low", ["weigh", "release", "record"]),
+        ("12", "high", ["weigh", "hold_back", "record"]),
+        ("1200", "low", ["weigh", "look", "release", "record"]),
+    ],
+)
+async def test_choice_releases_what_is_small_asks_about_what_is_large_and_holds_back_the_rest(
+    serve: Any, hire: Any, lines: str, risk: str, walked: list[str]
+) -> None:
+    service = await serve()
+    await hire(service)
+    flow = await service.start(manifest("choice"), request=given(lines=lines, risk=risk))
+
+    if "look" in walked:
+        await decide(service, await open_approval(service, flow), "APPROVED")
+    ended = await service.settled(flow)
+
+    events = await events_of(service, ended)
+    settled = [event.node_settled.instance.path[-1].node for event in events if event.HasField("node_settled")]
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert settled == walked

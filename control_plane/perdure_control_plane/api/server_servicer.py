@@ -9,7 +9,17 @@ from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.usecases.ports import Store, Transaction
 
-CAPABILITIES = ("agentic", "deterministic", "function", "approval", "inject_into", "fan_out", "watch", "takeover")
+CAPABILITIES = (
+    "agentic",
+    "deterministic",
+    "function",
+    "approval",
+    "inject_into",
+    "fan_out",
+    "choice",
+    "watch",
+    "takeover",
+)
 
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.expressions import expression_faults
-from perdure_control_plane.manifests.graph import Graph
+from perdure_control_plane.manifests.expressions import expression_faults, places
+from perdure_control_plane.manifests.graph import Graph, choice_faults
 from perdure_control_plane.manifests.model import (
     AgenticNode,
     ApprovalNode,
@@ -23,7 +23,8 @@ def faults(manifest: Manifest) -> list[Diagnostic]:
     return [
         *of_order,
         *(_jumps(manifest, ordered) if ordered else ()),
-        *expression_faults(list(manifest.nodes), ordered.before if ordered else None),
+        *choice_faults(manifest),
+        *expression_faults(manifest, ordered.before if ordered else None),
         *schema_faults(manifest),
         *_tools(manifest),
         *_not_run_yet(manifest),
@@ -48,6 +49,7 @@ def doubts(manifest: Manifest) -> list[Diagnostic]:
         *_unknown_evidence(manifest),
         *_nul(manifest),
         *name_doubts(manifest, ordered.before if ordered else None),
+        *(_passed_over(manifest, ordered) if ordered and ordered.choosing else ()),
     ]
 
 
@@ -60,6 +62,15 @@ def _order(manifest: Manifest) -> tuple[list[Diagnostic], Graph | None]:
     graph = Graph.of(manifest) if has_order else None
     found = [*_duplicates(manifest), *_unknown_nodes(manifest), *(graph.faults() if graph else ())]
     return found, None if found else graph
+
+
+def _passed_over(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
+    """Readings of nodes that may not have been chosen."""
+    for place in places(manifest, graph.certain()):
+        for other in sorted(set().union(*(read.sure_nodes for read in place.template.readings))):
+            if place.readable is not None and other not in place.readable:
+                reason = f"{other} may have been passed over; ask with has(nodes.{other}) before reading it"
+                yield Diagnostic(place.path, "NODE_MAY_BE_ABSENT", reason)
 
 
 def _repeated_effects(manifest: Manifest) -> Iterator[Diagnostic]:
@@ -177,8 +188,6 @@ def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
         if isinstance(node, AgenticNode) and node.agent is None and node.skill is None:
             yield Diagnostic(f"{path}.agent", "FIELD_MISSING", "name the agent, or the skill")
     for index, edge in enumerate(manifest.edges):
-        if edge.when is not None:
-            yield _unsupported(f"edges[{index}].when", "guarded edges are not run by this version")
         if edge.contract is not None:
             yield _unsupported(f"edges[{index}].contract", "edge contracts are not checked by this version")
     if not manifest.tools.enforce:

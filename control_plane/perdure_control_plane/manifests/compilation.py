@@ -1,6 +1,7 @@
 """Makes the plan of a manifest that has no faults."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
@@ -8,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2, plans_pb2
-from perdure_control_plane.manifests.graph import steps
+from perdure_control_plane.manifests.graph import choosing, steps
 from perdure_control_plane.manifests.model import (
     AgenticNode,
     ApprovalNode,
@@ -39,7 +40,7 @@ def compile_plan(manifest: Manifest, digest: str) -> plans_pb2.Plan:
         plan.required_evidence.add(kind=required.kind, id=required.id, description=required.description)
     if manifest.nodes:
         plan.nodes.extend(_node(manifest, node) for node in manifest.nodes)
-        plan.edges.extend(plans_pb2.PlanEdge(source=source, target=target) for source, target in steps(manifest))
+        plan.edges.extend(_edges(manifest))
     else:
         plan.nodes.extend(_phase(manifest, phase) for phase in manifest.phases)
         ids = [phase.phase_id for phase in manifest.phases]
@@ -47,6 +48,15 @@ def compile_plan(manifest: Manifest, digest: str) -> plans_pb2.Plan:
     providers = {node.agentic.provider for node in plan.nodes if node.WhichOneof("kind") == "agentic"}
     plan.providers.extend(sorted(providers))
     return plan
+
+
+def _edges(manifest: Manifest) -> Iterator[plans_pb2.PlanEdge]:
+    guards = {(edge.source, edge.target): edge.when or "" for edge in manifest.edges}
+    guarded = choosing(manifest)
+    for source, target in steps(manifest):
+        when = guards.get((source, target), "")
+        otherwise = source in guarded and not when
+        yield plans_pb2.PlanEdge(source=source, target=target, when=when, otherwise=otherwise)
 
 
 def _node(manifest: Manifest, node: Node) -> plans_pb2.PlanNode:

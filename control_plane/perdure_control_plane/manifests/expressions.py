@@ -1,6 +1,7 @@
 """The expressions in a manifest's strings: whether they are CEL, and read only what has happened by then."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ import cel
 
 from perdure.runlog.templates import TemplateInvalid, expressions
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Node
+from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Manifest, Node
 from perdure_control_plane.manifests.readings import Reading, reading
 from perdure_control_plane.manifests.wording import no_cel
 
@@ -21,6 +22,9 @@ class Template:
 
     def __init__(self, text: str) -> None:
         self._text = text
+
+    def _sources(self) -> list[str]:
+        return expressions(self._text)
 
     @cached_property
     def faults(self) -> tuple[str, ...]:
@@ -41,25 +45,52 @@ class Template:
     def _read(self) -> tuple[tuple[str, ...], tuple[cel.Program, ...]]:
         """Faults, and the expressions that have none."""
         try:
-            found = [_compiled(source) for source in dict.fromkeys(expressions(self._text))]
+            found = [_compiled(source) for source in dict.fromkeys(self._sources())]
         except TemplateInvalid as error:
             return (str(error),), ()
         faults = tuple(one for one in found if isinstance(one, str))
         return faults, tuple(one for one in found if not isinstance(one, str))
 
 
-def expression_faults(nodes: list[Node], before: dict[str, set[str]] | None) -> Iterator[Diagnostic]:
-    """Faults of all expressions. `before` has the nodes before each; None where nobody can tell."""
+class Guard(Template):
+    """The condition of an edge: one expression, and nothing else."""
+
+    def _sources(self) -> list[str]:
+        return [self._text]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A string with expressions: its path in the document, and the nodes that it may read; None where nobody can tell."""
+
+    path: str
+    template: Template
+    readable: frozenset[str] | None
+
+
+def places(manifest: Manifest, before: dict[str, set[str]] | None) -> Iterator[Place]:
+    """Everything in a manifest that may hold expressions. `before` has the nodes before each, where it is known."""
     known: dict[str, Template] = {}
-    for index, node in enumerate(nodes):
+    for index, node in enumerate(manifest.nodes):
+        readable = None if before is None else frozenset(before[node.id])
         for path, text in templates(node):
-            template = known.setdefault(text, Template(text))
-            for fault in template.faults:
-                yield Diagnostic(f"nodes[{index}].{path}", "EXPRESSION_INVALID", fault)
-            for other in template.nodes:
-                if before is not None and other not in before[node.id]:
-                    reason = f"it reads nodes.{other}, which does not come before it"
-                    yield Diagnostic(f"nodes[{index}].{path}", "REFERENCE_NOT_BEFORE", reason)
+            yield Place(f"nodes[{index}].{path}", known.setdefault(text, Template(text)), readable)
+    for index, edge in enumerate(manifest.edges):
+        if edge.when is not None:
+            # It is evaluated when the node that the edge leaves has done its work, and sees what came of that.
+            earlier = None if before is None else frozenset({*before[edge.source], edge.source})
+            yield Place(f"edges[{index}].when", Guard(edge.when), earlier)
+
+
+def expression_faults(manifest: Manifest, before: dict[str, set[str]] | None) -> Iterator[Diagnostic]:
+    """Faults of all expressions. `before` has the nodes before each; None where nobody can tell."""
+    for place in places(manifest, before):
+        for fault in place.template.faults:
+            yield Diagnostic(place.path, "EXPRESSION_INVALID", fault)
+        for other in place.template.nodes:
+            if place.readable is not None and other not in place.readable:
+                reason = f"it reads nodes.{other}, which does not come before it"
+                yield Diagnostic(place.path, "REFERENCE_NOT_BEFORE", reason)
 
 
 def templates(node: Node) -> Iterator[tuple[str, str]]:

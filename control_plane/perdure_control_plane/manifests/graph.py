@@ -20,6 +20,8 @@ class Graph:
     predecessors: dict[str, list[str]] = field(default_factory=dict)
     cycle: list[str] = field(default_factory=list)
     """Nodes that come before themselves, in the order of their steps; empty where none do."""
+    choosing: frozenset[str] = frozenset()
+    """Nodes that go on with one of their steps, which have guards."""
     before: dict[str, set[str]] = field(default_factory=dict)
     """Every node that comes before one, by its id; empty where there is a cycle."""
 
@@ -29,6 +31,7 @@ class Graph:
         graph = cls({node.id: index for index, node in enumerate(manifest.nodes)})
         graph.successors = {node: [] for node in graph.nodes}
         graph.predecessors = {node: [] for node in graph.nodes}
+        graph.choosing = choosing(manifest)
         for source, target in steps(manifest):
             if source in graph.nodes and target in graph.nodes:
                 graph.successors[source].append(target)
@@ -80,6 +83,52 @@ class Graph:
             shared = [through[other] for other in self.predecessors[node]]
             through[node] = places[node] | functools.reduce(operator.and_, shared) if shared else places[node]
         return {node: {other for other in self.nodes if places[other] & on_all} for node, on_all in through.items()}
+
+    def certain(self) -> dict[str, set[str]]:
+        """For each node those before it that are done whenever it is, whatever was chosen. There must be no cycle."""
+        order = list(TopologicalSorter(self.predecessors).static_order())
+        places = {node: 1 << index for index, node in enumerate(order)}
+        brings: dict[str, int] = {}
+        """What is done when a node is: the node, and what follows it without a choice."""
+        for node in reversed(order):
+            after = () if node in self.choosing else self.successors[node]
+            brings[node] = functools.reduce(operator.or_, (brings[other] for other in after), places[node])
+        always = functools.reduce(operator.or_, (brings[node] for node in order if not self.predecessors[node]), 0)
+        sure: dict[str, int] = {}
+        for node in order:
+            ways = [sure[other] | places[other] for other in self.predecessors[node]]
+            shared = functools.reduce(operator.and_, ways) if ways else 0
+            done = (brings[other] for other in self.before[node] if places[other] & shared)
+            before = functools.reduce(operator.or_, (places[other] for other in self.before[node]), 0)
+            sure[node] = functools.reduce(operator.or_, done, always) & before
+        return {node: {other for other in self.before[node] if places[other] & sure[node]} for node in order}
+
+
+def choosing(manifest: Manifest) -> frozenset[str]:
+    """Nodes of whose steps at least one has a guard."""
+    return frozenset(edge.source for edge in manifest.edges if edge.when is not None)
+
+
+def choice_faults(manifest: Manifest) -> Iterator[Diagnostic]:
+    """Where it is not clear which step is taken when no guard holds, or a step stands twice."""
+    guarded = choosing(manifest)
+    otherwise: dict[str, int] = {}
+    known: dict[tuple[str, str], int] = {}
+    for index, edge in enumerate(manifest.edges):
+        if edge.source not in guarded:
+            continue
+        first = known.setdefault((edge.source, edge.target), index)
+        if first != index:
+            reason = f"edges[{first}] leads from {edge.source!r} to {edge.target!r} already; join their guards by ||"
+            yield Diagnostic(f"edges[{index}]", "EDGE_DUPLICATE", reason)
+        elif edge.when is None and otherwise.setdefault(edge.source, index) != index:
+            reason = f"edges[{otherwise[edge.source]}] is taken already when no guard of {edge.source!r} holds"
+            yield Diagnostic(f"edges[{index}]", "ELSE_TWICE", reason)
+    for index, node in enumerate(manifest.nodes):
+        for place, other in enumerate(node.depends):
+            if other in guarded:
+                reason = f"{other!r} goes on with one of its edges; say by an edge when {node.id!r} follows"
+                yield Diagnostic(f"nodes[{index}].depends[{place}]", "DEPENDS_ON_CHOICE", reason)
 
 
 def steps(manifest: Manifest) -> list[tuple[str, str]]:

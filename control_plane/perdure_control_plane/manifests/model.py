@@ -181,7 +181,7 @@ class Edge(Part):
 
     source: str = Field(alias="from")
     target: str = Field(alias="to")
-    when: str | None = None
+    when: Line | None = None
     contract: JsonObject | None = None
 
 

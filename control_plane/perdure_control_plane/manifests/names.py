@@ -5,7 +5,7 @@ from typing import Final
 
 from perdure_control_plane.manifests import declared
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.expressions import Template, templates
+from perdure_control_plane.manifests.expressions import places
 from perdure_control_plane.manifests.model import Manifest
 from perdure_control_plane.manifests.readings import Reading
 from perdure_control_plane.manifests.wording import suggestion
@@ -25,17 +25,17 @@ Names = Collection[str] | None
 
 def name_doubts(manifest: Manifest, before: dict[str, set[str]] | None) -> Iterator[Diagnostic]:
     """Doubts about all expressions. `before` has the nodes before each; None where nobody can tell."""
-    known: dict[str, Template] = {}
     doubts = _Doubts(manifest)
-    for index, node in enumerate(manifest.nodes):
-        earlier = None if before is None else before[node.id]
-        names = None if earlier is None else doubts.names_behind(earlier)
-        for path, text in templates(node):
-            place = f"nodes[{index}].{path}"
-            for read in known.setdefault(text, Template(text)).readings:
-                yield from doubts.about_outputs(place, read)
-                yield from doubts.about_inputs(place, read)
-                yield from doubts.about_names(place, read, names, earlier or ())
+    behind: dict[frozenset[str], Names] = {}
+    for place in places(manifest, before):
+        earlier = place.readable
+        if earlier is not None and earlier not in behind:
+            behind[earlier] = doubts.names_behind(earlier)
+        names = None if earlier is None else behind[earlier]
+        for read in place.template.readings:
+            yield from doubts.about_outputs(place.path, read)
+            yield from doubts.about_inputs(place.path, read)
+            yield from doubts.about_names(place.path, read, names, earlier or ())
 
 
 class _Doubts:

@@ -28,6 +28,8 @@ class Reading:
     """Names of inputs that it reads as `inputs.<name>` or `inputs["<name>"]`."""
     nodes: frozenset[str] = frozenset()
     """Ids of nodes that it reads as `nodes.<id>` or `nodes["<id>"]`."""
+    sure_nodes: frozenset[str] = frozenset()
+    """The same where it reads them without having asked for any, with `has(nodes.<id>)` or `"<id>" in nodes`."""
     outputs: frozenset[tuple[str, str]] = frozenset()
     """Ids of nodes, each with a field of its output."""
 
@@ -40,10 +42,13 @@ def reading(source: str, variables: Iterable[str]) -> Reading:
     asked = set(_asked(marks))
     sure = {chain for chain in chains if not any(chain[: len(one)] == one for one in asked)}
     asked_inputs = {chain[1] for chain in asked if chain[0] == "inputs" and len(chain) > 1}
+    asks_for_nodes = any(chain[0] == "nodes" for chain in asked)
+    nodes = frozenset(chain[1] for chain in chains if chain[0] == "nodes" and len(chain) > 1)
     return Reading(
         names=frozenset(variables) - bound - TYPES - NAMESPACES - asked_inputs,
         inputs=frozenset(chain[1] for chain in sure if chain[0] == "inputs" and len(chain) > 1),
-        nodes=frozenset(chain[1] for chain in chains if chain[0] == "nodes" and len(chain) > 1),
+        nodes=nodes,
+        sure_nodes=frozenset() if asks_for_nodes else nodes,
         outputs=frozenset((chain[1], chain[2]) for chain in sure if chain[0] == "nodes" and len(chain) > 2),
     )
 

@@ -6,9 +6,9 @@ from typing import Final
 from perdure.runlog.effects import idempotency_key
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.kinds import FIRST_DATA_KIND, KIND_NUMBERS
+from perdure.runlog.node_walk import Phase
 from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import TERMINAL, RunState
-from perdure.runlog.walk import Phase
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.executor import ListedExecutor
 from perdure_control_plane.domain.explanation import (

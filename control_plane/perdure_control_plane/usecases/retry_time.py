@@ -1,6 +1,6 @@
 """From when an effect in doubt may be done again or be said to have failed, as its run's log has it."""
 
-from perdure.runlog.walk import Doubt
+from perdure.runlog.inbox import Doubt
 from perdure_control_plane.domain.ids import Incarnation
 from perdure_control_plane.domain.limits import Timing
 from perdure_control_plane.domain.retrying import work_surely_over_at

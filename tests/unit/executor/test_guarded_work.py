@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from perdure.runlog.instances import Instance, Step
-from perdure.runlog.interpreter import Start
+from perdure.runlog.intents import Start
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor import clock

@@ -10,7 +10,8 @@ from perdure.runlog.checker import LogChecker, Violation
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.head import RunHead, advance
 from perdure.runlog.instances import Instance
-from perdure.runlog.interpreter import Record, Start, StopWork, decide
+from perdure.runlog.intents import Choose, Record, Start, StopWork
+from perdure.runlog.interpreter import decide
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import RunState
 from perdure.runlog.walk import Walk
@@ -34,10 +35,13 @@ class Rehearsal:
     recorded: list[RecordedEvent] = field(default_factory=list)
     """The same log, as it would be stored."""
     running: list[Start] = field(default_factory=list)
+    choices: dict[str, list[str | None]] = field(default_factory=dict)
+    """The nodes that each goes on with, in turn, where its steps are guarded; then the first of them."""
     started: list[str] = field(default_factory=list)
     """Text of every attempt that was begun, in order."""
 
     def __post_init__(self) -> None:
+        self.chooses: Callable[[Instance], str | None] = self._as_played
         self.head = RunHead()
         self.walk = Walk(self.plan)
 
@@ -120,7 +124,20 @@ class Rehearsal:
                     acted = self._start(intent) or acted
                 case StopWork():
                     acted = self._stop(intent) or acted
+                case Choose():
+                    self.choose(intent.instance)
+                    return True
         return acted
+
+    def choose(self, where: Instance) -> None:
+        """Makes a choice. None is one that cannot be made."""
+        target = self.chooses(where)
+        unclear = instances_pb2.FAILURE_CAUSE_CHOICE_UNCLEAR if target is None else None
+        self.holder(choice_made=node_events_pb2.ChoiceMade(instance=where.message(), target=target, cause=unclear))
+
+    def _as_played(self, where: Instance) -> str | None:
+        played = self.choices.get(where.node)
+        return played.pop(0) if played else self.plan.choices[where.node][0].target
 
     def _start(self, start: Start) -> bool:
         self.started.append(str(start.instance))

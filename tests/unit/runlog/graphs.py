@@ -27,7 +27,7 @@ OPERATOR = fact_events_pb2.HOLD_CAUSE_OPERATOR
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, gates: bool = True) -> WalkPlan:
+def graphs(draw: st.DrawFn, *, gates: bool = True, guards: bool = False) -> WalkPlan:
     """Any graph of up to eight nodes, as validation lets it pass: connected, and jumps go back to what all ways share."""
     count = draw(st.integers(2, 8))
     before = {0: set[int]()}
@@ -41,9 +41,22 @@ def graphs(draw: st.DrawFn, *, gates: bool = True) -> WalkPlan:
     edges = [
         plans_pb2.PlanEdge(source=f"n{other}", target=f"n{node}") for node in range(count) for other in before[node]
     ]
+    if guards:
+        _guard(draw, edges)
     order = draw(st.permutations(range(count)))
     plan = plans_pb2.Plan(nodes=[nodes[node] for node in order], edges=draw(st.permutations(edges)), jump_limit=3)
     return WalkPlan(plan)
+
+
+def _guard(draw: st.DrawFn, edges: list[plans_pb2.PlanEdge]) -> None:
+    """Guards the steps from some nodes; one of them may be for the case that no guard holds."""
+    for source in dict.fromkeys(edge.source for edge in edges):
+        steps = [edge for edge in edges if edge.source == source]
+        if draw(st.booleans()):
+            for edge in steps:
+                edge.when = "true"
+            if len(steps) > 1 and draw(st.booleans()):
+                steps[-1].when, steps[-1].otherwise = "", True
 
 
 def _node(draw: st.DrawFn, node: int, shared: list[int], *, gates: bool) -> plans_pb2.PlanNode:
@@ -69,6 +82,7 @@ class Disorder:
 
     def play(self, *, trouble: bool) -> None:
         """Walks to an end, or until a person alone can help. Without `trouble` all work and every decision is good."""
+        self.run.chooses = partial(self._choose, trouble=trouble)
         for _ in range(MOST_STEPS):
             self.run.go(hold_work=True)
             if self.run.walk.ended is not None:
@@ -77,6 +91,11 @@ class Disorder:
             if not moves:
                 return
             moves[self.draw(st.sampled_from(list(moves)))]()
+
+    def _choose(self, where: Instance, *, trouble: bool) -> str | None:
+        targets = [step.target for step in self.run.plan.choices[where.node]]
+        chosen: str | None = self.draw(st.sampled_from([*targets, None] if trouble else targets))
+        return chosen
 
     def _moves(self, *, trouble: bool) -> dict[str, Move]:
         run, moves = self.run, dict[str, Move]()

@@ -6,8 +6,9 @@ import pytest
 
 from perdure.runlog.head import RunHead, advance
 from perdure.runlog.interpreter import decide
+from perdure.runlog.node_walk import Phase
 from perdure.runlog.states import RunState
-from perdure.runlog.walk import Phase, Walk
+from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2
 
 AT_MOST_ONCE = instances_pb2.EFFECT_AT_MOST_ONCE

@@ -141,7 +141,8 @@ def test_a_plan_without_nodes_completes_at_once(rehearse: Callable[..., Any], pl
 
 
 def test_a_retry_takes_the_pause_that_was_drawn_when_it_failed(rehearse: Any, plans: Any) -> None:
-    from perdure.runlog.interpreter import Start, decide
+    from perdure.runlog.intents import Start
+    from perdure.runlog.interpreter import decide
     from perdure.v1 import node_events_pb2
 
     run = rehearse(plans.line(plans.node("a", iteration_cap=2))).go(hold_work=True)

@@ -8,8 +8,8 @@ from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2
 
 
-def bindings(walk: Walk, where: Instance) -> JsonObject:
-    """The names an expression of this node may use.
+def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject:
+    """The names an expression of this node may use; with `behind`, a guard of the steps from it, which sees its output.
 
     The input's keys and the outputs' keys of the node's ancestors, later ones winning, and of branches that meet the one
     whose step to the join is declared later; `inputs`, the input alone; `request.content`; `nodes.<id>`, each ancestor's
@@ -19,21 +19,24 @@ def bindings(walk: Walk, where: Instance) -> JsonObject:
     """
     inputs: JsonObject = json.loads(walk.input)
     merged, nodes = dict(inputs), {}
-    for node in walk.plan.ancestors(where.node):
+    taken = walk.taken_before(where.node)
+    for node in (*taken, where.node) if behind else taken:
         output = walk.nodes[node].output
         nodes[node] = json.loads(output) if output else {}
         merged.update(nodes[node])
     merged.update(inputs=inputs, request={"content": walk.content}, nodes=nodes)
-    merged.update(last_error=_last_error(walk, where.node), last_approval=_last_approval(walk, where.node))
+    decision = walk.nodes[where.node].decision if behind else None
+    merged["last_error"] = _last_error(walk, where.node, behind=behind)
+    merged["last_approval"] = _approval(decision or walk.last_decision(where.node))
     return merged
 
 
-def _last_error(walk: Walk, node: str) -> JsonObject | None:
+def _last_error(walk: Walk, node: str, *, behind: bool) -> JsonObject | None:
     state = walk.nodes[node]
-    if state.failures:
+    if state.failures and not behind:
         return _error(node, state.cause, state.message)
     back = state.went_back
-    if back is None or back.source in walk.plan.ancestors(node):
+    if back is None or back.source in walk.plan.ancestors(node) or (behind and back.source == node):
         return None  # what failed has succeeded since
     return _error(back.source, back.cause, back.message)
 
@@ -43,8 +46,7 @@ def _error(node: str, cause: instances_pb2.FailureCause.ValueType, message: str)
     return {"node": node, "cause": name, "message": message}
 
 
-def _last_approval(walk: Walk, node: str) -> JsonObject | None:
-    decision = walk.last_decision(node)
+def _approval(decision: fact_events_pb2.Decision | None) -> JsonObject | None:
     if decision is None:
         return None
     kind = fact_events_pb2.DecisionKind.Name(decision.kind).removeprefix("DECISION_KIND_").lower()

@@ -10,7 +10,15 @@ from perdure.runlog.states import run_state
 from perdure.v1 import instances_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent
 
-LABELLED_KINDS: Final = ("node_settled", "node_in_doubt", "wait_opened", "run_ended", "jumped", "run_continued")
+LABELLED_KINDS: Final = (
+    "node_settled",
+    "node_in_doubt",
+    "wait_opened",
+    "run_ended",
+    "jumped",
+    "choice_made",
+    "run_continued",
+)
 """Kinds of events after which a position is worth listing."""
 
 
@@ -43,6 +51,9 @@ def _label(recorded: RecordedEvent) -> str:
             return f"{instance(event.wait_opened.instance)} waiting"
         case "jumped":
             return f"jumped to {event.jumped.target}"
+        case "choice_made":
+            choice = event.choice_made
+            return f"{instance(choice.instance)} " + (f"goes on with {choice.target}" if choice.target else "failed")
         case "run_continued":
             return "continued"
         case _:

@@ -5,13 +5,15 @@ which `decide` derives the rest.
 """
 
 import json
-from dataclasses import dataclass
 from typing import Final
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.head import STOP_ENDS
+from perdure.runlog.inbox import Fact, OpenWait
 from perdure.runlog.instances import Instance, Step
-from perdure.runlog.walk import Fact, NodeWalk, OpenWait, Phase, Walk
+from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
+from perdure.runlog.node_walk import NodeWalk, Phase
+from perdure.runlog.walk import Walk
 from perdure.v1 import (
     fact_events_pb2,
     instances_pb2,
@@ -22,42 +24,19 @@ from perdure.v1 import (
 )
 from perdure.v1.run_events_pb2 import RunEvent
 
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Append these events, then ask again. At most the last of them synchronises."""
-
-    events: tuple[RunEvent, ...]
-
-
-@dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
-class Start:
-    """Begin this attempt of a node."""
-
-    node: plans_pb2.PlanNode
-    instance: Instance
-    redo: int
-    delay: float
-    """Seconds to wait before it."""
-    resolution_sequence: int = 0
-    """The "retry as new" it follows from."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopWork:
-    """End the work of these instances now; their settlements, or doubts, come back as events."""
-
-    instances: tuple[Instance, ...]
-
-
-Intent = Record | Start | StopWork
-
 MENDED_BEFORE: Final = frozenset({
     instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED,
     instances_pb2.FAILURE_CAUSE_NOT_STARTED,
     instances_pb2.FAILURE_CAUSE_EXPRESSION,
+    instances_pb2.FAILURE_CAUSE_CHOICE_UNCLEAR,
 })  # fmt: skip
 """Causes that an earlier node may mend when it is done again, and another attempt would only meet again."""
+
+UNDECIDED: Final = frozenset({
+    instances_pb2.FAILURE_CAUSE_EXPRESSION,
+    instances_pb2.FAILURE_CAUSE_CHOICE_UNCLEAR,
+})  # fmt: skip
+"""Causes for which a node that has done its work cannot say what follows."""
 
 NEVER_RETRIED: Final = MENDED_BEFORE | {
     instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED,
@@ -152,6 +131,8 @@ def _go_on(walk: Walk) -> list[Intent]:
                         starts.append(redo)
                     case settlement if settlement:
                         return [Record(settlement)]
+            case Phase.CHOOSING:
+                starts.append(Choose(walk.instance(node)))
             case Phase.LOST:
                 starts.append(_start(walk, node, state.visit, state.attempt, state.redo))
             case Phase.AGAIN:

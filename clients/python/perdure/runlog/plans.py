@@ -2,6 +2,7 @@
 
 import hashlib
 import heapq
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
@@ -26,11 +27,15 @@ class WalkPlan:
         self.nodes: Final = {node.id: node for node in message.nodes}
         self.successors: Final[dict[str, list[str]]] = {node.id: [] for node in message.nodes}
         self.predecessors: Final[dict[str, list[str]]] = {node.id: [] for node in message.nodes}
+        self.choices: Final[dict[str, list[plans_pb2.PlanEdge]]] = {}
+        """The steps from each node that goes on with one of them."""
         self._ancestors: Final[dict[str, tuple[str, ...]]] = {}
         for edge in message.edges:
             if edge.target not in self.successors[edge.source]:
                 self.successors[edge.source].append(edge.target)
                 self.predecessors[edge.target].append(edge.source)
+            if edge.when or edge.otherwise:
+                self.choices.setdefault(edge.source, []).append(edge)
 
     @cached_property
     def entries(self) -> tuple[str, ...]:
@@ -73,6 +78,15 @@ class WalkPlan:
                 placed[open_.pop()] = None
         del placed[node]
         return list(placed)
+
+    def passed_over(self, chosen: Mapping[str, str]) -> frozenset[str]:
+        """Nodes that no way leads to any more, where each of some nodes has gone on with the one that is given."""
+        over = set[str]()
+        for node in self.order:
+            before = self.predecessors[node]
+            if before and all(other in over or chosen.get(other, node) != node for other in before):
+                over.add(node)
+        return frozenset(over)
 
     @cached_property
     def order(self) -> tuple[str, ...]:

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 
 from perdure.runlog.effects import idempotency_key
 from perdure.runlog.head import Hold, RunHead
+from perdure.runlog.inbox import Doubt
 from perdure.runlog.instances import Instance, instance
+from perdure.runlog.node_walk import Phase
 from perdure.runlog.states import CONTINUABLE, RunState
-from perdure.runlog.walk import Doubt, Phase, Walk
+from perdure.runlog.walk import Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def recovery(run_id: str, head: RunHead, walk: Walk, now: int) -> Recovery:
         answers_sequence=head.ended_sequence if ended else max(walk.holds.values(), default=0) if held else 0,
         needs=(*needs, *(("resolve",) if in_doubt else ()), *(("resume",) if paused else ())),
         reopens=reopens,
-        done=_at(walk, Phase.SUCCEEDED),
+        done=_at(walk, Phase.SUCCEEDED, Phase.CHOOSING),
         open=_at(walk, Phase.STARTED, Phase.LOST, Phase.WAITING, Phase.IN_DOUBT),
         in_doubt=in_doubt,
     )

@@ -10,10 +10,12 @@ from typing import Final
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.head import RunHead
 from perdure.runlog.instances import Instance, instance
-from perdure.runlog.interpreter import Intent, Record, Start, decide, decide_unaware, overdue
+from perdure.runlog.intents import Choose, Intent, Record, Start
+from perdure.runlog.interpreter import UNDECIDED, decide, decide_unaware, overdue
 from perdure.runlog.kinds import HOLDER_KINDS
+from perdure.runlog.node_walk import Phase
 from perdure.runlog.states import RunState, run_state
-from perdure.runlog.walk import Phase, Walk
+from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
@@ -92,6 +94,8 @@ def step_faults(
         case "lease_returned":
             for where in _under_way(walk):
                 yield Rule.PLAN, f"the run was given back while {where} was under way"
+        case "choice_made":
+            yield from _choice_faults(walk, event.choice_made)
         case "jumped":
             yield from _record_faults(event, kind, decide_unaware(walk))
         case _ if kind in _EXACT:
@@ -118,6 +122,17 @@ def _begin_faults(head: RunHead, where: Instance, *, ran_ahead: bool) -> Iterato
 def _decided_start(walk: Walk, where: Instance) -> Start | None:
     starts = (intent for intent in decide_unaware(walk) if isinstance(intent, Start))
     return next((start for start in starts if start.instance == where), None)
+
+
+def _choice_faults(walk: Walk, choice: node_events_pb2.ChoiceMade) -> Iterator[Fault]:
+    where = instance(choice.instance)
+    if Choose(where) not in decide_unaware(walk):
+        yield Rule.PLAN, f"{where} has no choice to make"
+    elif choice.cause:
+        if choice.target or choice.cause not in UNDECIDED:
+            yield Rule.PLAN, f"{where} failed to choose for a cause that no guard has"
+    elif choice.target not in {step.target for step in walk.plan.choices[where.node]}:
+        yield Rule.PLAN, f"no guarded step leads from {where} to {choice.target}"
 
 
 def _settlement_faults(

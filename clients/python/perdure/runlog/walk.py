@@ -6,97 +6,16 @@ the holder takes them up, so how they interleave with the walk cannot matter. Li
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Final
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.head import Stop
+from perdure.runlog.inbox import Doubt, Fact, OpenWait
 from perdure.runlog.instances import Instance, Step, instance
+from perdure.runlog.node_walk import NodeWalk, Phase, WentBack
 from perdure.runlog.plans import WalkPlan
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-
-
-class Phase(Enum):
-    """Where the walk stands at a node, in the node's present visit."""
-
-    NOT_REACHED = auto()
-    STARTED = auto()
-    LOST = auto()
-    """Begun under a lease that is gone, with an effect that may be repeated: the same attempt runs again."""
-    WAITING = auto()
-    IN_DOUBT = auto()
-    AGAIN = auto()
-    """Stopped or reopened: a new attempt starts."""
-    FAILED = auto()
-    SUCCEEDED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class WentBack:
-    """Why the walk went back over a node: the failure of a `source`, and the last decision that was known there."""
-
-    source: str
-    cause: instances_pb2.FailureCause.ValueType
-    message: str
-    decision: fact_events_pb2.Decision | None
-    region: frozenset[str]
-
-
-@dataclass(slots=True)
-class NodeWalk:
-    """One node of the run's plan."""
-
-    phase: Phase = Phase.NOT_REACHED
-    visit: int = 0
-    attempt: int = 0
-    redo: int = 0
-    failures: int = 0
-    """Failures in a row, over visits."""
-    extra_attempts: int = 0
-    """Attempts an operator granted beyond the cap."""
-    output: bytes = b""
-    """JSON of its latest success."""
-    cause: instances_pb2.FailureCause.ValueType = instances_pb2.FAILURE_CAUSE_UNSPECIFIED
-    message: str = ""
-    retry_delay: float = 0.0
-    """Seconds to the next attempt, as drawn when it failed."""
-    decision: fact_events_pb2.Decision | None = None
-    """What was decided here last."""
-    went_back: WentBack | None = None
-    """The last jump over it."""
-
-
-@dataclass(slots=True)
-class Fact:
-    """Something in the inbox."""
-
-    recorded: fact_events_pb2.FactRecorded
-    content: bytes
-    taken: bool = False
-    void: bool = False
-
-
-@dataclass(slots=True)
-class OpenWait:
-    """What an instance waits for."""
-
-    opened: fact_events_pb2.WaitOpened
-    subject: bytes
-    fact_sequence: int = 0
-    """The fact that resolved it; 0 while it is open."""
-
-
-@dataclass(slots=True)
-class Doubt:
-    """An effect that began and is not known to have ended. `lost_sequence` is the loss of its lease; 0 for none."""
-
-    cause: instances_pb2.FailureCause.ValueType
-    message: str
-    lost_sequence: int = 0
-    resolution_sequence: int = 0
-    report_sequence: int = 0
-    report: fact_events_pb2.LateReported | None = None
 
 
 @dataclass(slots=True)
@@ -157,9 +76,16 @@ class Walk:
         """The redo of every level of a node's path; part of its idempotency key."""
         return (*self.prefix_redos, self.nodes[node].redo)
 
+    def taken_before(self, node: str) -> tuple[str, ...]:
+        """Everything before a node that the walk did not pass over, in the order in which outputs are merged."""
+        ancestors = self.plan.ancestors(node)
+        if not self.plan.choices:
+            return ancestors
+        return tuple(other for other in ancestors if self.nodes[other].phase is not Phase.PASSED_OVER)
+
     def last_decision(self, node: str) -> fact_events_pb2.Decision | None:
         """The last decision that a node knows of: of a node before it, or of the failure that the walk went back for."""
-        decided = [other for other in self.plan.ancestors(node) if self.nodes[other].decision is not None]
+        decided = [other for other in self.taken_before(node) if self.nodes[other].decision is not None]
         back = self.nodes[node].went_back
         again = [other for other in decided if back is not None and other in back.region]
         if again or back is None or back.decision is None:
@@ -275,11 +201,69 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
 
 
 def _succeed(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
+    if walk.plan.choices:
+        _succeed_where_steps_are_guarded(walk, node, state, output)
+        return
     state.phase, state.output, state.failures, state.extra_attempts = Phase.SUCCEEDED, output, 0, 0
     walk.active.discard(node)
     for after in walk.plan.successors[node]:
         if all(walk.nodes[before].phase is Phase.SUCCEEDED for before in walk.plan.predecessors[after]):
             walk.frontier.add(after)
+
+
+def _succeed_where_steps_are_guarded(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
+    state.output = output
+    if node in walk.plan.choices:
+        state.phase = Phase.CHOOSING
+    else:
+        _leave(walk, node, state)
+
+
+def _leave(walk: Walk, node: str, state: NodeWalk) -> None:
+    state.phase, state.failures, state.extra_attempts = Phase.SUCCEEDED, 0, 0
+    walk.active.discard(node)
+    _go_on_from(walk, node)
+
+
+def _go_on_from(walk: Walk, node: str) -> None:
+    """Reaches what the steps from a node lead to, once everything before it is decided; passes over what none leads to."""
+    due = list(walk.plan.successors[node])
+    for after in due:
+        state = walk.nodes[after]
+        if state.phase is not Phase.NOT_REACHED or after in walk.frontier:
+            continue
+        steps = [_is_taken(walk, before, after) for before in walk.plan.predecessors[after]]
+        if None in steps:
+            continue
+        if any(steps):
+            walk.frontier.add(after)
+        else:
+            state.phase = Phase.PASSED_OVER
+            due.extend(walk.plan.successors[after])
+
+
+def _is_taken(walk: Walk, before: str, after: str) -> bool | None:
+    """Whether the walk takes a step; None where that is not decided."""
+    state = walk.nodes[before]
+    match state.phase:
+        case Phase.SUCCEEDED:
+            return before not in walk.plan.choices or state.chosen == after
+        case Phase.PASSED_OVER:
+            return False
+        case _:
+            return None
+
+
+def _choice_made(walk: Walk, event: RunEvent, sequence: int) -> None:
+    choice = event.choice_made
+    node = choice.instance.path[-1].node
+    state = walk.nodes[node]
+    if choice.cause:
+        state.phase, state.failures = Phase.FAILED, state.failures + 1
+        state.cause, state.message, state.retry_delay = choice.cause, choice.message, 0.0
+        return
+    state.chosen = choice.target
+    _leave(walk, node, state)
 
 
 def _fail(walk: Walk, node: str, state: NodeWalk, settled: node_events_pb2.NodeSettled) -> None:
@@ -406,4 +390,5 @@ _STEPS: Final[dict[str, _Step]] = {
     "fact_taken_up": _fact_taken_up,
     "jump_begun": _jump_begun,
     "jumped": _jumped,
+    "choice_made": _choice_made,
 }

@@ -118,6 +118,12 @@ def _jump_begun(message: Any) -> str:
     return _address(message.source) if message.HasField("source") else ""
 
 
+def _choice_made(message: Any) -> str:
+    if bool(message.target) == bool(message.cause):
+        return "target and cause contradict each other"
+    return _instance(message) or _line(message)
+
+
 def _line(message: Any) -> str:
     text = message.message
     too_long = bool(text) and len(text.encode()) > MAX_MESSAGE_BYTES
@@ -132,6 +138,7 @@ _CHECKS: Final[dict[str, Callable[[Any], str]]] = {
     "wait_closed": _instance,
     "fact_taken_up": _taken_up,
     "jump_begun": _jump_begun,
+    "choice_made": _choice_made,
     "run_ended": _ended,
     "node_output": _instance,
     "task_output": _instance,

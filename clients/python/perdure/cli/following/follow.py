@@ -83,7 +83,7 @@ async def follow_run(client: Client, name: str, bounds: Bounds, format: Format =
 async def look_ahead(client: Client, story: Story, run: str) -> None:
     """Reads the plan of a run that is going to be followed, so that what is to come can be shown. Raises CallFailed."""
     stored = await client.runs.GetRunPlan(GetRunPlanRequest(name=run))
-    story.planned[bare(run)] = WalkPlan(Plan.FromString(stored.plan)).order
+    story.plans[bare(run)] = WalkPlan(Plan.FromString(stored.plan))
 
 
 def flow_verdict(flow: Flow, until: Until) -> ExitCode | None:

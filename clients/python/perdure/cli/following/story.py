@@ -6,14 +6,16 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Final
 
+from perdure.cli.following.way import Way
 from perdure.cli.printing.words import at, because, enum_word, printable
 from perdure.runlog.effects import GUARDED, task_id
 from perdure.runlog.head import RunHead, advance
 from perdure.runlog.instances import Instance, instance
+from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
 from perdure.v1.flows_pb2 import Flow
-from perdure.v1.node_events_pb2 import OutputStream, TaskOutput
+from perdure.v1.node_events_pb2 import ChoiceMade, OutputStream, TaskOutput
 from perdure.v1.run_events_pb2 import RecordedEvent
 
 TAIL_LINES: Final = 5
@@ -88,8 +90,7 @@ class RunStory:
     nodes: dict[Instance, NodeStory] = field(default_factory=dict)
     began_at: datetime | None = None
     ended_at: datetime | None = None
-    planned: tuple[str, ...] = ()
-    """Nodes of its plan in the order of a walk; none where nobody has read the plan."""
+    way: Way = field(default_factory=Way)
     paused: str = ""
     """By whom an operator's hold was last placed, and why."""
     came_to_stand: bool = False
@@ -107,7 +108,7 @@ class RunStory:
         if self.head.state in TERMINAL:
             return ()
         begun = {node.where.path[-1].node for node in self.nodes.values()}
-        return tuple(node for node in self.planned if node not in begun)
+        return tuple(node for node in self.way.nodes if node not in begun)
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -135,6 +136,7 @@ class RunStory:
         before = self._stand
         advance(self.head, event, recorded.stored_time.ToMicroseconds(), by_holder=by_holder)
         self.came_to_stand = self.stands and before != self._stand
+        self.way.tell(event)
         match event.WhichOneof("kind"):
             case "run_created":
                 self.session_id, self.began_at = event.run_created.session_id, moment
@@ -151,11 +153,11 @@ class RunStory:
             case "wait_opened":
                 opened = event.wait_opened
                 node = self._node(opened.instance, moment)
-                node.stage, node.approval, node.note = (
-                    Stage.WAITING,
-                    opened.approval.approval_id,
-                    opened.approval.prompt,
-                )
+                node.stage, node.approval = Stage.WAITING, opened.approval.approval_id
+                node.note = opened.approval.prompt
+            case "choice_made":
+                stage = Stage.SUCCEEDED if event.choice_made.target else Stage.FAILED
+                self._move(event.choice_made.instance, stage, _of_choice(event.choice_made))
             case "wait_closed":
                 self._move(event.wait_closed.instance, Stage.STOPPED, "no longer needed").ended_at = moment
             case "fact_recorded":
@@ -237,8 +239,8 @@ class Story:
     flow: Flow | None = None
     known: int = 0
     """Last sequence of a run that is followed alone when that began: what comes before is history."""
-    planned: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """By the id of a run, the nodes of its plan in the order of a walk."""
+    plans: dict[str, WalkPlan] = field(default_factory=dict)
+    """By the id of a run, its plan."""
 
     @property
     def cursors(self) -> dict[str, int]:
@@ -250,8 +252,14 @@ class Story:
         if isinstance(news, Flow):
             self.flow = news
         else:
-            planned = self.planned.get(news.run_id, ())
-            self.runs.setdefault(news.run_id, RunStory(news.run_id, planned=planned)).tell(news)
+            way = Way(self.plans.get(news.run_id))
+            self.runs.setdefault(news.run_id, RunStory(news.run_id, way=way)).tell(news)
+
+
+def _of_choice(choice: ChoiceMade) -> str:
+    if choice.target:
+        return f"goes on with {choice.target}"
+    return f"{enum_word(instances_pb2.FailureCause.DESCRIPTOR, choice.cause)}: {choice.message}"
 
 
 def by(recorded: RecordedEvent) -> str:

@@ -55,8 +55,8 @@ def _run_line(run: RunStory, now: datetime) -> Text:
     line = Text.assemble((f"{sign} ", style), f"run {run.run_id} {state_word(run.head.state)}")
     if run.began_at is not None:
         line.append(f"  {_took(run.began_at, run.ended_at or now)}", style="dim")
-    if run.planned and run.head.state not in TERMINAL:
-        line.append(f"  {run.done} of {len(run.planned)} nodes done", style="dim")
+    if run.way.nodes and run.head.state not in TERMINAL:
+        line.append(f"  {run.done} of {len(run.way.nodes)} nodes done", style="dim")
     return line
 
 

@@ -1,0 +1,62 @@
+"""One node of a walk: where the walk stands at it, and what is remembered of it."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from perdure.v1 import fact_events_pb2, instances_pb2
+
+
+class Phase(Enum):
+    """Where the walk stands at a node, in the node's present visit."""
+
+    NOT_REACHED = auto()
+    STARTED = auto()
+    LOST = auto()
+    """Begun under a lease that is gone, with an effect that may be repeated: the same attempt runs again."""
+    WAITING = auto()
+    IN_DOUBT = auto()
+    AGAIN = auto()
+    """Stopped or reopened: a new attempt starts."""
+    FAILED = auto()
+    CHOOSING = auto()
+    """It has done what it was asked to, and which of its guarded steps is taken is to be found out."""
+    SUCCEEDED = auto()
+    PASSED_OVER = auto()
+    """No way that was chosen leads here."""
+
+
+@dataclass(frozen=True, slots=True)
+class WentBack:
+    """Why the walk went back over a node: the failure of a `source`, and the last decision that was known there."""
+
+    source: str
+    cause: instances_pb2.FailureCause.ValueType
+    message: str
+    decision: fact_events_pb2.Decision | None
+    region: frozenset[str]
+
+
+@dataclass(slots=True)
+class NodeWalk:
+    """One node of the run's plan."""
+
+    phase: Phase = Phase.NOT_REACHED
+    visit: int = 0
+    attempt: int = 0
+    redo: int = 0
+    failures: int = 0
+    """Failures in a row, over visits."""
+    extra_attempts: int = 0
+    """Attempts an operator granted beyond the cap."""
+    output: bytes = b""
+    """JSON of its latest success."""
+    cause: instances_pb2.FailureCause.ValueType = instances_pb2.FAILURE_CAUSE_UNSPECIFIED
+    message: str = ""
+    retry_delay: float = 0.0
+    """Seconds to the next attempt, as drawn when it failed."""
+    chosen: str = ""
+    """The node that it went on with last, where its steps are guarded."""
+    decision: fact_events_pb2.Decision | None = None
+    """What was decided here last."""
+    went_back: WentBack | None = None
+    """The last jump over it."""

@@ -1,0 +1,18 @@
+"""The event with which an attempt begins."""
+
+from perdure.runlog.intents import Start
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.node_context import Prepared, Work
+
+
+def started(start: Start, prepared: Prepared, digest: bytes) -> RunEvent:
+    """Says that an attempt begins. `digest` is of what it is called with; empty where that is nothing."""
+    # Filled in place: a message that is given to another one's constructor is copied there.
+    event = RunEvent()
+    started = event.node_started
+    started.instance.CopyFrom(start.instance.message())
+    started.effect, started.redo, started.arguments_digest = start.node.effect, start.redo, digest
+    started.resolution_sequence = start.resolution_sequence
+    if isinstance(prepared, Work):
+        started.command = prepared.command
+    return event
