@@ -86,6 +86,30 @@ nodes:
   - {id: thank, type: function, function: wait, effect: idempotent, inputs: {seconds: 0.05}}
 """
 
+_BRANCHES: Final = """
+playbook_id: branches
+version: 1.0.0
+title: Branches
+objective: Do several things at once, some of them once, and go back over all of them
+nodes:
+  - {id: begin, type: function, function: wait, effect: none, inputs: {seconds: 0.05}}
+  - {id: ship, type: deterministic, shell: true, command: 'LAUNCH sleep 0.5', env: {LEDGER: "LEDGER_FILE"},
+     effect: at_most_once, depends: [begin]}
+  - {id: bill, type: deterministic, shell: true, command: 'LAUNCH sleep 0.7', env: {LEDGER: "LEDGER_FILE"},
+     effect: at_most_once, depends: [begin]}
+  - {id: ask, type: approval, prompt: "all well?", depends: [begin]}
+  - {id: think, type: function, function: compute, effect: idempotent, depends: [begin]}
+  - {id: meet, type: function, function: try_luck, effect: none, inputs: {chance: 0.6},
+     depends: [ship, bill, ask, think], on_failure: {inject_into: begin, max_iterations: 4}}
+  - {id: some, type: deterministic, shell: true, command: 'LAUNCH sleep 0.3', env: {LEDGER: "LEDGER_FILE"},
+     effect: at_most_once}
+  - {id: none, type: function, function: wait, effect: none, inputs: {seconds: 0.1}}
+  - {id: end, type: function, function: wait, effect: none, inputs: {seconds: 0.05}, depends: [some, none]}
+edges:
+  - {from: meet, to: some, when: "last_approval.decision == 'approved'"}
+  - {from: meet, to: none}
+"""
+
 _QUICK: Final = """
 playbook_id: quick
 version: 1.0.0
@@ -103,5 +127,5 @@ def manifests(ledger: pathlib.Path) -> list[str]:
     """The playbooks, their guarded commands writing into this ledger."""
     return [
         text.replace("LAUNCH ", _LAUNCH.replace("'", "''")).replace("LEDGER_FILE", str(ledger))
-        for text in (_RELEASE, _STUBBORN, _DOUBTFUL, _QUICK)
+        for text in (_RELEASE, _STUBBORN, _DOUBTFUL, _BRANCHES, _QUICK)
     ]

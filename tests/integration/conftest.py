@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+from perdure.runlog.checker import LogChecker, Violation
+from perdure.runlog.plans import read_plan
+from perdure.v1 import runs_pb2
+
 LOOK_SECONDS = 0.02
 PULSE = {"executors.renewed_at", "executors.lease_until", "sweeps", "outages"}
 """Tables and columns that a server writes by itself as time goes by."""
@@ -103,6 +107,22 @@ async def employ(tmp_path: pathlib.Path) -> AsyncIterator[Callable[..., Executor
             executor.process.send_signal(signal.SIGCONT)  # a test that failed may have left it suspended
         # In a thread, for the server that it says goodbye to may be in this process.
         await asyncio.to_thread(executor.process.wait)
+
+
+@pytest.fixture
+def violations() -> Callable[[Any, str], Awaitable[list[Violation]]]:
+    """What the checker finds in the log of a run, as the server gives it."""
+    return _violations
+
+
+async def _violations(service: Any, run: str) -> list[Violation]:
+    plan = await service.runs.GetRunPlan(runs_pb2.GetRunPlanRequest(name=run))
+    checker = LogChecker(run.removeprefix("runs/"), read_plan(plan.plan, plan.digest), plan.digest)
+    listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=run, page_size=500))
+    for recorded in listed.events:
+        checker.take(recorded)
+    checker.finish(await service.runs.GetRun(runs_pb2.GetRunRequest(name=run)))
+    return checker.violations
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ async def events_of(service: Any, flow: flows_pb2.Flow) -> list[Any]:
     return [recorded.event for recorded in listed.events]
 
 
-async def test_branches_run_at_the_same_time_and_their_join_sees_both(serve: Any, hire: Any) -> None:
+async def test_branches_run_at_the_same_time_and_their_join_sees_both(serve: Any, hire: Any, violations: Any) -> None:
     barrier = asyncio.Barrier(2)
 
     async def meet(call: Any) -> dict[str, str]:
@@ -61,6 +61,7 @@ async def test_branches_run_at_the_same_time_and_their_join_sees_both(serve: Any
 
     outputs = [event.node_output.json for event in await events_of(service, ended) if event.HasField("node_output")]
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert await violations(service, ended.root_run) == []
     assert json.loads(outputs[-1]) == {"left": "left", "right": "right", "last": "right"}
 
 
@@ -93,18 +94,19 @@ async def _killed_in_the_fork(serve: Any, employ: Any, did: pathlib.Path, effect
 
 
 async def test_a_takeover_in_the_middle_of_a_fork_goes_on_with_the_branch_that_is_left(
-    serve: Any, employ: Any, tmp_path: pathlib.Path
+    serve: Any, employ: Any, tmp_path: pathlib.Path, violations: Any
 ) -> None:
     service, flow = await _killed_in_the_fork(serve, employ, tmp_path / "did", "none")
 
     ended = await service.settled(flow)
 
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert await violations(service, ended.root_run) == []
     assert _lines(tmp_path / "did") == ["begin", "join", "quick", "slow", "slow"]
 
 
 async def test_an_effect_that_a_lost_executor_left_in_one_branch_is_answered_before_the_join(
-    serve: Any, employ: Any, tmp_path: pathlib.Path
+    serve: Any, employ: Any, tmp_path: pathlib.Path, violations: Any
 ) -> None:
     service, flow = await _killed_in_the_fork(serve, employ, tmp_path / "did", "at_most_once")
     await service.until(flow, lambda recorded: recorded.event.HasField("lease_revoked"))
@@ -122,4 +124,5 @@ async def test_an_effect_that_a_lost_executor_left_in_one_branch_is_answered_bef
 
     assert (list(recovery.done), doubted.instance) == (["begin:1#1", "quick:1#1"], "slow:1#1")
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert await violations(service, ended.root_run) == []
     assert _lines(tmp_path / "did") == ["begin", "join", "quick", "slow"]

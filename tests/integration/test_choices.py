@@ -46,7 +46,7 @@ async def events_of(service: Any, flow: flows_pb2.Flow) -> list[Any]:
     return [recorded.event for recorded in listed.events]
 
 
-async def test_only_the_chosen_way_is_walked(serve: Any, hire: Any, tmp_path: pathlib.Path) -> None:
+async def test_only_the_chosen_way_is_walked(serve: Any, hire: Any, tmp_path: pathlib.Path, violations: Any) -> None:
     service = await serve()
     await hire(service, {"look": look})
 
@@ -54,10 +54,13 @@ async def test_only_the_chosen_way_is_walked(serve: Any, hire: Any, tmp_path: pa
 
     (made,) = [event.choice_made for event in await events_of(service, ended) if event.HasField("choice_made")]
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert await violations(service, ended.root_run) == []
     assert (made.target, lines(tmp_path)) == ("small", ["small", "told"])
 
 
-async def test_a_decision_may_be_what_is_chosen_by(serve: Any, hire: Any, tmp_path: pathlib.Path) -> None:
+async def test_a_decision_may_be_what_is_chosen_by(
+    serve: Any, hire: Any, tmp_path: pathlib.Path, violations: Any
+) -> None:
     service = await serve()
     await hire(service, {"look": look})
     flow = await service.start(CHOICE, request=sized(30))
@@ -72,10 +75,13 @@ async def test_a_decision_may_be_what_is_chosen_by(serve: Any, hire: Any, tmp_pa
 
     made = [event.choice_made.target for event in await events_of(service, ended) if event.HasField("choice_made")]
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert await violations(service, ended.root_run) == []
     assert (made, lines(tmp_path)) == (["large", "carry"], ["large", "told"])
 
 
-async def test_when_no_guard_holds_the_run_fails_and_says_why(serve: Any, hire: Any, tmp_path: pathlib.Path) -> None:
+async def test_when_no_guard_holds_the_run_fails_and_says_why(
+    serve: Any, hire: Any, tmp_path: pathlib.Path, violations: Any
+) -> None:
     service = await serve()
     await hire(service, {"look": look})
 
@@ -85,6 +91,7 @@ async def test_when_no_guard_holds_the_run_fails_and_says_why(serve: Any, hire: 
     assert run.failure_cause == instances_pb2.FAILURE_CAUSE_CHOICE_UNCLEAR
     assert run.failure_message == "no guard holds, and no step is there for that case"
     assert lines(tmp_path) == []
+    assert await violations(service, ended.root_run) == []
 
 
 @pytest.mark.parametrize("word", ["fan_out", "choice"])

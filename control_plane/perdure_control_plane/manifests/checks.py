@@ -66,11 +66,11 @@ def _order(manifest: Manifest) -> tuple[list[Diagnostic], Graph | None]:
 
 def _passed_over(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
     """Readings of nodes that may not have been chosen."""
-    for place in places(manifest, graph.certain()):
-        for other in sorted(set().union(*(read.sure_nodes for read in place.template.readings))):
-            if place.readable is not None and other not in place.readable:
-                reason = f"{other} may have been passed over; ask with has(nodes.{other}) before reading it"
-                yield Diagnostic(place.path, "NODE_MAY_BE_ABSENT", reason)
+    for before, sure in zip(places(manifest, graph.before), places(manifest, graph.certain()), strict=True):
+        read = set().union(*(one.sure_nodes for one in sure.template.readings))
+        for other in sorted(read & (before.readable or set()) - (sure.readable or set())):
+            reason = f"{other} may have been passed over; ask with has(nodes.{other}) before reading it"
+            yield Diagnostic(sure.path, "NODE_MAY_BE_ABSENT", reason)
 
 
 def _repeated_effects(manifest: Manifest) -> Iterator[Diagnostic]:

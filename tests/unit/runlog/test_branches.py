@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from perdure.runlog.bindings import bindings
+from perdure.runlog.instances import instance
 from perdure.runlog.interpreter import decide
 from perdure.runlog.states import RunState
-from perdure.v1 import fact_events_pb2, instances_pb2, plans_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2
 
 AT_MOST_ONCE = instances_pb2.EFFECT_AT_MOST_ONCE
 FORK = [("start", "left"), ("start", "right"), ("left", "join"), ("right", "join")]
@@ -192,3 +193,28 @@ def test_a_hold_that_came_before_the_end_leaves_the_end_to_be_done(rehearse: Any
     run.lease().go()
 
     assert (held, released, run.state) == (RunState.PAUSED, RunState.QUEUED, RunState.COMPLETED)
+
+
+def test_two_branches_that_failed_are_opened_again_one_after_the_other_and_then_both_are_done(
+    rehearse: Any, fork: Any, at: Any, failed: Any
+) -> None:
+    run = rehearse(fork()).go(hold_work=True)
+    run.finish(OK).go(hold_work=True)
+    run.finish(failed).finish(failed).go()
+
+    _continue(run, at("left"))
+    run.lease().go()
+    ended_at_once = str(instance(run.ended.failed))
+    _continue(run, at("right"))
+    run.lease().go()
+
+    assert ended_at_once == "right:1#1"
+    assert run.started[-3:] == ["left:1#2", "right:1#2", "join:1#1"]
+    assert run.state is RunState.COMPLETED
+
+
+def _continue(run: Any, failed: Any) -> None:
+    continued = run_events_pb2.RunContinued(
+        answers_sequence=run.head.ended_sequence, reopened=failed.message(), extra_attempts=1
+    )
+    run.outside(run_continued=continued)

@@ -56,7 +56,8 @@ def decide(walk: Walk) -> list[Intent]:
         return _finish_jump(walk, walk.jump)
     if walk.held:
         return [] if _working(walk) else [_pause(ready=_has_work(walk))]
-    return _take_up(walk) or _go_on(walk)
+    untaken = _take_up(walk) if walk.facts else None
+    return untaken or _go_on(walk)
 
 
 def decide_unaware(walk: Walk) -> list[Intent]:
