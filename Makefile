@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml clients/python/pyproject.toml --ext
 	--python-version 3.11 --no-emit-index-url --no-header --generate-hashes \
 	--no-emit-package perdure --no-emit-package perdure-server --quiet --output-file requirements.txt
 CHAOS := $(if $(EXECUTOR_KILLS),--executor-kills $(EXECUTOR_KILLS)) $(if $(SERVER_KILLS),--server-kills $(SERVER_KILLS)) \
-	$(if $(SEED),--seed $(SEED))
+	$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
 
 .DEFAULT_GOAL := help
 
@@ -34,7 +34,7 @@ demo: $(READY) ## run a playbook on processes that are killed: make demo [WORK_T
 test: $(READY) ## run every test but the long ones
 	$(BIN)/pytest -n 2 --dist loadfile tests
 
-chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED=
+chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED= STORE=postgresql
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
 bench: $(READY) ## measure nodes a second beside the fastest raw inserts; writes build/bench.json; BENCH="--help" tells of choices

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import pathlib
 import sys
 from collections import Counter
@@ -97,10 +98,15 @@ def faults_in(logs: Iterable[pathlib.Path]) -> list[str]:
     return found
 
 
-async def store_faults(data: pathlib.Path) -> list[str]:
+async def store_faults(data: pathlib.Path, database: str) -> list[str]:
     """What `perdure-server check` finds in a store that no server has open: tables that are not what the logs give."""
     arguments = ["-m", "perdure_services.main", "check", "--data-dir", str(data), "--output", "json"]
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PERDURE_CONTROL_PLANE_DATABASE": database},
+    )
     printed, _ = await process.communicate()
     found = json.loads(printed)
     faults = [f"{fault['run']}: {fault['rule']}: {fault['message']}" for fault in found["faults"]]

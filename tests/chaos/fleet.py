@@ -54,8 +54,10 @@ class Kill:
 class Fleet:
     """One control plane on loopback and a number of executors, below one directory."""
 
-    def __init__(self, directory: pathlib.Path, executors: int) -> None:
+    def __init__(self, directory: pathlib.Path, executors: int, database: str) -> None:
+        """`database` is where the control plane keeps everything; empty for SQLite below the directory."""
         self._directory = directory
+        self._server_environment = {**_SERVER_ENVIRONMENT, "PERDURE_CONTROL_PLANE_DATABASE": database}
         self._size = executors
         self._lives = 0
         self._server: Program | None = None
@@ -79,7 +81,7 @@ class Fleet:
     def start_server(self) -> None:
         """Starts the control plane, at the address and on the data of the one before."""
         flags = ("--port", self.address.rpartition(":")[2], "--data-dir", str(self.data), *_SERVER)
-        self._server = self._spawn("control-plane", flags, _SERVER_ENVIRONMENT)
+        self._server = self._spawn("control-plane", flags, self._server_environment)
 
     def fill(self) -> None:
         """Starts executors until there are as many as there should be."""

@@ -53,7 +53,7 @@ class Watcher:
 
 @pytest.fixture
 async def fleet(tmp_path: pathlib.Path) -> AsyncIterator[Fleet]:
-    started = Fleet(tmp_path, executors=2)
+    started = Fleet(tmp_path, executors=2, database="")
     started.start()
     yield started
     started.close()

@@ -34,6 +34,8 @@ class Trial:
     executors: int = 4
     in_flight: int = 16
     starts_per_second: float = 5.0
+    database: str = ""
+    """The PostgreSQL database that it is about; empty for SQLite."""
     patience_seconds: float = 60.0
     """How long, after the last kill, everything may take to come to an end."""
 
@@ -42,14 +44,14 @@ async def run_trial(trial: Trial, directory: pathlib.Path, said: Callable[[str],
     """Runs a trial below a directory. `said` is told of progress, a line each."""
     begun, ledger = time.monotonic(), directory / "ledger.jsonl"
     ledger.touch()
-    fleet = Fleet(directory, trial.executors)
+    fleet = Fleet(directory, trial.executors, trial.database)
     try:
         fleet.start()
         async with Client(fleet.address, deadline=timedelta(seconds=5)) as client:
             evidence, dealt = await _suffer(trial, fleet, client, ledger, said)
     finally:
         fleet.close()
-    evidence.broken += await store_faults(fleet.data)
+    evidence.broken += await store_faults(fleet.data, trial.database)
     verdict = judge(evidence)
     verdict.counts |= dealt
     verdict.seed, verdict.seconds = trial.seed, round(time.monotonic() - begun, 1)
