@@ -102,6 +102,7 @@ async def test_a_run_whose_provider_nobody_has_names_it(house: Any, clock: Any) 
     (reason,) = explanation.reasons
     assert isinstance(reason.why, Unserved)
     assert (reason.why.lack, reason.why.providers) == (Lack.PROVIDER, ("openai",))
+    assert reason.next_check_at == explanation.next_check_at == 0
 
 
 async def test_a_run_behind_others_says_behind_how_many_and_which_slots_are_taken(house: Any, clock: Any) -> None:

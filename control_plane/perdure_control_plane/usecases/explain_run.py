@@ -16,6 +16,7 @@ from perdure_control_plane.domain.explanation import (
     Explanation,
     NextAttempt,
     PendingStop,
+    Queued,
     Reason,
     UnderWay,
     UnresolvedEffect,
@@ -96,8 +97,8 @@ def _doubts(tx: Transaction, timing: Timing, folded: FoldedRun) -> Iterator[Reas
 
 
 def _queued(tx: Transaction, run: Run) -> Reason:
-    place = tx.queue.place(run.run_id)
-    return Reason(queue_reason(run.identity, place, _live(tx)), tx.now + QUEUE_POLL)
+    why = queue_reason(run.identity, tx.queue.place(run.run_id), _live(tx))
+    return Reason(why, tx.now + QUEUE_POLL if isinstance(why, Queued) else 0)
 
 
 def _live(tx: Transaction) -> Iterator[ListedExecutor]:

@@ -24,11 +24,11 @@ def test_a_run_that_nobody_serves_says_so_in_every_format(perdure: Any) -> None:
 
     head, reason = told.out.splitlines()
     assert re.fullmatch(r"QUEUED, BECAUSE +SINCE +NEXT CHECK", head)
-    assert re.fullmatch(r"no live executor serves its queue gpu +\ds +in \d+s", reason)
+    assert re.fullmatch(r"no live executor serves its queue gpu +\d+s", reason)
     assert told.err == "perdure-server executor --queue gpu\n"
     assert document["state"] == "RUN_STATE_QUEUED"
     assert document["reasons"][0]["unserved"]["lack"] == "LACK_QUEUE"
-    assert document["next_check_time"] == document["reasons"][0]["next_check_time"]
+    assert "next_check_time" not in document
     assert yaml.safe_load(perdure("runs", "why", run, "-o", "yaml").out).keys() == document.keys()
     perdure.done("runs", "pause", run, "--reason", "wait for the machine")
     held = perdure("runs", "why", run)
