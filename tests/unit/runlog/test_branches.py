@@ -195,6 +195,22 @@ def test_a_hold_that_came_before_the_end_leaves_the_end_to_be_done(rehearse: Any
     assert (held, released, run.state) == (RunState.PAUSED, RunState.QUEUED, RunState.COMPLETED)
 
 
+@pytest.mark.parametrize("order", [["left", "right"], ["right", "left"]])
+def test_where_one_branch_has_failed_for_good_another_does_not_go_back_any_more(
+    rehearse: Any, fork: Any, plans: Any, failed: Any, order: list[str]
+) -> None:
+    back = plans.node("right", inject_into="start", iteration_cap=3)
+    steps = [("start", order[0]), ("start", order[1]), (order[0], "join"), (order[1], "join")]
+    run = rehearse(fork(steps, left=plans.node("left"), right=back)).go(hold_work=True)
+    run.finish(OK).go(hold_work=True)
+
+    run.finish(failed, order.index("left")).go(hold_work=True)
+    run.finish(failed).go()
+
+    assert "jump_begun" not in run.kinds()
+    assert (run.state, run.ended.failed.path[-1].node) == (RunState.FAILED, "left")
+
+
 def test_two_branches_that_failed_are_opened_again_one_after_the_other_and_then_both_are_done(
     rehearse: Any, fork: Any, at: Any, failed: Any
 ) -> None:

@@ -123,9 +123,12 @@ def _clear_doubts(walk: Walk, doubted: list[str]) -> list[Intent]:
 def _go_on(walk: Walk) -> list[Intent]:
     starts: list[Intent] = []
     end: run_events_pb2.RunEnded | None = None
+    jump: run_events_pb2.JumpBegun | None = None
     for node in _in_order(walk, walk.active):
         state = walk.nodes[node]
         match state.phase:
+            case Phase.STARTED:
+                continue
             case Phase.WAITING | Phase.IN_DOUBT:
                 match overdue(walk, node):
                     case Start() as redo:
@@ -142,12 +145,14 @@ def _go_on(walk: Walk) -> list[Intent]:
                 match _after_failure(walk, node, state):
                     case run_events_pb2.RunEnded() as fatal:
                         end = end or fatal
-                    case run_events_pb2.JumpBegun() as jump:
-                        return [Record((RunEvent(jump_begun=jump),))]
+                    case run_events_pb2.JumpBegun() as back:
+                        jump = jump or back
                     case Start() as retry:
                         starts.append(retry)
     if end is not None:
         return [] if _working(walk) else [Record((RunEvent(run_ended=end),))]
+    if jump is not None:
+        return [Record((RunEvent(jump_begun=jump),))]
     starts.extend(_start(walk, node, walk.nodes[node].visit + 1, 1, 0) for node in _in_order(walk, walk.frontier))
     if starts:
         return starts
@@ -210,7 +215,8 @@ def _natural_end(walk: Walk) -> run_events_pb2.RunEnded | None:
     for node in _in_order(walk, walk.active):
         if walk.nodes[node].phase is Phase.FAILED:
             end = _after_failure(walk, node, walk.nodes[node])
-            return end if isinstance(end, run_events_pb2.RunEnded) else None
+            if isinstance(end, run_events_pb2.RunEnded):
+                return end
     return _completed() if walk.complete else None
 
 
