@@ -56,7 +56,8 @@ def test_a_resumed_run_goes_on_and_is_not_resumed_twice(perdure: Any, waiting: s
 
     resumed = perdure.done("runs", "resume", waiting, "--reason", "mended")
     again = perdure("runs", "resume", waiting)
-    watched = perdure("runs", "watch", waiting, "--timeout", "100ms")
+    perdure.done("runs", "cancel", waiting)
+    watched = perdure("runs", "watch", waiting)
 
     assert refused.code == 5
     assert f"Next:  perdure runs resume {waiting}" in refused.err
@@ -66,7 +67,6 @@ def test_a_resumed_run_goes_on_and_is_not_resumed_twice(perdure: Any, waiting: s
     assert "(NOT_HELD)" in again.err
     assert f"Next:  look at what keeps it from going on: perdure runs why {waiting}" in again.err
     assert "the run is held no longer, released by anonymous (operator): mended\n" in watched.err
-    perdure.done("runs", "cancel", waiting)
 
 
 def test_a_run_that_has_ended_is_not_paused(perdure: Any) -> None:
