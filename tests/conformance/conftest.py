@@ -291,12 +291,10 @@ async def store(
         await opened.close()
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    database = await server.make()
-    opened = PostgresStore(database, clock)
+    opened = PostgresStore(await server.emptied(), clock)
     await opened.open()
     yield opened
     await opened.close()
-    await server.drop(database)
 
 
 @pytest.fixture
