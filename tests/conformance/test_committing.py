@@ -106,3 +106,16 @@ async def test_a_commit_of_which_nobody_knows_whether_it_was_done_is_sent_again_
 
     assert answer == Ack(ordinal=2, sequence=5)
     assert (await house.kinds(holder.run_id))[3:] == ["node_started", "node_settled"]
+
+
+async def test_calls_that_are_given_up_half_way_leave_the_store_as_it_was(house: Any) -> None:
+    run_id = await house.start()
+    for steps in range(0, 400, 5):
+        call = asyncio.ensure_future(house.store.write(lambda tx: tx.runs.get(run_id)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+    found = await asyncio.gather(*(house.run(run_id) for _ in range(20)))
+    assert {run.run_id for run in found} == {run_id}

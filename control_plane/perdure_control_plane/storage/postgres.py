@@ -20,7 +20,7 @@ from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.migrate import migrate_postgres, require_current_schema
 from perdure_control_plane.storage.postgres_errors import is_over_when_repeated, plain_sentence, unavailable
 from perdure_control_plane.storage.postgres_hints import Hint, PostgresHints
-from perdure_control_plane.storage.postgres_session import PostgresSession, Transactions
+from perdure_control_plane.storage.postgres_session import PostgresSession, Transactions, connected
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
 from perdure_control_plane.storage.writer import Committed, Writer
@@ -141,7 +141,7 @@ class PostgresStore:
         raise AssertionError("the last repetition returns or raises")
 
     async def _write_once(self, body: Callable[[SqlTransaction], T]) -> T:
-        async with self._engine.begin() as connection:
+        async with connected(self._engine) as connection, connection.begin():
             result, committed = await connection.run_sync(self._run, body)
         if committed is not None:
             self._publish(committed)
@@ -159,7 +159,7 @@ class PostgresStore:
     async def read(self, body: Callable[[SqlTransaction], T]) -> T:
         """Runs a body on one snapshot of the store. Raises StoreUnavailable where it cannot be read."""
         try:
-            async with self._reading.connect() as connection:
+            async with connected(self._reading) as connection:
                 return await connection.run_sync(lambda own: body(self._transactions.on(own, HeadCache())))
         except Exception as error:
             raise _told(error) from error

@@ -1,11 +1,13 @@
 """Transactions on PostgreSQL: a body's synchronous statements over an asynchronous connection."""
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.heads import HeadCache
@@ -14,6 +16,19 @@ from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statement
 
 NOW: Final = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 """The database's clock, in microseconds since 1970."""
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection of an engine. One whose user is cancelled is not used again: nobody knows what it is in the middle of."""
+    connection = await engine.connect()
+    try:
+        yield connection
+    except asyncio.CancelledError:
+        await connection.invalidate()
+        raise
+    finally:
+        await connection.close()
 
 
 class Transactions:
@@ -40,7 +55,7 @@ class PostgresSession:
     async def transact(self, work: Callable[[SqlTransaction], None]) -> None:
         """Does work in one transaction and commits it."""
         try:
-            async with self._engine.begin() as connection:
+            async with connected(self._engine) as connection, connection.begin():
                 await connection.run_sync(lambda own: work(self._transactions.on(own, self._heads)))
         except Exception:
             self._heads.clear()
