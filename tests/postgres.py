@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -27,7 +27,7 @@ class PostgresServer:
     """A server on which databases may be made and dropped. `url` names one that is there already."""
 
     url: URL
-    _shared: URL | None = None
+    _shared: URL | None = field(default=None, init=False)
 
     def of(self, database: str) -> URL:
         """The URL of another database of it."""

@@ -24,7 +24,7 @@ class Room:
 
     def changed_with(self, stream: EventStream) -> bool:
         """Whether a stream's last event has changed what `free` says."""
-        changed = self._choked != (self.backlog.bytes > MAX_BACKLOG_BYTES)
+        changed = self.changed
         if stream.releasing != (stream in self._leaving):
             self._leaving ^= {stream}
             changed = True

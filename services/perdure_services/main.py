@@ -109,7 +109,7 @@ def up(
     log_format: LogFormat = None,
     log_level: LogLevel = None,
 ) -> None:
-    """Start a control plane and an executor in one process, on loopback, with SQLite."""
+    """Start a control plane and an executor in one process, on loopback, with SQLite where no database is named."""
     logs = {"log_format": log_format, "log_level": log_level}
     server = {"port": port, "data_dir": data_dir, **logs}
     work = {
@@ -198,7 +198,8 @@ def check(
     if output not in ("text", "json"):
         raise typer.BadParameter("text or json", param_hint="--output")
     try:
-        sys.exit(check(programs.store(_file(settings), {"data_dir": data_dir, "database": database}), output))
+        flags = {"data_dir": data_dir, "database": database}
+        sys.exit(check(programs.server_settings(_file(settings), flags), output))
     except programs.UNUSABLE as error:
         _give_up(error)
 

@@ -54,8 +54,8 @@ def prepare(
             return lambda: _serve_all(*both)
 
 
-def store(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:
-    """The settings that say where a control plane keeps everything. Raises SettingsInvalid."""
+def server_settings(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:
+    """The settings of a control plane that these would start. Raises SettingsInvalid."""
     return load_control_plane(file, flags)
 
 

@@ -20,6 +20,7 @@ from pydantic_settings import (
 from perdure.addresses import DEFAULT_PORT, DEFAULT_SERVER, server_address
 from perdure.runlog.instances import NAME
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
+from perdure_control_plane.storage.postgres import database_url
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 TABLES: Final = ("control_plane", "executor")
@@ -43,8 +44,8 @@ def _directory(path: pathlib.Path) -> pathlib.Path:
 
 
 def _postgres(url: SecretStr) -> SecretStr:
-    if url.get_secret_value() and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("it is no address of a database; postgresql://USER:PASSWORD@HOST:PORT/DATABASE is one")
+    if url.get_secret_value():
+        database_url(url.get_secret_value())
     return url
 
 

@@ -17,6 +17,7 @@ from perdure_control_plane.usecases.connect_executor import HeldRun, renew_lease
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.sweep import Held, Swept
+from tests.conformance.stores import refuse_events, take_events_again
 
 
 async def test_runs_are_handed_out_by_priority_and_then_by_age(house: Any, clock: Any) -> None:
@@ -334,6 +335,20 @@ async def test_a_run_that_the_sweep_cannot_handle_keeps_it_from_no_other(
     assert [run_id for each in swept for run_id in each.expired] == [fit.run_id]
     assert (await house.run(past_deadline)).head.state is RunState.TIMED_OUT
     assert {run_id for each in swept for run_id in each.failed} == {unfit.run_id}
+
+
+async def test_a_run_whose_events_the_database_refuses_keeps_the_sweep_from_no_other(house: Any, clock: Any) -> None:
+    for _ in range(2):
+        await house.start()
+    refused, taken = await house.claim(await house.connect())
+    await house.sweep()
+    await refuse_events(house, refused.run_id)
+
+    swept = await _sweep_for(house, clock, seconds=65)
+    await take_events_again(house)
+
+    assert [run_id for each in swept for run_id in each.requeued] == [taken.run_id]
+    assert {run_id for each in swept for run_id in each.failed} == {refused.run_id}
 
 
 async def _store_unread(house: Any, holder: Any, event: RunEvent) -> None:

@@ -24,6 +24,19 @@ LOOK_SECONDS = 0.02
 PULSE = {"executors.renewed_at", "executors.lease_until", "sweeps", "outages"}
 """Tables and columns that a server writes by itself as time goes by."""
 PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")
+FLAKY = """
+playbook_id: flaky
+version: 1.0.0
+title: Flaky
+objective: Fail once
+nodes:
+  - id: flaky
+    type: function
+    function: flaky
+    effect: none
+    retry: {initial_seconds: 3600, maximum_seconds: 3600, jitter: 0}
+    on_failure: {max_iterations: 2}
+"""
 LASTING = """
 playbook_id: lasting
 version: 1.0.0
@@ -49,6 +62,12 @@ def _digest_of(database: sqlite3.Connection, table: str) -> tuple[int, str]:
     still = ", ".join(name for name in columns if f"{table}.{name}" not in PULSE)
     rows = database.execute(f"SELECT {still} FROM {table} ORDER BY {still}").fetchall()
     return len(rows), hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+@pytest.fixture
+def trying_again() -> str:
+    """A playbook whose only function is tried again an hour after it has failed."""
+    return FLAKY
 
 
 @pytest.fixture

@@ -5,20 +5,6 @@ from typing import Any
 from perdure.v1 import flows_pb2, runs_pb2
 from perdure.v1.run_explanations_pb2 import RunExplanation, Unserved
 
-FLAKY = """
-playbook_id: flaky
-version: 1.0.0
-title: Flaky
-objective: Fail once
-nodes:
-  - id: flaky
-    type: function
-    function: flaky
-    effect: none
-    retry: {initial_seconds: 3600, maximum_seconds: 3600, jitter: 0}
-    on_failure: {max_iterations: 2}
-"""
-
 
 async def explain(service: Any, flow: flows_pb2.Flow) -> RunExplanation:
     return await service.runs.ExplainRun(runs_pb2.ExplainRunRequest(name=flow.root_run))
@@ -54,13 +40,15 @@ async def test_a_run_waits_for_an_executor_then_for_its_turn_then_is_under_way(
     assert kinds(await explain(service, first)) == ["ended"]
 
 
-async def test_a_run_between_two_attempts_says_when_the_next_one_begins(serve: Any, hire: Any) -> None:
+async def test_a_run_between_two_attempts_says_when_the_next_one_begins(
+    serve: Any, hire: Any, trying_again: str
+) -> None:
     def flaky(call: Any) -> None:
         raise ValueError("not yet")
 
     service = await serve()
     await hire(service, {"flaky": flaky})
-    flow = await service.start(FLAKY)
+    flow = await service.start(trying_again)
     failed = await service.until(flow, lambda recorded: recorded.event.HasField("node_settled"))
 
     found = await explain(service, flow)

@@ -26,19 +26,6 @@ nodes:
   - {id: right, type: function, function: right, effect: none, depends: []}
   - {id: both, type: function, function: both, effect: none, depends: [left, right]}
 """
-FLAKY = """
-playbook_id: flaky
-version: 1.0.0
-title: Flaky
-objective: Fail once
-nodes:
-  - id: flaky
-    type: function
-    function: flaky
-    effect: none
-    retry: {initial_seconds: 3600, maximum_seconds: 3600}
-    on_failure: {max_iterations: 2}
-"""
 
 
 def kind(name: str) -> Any:
@@ -135,7 +122,7 @@ async def test_a_run_that_is_resumed_while_its_node_ends_goes_on_at_the_same_exe
 
 
 async def test_a_run_that_waits_for_its_next_attempt_is_paused_at_once_and_tried_again_when_it_is_resumed(
-    serve: Any, hire: Any
+    serve: Any, hire: Any, trying_again: str
 ) -> None:
     calls: list[int] = []
 
@@ -145,7 +132,7 @@ async def test_a_run_that_waits_for_its_next_attempt_is_paused_at_once_and_tried
 
     service = await serve()
     await hire(service, {"flaky": flaky})
-    flow = await service.start(FLAKY)
+    flow = await service.start(trying_again)
     await service.until(flow, kind("node_settled"))
 
     await pause(service, flow)

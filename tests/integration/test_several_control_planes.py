@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, run_states_pb2, runs_pb2, server_pb2
 from perdure_services.keys import KeysUnusable
@@ -159,3 +160,17 @@ async def test_what_they_have_stored_is_checked_while_they_run(join: Join, hire:
     out, _ = await checking.communicate()
 
     assert (checking.returncode, out[:7]) == (0, b"1 runs,")
+
+
+async def test_when_the_database_cuts_every_connection_they_make_new_ones_and_go_on(
+    join: Join, hire: Any, postgres: PostgresServer
+) -> None:
+    here, there = await join(), await join()
+    await hire(here, {"work": done})
+    await here.settled(await there.start(WORK))
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+
+    await postgres.execute(f"{cut} AND pid <> pg_backend_pid()", make_url(here.database))
+    flow = await there.start(WORK, key="after")
+
+    assert (await there.settled(flow)).status == flows_pb2.Flow.STATUS_SUCCEEDED

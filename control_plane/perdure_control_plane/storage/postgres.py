@@ -11,15 +11,21 @@ from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from perdure.runlog.states import RunState
-from perdure_control_plane.domain.admission import Answer, Batch
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.heads import HeadCache
+from perdure_control_plane.storage.listened_store import ListenedStore
 from perdure_control_plane.storage.migrate import migrate_postgres, require_current_schema
-from perdure_control_plane.storage.postgres_errors import is_over_when_repeated, plain_sentence, unavailable
-from perdure_control_plane.storage.postgres_hints import Hint, PostgresHints
+from perdure_control_plane.storage.postgres_errors import (
+    is_disconnect,
+    is_over_when_repeated,
+    plain_sentence,
+    unavailable,
+)
+from perdure_control_plane.storage.postgres_hints import PostgresHints
 from perdure_control_plane.storage.postgres_session import PostgresSession, Transactions, connected
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
@@ -29,11 +35,15 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-CONNECTIONS: Final = 10
+CONNECTIONS: Final = 11
+"""One of them for hints."""
 REPEATS: Final = 20
-"""How often a body is run again because another transaction was first."""
+"""How often a body is run because another transaction was first, or its connection was lost before the commit."""
 REPEAT_SECONDS: Final = 0.1
 """Longest pause before that; drawn between nothing and it."""
+
+QUERY: Final = frozenset({"host", "port", "ssl"})
+"""Parameters that an address may have; `ssl` as asyncpg takes it, such as `verify-full`."""
 
 SETTINGS: Final = {
     "application_name": "perdure",
@@ -44,18 +54,22 @@ SETTINGS: Final = {
 }
 
 
-class PostgresStore:
+class LostBeforeCommit(Exception):
+    """The connection was lost before anything was committed over it."""
+
+
+class PostgresStore(ListenedStore):
     """A database that every control plane named the same URL for shares."""
 
     def __init__(self, url: str | URL, clock: Callable[[], int] | None = None) -> None:
-        """`url` names the database; `clock` gives microseconds since 1970, and stands in for the database's own."""
-        self.url: Final = make_url(url).set(drivername="postgresql+asyncpg")
+        """`url` names the database; `clock` gives microseconds since 1970, and stands in for the database's own.
+
+        Raises ValueError for what is no such name.
+        """
+        super().__init__()
+        self.url: Final = database_url(url)
         self._clock = clock
-        self._committed: list[Callable[[Committed], None]] = []
-        self._failure_listeners: list[Callable[[], None]] = []
         self._silences: list[Callable[[], None]] = []
-        self.failure = ""
-        """A plain sentence where an error has ended the writer: nothing is written until the store is opened again."""
 
     kind: Final = "postgresql"
 
@@ -67,8 +81,7 @@ class PostgresStore:
         await self._connect(migrate_postgres)
         self._writer = Writer(PostgresSession(self._engine, self._transactions), self._publish, self._fail)
         self._writer.start()
-        address = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._hints = PostgresHints(address, self._hear, self._look_again)
+        self._hints = PostgresHints(self._engine, super()._publish, self._look_again)
         self._hints.start()
 
     async def inspect(self, body: Callable[[SqlTransaction], T]) -> T:
@@ -76,6 +89,8 @@ class PostgresStore:
         await self._connect(require_current_schema)
         try:
             return await self.read(body)
+        except StoreUnavailable as error:
+            raise StoreBroken(f"{self}: {error}") from error
         finally:
             await self._engine.dispose()
 
@@ -106,21 +121,9 @@ class PostgresStore:
         await self._hints.stop()
         await self._engine.dispose()
 
-    def on_commit(self, listener: Callable[[Committed], None]) -> None:
-        """Calls `listener` after every commit that changed a run, of this process and of others, as far as is heard."""
-        self._committed.append(listener)
-
     def on_silence(self, listener: Callable[[], None]) -> None:
         """Calls `listener` when commits of others may have been missed."""
         self._silences.append(listener)
-
-    def on_failure(self, listener: Callable[[], None]) -> None:
-        """Calls `listener` when an error has ended the writer."""
-        self._failure_listeners.append(listener)
-
-    def append(self, batch: Batch, reply: Callable[[Answer], None]) -> None:
-        """Submits a holder's batch; `reply` is called after the commit."""
-        self._writer.append(batch, reply)
 
     async def write(self, body: Callable[[SqlTransaction], T], *, first: bool = False) -> T:
         """Runs a body in a transaction of its own and returns what it returned, or raises what it raised.
@@ -130,22 +133,26 @@ class PostgresStore:
         """
         if self.failure:
             raise StoreUnavailable("postgresql", self.failure)
+        result, committed = await self._repeated(self._engine, lambda own: self._run(own, body))
+        if committed is not None:
+            self._publish(committed)
+        return result
+
+    async def read(self, body: Callable[[SqlTransaction], T]) -> T:
+        """Runs a body on one snapshot of the store. Raises StoreUnavailable where it cannot be read."""
+        return await self._repeated(self._reading, lambda own: body(self._transactions.on(own, HeadCache())))
+
+    async def _repeated(self, engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
         for left in reversed(range(REPEATS)):
             try:
-                return await self._write_once(body)
+                async with connected(engine) as connection, connection.begin():
+                    return await _before_commit(connection, work)
             except Exception as error:
-                if left and is_over_when_repeated(error):
+                if left and (isinstance(error, LostBeforeCommit) or is_over_when_repeated(error)):
                     await asyncio.sleep(random.uniform(0.0, REPEAT_SECONDS))  # noqa: S311  # jitter, not a secret
                     continue
                 raise _told(error) from error
         raise AssertionError("the last repetition returns or raises")
-
-    async def _write_once(self, body: Callable[[SqlTransaction], T]) -> T:
-        async with connected(self._engine) as connection, connection.begin():
-            result, committed = await connection.run_sync(self._run, body)
-        if committed is not None:
-            self._publish(committed)
-        return result
 
     def _run(self, connection: Connection, body: Callable[[SqlTransaction], T]) -> tuple[T, Committed | None]:
         transaction = self._transactions.on(connection, HeadCache())
@@ -156,33 +163,39 @@ class PostgresStore:
         runs = [run.run_id for run in changed]
         return result, Committed(runs, runs, any(run.head.state is RunState.QUEUED for run in changed))
 
-    async def read(self, body: Callable[[SqlTransaction], T]) -> T:
-        """Runs a body on one snapshot of the store. Raises StoreUnavailable where it cannot be read."""
-        try:
-            async with connected(self._reading) as connection:
-                return await connection.run_sync(lambda own: body(self._transactions.on(own, HeadCache())))
-        except Exception as error:
-            raise _told(error) from error
-
-    def _fail(self, why: str) -> None:
-        self.failure = why
-        for listener in self._failure_listeners:
-            listener()
-
     def _publish(self, committed: Committed) -> None:
-        self._hints.tell(committed.run_ids, committed.facts, queued=committed.queued)
-        for listener in self._committed:
-            listener(committed)
-
-    def _hear(self, hint: Hint) -> None:
-        for listener in self._committed:
-            listener(Committed(hint.run_ids, hint.facts, hint.queued))
+        self._hints.tell(committed)
+        super()._publish(committed)
 
     def _look_again(self) -> None:
         for listener in self._silences:
             listener()
 
 
+def database_url(text: str | URL) -> URL:
+    """The address of a database, as people write it. Raises ValueError, saying what one looks like, without the text."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        url = None  # what was raised shows the text, which may hold a password
+    if url is None or url.drivername.partition("+")[0] not in ("postgresql", "postgres") or not url.database:
+        raise ValueError("it is no address of a database; postgresql://USER:PASSWORD@HOST:PORT/DATABASE is one")
+    unknown = sorted(set(url.query) - QUERY)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no such parameter; after the ? may stand {', '.join(sorted(QUERY))}")
+    return url.set(drivername="postgresql+asyncpg")
+
+
+async def _before_commit(connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
+    try:
+        return await connection.run_sync(work)
+    except Exception as error:
+        if is_disconnect(error):
+            raise LostBeforeCommit from error
+        raise
+
+
 def _told(error: Exception) -> Exception:
     """The error as a caller is to see it."""
-    return unavailable(error) or error
+    lost = error.__cause__ if isinstance(error, LostBeforeCommit) else error
+    return (unavailable(lost) if isinstance(lost, Exception) else None) or error

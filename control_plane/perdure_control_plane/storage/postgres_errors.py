@@ -30,8 +30,8 @@ def unavailable(error: Exception) -> StoreUnavailable | None:
 
 
 def is_of_the_store(error: Exception) -> bool:
-    """Whether an error comes from the database; the transaction is over then, and no part of it can be kept."""
-    return isinstance(error, DBAPIError | asyncpg.PostgresError) or hasattr(error, "pgcode") or is_disconnect(error)
+    """Whether an error says something about the database, or about others at it; no part of a body is to blame for that."""
+    return plain_sentence(error) is not None or is_over_when_repeated(error)
 
 
 def is_over_when_repeated(error: Exception) -> bool:

@@ -9,12 +9,15 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final
 
-import asyncpg
 import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from perdure_control_plane.storage.postgres_errors import is_of_the_store
+from perdure_control_plane.storage.postgres_session import connected
+from perdure_control_plane.storage.writer import Committed
 
 log = structlog.get_logger(__name__)
 
@@ -27,21 +30,12 @@ RECONNECT_SECONDS: Final = (0.1, 5.0)
 """Pause before the connection is made again, at first and at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """What a commit of another control plane changed."""
-
-    run_ids: Sequence[str]
-    facts: Sequence[str]
-    queued: bool
-
-
 class PostgresHints:
     """One connection, over which hints go out and come in."""
 
-    def __init__(self, url: str, heard: Callable[[Hint], None], missed: Callable[[], None]) -> None:
+    def __init__(self, engine: AsyncEngine, heard: Callable[[Committed], None], missed: Callable[[], None]) -> None:
         """`heard` is called with what others changed; `missed` when there may have been more than was heard."""
-        self._url = url
+        self._engine = engine
         self._heard = heard
         self._missed = missed
         self._own = uuid.uuid4().hex
@@ -61,32 +55,31 @@ class PostgresHints:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def tell(self, run_ids: Sequence[str], facts: Sequence[str], *, queued: bool) -> None:
+    def tell(self, committed: Committed) -> None:
         """Notes what a commit changed; it is sent in a moment."""
-        for run_id in run_ids:
+        for run_id in committed.run_ids:
             self._runs.setdefault(run_id, False)
-        for run_id in facts:
+        for run_id in committed.facts:
             self._runs[run_id] = True
-        self._queued = self._queued or queued
+        self._queued = self._queued or committed.queued
         self._wake.set()
 
     async def _run(self) -> None:
         pause = RECONNECT_SECONDS[0]
         while True:
             try:
-                connection = await asyncpg.connect(self._url, server_settings={"application_name": "perdure hints"})
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("hints.lost", error=type(error).__name__, again_in_seconds=pause)
+                async with connected(self._engine) as connection:
+                    raw: Any = (await connection.get_raw_connection()).driver_connection
+                    pause = RECONNECT_SECONDS[0]
+                    try:
+                        await self._serve(raw)
+                    finally:
+                        await connection.invalidate()  # it listens; nobody else is to get it
+            except Exception as error:  # whatever it is, hints are missed until the connection is made again
+                fault = None if is_of_the_store(error) else error
+                log.warning("hints.lost", error=type(error).__name__, again_in_seconds=pause, exc_info=fault)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RECONNECT_SECONDS[1])
-                continue
-            pause = RECONNECT_SECONDS[0]
-            try:
-                await self._serve(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("hints.lost", error=type(error).__name__, again_in_seconds=pause)
-            finally:
-                connection.terminate()
 
     async def _serve(self, connection: Any) -> None:
         # A connection that ends by itself wakes the sending, which then fails: nobody would hear anything any more.
@@ -112,4 +105,4 @@ class PostgresHints:
         said = json.loads(payload)
         if said["from"] != self._own:
             runs = said["runs"]
-            self._heard(Hint(list(runs), [run_id for run_id, fact in runs.items() if fact], said["queued"]))
+            self._heard(Committed(list(runs), [run_id for run_id, fact in runs.items() if fact], said["queued"]))

@@ -16,14 +16,14 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from perdure_control_plane.domain.admission import Answer, Batch
 from perdure_control_plane.storage.heads import HeadCache
+from perdure_control_plane.storage.listened_store import ListenedStore
 from perdure_control_plane.storage.migrate import migrate
 from perdure_control_plane.storage.sqlite_errors import DAMAGED, damage, is_of_the_store, plain_sentence, unavailable
 from perdure_control_plane.storage.sqlite_session import SqliteSession, driver_of
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
-from perdure_control_plane.storage.writer import Committed, Writer
+from perdure_control_plane.storage.writer import Writer
 
 T = TypeVar("T")
 
@@ -34,18 +34,15 @@ DATABASE: Final = "perdure.db"
 LOCK: Final = "perdure.lock"
 
 
-class SqliteStore:
+class SqliteStore(ListenedStore):
     """A data directory with one database, held by one server."""
 
     def __init__(self, directory: pathlib.Path, clock: Callable[[], int]) -> None:
         """`clock` gives microseconds since 1970; it is the store's clock."""
+        super().__init__()
         self._directory = directory
         self._clock = clock
         self._lock: IO[str] | None = None
-        self._committed: list[Callable[[Committed], None]] = []
-        self._failure_listeners: list[Callable[[], None]] = []
-        self.failure = ""
-        """A plain sentence where an error has ended the writer: nothing is written until the store is opened again."""
 
     kind: Final = "sqlite"
 
@@ -103,18 +100,6 @@ class SqliteStore:
         if self._lock is not None:
             self._lock.close()
 
-    def on_commit(self, listener: Callable[[Committed], None]) -> None:
-        """Calls `listener` on the store's loop after every commit that changed a run."""
-        self._committed.append(listener)
-
-    def on_failure(self, listener: Callable[[], None]) -> None:
-        """Calls `listener` on the store's loop when an error has ended the writer."""
-        self._failure_listeners.append(listener)
-
-    def append(self, batch: Batch, reply: Callable[[Answer], None]) -> None:
-        """Submits a holder's batch; `reply` is called after the commit."""
-        self._writer.append(batch, reply)
-
     async def write(self, body: Callable[[SqlTransaction], T], *, first: bool = False) -> T:
         """Runs a body in the next commit; see Writer.write."""
         return await self._writer.write(body, first=first)
@@ -144,15 +129,6 @@ class SqliteStore:
                 )
             finally:
                 driver.execute("ROLLBACK")
-
-    def _fail(self, why: str) -> None:
-        self.failure = why
-        for listener in self._failure_listeners:
-            listener()
-
-    def _publish(self, committed: Committed) -> None:
-        for listener in self._committed:
-            listener(committed)
 
 
 def _engine(path: pathlib.Path) -> Engine:

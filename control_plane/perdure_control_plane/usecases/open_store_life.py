@@ -47,9 +47,9 @@ async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
     """
 
     def went_back(tx: Transaction) -> bool:
-        mark, origin = tx.upkeep.mark(), tx.upkeep.origin()
-        if mark is None or origin:
-            return mark is not None and mark.origin != origin
+        mark = tx.upkeep.mark()
+        if mark is None or tx.upkeep.origin():
+            return _is_another(tx)
         return starts_seen is None or mark.starts < starts_seen
 
     # Before the start is counted: a server that dies in between leaves a store that is found to have gone back again.

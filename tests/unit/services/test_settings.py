@@ -9,6 +9,23 @@ from perdure_services.settings import SettingsInvalid, load_control_plane, load_
 
 
 @pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("mysql://u:hidden@h/d", "is no address of a database"),
+        ("postgresql://u:hidden@h:port/d", "is no address of a database"),
+        ("postgresql://u:hidden@h1:5432,h2:5432/d", "is no address of a database"),
+        ("postgresql://u:hidden@h", "is no address of a database"),
+        ("postgresql://u:hidden@h/d?nonsense=1", "nonsense: no such parameter"),
+    ],
+)
+def test_what_names_no_database_is_refused_and_its_password_not_shown(address: str, said: str) -> None:
+    with pytest.raises(SettingsInvalid, match=f"^database: .*{said}") as refused:
+        load_control_plane(None, {"database": address})
+
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("flags", "named"),
     [
         ({"server": "http://x"}, "server: 'http://x' is no address"),
