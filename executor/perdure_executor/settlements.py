@@ -3,8 +3,9 @@
 import hashlib
 
 from perdure.runlog.effects import GUARDED
+from perdure.runlog.failures import is_tried_again
 from perdure.runlog.intents import Start
-from perdure.runlog.interpreter import is_tried_again, json_bytes
+from perdure.runlog.json_objects import json_bytes
 from perdure.runlog.node_walk import NodeWalk
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent

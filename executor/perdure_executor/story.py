@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from perdure.runlog.folding import fold_event
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.walk import Walk
@@ -53,7 +54,7 @@ class Story:
         return dropped
 
     def _fold(self, event: RunEvent, sequence: int, ordinal: int) -> None:
-        self.walk.apply(event, sequence)
+        fold_event(self.walk, event, sequence)
         self._events.append((event, sequence, ordinal))
 
 

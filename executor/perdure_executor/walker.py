@@ -15,8 +15,8 @@ from perdure.runlog.bindings import bindings
 from perdure.runlog.effects import GUARDED, idempotency_key
 from perdure.runlog.instances import Instance
 from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
-from perdure.runlog.interpreter import decide, json_bytes
-from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.interpreter import decide
+from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.kinds import RELEASING_KINDS
 from perdure.runlog.plans import WalkPlan
 from perdure.v1 import execution_pb2, fact_events_pb2, node_events_pb2, run_events_pb2

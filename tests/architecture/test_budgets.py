@@ -37,10 +37,6 @@ LONGER: dict[str, tuple[int, str]] = {
         (170, "one queue of events: a short method for each thing that can happen to it on its way"),
     f"{RUNLOG}/head.py":
         (340, "one fold: a short function for each kind of event, and the table of them"),
-    f"{RUNLOG}/walk.py":
-        (400, "one fold: a short function for each kind of event, and the table of them"),
-    f"{RUNLOG}/interpreter.py":
-        (350, "the rules of what comes next, read top-down; in two files one would have to guess which has the rule"),
     "protos/perdure/v1/execution.proto":
         (320, "one stream: both sides of the conversation are read together"),
     "protos/perdure/v1/run_events.proto":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from perdure.runlog.effects import idempotency_key
+from perdure.runlog.folding import fold_event
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.kinds import FIRST_DATA_KIND, KIND_NUMBERS
 from perdure.runlog.node_walk import Phase
@@ -77,7 +78,7 @@ def _fold_control(tx: Transaction, run: Run) -> tuple[FoldedRun, dict[Instance, 
     walk, times, after = new_walk(tx, run), {}, 0
     while page := tx.events.of_kinds(run.run_id, CONTROL_KINDS, after=after, limit=READ_AT_ONCE):
         for recorded in page:
-            walk.apply(recorded.event, recorded.sequence)
+            fold_event(walk, recorded.event, recorded.sequence)
             match recorded.event.WhichOneof("kind"):
                 case "node_started" | "node_settled" as kind:
                     times[instance(getattr(recorded.event, kind).instance)] = recorded.stored_time.ToMicroseconds()

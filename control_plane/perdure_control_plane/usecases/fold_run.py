@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.runlog import FOLD_VERSION
+from perdure.runlog.folding import fold_event
 from perdure.runlog.plans import WalkPlan, read_plan
 from perdure.runlog.walk import Walk
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -34,7 +35,7 @@ def fold(tx: Transaction, run_id: RunId) -> FoldedRun:
     run = tx.runs.get(run_id)
     walk = new_walk(tx, run)
     for recorded in whole_log(tx, run_id):
-        walk.apply(recorded.event, recorded.sequence)
+        fold_event(walk, recorded.event, recorded.sequence)
     return FoldedRun(run, walk)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from perdure.runlog.folding import fold_event
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2
@@ -82,7 +83,7 @@ class _Known:
         if self.walk is None:
             self.walk = new_walk(tx, run)
         for recorded in events:
-            self.walk.apply(recorded.event, recorded.sequence)
+            fold_event(self.walk, recorded.event, recorded.sequence)
             self.sequence = recorded.sequence
         return None
 

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import structlog
 
-from perdure.runlog.interpreter import json_bytes
-from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2
 from perdure_executor.agents.brief import Brief

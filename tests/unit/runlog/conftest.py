@@ -8,6 +8,7 @@ import pytest
 
 from perdure.runlog.checker import LogChecker, Violation
 from perdure.runlog.effects import GUARDED
+from perdure.runlog.folding import fold_event
 from perdure.runlog.head import RunHead, advance
 from perdure.runlog.instances import Instance
 from perdure.runlog.intents import Choose, Record, Start, StopWork
@@ -187,7 +188,7 @@ class Rehearsal:
         else:
             recorded.outside.SetInParent()
         advance(self.head, event, 0, by_holder=by_holder)
-        self.walk.apply(event, self.head.last_sequence)
+        fold_event(self.walk, event, self.head.last_sequence)
         self.log.append((event, by_holder))
         self.recorded.append(recorded)
         return self.head.last_sequence

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from perdure.runlog.folding import fold_event
 from perdure.runlog.head import IllegalEvent
 from perdure.runlog.interpreter import decide
 from perdure.runlog.node_walk import Phase
@@ -22,7 +23,7 @@ EXAMPLES = settings(max_examples=100, deadline=None, derandomize=True, suppress_
 def folded(plan: WalkPlan, log: list[tuple[RunEvent, int]]) -> Walk:
     walk = Walk(plan)
     for event, sequence in log:
-        walk.apply(event, sequence)
+        fold_event(walk, event, sequence)
     return walk
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from perdure.runlog.folding import fold_event
 from perdure.runlog.head import RunHead, advance
 from perdure.runlog.interpreter import decide
 from perdure.runlog.node_walk import Phase
@@ -144,7 +145,7 @@ def test_folding_a_log_gives_the_head_and_walk_that_wrote_it(rehearse: Any, plan
     head, walk = RunHead(), Walk(run.plan)
     for sequence, (event, by_holder) in enumerate(run.log, start=1):
         advance(head, event, 0, by_holder=by_holder)
-        walk.apply(event, sequence)
+        fold_event(walk, event, sequence)
 
     assert head == run.head
     assert walk == run.walk

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from perdure.runlog.folding import fold_event
 from perdure.runlog.head import IllegalEvent, RunHead, Stop, advance
 from perdure.runlog.recovery import recovery
 from perdure.runlog.states import FINAL, RunState
@@ -239,7 +240,7 @@ def test_how_facts_interleave_with_the_walk_does_not_matter(rehearse: Any, plans
             order.insert(place + offset, fact)
         walk = Walk(plan)
         for sequence, (event, _) in enumerate([*head, *order], start=1):
-            walk.apply(event, sequence)
+            fold_event(walk, event, sequence)
         ends.append({name: (state.phase, state.attempt) for name, state in walk.nodes.items()})
 
     assert len(ends) > 3

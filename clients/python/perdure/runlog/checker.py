@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.runlog.effects import GUARDED, idempotency_key
+from perdure.runlog.folding import fold_event
 from perdure.runlog.head import IllegalEvent, RunHead, advance
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
@@ -120,7 +121,7 @@ class LogChecker:
         if by_holder:
             self.appended[recorded.holder.lease_id, recorded.holder.ordinal] = recorded.sequence
         advance(self.head, recorded.event, recorded.stored_time.ToMicroseconds(), by_holder=by_holder)
-        self.walk.apply(recorded.event, recorded.sequence)
+        fold_event(self.walk, recorded.event, recorded.sequence)
         self._note(recorded.event, recorded.event.WhichOneof("kind") or "")
 
     def _note(self, event: RunEvent, kind: str) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
+from perdure.runlog.consequences import overdue
 from perdure.runlog.effects import GUARDED
+from perdure.runlog.failures import UNDECIDED
 from perdure.runlog.head import RunHead
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.intents import Choose, Intent, Record, Start
-from perdure.runlog.interpreter import UNDECIDED, decide, decide_unaware, overdue
+from perdure.runlog.interpreter import decide, decide_unaware
 from perdure.runlog.kinds import HOLDER_KINDS
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.states import RunState, run_state

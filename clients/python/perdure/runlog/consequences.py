@@ -1,0 +1,111 @@
+"""What follows from the facts of a run's inbox, once its holder takes them up."""
+
+import json
+
+from perdure.runlog.inbox import Fact, OpenWait
+from perdure.runlog.instances import Instance, Step
+from perdure.runlog.intents import Intent, Record, Start
+from perdure.runlog.json_objects import json_bytes
+from perdure.runlog.walk import Walk
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+
+
+def take_up(walk: Walk) -> list[Intent]:
+    """Takes up the oldest fact that is not, with what follows from it. Empty where there is none."""
+    for sequence, fact in walk.untaken():
+        taken = RunEvent(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=sequence))
+        return [Record((taken, *_consequences(walk, sequence, fact)))]
+    return []
+
+
+def overdue(walk: Walk, node: str) -> Start | tuple[RunEvent, ...]:
+    """What follows at a node from a fact that is taken up and whose consequences are not recorded."""
+    where, state = walk.instance(node), walk.nodes[node]
+    wait, doubt = walk.waits.get(where), walk.doubts.get(where)
+    sequence = wait.fact_sequence if wait else doubt.resolution_sequence if doubt else 0
+    if not sequence or not walk.facts[sequence].taken:
+        return ()
+    again = walk.facts[sequence].recorded.resolution.kind == fact_events_pb2.RESOLUTION_KIND_RETRY
+    if again and not walk.jumps_over(node):
+        path = (*walk.prefix, Step(node, state.visit))
+        next_attempt = Instance(path, state.attempt + 1)
+        return Start(walk.plan.nodes[node], next_attempt, state.redo + 1, 0.0, sequence)
+    return _consequences(walk, sequence, walk.facts[sequence])
+
+
+def _consequences(walk: Walk, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:
+    where = _addressee(walk, sequence)
+    match fact.recorded.WhichOneof("fact"):
+        case "decision":
+            return _decided(walk, where, walk.waits[where], fact.recorded.decision)
+        case "wait_expired":
+            return (
+                _settled(
+                    walk, where, failed=instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED, message="nobody decided in time"
+                ),
+            )
+        case _:
+            return _resolved(walk, where, sequence, fact)
+
+
+def _addressee(walk: Walk, sequence: int) -> Instance:
+    for where, wait in walk.waits.items():
+        if wait.fact_sequence == sequence:
+            return where
+    return next(where for where, doubt in walk.doubts.items() if doubt.resolution_sequence == sequence)
+
+
+def _decided(walk: Walk, where: Instance, wait: OpenWait, decision: fact_events_pb2.Decision) -> tuple[RunEvent, ...]:
+    if decision.kind == fact_events_pb2.DECISION_KIND_REJECTED:
+        cause = instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED
+        return (_settled(walk, where, failed=cause, message=decision.reason or f"rejected by {decision.decider}"),)
+    shown = json.loads(wait.subject) if wait.subject else {}
+    output = {
+        "decision": fact_events_pb2.DecisionKind.Name(decision.kind).removeprefix("DECISION_KIND_").lower(),
+        "decider": decision.decider,
+        "reason": decision.reason,
+        "subject": shown.get("subject", {}),
+    }
+    return (_output(where, json_bytes(output)), _settled(walk, where))
+
+
+def _resolved(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:
+    resolution = fact.recorded.resolution
+    if walk.jumps_over(where.node):
+        # Whatever the answer is: the walk comes to the node again, and what it does then has another key.
+        cause = instances_pb2.FAILURE_CAUSE_STOPPED
+        return (_settled(walk, where, failed=cause, message=resolution.reason, resolution=sequence),)
+    match resolution.kind:
+        case fact_events_pb2.RESOLUTION_KIND_DONE:
+            return (_output(where, fact.content or b"{}"), _settled(walk, where, resolution=sequence))
+        case fact_events_pb2.RESOLUTION_KIND_RETRY:
+            return ()  # the new attempt itself follows
+        case _:
+            cause = instances_pb2.FAILURE_CAUSE_RESOLVED_FAILED
+            return (_settled(walk, where, failed=cause, message=resolution.reason, resolution=sequence),)
+
+
+def _settled(
+    walk: Walk,
+    where: Instance,
+    *,
+    failed: instances_pb2.FailureCause.ValueType = instances_pb2.FAILURE_CAUSE_UNSPECIFIED,
+    message: str = "",
+    resolution: int = 0,
+) -> RunEvent:
+    unfit = instances_pb2.OUTCOME_JUMPED_OVER if walk.jumps_over(where.node) else instances_pb2.OUTCOME_FAILED
+    return RunEvent(
+        node_settled=node_events_pb2.NodeSettled(
+            instance=where.message(),
+            effect=walk.plan.nodes[where.node].effect,
+            outcome=unfit if failed else instances_pb2.OUTCOME_SUCCEEDED,
+            cause=failed,
+            message=message,
+            resolution_sequence=resolution,
+        )
+    )
+
+
+def _output(where: Instance, output: bytes) -> RunEvent:
+    return RunEvent(node_output=node_events_pb2.NodeOutput(instance=where.message(), json=output))

@@ -1,0 +1,74 @@
+"""What follows from a node's failure: another attempt, a jump back, or the run's end."""
+
+from typing import Final
+
+from perdure.runlog.intents import Start
+from perdure.runlog.node_walk import NodeWalk
+from perdure.runlog.starting import begin
+from perdure.runlog.walk import Walk
+from perdure.v1 import instances_pb2, plans_pb2, run_events_pb2, run_states_pb2
+
+MENDED_BEFORE: Final = frozenset({
+    instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED,
+    instances_pb2.FAILURE_CAUSE_NOT_STARTED,
+    instances_pb2.FAILURE_CAUSE_EXPRESSION,
+    instances_pb2.FAILURE_CAUSE_CHOICE_UNCLEAR,
+})  # fmt: skip
+"""Causes that an earlier node may mend when it is done again, and another attempt would only meet again."""
+
+UNDECIDED: Final = frozenset({
+    instances_pb2.FAILURE_CAUSE_EXPRESSION,
+    instances_pb2.FAILURE_CAUSE_CHOICE_UNCLEAR,
+})  # fmt: skip
+"""Causes for which a node that has done its work cannot say what follows."""
+
+NEVER_RETRIED: Final = MENDED_BEFORE | {
+    instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED,
+    instances_pb2.FAILURE_CAUSE_FUNCTION_UNKNOWN,
+    instances_pb2.FAILURE_CAUSE_PROVIDER_NOT_CONFIGURED,
+}
+"""Causes that another attempt would only meet again."""
+
+
+def is_tried_again(
+    spec: plans_pb2.PlanNode, cause: instances_pb2.FailureCause.ValueType, failures: int, extra_attempts: int
+) -> bool:
+    """Whether a node's next attempt follows by itself after so many failures in a row, the last of this cause."""
+    return cause not in NEVER_RETRIED and failures < _limit(spec, extra_attempts)
+
+
+def _limit(spec: plans_pb2.PlanNode, extra_attempts: int) -> int:
+    return max(1, spec.iteration_cap if spec.HasField("iteration_cap") else 1) + extra_attempts
+
+
+def after_failure(walk: Walk, node: str, state: NodeWalk) -> Start | run_events_pb2.JumpBegun | run_events_pb2.RunEnded:
+    """What follows from a node's failure: another attempt, a jump back, or the end of the run."""
+    spec = walk.plan.nodes[node]
+    capped = spec.HasField("iteration_cap")
+    jumps_back = bool(spec.inject_into) and spec.inject_into != node
+    if state.cause in NEVER_RETRIED and not (jumps_back and state.cause in MENDED_BEFORE):
+        return _failed(walk, node, state.cause)
+    if state.failures >= _limit(spec, state.extra_attempts):
+        return _failed(walk, node, instances_pb2.FAILURE_CAUSE_ITERATION_CAP_EXCEEDED if capped else state.cause)
+    if not jumps_back:
+        return begin(walk, node, state.visit, state.attempt + 1, state.redo, state.retry_delay)
+    if walk.jumps >= walk.plan.message.jump_limit:
+        return _failed(walk, node, instances_pb2.FAILURE_CAUSE_JUMP_LIMIT_EXCEEDED)
+    return run_events_pb2.JumpBegun(
+        source=walk.instance(node).message(),
+        target=spec.inject_into,
+        cause=state.cause,
+        region=walk.plan.region(spec.inject_into),
+    )
+
+
+def _failed(walk: Walk, node: str, cause: instances_pb2.FailureCause.ValueType) -> run_events_pb2.RunEnded:
+    state = walk.nodes[node]
+    expired = state.cause == instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED
+    return run_events_pb2.RunEnded(
+        state=run_states_pb2.RUN_STATE_EXPIRED if expired else run_states_pb2.RUN_STATE_FAILED,
+        cause=cause,
+        failed=walk.instance(node).message(),
+        node_cause=state.cause if cause != state.cause else instances_pb2.FAILURE_CAUSE_UNSPECIFIED,
+        message=state.message,
+    )

@@ -1,0 +1,75 @@
+"""Folding waits, and the facts that arrive for them, into a walk."""
+
+from collections.abc import Callable
+from typing import Final
+
+from perdure.runlog.inbox import Doubt, Fact, OpenWait
+from perdure.runlog.instances import instance
+from perdure.runlog.node_walk import Phase
+from perdure.runlog.walk import Walk
+from perdure.v1 import fact_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+
+
+def _wait_opened(walk: Walk, event: RunEvent, sequence: int) -> None:
+    where = instance(event.wait_opened.instance)
+    state = walk.nodes[where.node]
+    state.phase, state.visit, state.attempt, state.redo = Phase.WAITING, where.visit, where.attempt, 0
+    walk.frontier.discard(where.node)
+    walk.active.add(where.node)
+    walk.waits[where] = OpenWait(event.wait_opened, walk.pending.pop(where, b""))
+
+
+def _wait_closed(walk: Walk, event: RunEvent, sequence: int) -> None:
+    walk.waits.pop(instance(event.wait_closed.instance), None)
+
+
+def _fact_recorded(walk: Walk, event: RunEvent, sequence: int) -> None:
+    recorded = event.fact_recorded
+    where = instance(recorded.instance) if recorded.HasField("instance") else None
+    walk.seen = sequence
+    match recorded.WhichOneof("fact"):
+        case "hold_placed":
+            walk.holds[recorded.hold_placed.cause] = sequence
+        case "hold_released":
+            walk.holds.pop(recorded.hold_released.cause, None)
+        case "late_report" if where in walk.doubts:
+            _reported(walk, walk.doubts[where], recorded.late_report, sequence)
+        case "decision" | "wait_expired" if where in walk.waits:
+            walk.waits[where].fact_sequence = sequence
+            walk.facts[sequence] = Fact(recorded, walk.contents.pop(where, b""))
+        case "resolution" if where in walk.doubts:
+            walk.doubts[where].resolution_sequence = sequence
+            walk.facts[sequence] = Fact(recorded, walk.contents.pop(where, b""))
+
+
+def _reported(walk: Walk, doubt: Doubt, report: fact_events_pb2.LateReported, sequence: int) -> None:
+    doubt.report_sequence, doubt.report = sequence, report
+    if report.reopens_doubt:
+        walk.facts[doubt.resolution_sequence].void = True
+        doubt.resolution_sequence = 0
+
+
+def _fact_taken_up(walk: Walk, event: RunEvent, sequence: int) -> None:
+    fact = walk.facts[event.fact_taken_up.sequence]
+    fact.taken = True
+    if fact.recorded.WhichOneof("fact") == "decision":
+        walk.nodes[instance(fact.recorded.instance).node].decision = fact.recorded.decision
+
+
+def _subject(walk: Walk, event: RunEvent, sequence: int) -> None:
+    walk.pending[instance(event.wait_subject.instance)] = event.wait_subject.canonical_json
+
+
+def _content(walk: Walk, event: RunEvent, sequence: int) -> None:
+    walk.contents[instance(event.fact_content.instance)] = event.fact_content.json
+
+
+INBOX_STEPS: Final[dict[str, Callable[[Walk, RunEvent, int], None]]] = {
+    "wait_subject": _subject,
+    "wait_opened": _wait_opened,
+    "wait_closed": _wait_closed,
+    "fact_content": _content,
+    "fact_recorded": _fact_recorded,
+    "fact_taken_up": _fact_taken_up,
+}

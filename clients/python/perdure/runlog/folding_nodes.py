@@ -1,0 +1,165 @@
+"""Folding what happens at nodes into a walk: beginnings, ends, doubts, choices, and what they lead to."""
+
+from collections.abc import Callable
+from typing import Final
+
+from perdure.runlog.effects import GUARDED
+from perdure.runlog.inbox import Doubt
+from perdure.runlog.instances import Instance, Step, instance
+from perdure.runlog.node_walk import NodeWalk, Phase
+from perdure.runlog.walk import Walk
+from perdure.v1 import instances_pb2, node_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+
+
+def lose_work(walk: Walk, event: RunEvent, sequence: int) -> None:
+    """What was under way has no holder any more: it is in doubt, or begins again."""
+    for node in walk.active:
+        state = walk.nodes[node]
+        if state.phase is Phase.STARTED:
+            _lose(walk, node, state, sequence)
+
+
+def _lose(walk: Walk, node: str, state: NodeWalk, sequence: int) -> None:
+    if walk.plan.nodes[node].effect in GUARDED:
+        state.phase = Phase.IN_DOUBT
+        walk.doubts[walk.instance(node)] = Doubt(instances_pb2.FAILURE_CAUSE_EXECUTOR_LOST, "", sequence)
+    else:
+        state.phase = Phase.LOST
+
+
+def _node_started(walk: Walk, event: RunEvent, sequence: int) -> None:
+    started = event.node_started
+    where = started.instance
+    step, attempt = where.path[-1], where.attempt
+    node, visit = step.node, step.visit
+    state = walk.nodes[node]
+    state.phase, state.visit, state.attempt, state.redo = Phase.STARTED, visit, attempt, started.redo
+    walk.frontier.discard(node)
+    walk.active.add(node)
+    if started.resolution_sequence:
+        walk.doubts.pop(Instance((*walk.prefix, Step(node, visit)), attempt - 1), None)
+    if walk.pending:
+        walk.pending.pop(instance(started.instance), None)  # what a lost execution of it had produced
+
+
+def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
+    settled = event.node_settled
+    node = settled.instance.path[-1].node
+    state = walk.nodes[node]
+    output = b""
+    if walk.pending or walk.doubts or walk.waits or walk.units:
+        where = instance(settled.instance)
+        output = walk.pending.pop(where, b"")
+        walk.doubts.pop(where, None)
+        walk.waits.pop(where, None)
+        walk.units.pop(where, None)
+    match settled.outcome:
+        case instances_pb2.OUTCOME_SUCCEEDED:
+            _succeed(walk, node, state, output)
+        case instances_pb2.OUTCOME_FAILED:
+            _fail(walk, node, state, settled)
+        case instances_pb2.OUTCOME_JUMPED_OVER:
+            state.phase = Phase.NOT_REACHED
+            walk.active.discard(node)
+        case _:
+            state.phase = Phase.AGAIN
+
+
+def _succeed(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
+    if walk.plan.choices:
+        _succeed_where_steps_are_guarded(walk, node, state, output)
+        return
+    state.phase, state.output, state.failures, state.extra_attempts = Phase.SUCCEEDED, output, 0, 0
+    walk.active.discard(node)
+    for after in walk.plan.successors[node]:
+        if all(walk.nodes[before].phase is Phase.SUCCEEDED for before in walk.plan.predecessors[after]):
+            walk.frontier.add(after)
+
+
+def _succeed_where_steps_are_guarded(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
+    state.output = output
+    if node in walk.plan.choices:
+        state.phase = Phase.CHOOSING
+    else:
+        _leave(walk, node, state)
+
+
+def _leave(walk: Walk, node: str, state: NodeWalk) -> None:
+    state.phase, state.failures, state.extra_attempts = Phase.SUCCEEDED, 0, 0
+    walk.active.discard(node)
+    _go_on_from(walk, node)
+
+
+def _go_on_from(walk: Walk, node: str) -> None:
+    """Reaches what the steps from a node lead to, once everything before it is decided; passes over what none leads to."""
+    due = list(walk.plan.successors[node])
+    for after in due:
+        state = walk.nodes[after]
+        if state.phase is not Phase.NOT_REACHED or after in walk.frontier:
+            continue
+        steps = [_is_taken(walk, before, after) for before in walk.plan.predecessors[after]]
+        if None in steps:
+            continue
+        if any(steps):
+            walk.frontier.add(after)
+        else:
+            state.phase = Phase.PASSED_OVER
+            due.extend(walk.plan.successors[after])
+
+
+def _is_taken(walk: Walk, before: str, after: str) -> bool | None:
+    """Whether the walk takes a step; None where that is not decided."""
+    state = walk.nodes[before]
+    match state.phase:
+        case Phase.SUCCEEDED:
+            return before not in walk.plan.choices or state.chosen == after
+        case Phase.PASSED_OVER:
+            return False
+        case _:
+            return None
+
+
+def _choice_made(walk: Walk, event: RunEvent, sequence: int) -> None:
+    choice = event.choice_made
+    node = choice.instance.path[-1].node
+    state = walk.nodes[node]
+    if choice.cause:
+        state.phase, state.failures = Phase.FAILED, state.failures + 1
+        state.cause, state.message, state.retry_delay = choice.cause, choice.message, 0.0
+        return
+    state.chosen = choice.target
+    _leave(walk, node, state)
+
+
+def _fail(walk: Walk, node: str, state: NodeWalk, settled: node_events_pb2.NodeSettled) -> None:
+    state.phase, state.failures = Phase.FAILED, state.failures + 1
+    state.cause, state.message = settled.cause, settled.message
+    state.retry_delay = settled.retry_delay.ToMicroseconds() / 1e6
+
+
+def _node_in_doubt(walk: Walk, event: RunEvent, sequence: int) -> None:
+    where = instance(event.node_in_doubt.instance)
+    walk.nodes[where.node].phase = Phase.IN_DOUBT
+    walk.doubts[where] = Doubt(event.node_in_doubt.cause, event.node_in_doubt.message)
+
+
+def _output(walk: Walk, event: RunEvent, sequence: int) -> None:
+    walk.pending[instance(event.node_output.instance)] = event.node_output.json
+
+
+def _unit(walk: Walk, event: RunEvent, sequence: int) -> None:
+    content = event.unit_content
+    walk.units.setdefault(instance(content.instance), {})[content.unit] = content.json
+
+
+NODE_STEPS: Final[dict[str, Callable[[Walk, RunEvent, int], None]]] = {
+    "lease_revoked": lose_work,
+    "lease_returned": lose_work,
+    "node_started": _node_started,
+    "node_output": _output,
+    "node_settled": _node_settled,
+    "node_in_doubt": _node_in_doubt,
+    "unit_content": _unit,
+    "choice_made": _choice_made,
+}
