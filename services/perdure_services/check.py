@@ -39,6 +39,15 @@ class Fault:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a look at a whole store has found."""
+
+    runs: int
+    events: int
+    faults: list[Fault]
+
+
 def check(settings: ControlPlaneSettings, output: str) -> int:
     """Prints what is wrong with a store, and returns the exit code. `output` is "text" or "json".
 
@@ -46,15 +55,16 @@ def check(settings: ControlPlaneSettings, output: str) -> int:
     """
     database = settings.database.get_secret_value()
     if database:
-        runs, events, faults = asyncio.run(PostgresStore(database).inspect(_check))
+        found = asyncio.run(PostgresStore(database).inspect(examine))
     else:
         with offline_reading(settings.data_dir) as transaction:
-            runs, events, faults = _check(transaction)
-    _PRINTERS[output](runs, events, faults)
-    return FAULTY if faults else SOUND
+            found = examine(transaction)
+    _PRINTERS[output](found)
+    return FAULTY if found.faults else SOUND
 
 
-def _check(transaction: SqlTransaction) -> tuple[int, int, list[Fault]]:
+def examine(transaction: SqlTransaction) -> Examined:
+    """Checks every log of a store, and every table that follows from logs."""
     faults: list[Fault] = []
     runs = events = 0
     rebuilder = Rebuilder(transaction.connection)
@@ -67,7 +77,7 @@ def _check(transaction: SqlTransaction) -> tuple[int, int, list[Fault]]:
                 typer.echo(f"{runs} runs checked, {len(faults)} faults so far", err=True)
     finally:
         rebuilder.close()
-    return runs, events, faults
+    return Examined(runs, events, faults)
 
 
 def _check_run(tx: SqlTransaction, rebuilder: Rebuilder, run_id: RunId) -> tuple[int, list[Fault]]:
@@ -100,16 +110,22 @@ def _projection_faults(rebuilder: Rebuilder, run_id: RunId) -> Iterator[Fault]:
         yield Fault(run_id, "projection", f"the log cannot be folded: {error}")
 
 
-def _print_text(runs: int, events: int, faults: Iterable[Fault]) -> None:
-    faults = list(faults)
+def say_faults(faults: Iterable[Fault], *, err: bool = False) -> None:
+    """Prints each fault on a line."""
     for fault in faults:
-        typer.echo(f"run {fault.run_id}: {fault.rule}: {fault.message}")
-    typer.echo(f"{runs} runs, {events} events: {f'{len(faults)} faults' if faults else 'sound'}")
+        typer.echo(f"run {fault.run_id}: {fault.rule}: {fault.message}", err=err)
 
 
-def _print_json(runs: int, events: int, faults: Iterable[Fault]) -> None:
-    listed = [{"run": f"runs/{fault.run_id}", "rule": fault.rule, "message": fault.message} for fault in faults]
-    typer.echo(json.dumps({"sound": not listed, "runs": runs, "events": events, "faults": listed}, indent=2))
+def _print_text(found: Examined) -> None:
+    say_faults(found.faults)
+    verdict = f"{len(found.faults)} faults" if found.faults else "sound"
+    typer.echo(f"{found.runs} runs, {found.events} events: {verdict}")
 
 
-_PRINTERS: Final[dict[str, Callable[[int, int, list[Fault]], Any]]] = {"text": _print_text, "json": _print_json}
+def _print_json(found: Examined) -> None:
+    faults = [{"run": f"runs/{fault.run_id}", "rule": fault.rule, "message": fault.message} for fault in found.faults]
+    told = {"sound": not faults, "runs": found.runs, "events": found.events, "faults": faults}
+    typer.echo(json.dumps(told, indent=2))
+
+
+_PRINTERS: Final[dict[str, Callable[[Examined], Any]]] = {"text": _print_text, "json": _print_json}

@@ -88,5 +88,22 @@ DrainSeconds = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Time running work has to end on a stop. Default: 30.")
 ]
 LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="text or json. Default: text.")]
-CheckOutput = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="text or json.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="text or json.")]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")]
+BackupDirectory = Annotated[
+    pathlib.Path, typer.Argument(metavar="BACKUP", help="Directory of the backup.", show_default=False)
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a backup that is there already.")]
+WithKeys = Annotated[
+    bool,
+    typer.Option("--keys/--no-keys", help="Copy the server's keys, too. Without them tokens given out are void later."),
+]
+CheckCopy = Annotated[
+    bool,
+    typer.Option("--check/--no-check", help="Check every log of the copy, and make no backup of a store with faults."),
+]
+
+
+def chosen(named: pathlib.Path | None) -> pathlib.Path | None:
+    """The settings file: the one that is named, or else the usual one where it is there."""
+    return USUAL_FILE if named is None and USUAL_FILE.is_file() else named

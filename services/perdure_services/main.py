@@ -13,7 +13,6 @@ import typer
 from perdure.cli.lazy import Noun
 from perdure_services.flags import (
     USUAL_FILE,
-    CheckOutput,
     Database,
     DataDir,
     DrainSeconds,
@@ -34,7 +33,10 @@ from perdure_services.flags import (
     Slots,
     StopGrace,
     Workspace,
+    chosen,
 )
+from perdure_services.giving_up import give_up
+from perdure_services.store_commands import backup, check, restore
 
 EPILOG: Final = f"""\b
 Settings: a flag wins over the environment, and that over the settings file, which is
@@ -74,9 +76,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-UNUSABLE = 2
-"""Exit code for settings, data or keys that cannot be used as they are."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -184,24 +183,8 @@ def executor(
     _start("executor", settings, {}, given)
 
 
-@app.command()
-def check(
-    settings: SettingsFile = None, data_dir: DataDir = None, database: Database = None, output: CheckOutput = "text"
-) -> None:
-    """Check a store: its logs against the rules they were written by, its tables against its logs.
-
-    A server may run on it meanwhile. Exit code 1 where something is wrong.
-    """
-    from perdure_services import programs
-    from perdure_services.check import check
-
-    if output not in ("text", "json"):
-        raise typer.BadParameter("text or json", param_hint="--output")
-    try:
-        flags = {"data_dir": data_dir, "database": database}
-        sys.exit(check(programs.server_settings(_file(settings), flags), output))
-    except programs.UNUSABLE as error:
-        _give_up(error)
+for _command in (check, backup, restore):
+    app.command()(_command)
 
 
 def run() -> None:
@@ -221,24 +204,15 @@ def _start(program: str, file: pathlib.Path | None, server_flags: dict[str, Any]
     from perdure_services import process, programs
 
     try:
-        prepared = programs.prepare(program, _file(file), server_flags, work_flags)
+        prepared = programs.prepare(program, chosen(file), server_flags, work_flags)
     except programs.UNUSABLE as error:
-        _give_up(error)
+        give_up(error)
     try:
         sys.exit(process.run(prepared()))
     except programs.UNUSABLE as error:
-        _give_up(error)
+        give_up(error)
     except CancelledError:
         sys.exit(process.INTERRUPTED)
-
-
-def _file(named: pathlib.Path | None) -> pathlib.Path | None:
-    return USUAL_FILE if named is None and USUAL_FILE.is_file() else named
-
-
-def _give_up(error: Exception) -> None:
-    typer.echo(f"perdure-server: {error}", err=True)
-    sys.exit(UNUSABLE)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from perdure_services import (
     process,  # first: it sets what gRPC reads when it is imported
 )
 from perdure_services.all_in_one import serve_all
+from perdure_services.backup_manifest import BackupUnusable
 from perdure_services.control_plane import AddressTaken, control_plane
 from perdure_services.executor import executor, work_until
 from perdure_services.keys import KeysUnusable
@@ -21,6 +22,7 @@ from perdure_services.starts import StartsUnusable
 
 UNUSABLE: Final = (
     AddressTaken,
+    BackupUnusable,
     FunctionsInvalid,
     KeysUnusable,
     ProviderUnusable,

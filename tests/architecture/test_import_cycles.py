@@ -9,6 +9,7 @@ OURS = ("perdure", "perdure_control_plane", "perdure_executor", "perdure_recover
 
 LATE_IMPORTS = {
     "perdure_services.main": "heavy imports wait until a program is chosen, so that help comes at once",
+    "perdure_services.store_commands": "the same for what is done to a store without serving it",
     "perdure.cli": "a command loads what it needs, so that help and completion come at once",
 }
 """Modules, or packages, that may import our own packages inside a function, and why."""

@@ -59,6 +59,16 @@ def require_current_schema(connection: Connection) -> None:
         )
 
 
+def schema_of(connection: Connection) -> str:
+    """The name of the schema that a database has; empty where it has none."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def require_known_schema(schema: str) -> None:
+    """Raises SchemaUnknown where a newer version made the schema; an older one is brought up to date by a start."""
+    _require_known(schema, ScriptDirectory.from_config(_config()))
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -67,9 +77,14 @@ def _config() -> Config:
 
 def _known_revision(connection: Connection, scripts: ScriptDirectory) -> str | None:
     current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+    if current is not None:
+        _require_known(current, scripts)
+    return current
+
+
+def _require_known(schema: str, scripts: ScriptDirectory) -> None:
+    if schema not in {script.revision for script in scripts.walk_revisions()}:
         raise SchemaUnknown(
-            f"the database has schema {current}, which this version does not know; it was written by a newer"
+            f"the database has schema {schema}, which this version does not know; it was written by a newer"
             " server: start that version, or restore a backup made before the upgrade"
         )
-    return current

@@ -58,7 +58,7 @@ class SqliteStore(ListenedStore):
         """Locks the directory, checks and migrates the database, and starts the writer. Raises StoreBroken."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _lock(self._directory)
+            self._lock = lock_directory(self._directory)
         except OSError as error:
             reason = f"cannot be used: {error.strerror}; name one that may be made and written"
             raise StoreBroken(f"the data directory {self._directory} {reason}") from error
@@ -164,7 +164,8 @@ def check_structure(path: pathlib.Path) -> None:
             raise StoreBroken(f"{path}: {DAMAGED}")
 
 
-def _lock(directory: pathlib.Path) -> IO[str]:
+def lock_directory(directory: pathlib.Path) -> IO[str]:
+    """Takes a data directory for this process, until the file that it returns is closed. Raises StoreBroken, OSError."""
     file = (directory / LOCK).open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

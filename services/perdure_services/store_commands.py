@@ -1,0 +1,79 @@
+"""`perdure-server check`, `backup` and `restore`: what is done to a store without serving it.
+
+Heavy imports wait until a command runs, so that help comes at once.
+"""
+
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from perdure_services.flags import (
+    BackupDirectory,
+    CheckCopy,
+    Database,
+    DataDir,
+    Output,
+    Overwrite,
+    SettingsFile,
+    WithKeys,
+    chosen,
+)
+from perdure_services.giving_up import give_up
+
+
+def check(
+    settings: SettingsFile = None, data_dir: DataDir = None, database: Database = None, output: Output = "text"
+) -> None:
+    """Check a store: its logs against the rules they were written by, its tables against its logs.
+
+    A server may run on it meanwhile. Exit code 1 where something is wrong.
+    """
+    from perdure_services.check import check
+
+    _do(settings, {"data_dir": data_dir, "database": database}, output, lambda read: check(read, output))
+
+
+def backup(
+    to: BackupDirectory,
+    settings: SettingsFile = None,
+    data_dir: DataDir = None,
+    overwrite: Overwrite = False,
+    keys: WithKeys = True,
+    check: CheckCopy = True,
+    output: Output = "text",
+) -> None:
+    """Copy a SQLite store and its keys into a directory, whole and as they are at one moment.
+
+    A server may run on it meanwhile. The directory is made when everything in it is written and checked. Exit code 1
+    where the store has faults.
+    """
+    from perdure_services.backup import Wanted, back_up
+
+    wanted = Wanted(to, overwrite=overwrite, with_keys=keys, check=check, output=output)
+    _do(settings, {"data_dir": data_dir}, output, lambda read: back_up(read, wanted))
+
+
+def restore(
+    backup: BackupDirectory, settings: SettingsFile = None, data_dir: DataDir = None, output: Output = "text"
+) -> None:
+    """Put a backup into a data directory in which no store is.
+
+    The next server that is started there notices it, and holds what may have had an effect since.
+    """
+    from perdure_services.restore import restore
+
+    _do(settings, {"data_dir": data_dir}, output, lambda read: restore(read, backup, output))
+
+
+def _do(file: pathlib.Path | None, flags: dict[str, Any], output: str, work: Callable[[Any], int]) -> None:
+    from perdure_services import programs
+
+    if output not in ("text", "json"):
+        raise typer.BadParameter("text or json", param_hint="--output")
+    try:
+        sys.exit(work(programs.server_settings(chosen(file), flags)))
+    except programs.UNUSABLE as error:
+        give_up(error)
