@@ -13,6 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.printing.words import counted
+from perdure.cli.verdicts import Examined, violation_lines
 from perdure_control_plane.storage.offline_reading import offline_reading
 from perdure_control_plane.storage.sqlite import DATABASE
 from perdure_control_plane.storage.sqlite_copy import copy_database
@@ -27,7 +30,7 @@ from perdure_services.backup_manifest import (
     sync,
     write_manifest,
 )
-from perdure_services.check import FAULTY, SOUND, Examined, examine, say_faults
+from perdure_services.check import examine
 from perdure_services.settings import ControlPlaneSettings
 
 POSTGRES_HAS_ITS_OWN: Final = (
@@ -65,19 +68,20 @@ def back_up(settings: ControlPlaneSettings, wanted: Wanted) -> int:
         if wanted.with_keys:
             _copy_keys(settings.data_dir, partial)
         facts, examined = _look(partial, check=wanted.check)
-        if examined.faults:
-            say_faults(examined.faults, err=True)
+        if examined.violations:
+            for line in violation_lines(examined):
+                typer.echo(line, err=True)
             typer.echo(
-                f"perdure-server: the store has {len(examined.faults)} faults, and no backup was made;"
+                f"perdure-server: the store has {counted(len(examined.violations), 'fault')}, and no backup was made;"
                 " --no-check makes one of it as it is",
                 err=True,
             )
-            return FAULTY
+            return ExitCode.FAILURE
         manifest = _manifest(partial, facts, checked=wanted.check)
         write_manifest(partial, manifest)
         _put_in_place(partial, wanted.to)
     _say(manifest, wanted)
-    return SOUND
+    return ExitCode.OK
 
 
 def _require_free(wanted: Wanted) -> None:
@@ -113,7 +117,7 @@ def _copy_keys(data_dir: pathlib.Path, partial: pathlib.Path) -> None:
 def _look(partial: pathlib.Path, *, check: bool) -> tuple[StoreFacts, Examined]:
     with offline_reading(partial) as transaction:
         facts = store_facts(transaction)
-        return facts, examine(transaction) if check else Examined(facts.runs, facts.events, [])
+        return facts, examine(transaction) if check else Examined()
 
 
 def _manifest(partial: pathlib.Path, facts: StoreFacts, *, checked: bool) -> BackupManifest:

@@ -1,131 +1,118 @@
 """`perdure-server check`: whether a store's logs follow their own rules, and its tables their logs."""
 
 import asyncio
-import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from itertools import islice
+from typing import Final
 
-import typer
-
-from perdure.runlog.checker import LogChecker
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.printing.formats import Format
+from perdure.cli.verdicts import Examined, print_verdicts
+from perdure.cli.witness_files import NOBODY, Witnesses
+from perdure.runlog.checker import LogChecker, Violation
 from perdure.runlog.head import IllegalEvent
-from perdure.runlog.plans import read_plan
+from perdure.runlog.plans import WalkPlan, read_plan
+from perdure.runlog.rules import Rule
+from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.api.messages.runs import run as run_message
 from perdure_control_plane.domain.errors import DataCorrupt, NotFound
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.offline_reading import offline_reading
 from perdure_control_plane.storage.postgres import PostgresStore
-from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
+from perdure_control_plane.storage.rebuilding import Rebuilder, Rebuilding, count_events, run_ids
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
-from perdure_control_plane.usecases.fold_run import whole_log
+from perdure_control_plane.usecases.fold_run import log_events
+from perdure_services.progress import Progress
 from perdure_services.settings import ControlPlaneSettings
 
-SOUND: Final = 0
-FAULTY: Final = 1
-"""Exit codes."""
-
-PROGRESS_EVERY: Final = 1000
-"""Runs between two lines of progress."""
+COMPARED_AT_ONCE: Final = 100
+"""Runs whose tables are compared together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that cannot be in a sound store."""
-
-    run_id: str
-    rule: str
-    """A rule of the log, or "projection" where a table is not what the log gives."""
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """What a look at a whole store has found."""
-
-    runs: int
-    events: int
-    faults: list[Fault]
-
-
-def check(settings: ControlPlaneSettings, output: str) -> int:
-    """Prints what is wrong with a store, and returns the exit code. `output` is "text" or "json".
+def check(settings: ControlPlaneSettings, witnesses: Witnesses, output: Format) -> int:
+    """Prints what is wrong with a store, and returns the exit code: 1 where a rule is broken.
 
     Reads one snapshot, so servers may run meanwhile. Raises StoreBroken, SchemaUnknown.
     """
     database = settings.database.get_secret_value()
     if database:
-        found = asyncio.run(PostgresStore(database).inspect(examine))
+        examined = asyncio.run(PostgresStore(database).inspect(lambda tx: examine(tx, witnesses)))
     else:
         with offline_reading(settings.data_dir) as transaction:
-            found = examine(transaction)
-    _PRINTERS[output](found)
-    return FAULTY if found.faults else SOUND
+            examined = examine(transaction, witnesses)
+    print_verdicts(examined, output)
+    return ExitCode.FAILURE if examined.violations else ExitCode.OK
 
 
-def examine(transaction: SqlTransaction) -> Examined:
-    """Checks every log of a store, and every table that follows from logs."""
-    faults: list[Fault] = []
-    runs = events = 0
-    rebuilder = Rebuilder(transaction.connection)
-    try:
-        for run_id in run_ids(transaction.connection):
-            count, found = _check_run(transaction, rebuilder, run_id)
-            faults += found
-            runs, events = runs + 1, events + count
-            if runs % PROGRESS_EVERY == 0:
-                typer.echo(f"{runs} runs checked, {len(faults)} faults so far", err=True)
-    finally:
-        rebuilder.close()
-    return Examined(runs, events, faults)
+def examine(transaction: SqlTransaction, witnesses: Witnesses = NOBODY) -> Examined:
+    """Checks every log of a store, every table that follows from logs, and both against witnesses."""
+    return _StoreCheck(transaction, witnesses).run()
 
 
-def _check_run(tx: SqlTransaction, rebuilder: Rebuilder, run_id: RunId) -> tuple[int, list[Fault]]:
-    try:
-        run = tx.runs.get(run_id)
-        plan = read_plan(tx.playbooks.plan(run.identity.plan_digest), run.identity.plan_digest)
-    except NotFound:
-        return 0, [Fault(run_id, "projection", "the log has no run row")]
-    except (DataCorrupt, ValueError) as error:
-        return 0, [Fault(run_id, "PLAN", str(error))]
-    checker = LogChecker(run_id, plan, run.identity.plan_digest)
-    try:
-        log = whole_log(tx, run_id)
-    except DataCorrupt as error:
-        return 0, [Fault(run_id, "LOG", str(error))]
-    for recorded in log:
-        checker.take(recorded)
-    checker.finish(run_message(run))
-    faults = [
-        Fault(run_id, found.rule.name, f"event {found.sequence}: {found.message}") for found in checker.violations
-    ]
-    return len(log), [*faults, *_projection_faults(rebuilder, run_id)]
+class _StoreCheck:
+    """Looks at every run of a store, one after the other: memory does not grow with them, but for what witnesses need."""
+
+    def __init__(self, transaction: SqlTransaction, witnesses: Witnesses) -> None:
+        self._tx = transaction
+        self._witnesses = witnesses
+        self._examined = Examined()
+        self._rebuilder = Rebuilder(transaction.connection)
+        self._progress = Progress(count_events(transaction.connection))
+        self._plans: dict[bytes, WalkPlan] = {}
+        self._witnessed: dict[str, LogChecker] = {}
+
+    def run(self) -> Examined:
+        """Everything that was found."""
+        runs = run_ids(self._tx.connection)
+        try:
+            while group := list(islice(runs, COMPARED_AT_ONCE)):
+                self._compare([run_id for run_id in group if self._check_run(run_id)])
+        finally:
+            self._rebuilder.close()
+        self._witnesses.compare(self._witnessed, self._examined, whole=True)
+        return self._examined
+
+    def _check_run(self, run_id: RunId) -> bool:
+        """Whether the run's log could be folded, so that its tables can be compared with it."""
+        rebuilding = self._rebuilder.rebuild(run_id)
+        found, taken, whole = list[Violation](), 0, False
+        try:
+            run = self._tx.runs.get(run_id)
+            checker = LogChecker(run_id, self._plan(run), run.identity.plan_digest)
+            for recorded in log_events(self._tx, run_id):
+                checker.take(recorded)
+                _rebuild(rebuilding, recorded)
+                taken += 1
+            checker.finish(run_message(run))
+            found += checker.violations
+            whole = checker.head.last_sequence == taken
+            if self._witnesses.any:
+                self._witnessed[run_id] = checker
+        except NotFound:
+            found.append(Violation(Rule.PROJECTION, run_id, 0, "there is a log, or a row beside it, and no run row"))
+        except DataCorrupt as error:
+            found.append(Violation(Rule.READABLE, run_id, error.sequence, str(error)))
+        except IllegalEvent as error:
+            found += [*checker.violations] or [Violation(Rule.TRANSITION, run_id, taken + 1, str(error))]
+        except ValueError as error:
+            found.append(Violation(Rule.DIGEST, run_id, 0, str(error)))
+        rebuilding.finish()
+        self._examined.add(*found)
+        self._examined.finished(taken, whole=whole)
+        self._progress.say(self._examined)
+        return whole
+
+    def _plan(self, run: Run) -> WalkPlan:
+        digest = run.identity.plan_digest
+        if digest not in self._plans:
+            self._plans[digest] = read_plan(self._tx.playbooks.plan(digest), digest)
+        return self._plans[digest]
+
+    def _compare(self, run_ids: list[RunId]) -> None:
+        differences = self._rebuilder.differences(run_ids)
+        self._examined.add(*(Violation(Rule.PROJECTION, one.run_id, 0, str(one)) for one in differences))
 
 
-def _projection_faults(rebuilder: Rebuilder, run_id: RunId) -> Iterator[Fault]:
-    try:
-        for difference in rebuilder.differences(run_id):
-            yield Fault(run_id, "projection", str(difference))
-    except IllegalEvent as error:
-        yield Fault(run_id, "projection", f"the log cannot be folded: {error}")
-
-
-def say_faults(faults: Iterable[Fault], *, err: bool = False) -> None:
-    """Prints each fault on a line."""
-    for fault in faults:
-        typer.echo(f"run {fault.run_id}: {fault.rule}: {fault.message}", err=err)
-
-
-def _print_text(found: Examined) -> None:
-    say_faults(found.faults)
-    verdict = f"{len(found.faults)} faults" if found.faults else "sound"
-    typer.echo(f"{found.runs} runs, {found.events} events: {verdict}")
-
-
-def _print_json(found: Examined) -> None:
-    faults = [{"run": f"runs/{fault.run_id}", "rule": fault.rule, "message": fault.message} for fault in found.faults]
-    told = {"sound": not faults, "runs": found.runs, "events": found.events, "faults": faults}
-    typer.echo(json.dumps(told, indent=2))
-
-
-_PRINTERS: Final[dict[str, Callable[[Examined], Any]]] = {"text": _print_text, "json": _print_json}
+def _rebuild(rebuilding: Rebuilding, recorded: RecordedEvent) -> None:
+    lease_id = recorded.holder.lease_id if recorded.HasField("holder") else None
+    rebuilding.take(recorded.event, recorded.stored_time.ToMicroseconds(), lease_id)

@@ -89,6 +89,7 @@ DrainSeconds = Annotated[
 ]
 LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="text or json. Default: text.")]
 Output = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="text or json.")]
+Verdicts = Annotated[str, typer.Option("--output", "-o", metavar="FORMAT", help="table, json or yaml.")]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error. Default: info.")]
 BackupDirectory = Annotated[
     pathlib.Path, typer.Argument(metavar="BACKUP", help="Directory of the backup.", show_default=False)

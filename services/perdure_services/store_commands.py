@@ -5,11 +5,12 @@ Heavy imports wait until a command runs, so that help comes at once.
 
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
 
+from perdure.cli.witness_options import Acknowledgements, Launches
 from perdure_services.flags import (
     BackupDirectory,
     CheckCopy,
@@ -18,6 +19,7 @@ from perdure_services.flags import (
     Output,
     Overwrite,
     SettingsFile,
+    Verdicts,
     WithKeys,
     chosen,
 )
@@ -25,15 +27,25 @@ from perdure_services.giving_up import give_up
 
 
 def check(
-    settings: SettingsFile = None, data_dir: DataDir = None, database: Database = None, output: Output = "text"
+    settings: SettingsFile = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    acks: Acknowledgements = None,
+    launches: Launches = None,
+    output: Verdicts = "table",
 ) -> None:
-    """Check a store: its logs against the rules they were written by, its tables against its logs.
+    """Check a store: its logs against the rules they were written by, its tables against its logs, both against witnesses.
 
-    A server may run on it meanwhile. Exit code 1 where something is wrong.
+    Changes nothing, and a server may run on it meanwhile. Exit code 1 where a rule is broken.
     """
+    from perdure.cli.printing.formats import Format
+    from perdure.cli.witness_files import read_witnesses
     from perdure_services.check import check
 
-    _do(settings, {"data_dir": data_dir, "database": database}, output, lambda read: check(read, output))
+    _require(output, list(Format))
+    witnesses = read_witnesses(acks, launches)
+    flags = {"data_dir": data_dir, "database": database}
+    _do(settings, flags, lambda read: check(read, witnesses, Format(output)))
 
 
 def backup(
@@ -53,7 +65,8 @@ def backup(
     from perdure_services.backup import Wanted, back_up
 
     wanted = Wanted(to, overwrite=overwrite, with_keys=keys, check=check, output=output)
-    _do(settings, {"data_dir": data_dir}, output, lambda read: back_up(read, wanted))
+    _require(output, ("text", "json"))
+    _do(settings, {"data_dir": data_dir}, lambda read: back_up(read, wanted))
 
 
 def restore(
@@ -65,14 +78,18 @@ def restore(
     """
     from perdure_services.restore import restore
 
-    _do(settings, {"data_dir": data_dir}, output, lambda read: restore(read, backup, output))
+    _require(output, ("text", "json"))
+    _do(settings, {"data_dir": data_dir}, lambda read: restore(read, backup, output))
 
 
-def _do(file: pathlib.Path | None, flags: dict[str, Any], output: str, work: Callable[[Any], int]) -> None:
+def _require(output: str, formats: Sequence[str]) -> None:
+    if output not in formats:
+        raise typer.BadParameter(f"one of {', '.join(formats)}", param_hint="--output")
+
+
+def _do(file: pathlib.Path | None, flags: dict[str, Any], work: Callable[[Any], int]) -> None:
     from perdure_services import programs
 
-    if output not in ("text", "json"):
-        raise typer.BadParameter("text or json", param_hint="--output")
     try:
         sys.exit(work(programs.server_settings(chosen(file), flags)))
     except programs.UNUSABLE as error:

@@ -109,7 +109,7 @@ async def store_faults(data: pathlib.Path, database: str) -> list[str]:
     )
     printed, _ = await process.communicate()
     found = json.loads(printed)
-    faults = [f"{fault['run']}: {fault['rule']}: {fault['message']}" for fault in found["faults"]]
+    faults = [f"{fault['run']}: {fault['rule']}: {fault['message']}" for fault in found["violations"]]
     return faults if found["runs"] else ["the store that was left behind has no runs"]
 
 

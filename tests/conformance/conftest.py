@@ -39,6 +39,7 @@ from perdure_control_plane.usecases.claim_runs import Claim, Claimed, acknowledg
 from perdure_control_plane.usecases.connect_executor import HeldRun, Renewal, connect_executor, renew_lease
 from perdure_control_plane.usecases.create_playbook_version import create_playbook_version
 from perdure_control_plane.usecases.create_session import create_session
+from perdure_control_plane.usecases.fold_run import whole_log
 from perdure_control_plane.usecases.publish_playbook_version import Publishing, publish_playbook_version
 from perdure_control_plane.usecases.start_flow import FlowStarter, Start
 from perdure_control_plane.usecases.sweep import Swept, sweep
@@ -274,7 +275,14 @@ class House:
 def _differences(tx: SqlTransaction) -> list[str]:
     rebuilder = Rebuilder(tx.connection)
     try:
-        return [str(found) for run_id in run_ids(tx.connection) for found in rebuilder.differences(run_id)]
+        known = list(run_ids(tx.connection))
+        for run_id in known:
+            rebuilding = rebuilder.rebuild(run_id)
+            for recorded in whole_log(tx, run_id):
+                lease_id = recorded.holder.lease_id if recorded.HasField("holder") else None
+                rebuilding.take(recorded.event, recorded.stored_time.ToMicroseconds(), lease_id)
+            rebuilding.finish()
+        return [str(found) for found in rebuilder.differences(known)]
     finally:
         rebuilder.close()
 

@@ -385,9 +385,10 @@ class ProtocolViolation(PerdureError):
 
 
 class DataCorrupt(PerdureError):
-    """Something stored cannot be read."""
+    """Something stored cannot be read. `sequence` is the event's, or 0 where it is none."""
 
     reason = "DATA_CORRUPT"
 
-    def __init__(self, resource: str, description: str) -> None:
+    def __init__(self, resource: str, description: str, sequence: int = 0) -> None:
         super().__init__(f"{resource} cannot be read: {description}", resource=resource)
+        self.sequence = sequence

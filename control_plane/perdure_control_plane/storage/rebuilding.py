@@ -4,15 +4,16 @@ Each log is folded once more, by the statements that the server itself uses, int
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Table, create_engine, delete, select, union
+from sqlalchemy import Table, create_engine, delete, func, select, union
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
 from perdure.runlog.head import RunHead, advance
+from perdure.runlog.kinds import FIRST_DATA_KIND, KIND_NUMBERS
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.heads import HeadCache, Mark
@@ -69,8 +70,13 @@ def run_ids(connection: Connection) -> Iterator[RunId]:
         after = found[-1]
 
 
+def count_events(connection: Connection) -> int:
+    """How many events there are, as the rows of their runs say."""
+    return int(connection.execute(select(func.coalesce(func.sum(runs.c.last_sequence), 0))).scalar_one())
+
+
 class Rebuilder:
-    """Rebuilds runs of one store, one at a time."""
+    """Rebuilds runs of one store: each log is folded into the database in memory, and then several are compared at once."""
 
     def __init__(self, connection: Connection) -> None:
         """`connection` reads the store; what it reads should be one snapshot."""
@@ -78,62 +84,84 @@ class Rebuilder:
         engine = create_engine("sqlite://", poolclass=StaticPool, isolation_level="AUTOCOMMIT")
         metadata.create_all(engine)
         self._scratch = engine.connect()
-        self._driver: Any = self._scratch.connection.driver_connection
-        if isinstance(self._driver, sqlite3.Connection):
-            self._driver.isolation_level = None
-        self._statements = Statements(engine.dialect)
+        driver: Any = self._scratch.connection.driver_connection
+        if isinstance(driver, sqlite3.Connection):
+            driver.isolation_level = None
+        statements = Statements(engine.dialect)
+        self._transaction = SqlTransaction(self._scratch, driver, statements, HeadCache(), 0, is_of_the_store)
 
     def close(self) -> None:
         """Drops the database in memory."""
         self._scratch.close()
         self._scratch.engine.dispose()
 
-    def differences(self, run_id: RunId) -> list[Difference]:
-        """Where the run's rows are not what its log gives.
+    def rebuild(self, run_id: RunId) -> "Rebuilding":
+        """Begins to rebuild a run."""
+        return Rebuilding(self._transaction, run_id)
 
-        Raises IllegalEvent where the log cannot be folded at all.
-        """
-        self._rebuild(run_id)
+    def differences(self, run_ids: Collection[RunId]) -> list[Difference]:
+        """Where the rows of these runs, which were rebuilt, are not what their logs give; then they are forgotten."""
         found: list[Difference] = []
         for table in PROJECTED_TABLES:
-            kept, rebuilt = _rows(self._kept, table, run_id), _rows(self._scratch, table, run_id)
+            kept, rebuilt = _rows(self._kept, table, run_ids), _rows(self._scratch, table, run_ids)
             for key in sorted({*kept, *rebuilt}):
-                found += _compare(run_id, table.name, key, kept.get(key), rebuilt.get(key))
+                found += _compare(table.name, key, kept.get(key), rebuilt.get(key))
             self._scratch.execute(delete(table))
         return found
 
-    def _rebuild(self, run_id: RunId) -> None:
-        query = select(run_events.c.stored_at, run_events.c.lease_id, run_events.c.event)
-        log = self._kept.execute(query.where(run_events.c.run_id == run_id).order_by(run_events.c.sequence))
-        head = RunHead()
-        for stored_at, lease_id, stored in log:
-            event = RunEvent.FromString(stored)
-            before = Mark.of(head)
-            advance(head, event, stored_at, by_holder=lease_id is not None)
-            self._store(run_id, before, head, event, stored_at, lease_id)
 
-    def _store(
-        self, run_id: RunId, before: Mark, head: RunHead, event: RunEvent, at: int, lease_id: str | None
-    ) -> None:
-        transaction = SqlTransaction(self._scratch, self._driver, self._statements, HeadCache(), at, is_of_the_store)
-        if before.last_sequence == 0:
-            transaction.runs.insert(identity_of(run_id, event.run_created, at), head, at)
-        else:
-            transaction.runs.save(run_id, before, head, at)
-        waits, facts = before.open_waits > 0, before.outside_sequence > 0
-        stored = Stored(run_id, head.last_sequence, at, lease_id, event, waits, facts)
-        transaction.projections.apply(event.WhichOneof("kind") or "", stored)
+class Rebuilding:
+    """One run on its way into the database in memory."""
+
+    def __init__(self, transaction: SqlTransaction, run_id: RunId) -> None:
+        self._transaction = transaction
+        self._run_id = run_id
+        self._head = RunHead()
+        self._saved = Mark.of(self._head)
+        self._at = 0
+
+    def take(self, event: RunEvent, at: int, lease_id: str | None) -> None:
+        """Folds the next event. Raises IllegalEvent where it cannot follow."""
+        head, self._at = self._head, at
+        waits, facts = head.open_waits > 0, head.outside_sequence > 0
+        advance(head, event, at, by_holder=lease_id is not None)
+        kind = event.WhichOneof("kind") or ""
+        if head.last_sequence == 1:
+            self._transaction.runs.insert(identity_of(self._run_id, event.run_created, at), head, at)
+            self._saved = Mark.of(head)
+        elif kind not in _COUNTED_ONLY:
+            self._save()
+        stored = Stored(self._run_id, head.last_sequence, at, lease_id, event, waits, facts)
+        self._transaction.projections.apply(kind, stored)
+
+    def finish(self) -> None:
+        """Stores the row as the last event leaves it."""
+        if self._head.last_sequence:
+            self._save()
+
+    def _save(self) -> None:
+        self._transaction.runs.save(self._run_id, self._saved, self._head, self._at)
+        self._saved = Mark.of(self._head)
 
 
-def _rows(connection: Connection, table: Table, run_id: RunId) -> dict[tuple[Any, ...], dict[str, Any]]:
+_COUNTED_ONLY: Final = frozenset({
+    "node_started", "node_settled", *(kind for kind, number in KIND_NUMBERS.items() if number >= FIRST_DATA_KIND),
+})  # fmt: skip
+"""Kinds of events that leave a run in its state: its row is stored with the next event that may not, or the last."""
+
+
+def _rows(
+    connection: Connection, table: Table, run_ids: Collection[RunId]
+) -> dict[tuple[RunId, tuple[Any, ...]], dict[str, Any]]:
     key = [column.name for column in table.primary_key]
-    found = connection.execute(select(table).where(table.c.run_id == run_id)).mappings()
-    return {tuple(row[name] for name in key): dict(row) for row in found}
+    found = connection.execute(select(table).where(table.c.run_id.in_(run_ids))).mappings()
+    return {(row["run_id"], tuple(row[name] for name in key)): dict(row) for row in found}
 
 
 def _compare(
-    run_id: RunId, table: str, key: tuple[Any, ...], kept: dict[str, Any] | None, rebuilt: dict[str, Any] | None
+    table: str, place: tuple[RunId, tuple[Any, ...]], kept: dict[str, Any] | None, rebuilt: dict[str, Any] | None
 ) -> Iterator[Difference]:
+    run_id, key = place
     if kept is None or rebuilt is None:
         yield Difference(run_id, table, key, "", None if kept is None else key, None if rebuilt is None else key)
         return

@@ -74,7 +74,7 @@ def recorded(row: Any) -> RecordedEvent:
     try:
         message.event.ParseFromString(stored)
     except DecodeError as error:
-        raise DataCorrupt(f"runs/{run_id}", f"event {sequence} is no event: {error}") from error
+        raise DataCorrupt(f"runs/{run_id}", f"event {sequence} is no event: {error}", sequence) from error
     if lease_id is not None:
         message.holder.CopyFrom(HolderOrigin(lease_id=lease_id, epoch=epoch, ordinal=ordinal))
     else:

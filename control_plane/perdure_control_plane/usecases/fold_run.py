@@ -1,5 +1,6 @@
 """Reads a run's whole log and folds it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,10 +57,11 @@ def plan_of(tx: Transaction, run: Run) -> WalkPlan:
 
 def whole_log(tx: Transaction, run_id: RunId, after: int = 0) -> list[RecordedEvent]:
     """Every event after a sequence."""
-    events: list[RecordedEvent] = []
-    while True:
-        piece = tx.events.after(run_id, after, limit=READ_AT_ONCE, max_bytes=READ_BYTES_AT_ONCE)
-        events += piece
-        if not piece:
-            return events
+    return list(log_events(tx, run_id, after))
+
+
+def log_events(tx: Transaction, run_id: RunId, after: int = 0) -> Iterator[RecordedEvent]:
+    """Every event after a sequence, read piece by piece. Raises DataCorrupt."""
+    while piece := tx.events.after(run_id, after, limit=READ_AT_ONCE, max_bytes=READ_BYTES_AT_ONCE):
+        yield from piece
         after = piece[-1].sequence

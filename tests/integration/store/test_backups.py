@@ -71,7 +71,7 @@ async def test_a_store_with_faults_is_copied_only_when_nobody_looks(served: path
     unseen = program("backup", "copy", "--no-check", folder=served)
 
     assert (looked[0], unseen[0]) == (1, 0)
-    assert "run ghost: " in looked[2]
+    assert "PROJECTION ghost: " in looked[2]
     assert "no backup was made; --no-check" in looked[2]
     assert left == [".perdure"]
     assert "not checked" in unseen[1]

@@ -51,8 +51,10 @@ async def test_a_sound_store_is_told_so_while_a_server_runs_on_it(serve: Any, hi
 
     code, out, err = await check(service.data_dir)
 
-    assert (code, err) == (0, "")
-    assert re.fullmatch(r"1 runs, \d+ events: sound\n", out)
+    verdicts = dict(re.findall(r"^([A-Z_]+) +(ok|not checked|violated)", out, re.MULTILINE))
+    assert code == 0
+    assert {rule for rule, verdict in verdicts.items() if verdict != "ok"} == {"ACKNOWLEDGED", "LAUNCHED"}
+    assert re.fullmatch(r"1 run, \d+ events, no violation\n", err)
 
 
 async def test_a_bent_table_and_a_bent_log_are_found(serve: Any, hire: Any) -> None:
@@ -66,9 +68,21 @@ async def test_a_bent_table_and_a_bent_log_are_found(serve: Any, hire: Any) -> N
 
     told = json.loads(out)
     assert code == 1
-    assert not told["sound"]
-    assert {fault["rule"] for fault in told["faults"]} >= {"LEASE", "projection"}
-    assert any("state is 'FAILED'; the log gives 'COMPLETED'" in fault["message"] for fault in told["faults"])
+    assert {fault["rule"] for fault in told["violations"]} == {"LEASE", "ROW", "PROJECTION"}
+    assert any("state is 'FAILED'; the log gives 'COMPLETED'" in fault["message"] for fault in told["violations"])
+    assert any(fault["message"].startswith("ordinal 9 stands where 1 was due") for fault in told["violations"])
+
+
+async def test_what_a_client_was_told_is_looked_for_in_the_store(serve: Any, hire: Any, tmp_path: pathlib.Path) -> None:
+    service = await a_finished_run(serve, hire)
+    acks = tmp_path / "acks.jsonl"
+    acks.write_text('{"run": "nobody", "sequence": 1}\n')
+
+    code, out, _ = await check(service.data_dir, "--acks", str(acks), "-o", "json")
+
+    told = json.loads(out)
+    assert (code, told["violations"][0]["rule"]) == (1, "ACKNOWLEDGED")
+    assert {"rule": "LAUNCHED", "verdict": "not checked"} in told["rules"]
 
 
 async def test_an_event_that_cannot_be_read_is_named_and_a_caller_is_told_so(serve: Any, hire: Any) -> None:
@@ -83,9 +97,8 @@ async def test_an_event_that_cannot_be_read_is_named_and_a_caller_is_told_so(ser
         await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=f"runs/{run_id}"))
 
     assert code == 1
-    assert [(fault["rule"], "event 2 is no event" in fault["message"]) for fault in json.loads(out)["faults"]] == [
-        ("LOG", True)
-    ]
+    (fault,) = json.loads(out)["violations"]
+    assert (fault["rule"], fault["sequence"], "event 2 is no event" in fault["message"]) == ("READABLE", 2, True)
     assert refused.value.code() is grpc.StatusCode.DATA_LOSS
     assert "event 2 is no event" in (refused.value.details() or "")
 

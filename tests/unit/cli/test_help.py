@@ -24,8 +24,8 @@ PROMISED = {
     "playbooks validate", "playbooks create", "playbooks publish", "playbooks revoke", "playbooks get", "playbooks list",
     "sessions create", "sessions get", "sessions list", "sessions events",
     "flows start", "flows get", "flows list", "flows pause", "flows resume", "flows cancel", "flows watch",
-    "runs get", "runs list", "runs events", "runs checkpoints", "runs watch", "runs why", "runs recovery",
-    "runs continue",
+    "runs get", "runs list", "runs events", "runs export", "runs checkpoints", "runs watch", "runs why",
+    "runs recovery", "runs continue",
     "runs resolve", "runs pause", "runs resume", "runs interrupt", "runs cancel",
     "approvals list", "approvals get", "approvals approve", "approvals reject",
     "tasks list", "tasks get", "tasks output", "agents list", "agents get",
@@ -38,7 +38,8 @@ FLAGS = {
         "--playbook-id", "--version", "--digest", "--session-id", "--flow-id", "--idempotency-key", "--request-file",
     },
     "perdure tasks output": {"--full"},
-    "perdure verify": {"--all", "--flow-id", "--acks", "--launches"},
+    "perdure verify": {"--all", "--flow-id", "--export", "--acks", "--launches"},
+    "perdure runs export": {"--all", "--flow-id", "--to"},
     "perdure run": {"--input"},
 }  # fmt: skip
 

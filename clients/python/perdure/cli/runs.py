@@ -12,6 +12,7 @@ from perdure.cli.doubts import tell_doubts
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.explaining import add_explaining_command
+from perdure.cli.exporting import export_runs
 from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_run
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
@@ -94,7 +95,7 @@ async def list_events(
     after: Annotated[int, typer.Option("--after", min=0, help="Only events after this sequence.")] = 0,
     output: Output = Format.TABLE,
 ) -> None:
-    """Print a run's log: every event that is stored, by sequence. With -o json it is an export."""
+    """Print a run's log: every event that is stored, by sequence."""
     request = ListRunEventsRequest(name=names.run(run), after_sequence=after)
     header = output is Format.TABLE
     async for page in pages(perdure.runs.ListRunEvents, request):
@@ -103,6 +104,9 @@ async def list_events(
             header = False
         for recorded in page.events:
             print_item(recorded, output, events.event_line)
+
+
+app.command("export")(export_runs)
 
 
 @app.command("checkpoints")

@@ -24,11 +24,16 @@ MEANINGS: Final = {
     Rule.DIGEST: "content is what its digest says",
     Rule.STATE: "the log ends in a state that a run may rest in",
     Rule.ROW: "what the server shows of the run is what its log says",
+    Rule.READABLE: "what is stored can be read",
+    Rule.PROJECTION: "every table that follows from logs is what they give",
     Rule.ACKNOWLEDGED: "what was acknowledged is in the log",
     Rule.LAUNCHED: "a guarded effect was launched once, and after its start was stored",
 }
 
 _NEEDS: Final = {Rule.ACKNOWLEDGED: "--acks FILE", Rule.LAUNCHED: "--launches FILE"}
+
+OF_STORES: Final = frozenset({Rule.PROJECTION})
+"""Rules about what only the store itself has."""
 
 
 class Verdict(StrEnum):
@@ -49,6 +54,8 @@ class Examined:
     events: int = 0
     broken_off: int = 0
     """Logs that could not be folded to their end."""
+    out_of_sight: frozenset[Rule] = frozenset()
+    """Rules about what was not looked at."""
     violations: list[Violation] = field(default_factory=list)
     seen: dict[Rule, int] = field(default_factory=dict)
     """For each rule that needs a witness and has one, how many of its lines are about these runs."""
@@ -69,7 +76,7 @@ class Examined:
         """What became of a rule."""
         if any(violation.rule is rule for violation in self.violations):
             return Verdict.VIOLATED
-        if not self.runs or (rule in _NEEDS and not self.seen.get(rule)):
+        if not self.runs or rule in self.out_of_sight or (rule in _NEEDS and not self.seen.get(rule)):
             return Verdict.NOT_CHECKED
         return Verdict.IN_PART if self.broken_off else Verdict.OK
 
@@ -78,6 +85,8 @@ class Examined:
         broken = sum(violation.rule is rule for violation in self.violations)
         if broken:
             return counted(broken, "violation")
+        if rule in self.out_of_sight:
+            return "only the store itself can show it: perdure-server check"
         if rule not in _NEEDS:
             return ""
         if rule not in self.seen:
@@ -92,14 +101,15 @@ def print_verdicts(examined: Examined, format: Format) -> None:
         return
     rows = [[rule, examined.verdict(rule), MEANINGS[rule], examined.remark(rule)] for rule in Rule]
     print_rows(["RULE", "VERDICT", "WHAT IT SAYS", ""], rows)
-    for line in _violation_lines(examined):
+    for line in violation_lines(examined):
         typer.echo(line)
     found = len(examined.violations)
     summary = f"{counted(examined.runs, 'run')}, {counted(examined.events, 'event')}, "
     typer.echo(summary + (counted(found, "violation") if found else "no violation"), err=True)
 
 
-def _violation_lines(examined: Examined) -> Iterator[str]:
+def violation_lines(examined: Examined) -> Iterator[str]:
+    """Each violation in a line: the rule, the run and the sequence, and what is wrong."""
     for violation in examined.violations:
         place = f"{violation.run_id or '(no run)'}@{violation.sequence}" if violation.sequence else violation.run_id
         yield one_line(f"{violation.rule} {place or '(no run)'}: {violation.message}")

@@ -1,26 +1,26 @@
 """`perdure verify`: reads whole logs and says, rule by rule, whether they keep what a log must keep."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Final
+import pathlib
+from typing import Annotated
 
 import typer
 
 from perdure.cli import names
+from perdure.cli.chosen_runs import LARGEST_PAGE, AllRuns, Runs, RunsOfFlow, choose_runs
 from perdure.cli.connection import connected
 from perdure.cli.exit_codes import ExitCode
+from perdure.cli.exported_logs import ExportCheck
 from perdure.cli.lazy import verb
 from perdure.cli.options import Output
 from perdure.cli.printing.formats import Format
-from perdure.cli.verdicts import Examined, print_verdicts
-from perdure.cli.witness_files import Acknowledgements, Launches, Witnesses, read_witnesses
+from perdure.cli.verdicts import OF_STORES, Examined, print_verdicts
+from perdure.cli.witness_files import Witnesses, read_witnesses
+from perdure.cli.witness_options import Acknowledgements, Launches
 from perdure.client import Client, pages
 from perdure.runlog.checker import LogChecker, Violation
 from perdure.runlog.plans import read_plan
 from perdure.runlog.rules import Rule
-from perdure.v1.flows_pb2 import GetFlowRequest
-from perdure.v1.runs_pb2 import GetRunPlanRequest, GetRunRequest, ListRunEventsRequest, ListRunsRequest
-
-LARGEST_PAGE: Final = 500
+from perdure.v1.runs_pb2 import GetRunPlanRequest, GetRunRequest, ListRunEventsRequest
 
 app = verb()
 
@@ -29,11 +29,15 @@ app = verb()
 @connected
 async def verify(
     perdure: Client,
-    runs: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN", help="The runs: each its id, or runs/{run}.")
+    runs: Runs = None,
+    flow_id: RunsOfFlow = None,
+    all_runs: AllRuns = False,
+    exports: Annotated[
+        list[pathlib.Path] | None,
+        typer.Option(
+            "--export", metavar="FILE", help="A file of `perdure runs export`: no server is asked. Repeat for more."
+        ),
     ] = None,
-    flow_id: Annotated[str | None, typer.Option("--flow-id", metavar="FLOW", help="The runs of this flow.")] = None,
-    all_runs: Annotated[bool, typer.Option("--all", help="Every run of the server.")] = False,
     acks: Acknowledgements = None,
     launches: Launches = None,
     output: Output = Format.TABLE,
@@ -42,31 +46,33 @@ async def verify(
 
     Believes nobody: what a rule needs and was not given is "not checked". Exits with 1 where a rule is broken.
     """
-    if (bool(runs) + bool(flow_id) + all_runs) != 1:
-        raise typer.BadParameter("say what to check: RUN..., --flow-id FLOW, or --all", param_hint="'RUN'")
+    if exports and (runs or flow_id or all_runs):
+        raise typer.BadParameter("an export is checked whole; name no runs", param_hint="'--export'")
     # Before the logs: whatever a witness has seen, the logs that are read afterwards must hold.
     witnesses = read_witnesses(acks, launches)
-    if flow_id is not None:
-        flow = await perdure.flows.GetFlow(GetFlowRequest(name=names.flow(flow_id)))
-        chosen = list(flow.primitive_refs.runs)
+    if exports:
+        examined = _examine_exports(exports, witnesses)
     else:
-        chosen = [names.run(run) for run in runs or []] or [name async for name in _every_run(perdure)]
-    examined = await _examine(perdure, chosen, witnesses, whole=all_runs)
+        chosen = await choose_runs(perdure, runs, flow_id, all_runs)
+        examined = await _examine(perdure, chosen, witnesses, whole=all_runs)
     print_verdicts(examined, output)
     return ExitCode.FAILURE if examined.violations else ExitCode.OK
 
 
-async def _every_run(perdure: Client) -> AsyncIterator[str]:
-    async for page in pages(perdure.runs.ListRuns, ListRunsRequest(page_size=LARGEST_PAGE)):
-        for run in page.runs:
-            yield run.name
+def _examine_exports(files: list[pathlib.Path], witnesses: Witnesses) -> Examined:
+    examined = Examined(out_of_sight=OF_STORES)
+    check = ExportCheck(examined, keep=witnesses.any)
+    for file in files:
+        check.read(file)
+    witnesses.compare(check.logs, examined, whole=False)
+    return examined
 
 
 async def _examine(perdure: Client, chosen: list[str], witnesses: Witnesses, *, whole: bool) -> Examined:
-    examined, checkers = Examined(), {}
-    for name in dict.fromkeys(chosen):
+    examined, checkers = Examined(out_of_sight=OF_STORES), {}
+    for name in chosen:
         checker = await _check(perdure, name, examined)
-        if checker is not None:
+        if checker is not None and witnesses.any:
             checkers[checker.run_id] = checker
     witnesses.compare(checkers, examined, whole=whole)
     return examined

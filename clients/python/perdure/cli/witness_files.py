@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Final, TypeVar
 
 import typer
 
@@ -19,25 +19,6 @@ from perdure.runlog.witnesses import (
     read_launches,
 )
 
-Acknowledgements = Annotated[
-    list[pathlib.Path] | None,
-    typer.Option(
-        "--acks",
-        metavar="FILE",
-        help="What was acknowledged: an executor's log (--log-format json --log-level debug), or lines of "
-        '{"run": ..., "sequence": ...}; repeat for more.',
-    ),
-]
-Launches = Annotated[
-    list[pathlib.Path] | None,
-    typer.Option(
-        "--launches",
-        metavar="FILE",
-        help='What the target of guarded commands saw: lines of {"key": ..., "node": ...}, the key from '
-        "PERDURE_IDEMPOTENCY_KEY. Complete, and of runs that stand still; repeat for more.",
-    ),
-]
-
 Seen = TypeVar("Seen", Acknowledgement, Launch)
 
 
@@ -47,6 +28,11 @@ class Witnesses:
 
     acknowledgements: list[Acknowledgement] | None
     launches: list[Launch] | None
+
+    @property
+    def any(self) -> bool:
+        """Whether anybody was asked."""
+        return self.acknowledgements is not None or self.launches is not None
 
     def compare(self, logs: Mapping[str, LogChecker], examined: Examined, *, whole: bool) -> None:
         """Adds what the logs lack of it. Unless the logs are `whole`, what is about other runs is passed over."""
@@ -59,6 +45,10 @@ class Witnesses:
             examined.witnessed(Rule.LAUNCHED, sum(whole or seen.key in keys for seen in self.launches))
             violations = compare_launches(logs, self.launches)
             examined.add(*(violation for violation in violations if whole or violation.run_id))
+
+
+NOBODY: Final = Witnesses(None, None)
+"""No witness at all."""
 
 
 def read_witnesses(acks: list[pathlib.Path] | None, launches: list[pathlib.Path] | None) -> Witnesses:

@@ -47,6 +47,10 @@ class Rule(StrEnum):
     """The state the log ends in is one a run may rest in."""
     ROW = "ROW"
     """What the server shows of the run is what its log says."""
+    READABLE = "READABLE"
+    """What is stored can be read."""
+    PROJECTION = "PROJECTION"
+    """Every table that follows from logs is what they give."""
     ACKNOWLEDGED = "ACKNOWLEDGED"
     """What was acknowledged is in the log."""
     LAUNCHED = "LAUNCHED"
@@ -86,7 +90,7 @@ def step_faults(
             where = instance(event.wait_opened.instance)
             yield from _begin_faults(head, where, ran_ahead=False)
             if _decided_start(walk, where) is None:
-                yield Rule.PLAN, f"{where} is not what comes next"
+                yield Rule.PLAN, f"{where} is not what comes next; {_due(decide_unaware(walk))}"
         case "node_settled":
             yield from _settlement_faults(walk, settled, event.node_settled)
         case "node_in_doubt":
@@ -109,7 +113,7 @@ def _start_faults(head: RunHead, walk: Walk, started: node_events_pb2.NodeStarte
     yield from _begin_faults(head, where, ran_ahead=started.ran_ahead and started.effect not in GUARDED)
     decided = _decided_start(walk, where)
     if decided is None:
-        yield Rule.PLAN, f"{where} is not what comes next"
+        yield Rule.PLAN, f"{where} is not what comes next; {_due(decide_unaware(walk))}"
         return
     said = (started.effect, started.redo, started.resolution_sequence)
     if said != (decided.node.effect, decided.redo, decided.resolution_sequence):
@@ -176,7 +180,19 @@ def _gist(settlement: node_events_pb2.NodeSettled) -> tuple[int, int, int]:
 def _record_faults(event: RunEvent, kind: str, intents: Sequence[Intent]) -> Iterator[Fault]:
     due = [one for intent in intents if isinstance(intent, Record) for one in intent.events]
     if not any(one.WhichOneof("kind") == kind and _without_text(one) == _without_text(event) for one in due):
-        yield Rule.PLAN, f"{kind} is not what comes next"
+        yield Rule.PLAN, f"{kind} is not what comes next; {_due(intents)}"
+
+
+def _due(intents: Sequence[Intent]) -> str:
+    """What should have come, in words."""
+    due: list[str] = []
+    for intent in intents:
+        match intent:
+            case Start() | Choose():
+                due.append(str(intent.instance))
+            case Record():
+                due += [event.WhichOneof("kind") or "" for event in intent.events]
+    return f"due was {' or '.join(due)}" if due else "nothing was due"
 
 
 def _without_text(event: RunEvent) -> RunEvent:
