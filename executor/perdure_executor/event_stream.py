@@ -14,7 +14,9 @@ MAX_BATCH_EVENTS: Final = 250
 MAX_BATCH_BYTES: Final = 1024 * 1024
 """What a batch holds at most, unless its first event alone is larger."""
 
-_LARGE: Final = frozenset({"node_output", "task_output", "unit_content", "rendered_arguments", "wait_subject"})
+_LARGE: Final = frozenset({
+    "node_output", "task_output", "unit_content", "rendered_arguments", "wait_subject", "output_files",
+})  # fmt: skip
 _SMALL_BYTES: Final = 100
 """What an event without a payload counts for."""
 

@@ -1,6 +1,6 @@
 """What a node's work is given: its place, what it sees, and how it says what happens."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -92,6 +92,8 @@ class NodeContext:
     equipment: Equipment
     units: Mapping[str, bytes] = field(default_factory=dict)
     """Units of an agent that are recorded already, by name, in the order of the log."""
+    steps: Sequence[plans_pb2.PlanEdge] = ()
+    """The steps that the walk took to it and that have a contract."""
 
 
 @dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
@@ -103,6 +105,8 @@ class Work:
     """What it is called with, for the log; None where it takes nothing."""
     command: str = ""
     """For a command, the program's name."""
+    folder: str = ""
+    """Directory that its files are below; empty for the executor's workspace."""
 
 
 @dataclass(frozen=True, slots=True)

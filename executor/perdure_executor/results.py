@@ -21,6 +21,8 @@ class Failed:
     cause: instances_pb2.FailureCause.ValueType
     message: str
     task: node_events_pb2.TaskResult | None = None
+    output: JsonObject | None = None
+    """What the work gave that succeeded, and broke its node's promise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import hashlib
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.failures import is_tried_again
 from perdure.runlog.intents import Start
-from perdure.runlog.json_objects import json_bytes
+from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import NodeWalk
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -29,8 +29,10 @@ def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes
         case Failed() if guarded and result.cause == instances_pb2.FAILURE_CAUSE_INTERNAL:
             # The fault is the executor's own, after the work had begun: how far it came is not known.
             return [_doubt(start, result.cause, result.message)]
-        case Failed():
+        case Failed(output=None):
             return [_failed(start, result, before)]
+        case Failed():
+            return _broken(start, result, before, max_payload_bytes)
         case TimedOut() if guarded:
             return [_doubt(start, instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT, result.message)]
         case TimedOut():
@@ -61,26 +63,41 @@ def stopped(start: Start, result: Stopped) -> RunEvent:
 def _succeeded(start: Start, result: Succeeded, before: NodeWalk, max_payload_bytes: int) -> list[RunEvent]:
     if not result.output:
         return [_settled(start, instances_pb2.OUTCOME_SUCCEEDED, _NO_CAUSE, "", result.task)]
-    try:
-        output = json_bytes(result.output)
-    except UnicodeEncodeError:
-        cause = instances_pb2.FAILURE_CAUSE_NOT_CANONICAL
-        return [_failed(start, Failed(cause, "its output holds a lone surrogate", result.task), before)]
-    except ValueError as error:
-        cause = instances_pb2.FAILURE_CAUSE_NOT_CANONICAL
-        return [_failed(start, Failed(cause, f"its output has no JSON form: {error}", result.task), before)]
-    except TypeError as error:
-        cause = instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID
-        return [_failed(start, Failed(cause, f"its output is not JSON: {error}", result.task), before)]
-    if len(output) > max_payload_bytes:
-        message = f"its output has {len(output)} bytes; the limit is {max_payload_bytes}"
-        return [_failed(start, Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message, result.task), before)]
+    output = _encoded(result.output, result.task, max_payload_bytes)
+    if isinstance(output, Failed):
+        return [_failed(start, output, before)]
+    return _with_output(start, output, _settled(start, instances_pb2.OUTCOME_SUCCEEDED, _NO_CAUSE, "", result.task))
+
+
+def _broken(start: Start, failed: Failed, before: NodeWalk, max_payload_bytes: int) -> list[RunEvent]:
+    """Its work succeeded and broke a promise: what it gave is kept for people, since its effect may have happened."""
+    event = _failed(start, failed, before)
+    output = _encoded(failed.output or {}, failed.task, max_payload_bytes)
+    return [event] if isinstance(output, Failed) else _with_output(start, output, event)
+
+
+def _with_output(start: Start, output: bytes, event: RunEvent) -> list[RunEvent]:
     produced = RunEvent()
     produced.node_output.instance.CopyFrom(start.instance.message())
     produced.node_output.json = output
-    event = _settled(start, instances_pb2.OUTCOME_SUCCEEDED, _NO_CAUSE, "", result.task)
     event.node_settled.output_digest = hashlib.sha256(output).digest()
     return [produced, event]
+
+
+def _encoded(values: JsonObject, task: node_events_pb2.TaskResult | None, max_payload_bytes: int) -> bytes | Failed:
+    """An output as it is stored, or why it cannot be."""
+    try:
+        output = json_bytes(values)
+    except UnicodeEncodeError:
+        return Failed(instances_pb2.FAILURE_CAUSE_NOT_CANONICAL, "its output holds a lone surrogate", task)
+    except ValueError as error:
+        return Failed(instances_pb2.FAILURE_CAUSE_NOT_CANONICAL, f"its output has no JSON form: {error}", task)
+    except TypeError as error:
+        return Failed(instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID, f"its output is not JSON: {error}", task)
+    if len(output) > max_payload_bytes:
+        message = f"its output has {len(output)} bytes; the limit is {max_payload_bytes}"
+        return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message, task)
+    return output
 
 
 def _failed(start: Start, failed: Failed, before: NodeWalk) -> RunEvent:

@@ -212,6 +212,7 @@ class Walker:
             see=lambda: bindings(walk, where),
             equipment=self._equipment,
             units=walk.units.get(where, {}),
+            steps=walk.contracts_before(start.node.id),
         )
 
     def _say_arguments(self, start: Start, arguments: JsonObject) -> bytes:

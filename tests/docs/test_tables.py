@@ -123,6 +123,12 @@ def test_the_page_of_playbooks_has_every_field_of_a_document_s_parts(read: Any) 
     assert [row - defaults for row in said] == [fields(kind) for kind in kinds]
 
 
+def test_the_page_of_playbooks_has_every_field_of_a_contract(read: Any) -> None:
+    said = [set(named(row[1])) for row in table(read("docs/playbooks.md"), "## Contracts")]
+
+    assert said == [fields(kind) for kind in (model.Needs, model.Promises, model.PromisedFile, model.EdgeContract)]
+
+
 @pytest.mark.parametrize(
     ("heading", "kind"),
     [

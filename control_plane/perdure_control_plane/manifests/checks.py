@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure_control_plane.manifests.contracts import contract_doubts, contract_faults
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.expressions import expression_faults, places
 from perdure_control_plane.manifests.graph import Graph, choice_faults
@@ -26,6 +27,7 @@ def faults(manifest: Manifest) -> list[Diagnostic]:
         *choice_faults(manifest),
         *expression_faults(manifest, ordered.before if ordered else None),
         *schema_faults(manifest),
+        *contract_faults(manifest, ordered),
         *_tools(manifest),
         *_not_run_yet(manifest),
     ]
@@ -50,6 +52,7 @@ def doubts(manifest: Manifest) -> list[Diagnostic]:
         *_nul(manifest),
         *name_doubts(manifest, ordered.before if ordered else None),
         *(_passed_over(manifest, ordered) if ordered and ordered.choosing else ()),
+        *(contract_doubts(manifest, ordered) if ordered else ()),
     ]
 
 
@@ -187,9 +190,6 @@ def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
             yield _unsupported(f"{path}.policy", "approvals are decided by a person; leave it at `conservative`")
         if isinstance(node, AgenticNode) and node.agent is None and node.skill is None:
             yield Diagnostic(f"{path}.agent", "FIELD_MISSING", "name the agent, or the skill")
-    for index, edge in enumerate(manifest.edges):
-        if edge.contract is not None:
-            yield _unsupported(f"edges[{index}].contract", "edge contracts are not checked by this version")
     if not manifest.tools.enforce:
         yield _unsupported("tools.enforce", "what the policy forbids is not offered to agents; leave it at true")
     if manifest.error_handlers:

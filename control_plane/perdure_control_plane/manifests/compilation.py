@@ -1,14 +1,13 @@
 """Makes the plan of a manifest that has no faults."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
-
-from google.protobuf.duration_pb2 import Duration
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2, plans_pb2
+from perdure_control_plane.manifests.compiled_contracts import edge_contract, needs, promises
+from perdure_control_plane.manifests.compiled_values import duration, json_of
 from perdure_control_plane.manifests.graph import choosing, steps
 from perdure_control_plane.manifests.model import (
     AgenticNode,
@@ -32,10 +31,10 @@ def compile_plan(manifest: Manifest, digest: str) -> plans_pb2.Plan:
         version=manifest.version,
         playbook_digest=digest,
         jump_limit=DEFAULT_JUMP_LIMIT,
-        input_schema=_json(_input_schema(manifest)),
+        input_schema=json_of(_input_schema(manifest)),
     )
     if manifest.timeout_seconds is not None:
-        plan.timeout.CopyFrom(_duration(manifest.timeout_seconds))
+        plan.timeout.CopyFrom(duration(manifest.timeout_seconds))
     for required in [*manifest.required_evidence, *(r for phase in manifest.phases for r in phase.required_evidence)]:
         plan.required_evidence.add(kind=required.kind, id=required.id, description=required.description)
     if manifest.nodes:
@@ -52,11 +51,14 @@ def compile_plan(manifest: Manifest, digest: str) -> plans_pb2.Plan:
 
 def _edges(manifest: Manifest) -> Iterator[plans_pb2.PlanEdge]:
     guards = {(edge.source, edge.target): edge.when or "" for edge in manifest.edges}
+    contracts = {(edge.source, edge.target): edge.contract for edge in manifest.edges if edge.contract is not None}
     guarded = choosing(manifest)
-    for source, target in steps(manifest):
-        when = guards.get((source, target), "")
+    for step in steps(manifest):
+        source, target = step
+        when = guards.get(step, "")
+        agreed = edge_contract(contracts[step]) if step in contracts else None
         otherwise = source in guarded and not when
-        yield plans_pb2.PlanEdge(source=source, target=target, when=when, otherwise=otherwise)
+        yield plans_pb2.PlanEdge(source=source, target=target, when=when, otherwise=otherwise, contract=agreed)
 
 
 def _node(manifest: Manifest, node: Node) -> plans_pb2.PlanNode:
@@ -77,19 +79,23 @@ def _node(manifest: Manifest, node: Node) -> plans_pb2.PlanNode:
         case ApprovalNode():
             made.effect = instances_pb2.EFFECT_NONE
             made.approval.prompt = node.prompt
-            made.approval.subject = _json(node.subject)
-            made.approval.expiry.CopyFrom(_duration(node.timeout_seconds or DEFAULT_EXPIRY_SECONDS))
+            made.approval.subject = json_of(node.subject)
+            made.approval.expiry.CopyFrom(duration(node.timeout_seconds or DEFAULT_EXPIRY_SECONDS))
         case _:
             raise TypeError(f"a node of type {type(node).__name__} has no plan")
     _set_retries(made, node)
+    if node.requires is not None:
+        made.requires.CopyFrom(needs(node.requires))
+    if node.ensures is not None:
+        made.ensures.CopyFrom(promises(node.ensures))
     return made
 
 
 def _set_call(made: plans_pb2.PlanNode, inputs: dict[str, Any], timeout_seconds: float | None) -> None:
     if inputs:
-        made.inputs = _json(inputs)
+        made.inputs = json_of(inputs)
     if timeout_seconds is not None:
-        made.timeout.CopyFrom(_duration(timeout_seconds))
+        made.timeout.CopyFrom(duration(timeout_seconds))
 
 
 def _set_retries(made: plans_pb2.PlanNode, node: Node) -> None:
@@ -103,7 +109,7 @@ def _set_retries(made: plans_pb2.PlanNode, node: Node) -> None:
 
 
 def _agentic(manifest: Manifest, node: AgenticNode) -> plans_pb2.AgenticNode:
-    schema = b"" if node.output_schema is None else _json(node.output_schema)
+    schema = b"" if node.output_schema is None else json_of(node.output_schema)
     return plans_pb2.AgenticNode(
         agent=node.agent or node.skill or "",
         role=node.role,
@@ -159,8 +165,8 @@ def _command(node: DeterministicNode) -> plans_pb2.CommandNode:
 
 def _backoff(retry: Retry) -> plans_pb2.Backoff:
     return plans_pb2.Backoff(
-        initial=_duration(retry.initial_seconds),
-        maximum=_duration(retry.maximum_seconds),
+        initial=duration(retry.initial_seconds),
+        maximum=duration(retry.maximum_seconds),
         factor=retry.factor,
         jitter=retry.jitter,
     )
@@ -178,13 +184,3 @@ def _input_schema(manifest: Manifest) -> dict[str, Any]:
         "properties": {given.name: {"description": given.description} for given in manifest.inputs},
         "required": [given.name for given in manifest.inputs if given.required],
     }
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1e6))
-    return duration
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() if value else b""

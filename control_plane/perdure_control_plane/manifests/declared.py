@@ -6,6 +6,9 @@ from typing import Final
 from perdure.runlog.json_objects import JsonObject
 from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Manifest, Node
 
+Fields = Collection[str] | None
+"""All fields that an object can have, or None where it can have any."""
+
 TEXT_OUTPUT: Final = ("exit_code", "stdout", "stderr")
 """What a command has as output that is text."""
 
@@ -16,7 +19,7 @@ ANSWER_OUTPUT: Final = ("text", "usage")
 """What an agent has as output where nothing says what its answer is like."""
 
 
-def outputs(node: Node) -> Collection[str] | None:
+def outputs(node: Node) -> Fields:
     """All fields that the output of a node can have; None where it can have any."""
     match node:
         case DeterministicNode(output="text"):

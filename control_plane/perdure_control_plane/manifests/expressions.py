@@ -95,6 +95,9 @@ def expression_faults(manifest: Manifest, before: dict[str, set[str]] | None) ->
 
 def templates(node: Node) -> Iterator[tuple[str, str]]:
     """Every string of a node that may hold expressions, with its path in the node."""
+    for index, promised in enumerate(node.ensures.output_files if node.ensures else ()):
+        yield f"ensures.output_files[{index}].path", promised.path
+        yield f"ensures.output_files[{index}].sha256", promised.sha256
     match node:
         case AgenticNode():
             yield "prompt", node.prompt

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from perdure.runlog.instances import NAME
 from perdure.runlog.json_objects import JsonObject
@@ -97,6 +97,46 @@ class Retry(Part):
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.2
 
 
+class Needs(Part):
+    """What must be there before a node begins."""
+
+    source: str | None = Field(alias="from", default=None)
+    fields: list[Line] = []
+    json_schema: JsonObject | None = Field(alias="schema", default=None)
+
+
+class PromisedFile(Part):
+    """A file that a node leaves below its directory."""
+
+    path: Line
+    min_bytes: Annotated[int, Field(ge=0)] = 0
+    max_bytes: Annotated[int, Field(ge=0)] | None = None
+    sha256: str = ""
+
+
+class Promises(Part):
+    """What must be there when a node has succeeded, or else it has failed."""
+
+    fields: list[Line] = []
+    json_schema: JsonObject | None = Field(alias="schema", default=None)
+    exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
+    output_files: Annotated[
+        list[
+            Annotated[PromisedFile, BeforeValidator(lambda given: {"path": given} if isinstance(given, str) else given)]
+        ],
+        Field(max_length=100),
+    ] = []
+    """Each a path, or an object."""
+
+
+class EdgeContract(Part):
+    """What is agreed between two nodes."""
+
+    requires: list[Line] = []
+    ensures: list[Line] = []
+    json_schema: JsonObject | None = Field(alias="schema", default=None)
+
+
 Effect = Literal["none", "idempotent", "at_most_once", "compensable"]
 
 
@@ -108,6 +148,8 @@ class Node(Part):
     depends: list[str] = []
     on_failure: OnFailure = OnFailure()
     retry: Retry | None = None
+    requires: Needs | None = None
+    ensures: Promises | None = None
 
 
 class AgenticNode(Node):
@@ -182,7 +224,7 @@ class Edge(Part):
     source: str = Field(alias="from")
     target: str = Field(alias="to")
     when: Line | None = None
-    contract: JsonObject | None = None
+    contract: EdgeContract | None = None
 
 
 class Manifest(Part):

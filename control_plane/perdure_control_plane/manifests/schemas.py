@@ -24,6 +24,12 @@ def schema_faults(manifest: Manifest) -> Iterator[Diagnostic]:
     for index, node in enumerate(manifest.nodes):
         if isinstance(node, AgenticNode) and node.output_schema is not None:
             yield from _faults(f"nodes[{index}].output_schema", node.output_schema)
+        for word, contract in (("requires", node.requires), ("ensures", node.ensures)):
+            if contract is not None and contract.json_schema is not None:
+                yield from _faults(f"nodes[{index}].{word}.schema", contract.json_schema)
+    for index, edge in enumerate(manifest.edges):
+        if edge.contract is not None and edge.contract.json_schema is not None:
+            yield from _faults(f"edges[{index}].contract.schema", edge.contract.json_schema)
 
 
 def _faults(path: str, schema: JsonObject) -> Iterator[Diagnostic]:

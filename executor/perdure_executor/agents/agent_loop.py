@@ -16,7 +16,6 @@ from pydantic_ai.run import AgentRunResult
 
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2
-from perdure_executor.agents.answer_check import AnswerCheck
 from perdure_executor.agents.brief import Brief
 from perdure_executor.agents.durability import RunLogDurability
 from perdure_executor.agents.journal import UnitJournal, UnitUnusable
@@ -25,6 +24,7 @@ from perdure_executor.agents.toolset import workspace_toolset
 from perdure_executor.node_context import line
 from perdure_executor.providers import KEYS, Provider
 from perdure_executor.results import Failed, Result, Succeeded
+from perdure_executor.schema_check import SchemaCheck
 
 LIMITS: Final = UsageLimits(request_limit=50, tool_calls_limit=200)
 """What one attempt may ask for before it fails."""
@@ -66,7 +66,7 @@ class _Conversation:
     def __init__(self, brief: Brief) -> None:
         self.last_fault = ""
         self._brief = brief
-        self._check = None if brief.output_schema is None else AnswerCheck(brief.output_schema)
+        self._check = None if brief.output_schema is None else SchemaCheck(brief.output_schema)
 
     def agent(self, model: Model, journal: UnitJournal) -> Agent[None, Any]:
         brief = self._brief

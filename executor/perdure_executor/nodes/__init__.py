@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Final
 
+from perdure_executor.contracts import check_needs
 from perdure_executor.node_context import NodeContext, Prepared
 from perdure_executor.nodes import agentic, approval, command, function
+from perdure_executor.promises import promising
 from perdure_executor.results import CannotPrepare
 
 KINDS: Final[dict[str, Callable[[NodeContext], Prepared]]] = {
@@ -18,7 +20,10 @@ KINDS: Final[dict[str, Callable[[NodeContext], Prepared]]] = {
 
 def prepare(context: NodeContext) -> Prepared:
     """Makes a node ready: evaluates its expressions and finds what does it. A fault is a Failed, not an exception."""
+    node = context.node
     try:
-        return KINDS[context.node.WhichOneof("kind") or ""](context)
+        if context.steps or node.HasField("requires"):
+            check_needs(node, context.steps, context.see())
+        return promising(context, KINDS[node.WhichOneof("kind") or ""](context))
     except CannotPrepare as unfit:
         return unfit.failure

@@ -41,7 +41,8 @@ def prepare(context: NodeContext) -> Prepared:
         workspace=_workspace(context, bindings),
         output_schema=_output_schema(spec.output_schema),
     )
-    return Work(lambda reporter: _run(brief, context, reporter), _arguments(context, brief))
+    folder = "" if brief.workspace is None else str(brief.workspace.root)
+    return Work(lambda reporter: _run(brief, context, reporter), _arguments(context, brief), folder=folder)
 
 
 def _prompt(context: NodeContext, bindings: JsonObject) -> str:

@@ -45,7 +45,7 @@ def prepare(context: NodeContext) -> Prepared:
     values |= {"env": sorted(env)} if env else {}
     values |= {"stdin": stdin} if stdin else {}
     command = _Command(context, arguments, cwd, env, stdin.encode())
-    return Work(command.run, values, pathlib.PurePath(arguments[0]).name)
+    return Work(command.run, values, pathlib.PurePath(arguments[0]).name, cwd)
 
 
 @dataclass(slots=True)

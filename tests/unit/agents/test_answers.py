@@ -9,11 +9,11 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from perdure.v1 import instances_pb2
 from perdure_executor.agents.agent_loop import ANSWER_RETRIES, LIMITS, converse
-from perdure_executor.agents.answer_check import AnswerCheck
 from perdure_executor.agents.brief import Brief
 from perdure_executor.agents.workspace import Workspace
 from perdure_executor.providers import Provider
 from perdure_executor.results import Failed, Succeeded
+from perdure_executor.schema_check import SchemaCheck
 
 SCHEMA = {"type": "object", "properties": {"score": {"type": "integer", "maximum": 9}}, "required": ["score"]}
 
@@ -113,6 +113,6 @@ async def test_a_unit_over_the_payload_limit_fails_the_attempt_with_that_cause(
 
 
 def test_a_schema_that_refers_elsewhere_fetches_nothing() -> None:
-    check = AnswerCheck({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/schema"}}})
+    check = SchemaCheck({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/schema"}}})
 
     assert check.fault({"a": 1}) == "the schema refers to 'http://127.0.0.1:9/schema', which it does not hold"

@@ -165,9 +165,6 @@ FAULTS: dict[str, tuple[Fields, Faults]] = {
          "edges": [
             {"from": "a", "to": "b", "when": "x"}, {"from": "a", "to": "c"}, {"from": "b", "to": "c"}]},
         [("nodes[2].on_failure.inject_into", "INJECT_INTO_BRANCH")]),
-    "an edge has a contract": (
-        {"nodes": [work(), work("b")], "edges": [{"from": "a", "to": "b", "contract": {}}]},
-        [("edges[0].contract", "NOT_SUPPORTED")]),
     "there are error handlers": (
         {"nodes": [work()], "error_handlers": [{"do": "x"}]}, [("error_handlers", "NOT_SUPPORTED")]),
     "a node is connected to nothing": (

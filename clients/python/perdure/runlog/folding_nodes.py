@@ -98,7 +98,7 @@ def _go_on_from(walk: Walk, node: str) -> None:
         state = walk.nodes[after]
         if state.phase is not Phase.NOT_REACHED or after in walk.frontier:
             continue
-        steps = [_is_taken(walk, before, after) for before in walk.plan.predecessors[after]]
+        steps = [walk.takes(before, after) for before in walk.plan.predecessors[after]]
         if None in steps:
             continue
         if any(steps):
@@ -106,18 +106,6 @@ def _go_on_from(walk: Walk, node: str) -> None:
         else:
             state.phase = Phase.PASSED_OVER
             due.extend(walk.plan.successors[after])
-
-
-def _is_taken(walk: Walk, before: str, after: str) -> bool | None:
-    """Whether the walk takes a step; None where that is not decided."""
-    state = walk.nodes[before]
-    match state.phase:
-        case Phase.SUCCEEDED:
-            return before not in walk.plan.choices or state.chosen == after
-        case Phase.PASSED_OVER:
-            return False
-        case _:
-            return None
 
 
 def _choice_made(walk: Walk, event: RunEvent, sequence: int) -> None:

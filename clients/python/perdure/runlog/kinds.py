@@ -30,7 +30,7 @@ PROGRESS_KINDS: Final = frozenset({
 HOLDER_KINDS: Final = frozenset({
     "lease_returned", "run_paused", "run_ended", "node_started", "node_settled", "node_in_doubt", "wait_opened",
     "wait_closed", "fact_taken_up", "jump_begun", "jumped", "choice_made", "node_output", "task_output", "unit_content",
-    "rendered_arguments", "wait_subject", "log_line",
+    "rendered_arguments", "wait_subject", "log_line", "output_files",
 })  # fmt: skip
 """What a holder may append; everything else, and the end of a run that nobody holds, comes from outside."""
 

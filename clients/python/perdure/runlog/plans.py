@@ -29,6 +29,8 @@ class WalkPlan:
         self.predecessors: Final[dict[str, list[str]]] = {node.id: [] for node in message.nodes}
         self.choices: Final[dict[str, list[plans_pb2.PlanEdge]]] = {}
         """The steps from each node that goes on with one of them."""
+        self.contracts: Final[dict[str, list[plans_pb2.PlanEdge]]] = {}
+        """The steps to each node that have a contract."""
         self._ancestors: Final[dict[str, tuple[str, ...]]] = {}
         for edge in message.edges:
             if edge.target not in self.successors[edge.source]:
@@ -36,6 +38,8 @@ class WalkPlan:
                 self.predecessors[edge.target].append(edge.source)
             if edge.when or edge.otherwise:
                 self.choices.setdefault(edge.source, []).append(edge)
+            if edge.HasField("contract"):
+                self.contracts.setdefault(edge.target, []).append(edge)
 
     @cached_property
     def entries(self) -> tuple[str, ...]:

@@ -141,6 +141,7 @@ _CHECKS: Final[dict[str, Callable[[Any], str]]] = {
     "choice_made": _choice_made,
     "run_ended": _ended,
     "node_output": _instance,
+    "output_files": _instance,
     "task_output": _instance,
     "unit_content": _instance,
     "rendered_arguments": _instance,

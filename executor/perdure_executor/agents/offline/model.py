@@ -7,12 +7,12 @@ from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from perdure_executor.agents.answer_check import AnswerCheck
 from perdure_executor.agents.offline.answer import shaped_answer
 from perdure_executor.agents.offline.choices import files_that_matter, text_to_search
 from perdure_executor.agents.offline.findings import Findings
 from perdure_executor.agents.offline.report import report
 from perdure_executor.providers import OFFLINE
+from perdure_executor.schema_check import SchemaCheck
 
 
 def offline_model() -> FunctionModel:
@@ -59,7 +59,7 @@ _LOOKS: Final[tuple[tuple[str, Callable[[Findings], list[dict[str, Any]]]], ...]
 def _answer(findings: Findings, info: AgentInfo) -> ToolCallPart:
     tool = info.output_tools[0]
     answer = shaped_answer(tool.parameters_json_schema, findings)
-    fault = AnswerCheck(tool.parameters_json_schema).fault(answer)
+    fault = SchemaCheck(tool.parameters_json_schema).fault(answer)
     if fault:
         raise UnexpectedModelBehavior(f"the built-in model has no answer of the shape that is asked for: {fault}")
     return ToolCallPart(tool.name, answer, tool_call_id="answer")

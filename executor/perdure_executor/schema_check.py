@@ -1,4 +1,4 @@
-"""Whether an agent's answer has the shape that its node asks for."""
+"""Whether a value has the shape that a schema asks for."""
 
 from typing import Final
 
@@ -10,18 +10,18 @@ from referencing.exceptions import Unresolvable
 from perdure.runlog.json_objects import JsonObject
 
 
-class AnswerCheck:
-    """Checks answers against one JSON Schema."""
+class SchemaCheck:
+    """Checks values against one JSON Schema."""
 
     def __init__(self, schema: JsonObject) -> None:
         self.schema: Final = schema
         # With a registry of its own the validator fetches nothing from the addresses a schema may name.
         self._validator: Final = Draft202012Validator(schema, registry=Registry())
 
-    def fault(self, answer: object) -> str:
-        """What is wrong with an answer, as one line that does not repeat the answer; empty where nothing is."""
+    def fault(self, value: object) -> str:
+        """What is wrong with a value, as one line that does not repeat the value; empty where nothing is."""
         try:
-            error = best_match(self._validator.iter_errors(answer))
+            error = best_match(self._validator.iter_errors(value))
         except Unresolvable as error:
             return f"the schema refers to {error.ref!r}, which it does not hold"
         return _line(error) if error is not None else ""
