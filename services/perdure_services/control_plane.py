@@ -22,6 +22,7 @@ from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.open_store_life import follow_store_life
 from perdure_control_plane.usecases.sweep import Swept, sweep
+from perdure_services.retention import retain_on
 from perdure_services.settings import ControlPlaneSettings
 from perdure_services.stores import agreed_keys, begin_life, say_life, store_of
 
@@ -55,10 +56,7 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
         await health.look()
         await server.start()
         started = True
-        beside = [
-            asyncio.create_task(_sweep_on(desk, settings), name="sweep"),
-            asyncio.create_task(health.run(), name="health"),
-        ]
+        beside = _begin_beside(desk, health, settings)
         log.info("server.started", address=f"{settings.host}:{port}", data=str(store), open=True)
         try:
             yield f"{settings.host}:{port}"
@@ -86,6 +84,14 @@ async def _desk(store: SqliteStore | PostgresStore, settings: ControlPlaneSettin
     server_id = f"{os.getpid()}-{secrets.token_hex(4)}"
     identity = ServerIdentity(server_id, version("perdure-server"), life.mark.generation, store.kind)
     return Desk(store, changes, settings.timing, settings.limits, identity)
+
+
+def _begin_beside(desk: Desk, health: Health, settings: ControlPlaneSettings) -> list[asyncio.Task[None]]:
+    return [
+        asyncio.create_task(_sweep_on(desk, settings), name="sweep"),
+        asyncio.create_task(health.run(), name="health"),
+        asyncio.create_task(retain_on(desk.store, settings), name="retention"),
+    ]
 
 
 def _listen(server: grpc.aio.Server, settings: ControlPlaneSettings) -> int:

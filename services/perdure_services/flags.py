@@ -103,6 +103,17 @@ CheckCopy = Annotated[
     bool,
     typer.Option("--check/--no-check", help="Check every log of the copy, and make no backup of a store with faults."),
 ]
+Days = Annotated[
+    float | None,
+    typer.Option(
+        "--days",
+        min=0,
+        metavar="NUMBER",
+        help="How long ago they must have ended. Default: the setting retention_days.",
+        show_default=False,
+    ),
+]
+Apply = Annotated[bool, typer.Option("--apply", help="Delete them; without it they are only counted.")]
 
 
 def chosen(named: pathlib.Path | None) -> pathlib.Path | None:

@@ -36,7 +36,7 @@ from perdure_services.flags import (
     chosen,
 )
 from perdure_services.giving_up import give_up
-from perdure_services.store_commands import backup, check, restore
+from perdure_services.store_commands import backup, check, restore, retention
 
 EPILOG: Final = f"""\b
 Settings: a flag wins over the environment, and that over the settings file, which is
@@ -54,13 +54,15 @@ Exit codes: 0 stopped as asked, 1 a check found faults, 2 settings, data or keys
 71 an executor left because the process that its commands run under was lost, 130 stopped twice."""
 
 UP_MORE: Final = """\b
+Nothing that has ended is deleted unless retention_days is set.
 Every other setting of the two can be given in the environment or in the file; see
 perdure-server control-plane --help, perdure-server executor --help"""
 
 CONTROL_PLANE_MORE: Final = """\b
 Settings of the control plane without a flag, as PERDURE_CONTROL_PLANE_... or in [control_plane]:
     stall_allowance_seconds (30), assignment_ack_seconds (5), sweep_seconds (1), stream_age_seconds (2700),
-    drain_notice_seconds (1), takeover_limit (5), max_queued_runs (100000), max_payload_bytes (1048576)"""
+    drain_notice_seconds (1), takeover_limit (5), max_queued_runs (100000), max_payload_bytes (1048576),
+    retention_days (30)"""
 
 EXECUTOR_MORE: Final = """\b
 Settings of the executor without a flag, as PERDURE_EXECUTOR_... or in [executor]:
@@ -183,7 +185,7 @@ def executor(
     _start("executor", settings, {}, given)
 
 
-for _command in (check, backup, restore):
+for _command in (check, backup, restore, retention):
     app.command()(_command)
 
 

@@ -17,7 +17,13 @@ from perdure_services.backup_manifest import BackupUnusable
 from perdure_services.control_plane import AddressTaken, control_plane
 from perdure_services.executor import executor, work_until
 from perdure_services.keys import KeysUnusable
-from perdure_services.settings import ControlPlaneSettings, SettingsInvalid, load_control_plane, load_executor
+from perdure_services.settings import (
+    ControlPlaneSettings,
+    SettingsInvalid,
+    load_control_plane,
+    load_embedded,
+    load_executor,
+)
 from perdure_services.starts import StartsUnusable
 
 UNUSABLE: Final = (
@@ -51,7 +57,7 @@ def prepare(
             logs.set_up(work.log_format, work.log_level)
             return lambda: _work(work)
         case _:
-            both = load_control_plane(file, server_flags), load_executor(file, work_flags)
+            both = load_embedded(file, server_flags), load_executor(file, work_flags)
             logs.set_up(both[0].log_format, both[0].log_level)
             return lambda: _serve_all(*both)
 

@@ -95,6 +95,7 @@ class ControlPlaneSettings(_Settings):
     takeover_limit: Annotated[int, Field(ge=1, le=100)] = 5
     max_queued_runs: Annotated[int, Field(ge=1)] = 100_000
     max_payload_bytes: Annotated[int, Field(ge=1024, le=3 * 1024 * 1024)] = 1024 * 1024
+    retention_days: Annotated[float, Field(ge=0, le=36500)] = 30.0
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -112,6 +113,11 @@ class ControlPlaneSettings(_Settings):
             drain_notice=_micros(self.drain_notice_seconds),
             takeover_limit=self.takeover_limit,
         )
+
+    @property
+    def retention(self) -> int:
+        """After so many microseconds flows that have ended are deleted; 0: never."""
+        return _micros(self.retention_days * 24 * 3600)
 
     @property
     def limits(self) -> Limits:
@@ -156,6 +162,13 @@ def load_control_plane(file: pathlib.Path | None, flags: dict[str, Any]) -> Cont
             "heartbeat_seconds: is more than half of lease_seconds; leases would lapse at the first loss"
         )
     return settings
+
+
+def load_embedded(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:
+    """The same of a control plane that is one process with an executor: it deletes nothing unless somebody says so."""
+    settings = load_control_plane(file, flags)
+    says_so = "retention_days" in settings.model_fields_set
+    return settings if says_so else settings.model_copy(update={"retention_days": 0.0})
 
 
 def load_executor(file: pathlib.Path | None, flags: dict[str, Any]) -> ExecutorSettings:

@@ -1,4 +1,4 @@
-"""`perdure-server check`, `backup` and `restore`: what is done to a store without serving it.
+"""`perdure-server check`, `backup`, `restore` and `retention`: what is done to a store without serving it.
 
 Heavy imports wait until a command runs, so that help comes at once.
 """
@@ -12,10 +12,12 @@ import typer
 
 from perdure.cli.witness_options import Acknowledgements, Launches
 from perdure_services.flags import (
+    Apply,
     BackupDirectory,
     CheckCopy,
     Database,
     DataDir,
+    Days,
     Output,
     Overwrite,
     SettingsFile,
@@ -80,6 +82,26 @@ def restore(
 
     _require(output, ("text", "json"))
     _do(settings, {"data_dir": data_dir}, lambda read: restore(read, backup, output))
+
+
+def retention(
+    settings: SettingsFile = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    days: Days = None,
+    apply: Apply = False,
+    output: Output = "text",
+) -> None:
+    """Say which flows ended so long ago that they can be deleted, with everything that is theirs.
+
+    A server may run meanwhile, and does the same by itself (retention_days). With --apply they are deleted; a SQLite
+    store may have no server then.
+    """
+    from perdure_services.retention import show_retention
+
+    flags = {"data_dir": data_dir, "database": database}
+    _require(output, ("text", "json"))
+    _do(settings, flags, lambda read: show_retention(read, days, apply=apply, output=output))
 
 
 def _require(output: str, formats: Sequence[str]) -> None:

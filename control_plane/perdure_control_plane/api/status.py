@@ -30,6 +30,7 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.ProtocolViolation: (grpc.StatusCode.INVALID_ARGUMENT, None),
     errors.NotSupported: (grpc.StatusCode.UNIMPLEMENTED, None),
     errors.NotFound: (grpc.StatusCode.NOT_FOUND, None),
+    errors.Deleted: (grpc.StatusCode.NOT_FOUND, None),
     errors.AlreadyExists: (grpc.StatusCode.ALREADY_EXISTS, None),
     errors.RequestIdReused: (grpc.StatusCode.ALREADY_EXISTS, None),
     errors.VersionExists: (grpc.StatusCode.ALREADY_EXISTS, None),

@@ -6,6 +6,7 @@ PerdureError
 ├── PlaybookInvalid          a manifest has faults
 ├── NotSupported             this server has no such method
 ├── NotFound                 nothing has that name
+├── Deleted                  what had that name was deleted
 ├── Taken                    the name, the request id or the version is taken
 │   ├── AlreadyExists
 │   ├── RequestIdReused
@@ -27,6 +28,7 @@ PerdureError
 └── DataCorrupt              something stored cannot be read
 """
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -104,6 +106,18 @@ class NotFound(PerdureError):
 
     def __init__(self, resource: str) -> None:
         super().__init__(f"there is no {resource}", resource=resource)
+
+
+class Deleted(PerdureError):
+    """What had that name ended long ago, and was deleted. `deleted_at` is in microseconds since 1970."""
+
+    reason = "DELETED"
+
+    def __init__(self, resource: str, deleted_at: int) -> None:
+        time = datetime.datetime.fromtimestamp(deleted_at // 1_000_000, datetime.UTC).isoformat()
+        super().__init__(
+            f"{resource} had ended long ago and was deleted at {time}", resource=resource, delete_time=time
+        )
 
 
 class Taken(PerdureError):

@@ -6,10 +6,10 @@ from typing import Any, Final
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.engine import Connection, Dialect
 
-from perdure_control_plane.domain.errors import NotFound
 from perdure_control_plane.domain.flow import Flow, RequestSource
 from perdure_control_plane.domain.ids import FlowId, Principal
 from perdure_control_plane.domain.queries import FlowFilter
+from perdure_control_plane.storage.deletions import missing
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
 from perdure_control_plane.storage.tables import flows
 
@@ -58,10 +58,10 @@ class Flows:
         return None if row is None else _flow(row)
 
     def get(self, flow_id: FlowId) -> Flow:
-        """The flow. Raises NotFound."""
+        """The flow. Raises NotFound, Deleted."""
         flow = self.find(flow_id)
         if flow is None:
-            raise NotFound(f"flows/{flow_id}")
+            raise missing(self._connection, f"flows/{flow_id}")
         return flow
 
     def of_key(self, principal: Principal, idempotency_key: str) -> Flow | None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Table, create_engine, delete, func, select, union
+from sqlalchemy import Table, create_engine, delete, exists, func, literal, select, union
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
@@ -22,6 +22,7 @@ from perdure_control_plane.storage.run_log import identity_of
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store
 from perdure_control_plane.storage.tables import (
     approvals,
+    deletions,
     metadata,
     run_events,
     run_inbox,
@@ -58,8 +59,11 @@ class Difference:
 
 
 def run_ids(connection: Connection) -> Iterator[RunId]:
-    """Every run that a log or a projection names, in the order of ids."""
-    names = union(select(run_events.c.run_id), *(select(table.c.run_id) for table in PROJECTED_TABLES)).subquery()
+    """Every run that a log or a projection names, in the order of ids; not what is left of one that was deleted."""
+    deleted = exists().where(deletions.c.name == literal("runs/") + run_events.c.run_id)
+    names = union(
+        select(run_events.c.run_id).where(~deleted), *(select(table.c.run_id) for table in PROJECTED_TABLES)
+    ).subquery()
     after = ""
     while True:
         query = select(names.c.run_id).where(names.c.run_id > after).order_by(names.c.run_id).limit(RUNS_AT_ONCE)

@@ -8,10 +8,10 @@ from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.head import RunHead
 from perdure.runlog.states import TERMINAL, RunState
-from perdure_control_plane.domain.errors import NotFound
 from perdure_control_plane.domain.ids import FlowId, RunId
 from perdure_control_plane.domain.queries import RunCondition, RunFilter
 from perdure_control_plane.domain.run import Run, RunIdentity
+from perdure_control_plane.storage.deletions import missing
 from perdure_control_plane.storage.heads import Mark
 from perdure_control_plane.storage.run_rows import (
     HEAD_COLUMNS,
@@ -98,10 +98,10 @@ class Runs:
         return None if row is None else run_from(row)
 
     def get(self, run_id: RunId) -> Run:
-        """The run. Raises NotFound."""
+        """The run. Raises NotFound, Deleted."""
         run = self.find(run_id)
         if run is None:
-            raise NotFound(f"runs/{run_id}")
+            raise missing(self._connection, f"runs/{run_id}")
         return run
 
     def head(self, run_id: str) -> RunHead | None:

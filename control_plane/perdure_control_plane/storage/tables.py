@@ -359,7 +359,22 @@ requests = _table(
     _text("resource"),
     _number("recorded_at"),
     Index(None, "recorded_at"),
+    Index(None, "resource"),
 )
+
+# What was deleted, flows and runs, by their names. A run's events are deleted bit by bit: the first `purged` are gone.
+deletions = _table(
+    "deletions",
+    _key("name"),
+    _number("ended_at"),
+    _number("deleted_at"),
+    _number("events"),
+    _number("purged"),
+    CheckConstraint("purged BETWEEN 0 AND events", name="purged"),
+    Index(None, "deleted_at"),
+)
+_unpurged = deletions.c.purged < deletions.c.events
+Index("ix_deletions_unpurged", deletions.c.name, sqlite_where=_unpurged, postgresql_where=_unpurged)
 
 sweeps = _table("sweeps", _key("name"), _number("ticked_at"))
 

@@ -16,6 +16,7 @@ from perdure_control_plane.storage.projection_statements import ProjectionStatem
 from perdure_control_plane.storage.projections import Projections
 from perdure_control_plane.storage.queue import Queue, QueueStatements
 from perdure_control_plane.storage.requests import Requests
+from perdure_control_plane.storage.retention import Retention
 from perdure_control_plane.storage.run_events import RunEvents, RunEventStatements
 from perdure_control_plane.storage.run_log import RunLog
 from perdure_control_plane.storage.runs import Runs, RunStatements
@@ -113,6 +114,11 @@ class SqlTransaction:
     def upkeep(self) -> Upkeep:
         """The sweeper's ticks, outages, and the store's mark."""
         return Upkeep(self.connection)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Flows that ended long ago."""
+        return Retention(self.connection)
 
     def apart(self, part: Callable[[], None]) -> Exception | None:
         """Does part of a body under a savepoint of its own, and returns what it raised; then only that part is undone.

@@ -71,6 +71,12 @@ class Upkeep:
             return False
         return bool(self._connection.execute(_REPLICATED).scalar_one())
 
+    def take_turn(self, name: str, at: int, every: int) -> bool:
+        """Whether it is time for something that is done every so often, and no other server does it now."""
+        self._connection.execute(_NEVER_DONE, {"name": name})
+        is_time = (sweeps.c.name == name) & (sweeps.c.ticked_at <= at - every)
+        return self._connection.execute(update(sweeps).where(is_time).values(ticked_at=at)).rowcount == 1
+
     def agree_on_keys(self, fingerprint: str) -> bool:
         """Notes which keys this store's servers have. False where others have said that they have others."""
         known = self._connection.execute(select(store.c.keys_fingerprint)).scalar_one()
@@ -83,6 +89,8 @@ _REPLICATED = text("""
     SELECT current_setting('synchronous_standby_names') <> ''
         AND current_setting('synchronous_commit') IN ('on', 'remote_apply')
 """)
+
+_NEVER_DONE = text("INSERT INTO sweeps (name, ticked_at) VALUES (:name, 0) ON CONFLICT DO NOTHING")
 
 _ORIGIN = text("""
     SELECT (SELECT system_identifier::text FROM pg_control_system())

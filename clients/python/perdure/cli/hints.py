@@ -40,6 +40,7 @@ HINTS: Final = {
     "CONFLICT": "it changed meanwhile: look again, and repeat",
     "VERSION_UNSUPPORTED": "bring client and server to versions that go together: perdure --version, perdure status",
     "PROTOCOL_VIOLATION": "this is an error in the client: report it, with the command",
+    "DELETED": "look for it in a copy of the store from before; how long the server keeps what has ended is its own setting",
     "NOT_SUPPORTED": "use a server that is as new as this program: perdure runtime get",
     "DATA_CORRUPT": "stop the server and look at its disk before anything else is written",
     "INTERNAL": "this is an error in the server: report it, with the request id in the message",

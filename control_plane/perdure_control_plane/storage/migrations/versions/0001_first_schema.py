@@ -180,6 +180,28 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_requests_recorded_at"), "requests", ["recorded_at"], unique=False)
+    op.create_index(op.f("ix_requests_resource"), "requests", ["resource"], unique=False)
+    op.create_table(
+        "deletions",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("events", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("purged", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint("purged BETWEEN 0 AND events", name=op.f("ck_deletions_purged")),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_deletions")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_deletions_deleted_at"), "deletions", ["deleted_at"], unique=False)
+    op.create_index(
+        "ix_deletions_unpurged",
+        "deletions",
+        ["name"],
+        unique=False,
+        sqlite_where=sa.text("purged < events"),
+        postgresql_where=sa.text("purged < events"),
+    )
     op.create_table(
         "run_events",
         sa.Column("run_id", sa.Text(), nullable=False),
