@@ -263,7 +263,7 @@ class _Meanwhile:
             await happens()
         return found
 
-    async def write(self, body: Callable[[Any], Any]) -> Any:
+    async def write(self, body: Callable[[Any], Any], **how: Any) -> Any:
         return await self.store.write(lambda tx: body(_WithoutEvents(tx)))
 
 

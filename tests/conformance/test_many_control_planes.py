@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 
 from perdure.runlog.states import RunState
@@ -93,6 +95,39 @@ async def test_starts_with_one_key_at_both_are_one_flow(house: Any, other: Any) 
 
     assert len({view.flow.flow_id for view in flows}) == 1
     assert (await house.counts())["runs"] == 1
+
+
+async def test_many_starts_at_once_at_both_all_succeed(house: Any, other: Any) -> None:
+    asked = await house.asked()
+
+    flows = await asyncio.gather(
+        *(
+            FlowStarter(each.store, each.limits).start(OPEN_CALLER, replace(asked, idempotency_key=f"start {number}"))
+            for number, each in enumerate((house, other) * 40)
+        )
+    )
+
+    assert len({view.flow.flow_id for view in flows}) == 80
+
+
+async def test_a_run_that_is_being_written_to_waits_for_the_next_commit_and_no_other_run_waits_for_it(
+    house: Any,
+) -> None:
+    for _ in range(2):
+        await house.start()
+    busy, free = await house.claim(await house.connect())
+    url = house.store.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    writer = await asyncpg.connect(url)
+
+    async with writer.transaction():
+        await writer.execute("SELECT 1 FROM runs WHERE run_id = $1 FOR UPDATE", busy.run_id)
+        waiting = asyncio.ensure_future(busy.send(busy.started("a"), busy.settled("a")))
+        assert await free.send(free.started("a")) == Ack(ordinal=1, sequence=4)
+        assert await free.send(free.settled("a")) == Ack(ordinal=2, sequence=5)
+        assert not waiting.done()
+
+    assert await waiting == Ack(ordinal=2, sequence=5)
+    await writer.close()
 
 
 async def test_heartbeats_and_sweeps_at_the_same_time_lose_no_lease(

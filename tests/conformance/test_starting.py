@@ -245,8 +245,8 @@ class Counting:
         self.plans_read += isinstance(found, tuple)  # a release and its plan
         return found
 
-    async def write(self, body: Callable[[Any], Any]) -> Any:
-        return await self._store.write(body)
+    async def write(self, body: Callable[[Any], Any], **how: Any) -> Any:
+        return await self._store.write(body, **how)
 
 
 ANYBODY = Caller(Principal("anybody"), authenticated=False)

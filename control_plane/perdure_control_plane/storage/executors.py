@@ -24,7 +24,8 @@ class ExecutorStatements:
         renewal: dict[str, Any] = {"lease_until": bindparam("lease_until"), "renewed_at": bindparam("renewed_at")}
         self.renew: Final = Prepared(update(executors).where(current).values(renewal), dialect)
         live = executors.c.lease_until > bindparam("at")
-        self.live: Final = Prepared(select(*executors.c).where(current, live), dialect)
+        # What an executor is handed under a stream is committed before it can open a newer one.
+        self.live: Final = Prepared(select(*executors.c).where(current, live).with_for_update(read=True), dialect)
 
 
 class Executors:

@@ -6,13 +6,14 @@ from typing import Final
 
 from perdure.runlog.head import RunHead
 from perdure.runlog.states import RunState
-from perdure_control_plane.domain.admission import Ack, Answer, Batch, Incoming, Rejected, admit
+from perdure_control_plane.domain.admission import Answer, Batch, Incoming, Rejected, admit
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.heads import HeadCache, Mark
+from perdure_control_plane.storage.log_rows import LogRows, Move
 from perdure_control_plane.storage.projections import PROJECTED, Projections, Stored
-from perdure_control_plane.storage.run_events import RunEventStatements, holder_row
+from perdure_control_plane.storage.run_events import holder_row
 from perdure_control_plane.storage.runs import Runs
-from perdure_control_plane.storage.statements import DriverConnection, Row
+from perdure_control_plane.storage.statements import DriverConnection, execute_changes
 
 
 class GuardFailed(Exception):
@@ -23,10 +24,10 @@ class GuardFailed(Exception):
 class Appended:
     """What a group of batches came to."""
 
-    answers: list[Answer]
-    """One for each batch, in order."""
+    answers: list[Answer | None]
+    """One for each batch, in order. None where another transaction is writing to the run: it is to be tried again."""
     runs: list[RunId] = field(default_factory=list)
-    """Runs that got events."""
+    """Runs that got events, now or in a commit of which nobody knew whether it was done."""
     queued: bool = False
     """Whether a run became ready for an executor."""
 
@@ -38,19 +39,19 @@ _MOVING: Final = frozenset({
 
 
 class Journal:
-    """Appends batches. One run's batches are merged: one guarded update, one insertion of rows."""
+    """Appends batches. One run's batches are merged, and all runs' moves are stored together."""
 
     def __init__(
         self,
         driver: DriverConnection,
         runs: Runs,
-        events: RunEventStatements,
+        rows: LogRows,
         projections: Projections,
         heads: HeadCache,
     ) -> None:
         self._driver = driver
         self._runs = runs
-        self._events = events
+        self._rows = rows
         self._projections = projections
         self._heads = heads
 
@@ -59,79 +60,102 @@ class Journal:
 
         Raises whatever the driver raises, after which nothing of the group counts.
         """
-        appended = Appended(answers=[_PENDING] * len(batches))
-        by_run: dict[RunId, list[int]] = {}
-        for index, batch in enumerate(batches):
-            by_run.setdefault(batch.run_id, []).append(index)
-        rows: list[Row] = []
-        for run_id, indexes in by_run.items():
-            rows += self._append_to_run(run_id, batches, indexes, now, appended)
-        if rows:
-            self._events.insert.execute_rows(self._driver, rows)
-        return appended
+        group = _Group(batches, now)
+        moves, unread = self._fold_known(group)
+        alone = not unread and not any(move.changes for move in moves)
+        stored = self._rows.store(moves, alone=alone) if moves else ()
+        # Those heads were not known, or somebody else has moved the rows since: the rows themselves say where they are.
+        unread += [move.run_id for move in moves if move.run_id not in stored]
+        kept = [move for move in moves if move.run_id in stored]
+        if unread:
+            kept += self._append_to_read(group, unread)
+        execute_changes(self._driver, [move.changes for move in kept if move.changes])
+        for move in kept:
+            if move.after.lease_id is not None:
+                self._heads.put(move.run_id, move.after)
+        runs = dict.fromkeys([*(move.run_id for move in kept), *unread])
+        queued = any(move.whole and move.after.state is RunState.QUEUED for move in kept)
+        return Appended(group.answers, list(runs), queued)
 
-    def _append_to_run(
-        self, run_id: RunId, batches: Sequence[Batch], indexes: list[int], now: int, appended: Appended
-    ) -> list[Row]:
-        head = self._heads.take(run_id)
-        if head is not None:
-            rows = self._append_to_head(run_id, head, batches, indexes, now, appended)
-            if rows is not None:
-                return rows
-        # The head was not known, or somebody else has moved the row since: the row itself says where the run is.
-        head = self._runs.head(run_id)
-        if head is None:
-            for index in indexes:
-                appended.answers[index] = Rejected()
-            return []
-        rows = self._append_to_head(run_id, head, batches, indexes, now, appended)
-        if rows is None:
-            raise GuardFailed(run_id)
-        return rows
+    def _fold_known(self, group: "_Group") -> tuple[list[Move], list[RunId]]:
+        """Moves of the runs whose heads are known, and the runs whose rows must be read."""
+        moves: list[Move] = []
+        unread: list[RunId] = []
+        for run_id in group.runs:
+            head = self._heads.take(run_id)
+            move = None if head is None else self._fold(group, run_id, head)
+            if move is None:
+                # Nothing to store, so no guard looks at the row: only a row that was just read may be believed.
+                unread.append(run_id)
+            else:
+                moves.append(move)
+        return moves, unread
 
-    def _append_to_head(
-        self,
-        run_id: RunId,
-        head: RunHead,
-        batches: Sequence[Batch],
-        indexes: list[int],
-        now: int,
-        appended: Appended,
-    ) -> list[Row] | None:
-        """Rows to insert, or None where the run's row is not at this head; nothing is stored then."""
-        mark = Mark.of(head)
+    def _append_to_read(self, group: "_Group", run_ids: Sequence[RunId]) -> list[Move]:
+        heads = self._rows.heads(run_ids)
+        moves: list[Move] = []
+        for run_id in run_ids:
+            if run_id not in heads:
+                group.answer_all(run_id, Rejected())
+                continue
+            head = heads[run_id]
+            if head is None:
+                group.answer_all(run_id, None)
+                continue
+            move = self._fold(group, run_id, head)
+            if move is not None:
+                moves.append(move)
+        if moves:
+            stored = self._rows.store(moves, alone=False)
+            for move in moves:
+                if move.run_id not in stored:
+                    raise GuardFailed(move.run_id)
+        return moves
+
+    def _fold(self, group: "_Group", run_id: RunId, head: RunHead) -> Move | None:
+        """Folds what may be stored of a run's batches onto its head, and answers them. None where nothing may be."""
+        before = Mark.of(head)
         admitted: list[Incoming] = []
-        for index in indexes:
-            appended.answers[index], fresh = admit(head, batches[index], now)
+        for index in group.runs[run_id]:
+            group.answers[index], fresh = admit(head, group.batches[index], group.now)
             admitted += fresh
         if not admitted:
-            # Nothing to store, so no guard has looked at the row: only a row that was just read may be believed.
-            return [] if self._runs.is_at(run_id, mark) else None
-        moved = any(incoming.kind in _MOVING for incoming in admitted)
-        saved = self._runs.save(run_id, mark, head, now) if moved else self._runs.save_appended(run_id, mark, head)
-        if not saved:
             return None
-        if head.lease_id is not None:
-            self._heads.put(run_id, head)
-        appended.runs.append(run_id)
-        appended.queued = appended.queued or (moved and head.state is RunState.QUEUED)
-        return self._rows(run_id, mark, admitted, now)
+        whole = any(incoming.kind in _MOVING for incoming in admitted)
+        move = Move(run_id, before, head, whole, [], [])
+        self._write(move, admitted, group.now)
+        if head.state is not before.state:
+            move.changes[:0] = self._runs.following(run_id, before.state, head.state, group.now)
+        return move
 
-    def _rows(self, run_id: RunId, mark: Mark, admitted: list[Incoming], now: int) -> list[Row]:
-        rows: list[Row] = []
-        sequence, ordinal, lease_id = mark.last_sequence, mark.next_ordinal, mark.lease_id or ""
-        waits, facts = mark.open_waits > 0, mark.outside_sequence > 0
+    def _write(self, move: Move, admitted: Sequence[Incoming], now: int) -> None:
+        run_id, before = move.run_id, move.before
+        sequence, ordinal, lease_id = before.last_sequence, before.next_ordinal, before.lease_id or ""
+        waits, facts = before.open_waits > 0, before.outside_sequence > 0
         for incoming in admitted:
             sequence += 1
-            rows.append(
-                holder_row(run_id, sequence, now, lease_id, mark.epoch, ordinal, incoming.number, incoming.stored)
+            move.events.append(
+                holder_row(run_id, sequence, now, lease_id, before.epoch, ordinal, incoming.number, incoming.stored)
             )
             ordinal += 1
             if incoming.kind in PROJECTED:
                 stored = Stored(run_id, sequence, now, lease_id, incoming.message, waits, facts)
-                self._projections.apply(incoming.kind, stored)
+                move.changes += self._projections.changes(incoming.kind, stored)
                 waits = waits or incoming.kind == "wait_opened"
-        return rows
 
 
-_PENDING: Final = Ack(0, 0)
+class _Group:
+    """Batches that share a commit: which are whose, and what became of each."""
+
+    def __init__(self, batches: Sequence[Batch], now: int) -> None:
+        self.batches: Final = batches
+        self.now: Final = now
+        self.answers: Final[list[Answer | None]] = [None] * len(batches)
+        self.runs: Final[dict[RunId, list[int]]] = {}
+        for index, batch in enumerate(batches):
+            self.runs.setdefault(batch.run_id, []).append(index)
+
+    def answer_all(self, run_id: RunId, answer: Answer | None) -> None:
+        """Gives all batches of a run the same answer."""
+        for index in self.runs[run_id]:
+            self.answers[index] = answer

@@ -6,27 +6,34 @@ transaction of its own, which is repeated where another was first at the same ro
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.errors import StoreUnavailable
-from perdure_control_plane.storage.heads import HeadCache
+from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.listened_store import ListenedStore
 from perdure_control_plane.storage.migrate import migrate_postgres, require_current_schema
 from perdure_control_plane.storage.postgres_errors import (
-    is_disconnect,
     is_over_when_repeated,
     plain_sentence,
     unavailable,
 )
 from perdure_control_plane.storage.postgres_hints import PostgresHints
-from perdure_control_plane.storage.postgres_session import PostgresSession, Transactions, connected
+from perdure_control_plane.storage.postgres_session import (
+    READ_COMMITTED,
+    SERIALIZABLE,
+    SNAPSHOT,
+    LostBeforeCommit,
+    PostgresSession,
+    Transactions,
+    connected,
+)
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
 from perdure_control_plane.storage.writer import Committed, Writer
@@ -35,8 +42,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-CONNECTIONS: Final = 11
-"""One of them for hints."""
+CONNECTIONS: Final = 12
+"""One of them for hints, and one for the journal."""
 REPEATS: Final = 20
 """How often a body is run because another transaction was first, or its connection was lost before the commit."""
 REPEAT_SECONDS: Final = 0.1
@@ -51,11 +58,12 @@ SETTINGS: Final = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "60s",
     "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",
+    # A plan is made once for a statement, on whatever the tables hold then, and kept while they grow: it is made for large
+    # tables from the beginning.
+    "enable_seqscan": "off",
+    "jit": "off",
 }
-
-
-class LostBeforeCommit(Exception):
-    """The connection was lost before anything was committed over it."""
 
 
 class PostgresStore(ListenedStore):
@@ -79,7 +87,8 @@ class PostgresStore(ListenedStore):
     async def open(self) -> None:
         """Migrates the database and starts the journal. Raises StoreBroken and SchemaUnknown."""
         await self._connect(migrate_postgres)
-        self._writer = Writer(PostgresSession(self._engine, self._transactions), self._publish, self._fail)
+        self._session = PostgresSession(self._engine, self._transactions)
+        self._writer = Writer(self._session, self._publish, self._fail)
         self._writer.start()
         self._hints = PostgresHints(self._engine, super()._publish, self._look_again)
         self._hints.start()
@@ -97,7 +106,7 @@ class PostgresStore(ListenedStore):
     async def _connect(self, look: Callable[[Connection], None]) -> None:
         engine = create_async_engine(
             self.url,
-            isolation_level="SERIALIZABLE",
+            isolation_level="AUTOCOMMIT",
             pool_size=CONNECTIONS,
             max_overflow=0,
             connect_args={"server_settings": SETTINGS},
@@ -112,12 +121,12 @@ class PostgresStore(ListenedStore):
                 raise
             raise StoreBroken(f"{self}: {sentence}") from error
         self._engine: AsyncEngine = engine
-        self._reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._transactions = Transactions(Statements(engine.dialect), self._clock)
 
     async def close(self) -> None:
         """Commits what was submitted and gives the connections back."""
         await self._writer.stop()
+        await self._session.close()
         await self._hints.stop()
         await self._engine.dispose()
 
@@ -125,7 +134,7 @@ class PostgresStore(ListenedStore):
         """Calls `listener` when commits of others may have been missed."""
         self._silences.append(listener)
 
-    async def write(self, body: Callable[[SqlTransaction], T], *, first: bool = False) -> T:
+    async def write(self, body: Callable[[SqlTransaction], T], *, first: bool = False, guarded: bool = False) -> T:
         """Runs a body in a transaction of its own and returns what it returned, or raises what it raised.
 
         The body may run several times; what counts is the last. Nobody waits in line here, so `first` changes nothing.
@@ -133,35 +142,35 @@ class PostgresStore(ListenedStore):
         """
         if self.failure:
             raise StoreUnavailable("postgresql", self.failure)
-        result, committed = await self._repeated(self._engine, lambda own: self._run(own, body))
-        if committed is not None:
-            self._publish(committed)
+        begin = READ_COMMITTED if guarded else SERIALIZABLE
+        result, changed = await self._repeated(begin, lambda tx: (body(tx), tx.log.changed))
+        if changed:
+            self._keep_heads(changed)
+            runs = [run.run_id for run in changed]
+            self._publish(Committed(runs, runs, any(run.head.state is RunState.QUEUED for run in changed)))
         return result
+
+    def _keep_heads(self, changed: Iterable[Run]) -> None:
+        # What their holders send next finds them where they are now, and needs no reading.
+        for run in changed:
+            if run.head.lease_id is not None:
+                self._session.heads.put(run.run_id, run.head.copy())
 
     async def read(self, body: Callable[[SqlTransaction], T]) -> T:
         """Runs a body on one snapshot of the store. Raises StoreUnavailable where it cannot be read."""
-        return await self._repeated(self._reading, lambda own: body(self._transactions.on(own, HeadCache())))
+        return await self._repeated(SNAPSHOT, body)
 
-    async def _repeated(self, engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+    async def _repeated(self, begin: str, body: Callable[[SqlTransaction], T]) -> T:
         for left in reversed(range(REPEATS)):
             try:
-                async with connected(engine) as connection, connection.begin():
-                    return await _before_commit(connection, work)
+                async with connected(self._engine) as connection:
+                    return await self._transactions.run(connection, begin, body)
             except Exception as error:
                 if left and (isinstance(error, LostBeforeCommit) or is_over_when_repeated(error)):
                     await asyncio.sleep(random.uniform(0.0, REPEAT_SECONDS))  # noqa: S311  # jitter, not a secret
                     continue
                 raise _told(error) from error
         raise AssertionError("the last repetition returns or raises")
-
-    def _run(self, connection: Connection, body: Callable[[SqlTransaction], T]) -> tuple[T, Committed | None]:
-        transaction = self._transactions.on(connection, HeadCache())
-        result = body(transaction)
-        changed = transaction.log.changed
-        if not changed:
-            return result, None
-        runs = [run.run_id for run in changed]
-        return result, Committed(runs, runs, any(run.head.state is RunState.QUEUED for run in changed))
 
     def _publish(self, committed: Committed) -> None:
         self._hints.tell(committed)
@@ -184,15 +193,6 @@ def database_url(text: str | URL) -> URL:
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: no such parameter; after the ? may stand {', '.join(sorted(QUERY))}")
     return url.set(drivername="postgresql+asyncpg")
-
-
-async def _before_commit(connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
-    try:
-        return await connection.run_sync(work)
-    except Exception as error:
-        if is_disconnect(error):
-            raise LostBeforeCommit from error
-        raise
 
 
 def _told(error: Exception) -> Exception:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from perdure_control_plane.storage.postgres_driver import driver_of
 from perdure_control_plane.storage.postgres_errors import is_of_the_store
 from perdure_control_plane.storage.postgres_session import connected
 from perdure_control_plane.storage.writer import Committed
@@ -69,10 +70,9 @@ class PostgresHints:
         while True:
             try:
                 async with connected(self._engine) as connection:
-                    raw: Any = (await connection.get_raw_connection()).driver_connection
                     pause = RECONNECT_SECONDS[0]
                     try:
-                        await self._serve(raw)
+                        await self._serve(driver_of(connection))
                     finally:
                         await connection.invalidate()  # it listens; nobody else is to get it
             except Exception as error:  # whatever it is, hints are missed until the connection is made again

@@ -3,7 +3,7 @@
 Each projection is a function of one event of the log, so the tables can be rebuilt from logs alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from perdure_control_plane.storage.projection_statements import (
     NO_RESULT,
     ProjectionStatements,
 )
-from perdure_control_plane.storage.statements import DriverConnection
+from perdure_control_plane.storage.statements import Change
 
 
 @dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
@@ -41,19 +41,17 @@ class Stored:
 
 
 class Projections:
-    """Applies events to the projections."""
+    """Says what events change in the projections; whoever stores the events executes it."""
 
-    def __init__(self, driver: DriverConnection, statements: ProjectionStatements) -> None:
-        self._driver = driver
+    def __init__(self, statements: ProjectionStatements) -> None:
         self._statements = statements
 
-    def apply(self, kind: str, stored: Stored) -> None:
-        """Applies what an event changes beside the run row."""
+    def changes(self, kind: str, stored: Stored) -> Iterable[Change]:
+        """What an event changes beside the run row, in this order."""
         projector = PROJECTED.get(kind)
-        if projector is not None:
-            projector(self, stored)
+        return () if projector is None else projector(self, stored)
 
-    def _node_started(self, stored: Stored) -> None:
+    def _node_started(self, stored: Stored) -> Iterator[Change]:
         started = stored.event.node_started
         if not started.command or stored.lease_id is None:
             return
@@ -67,26 +65,26 @@ class Projections:
             "state": TaskState.RUNNING.value,
             "started_at": stored.at,
         }
-        self._statements.begin_task.execute(self._driver, NEW_TASK | values)
+        yield self._statements.begin_task.change(NEW_TASK | values)
 
-    def _node_settled(self, stored: Stored) -> None:
+    def _node_settled(self, stored: Stored) -> Iterator[Change]:
         settled = stored.event.node_settled
         if settled.HasField("task"):
-            self._end_task(stored, settled.instance, _task_end(settled))
+            yield from self._end_task(stored, settled.instance, _task_end(settled))
 
-    def _node_in_doubt(self, stored: Stored) -> None:
+    def _node_in_doubt(self, stored: Stored) -> Iterator[Change]:
         doubt = stored.event.node_in_doubt
         timed_out = doubt.cause == instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
         reason = TerminalReason.TIMED_OUT if timed_out else TerminalReason.STOPPED
         end = {"state": TaskState.FAILED.value, "terminal_reason": reason.value}
-        self._end_task(stored, doubt.instance, NO_RESULT | end)
+        yield from self._end_task(stored, doubt.instance, NO_RESULT | end)
 
-    def _end_task(self, stored: Stored, where: instances_pb2.Instance, end: dict[str, Any]) -> None:
+    def _end_task(self, stored: Stored, where: instances_pb2.Instance, end: dict[str, Any]) -> Iterator[Change]:
         if stored.lease_id is not None:
             task = task_id(stored.run_id, instance(where), stored.lease_id)
-            self._statements.end_task.execute(self._driver, {**end, "ended_at": stored.at, "where_task_id": task})
+            yield self._statements.end_task.change({**end, "ended_at": stored.at, "where_task_id": task})
 
-    def _executor_lost(self, stored: Stored) -> None:
+    def _executor_lost(self, stored: Stored) -> Iterator[Change]:
         values = {
             "where_run_id": stored.run_id,
             "where_state": TaskState.RUNNING.value,
@@ -94,9 +92,9 @@ class Projections:
             "terminal_reason": TerminalReason.EXECUTOR_LOST.value,
             "ended_at": stored.at,
         }
-        self._statements.lose_tasks.execute(self._driver, values)
+        yield self._statements.lose_tasks.change(values)
 
-    def _wait_opened(self, stored: Stored) -> None:
+    def _wait_opened(self, stored: Stored) -> Iterator[Change]:
         opened = stored.event.wait_opened
         where = str(instance(opened.instance))
         deadline = stored.at + opened.timeout.ToMicroseconds() if opened.HasField("timeout") else 0
@@ -110,31 +108,31 @@ class Projections:
             "opened_at": stored.at,
             "deadline_at": deadline,
         }
-        self._statements.open_wait.execute(self._driver, wait)
+        yield self._statements.open_wait.change(wait)
         if opened.WhichOneof("wait") == "approval":
             values = _new_approval(stored, opened.approval, where, deadline)
-            self._statements.ask_approval.execute(self._driver, values)
+            yield self._statements.ask_approval.change(values)
 
-    def _wait_closed(self, stored: Stored) -> None:
+    def _wait_closed(self, stored: Stored) -> Iterator[Change]:
         where = str(instance(stored.event.wait_closed.instance))
-        self._move_wait(stored, where, WaitState.CLOSED)
-        self._end_approval(stored, where, {"state": ApprovalState.CLOSED.value})
+        yield from self._move_wait(stored, where, WaitState.CLOSED)
+        yield from self._end_approval(stored, where, {"state": ApprovalState.CLOSED.value})
 
-    def _fact_recorded(self, stored: Stored) -> None:
+    def _fact_recorded(self, stored: Stored) -> Iterator[Change]:
         recorded = stored.event.fact_recorded
         fact = recorded.WhichOneof("fact") or ""
         where = str(instance(recorded.instance)) if recorded.HasField("instance") else ""
         if fact == "late_report" and recorded.late_report.reopens_doubt:
             values = {"where_instance": where, "where_fact": "resolution", **_open_facts(stored)}
-            self._statements.void_facts.execute(self._driver, values)
+            yield self._statements.void_facts.change(values)
         if fact in ("decision", "wait_expired"):
-            self._move_wait(stored, where, WaitState.RESOLVED)
-            self._end_approval(stored, where, _approval_end(recorded))
+            yield from self._move_wait(stored, where, WaitState.RESOLVED)
+            yield from self._end_approval(stored, where, _approval_end(recorded))
         if fact in ("decision", "wait_expired", "resolution"):
             values = {"run_id": stored.run_id, "sequence": stored.sequence, "instance": where, "fact": fact}
-            self._statements.record_fact.execute(self._driver, {**values, "state": FactState.OPEN.value})
+            yield self._statements.record_fact.change({**values, "state": FactState.OPEN.value})
 
-    def _move_wait(self, stored: Stored, where: str, to: WaitState) -> None:
+    def _move_wait(self, stored: Stored, where: str, to: WaitState) -> Iterator[Change]:
         values = {
             "where_run_id": stored.run_id,
             "where_instance": where,
@@ -143,46 +141,46 @@ class Projections:
             "fact_sequence": stored.sequence if to is WaitState.RESOLVED else 0,
             "deadline_at": 0,
         }
-        self._statements.move_wait.execute(self._driver, values)
+        yield self._statements.move_wait.change(values)
 
-    def _end_approval(self, stored: Stored, where: str, end: dict[str, Any]) -> None:
+    def _end_approval(self, stored: Stored, where: str, end: dict[str, Any]) -> Iterator[Change]:
         which = {
             "where_run_id": stored.run_id,
             "where_instance": where,
             "where_state": ApprovalState.OPEN.value,
         }
-        self._statements.end_approval.execute(self._driver, {**NO_DECISION, **end, **which, "closed_at": stored.at})
+        yield self._statements.end_approval.change({**NO_DECISION, **end, **which, "closed_at": stored.at})
 
-    def _fact_taken_up(self, stored: Stored) -> None:
+    def _fact_taken_up(self, stored: Stored) -> Iterator[Change]:
         sequence = stored.event.fact_taken_up.sequence
         fact = {"where_run_id": stored.run_id, "where_sequence": sequence, "state": FactState.TAKEN.value}
-        self._statements.take_fact.execute(self._driver, fact)
+        yield self._statements.take_fact.change(fact)
         wait = {"where_run_id": stored.run_id, "where_fact_sequence": sequence, "state": WaitState.TAKEN.value}
-        self._statements.take_wait.execute(self._driver, wait)
+        yield self._statements.take_wait.change(wait)
 
-    def _run_ended(self, stored: Stored) -> None:
-        self._executor_lost(stored)
+    def _run_ended(self, stored: Stored) -> Iterator[Change]:
+        yield from self._executor_lost(stored)
         if stored.waits:
-            self._close_waits(stored, WaitState.OPEN)
+            yield from self._close_waits(stored, WaitState.OPEN)
             asked = {
                 "where_run_id": stored.run_id,
                 "where_state": ApprovalState.OPEN.value,
                 "state": ApprovalState.CLOSED.value,
                 "closed_at": stored.at,
             }
-            self._statements.close_approvals.execute(self._driver, asked)
+            yield self._statements.close_approvals.change(asked)
         if stored.facts:
-            self._close_waits(stored, WaitState.RESOLVED)
-            self._statements.void_all_facts.execute(self._driver, _open_facts(stored))
+            yield from self._close_waits(stored, WaitState.RESOLVED)
+            yield self._statements.void_all_facts.change(_open_facts(stored))
 
-    def _close_waits(self, stored: Stored, state: WaitState) -> None:
+    def _close_waits(self, stored: Stored, state: WaitState) -> Iterator[Change]:
         values = {
             "where_run_id": stored.run_id,
             "where_state": state.value,
             "state": WaitState.CLOSED.value,
             "deadline_at": 0,
         }
-        self._statements.close_waits.execute(self._driver, values)
+        yield self._statements.close_waits.change(values)
 
 
 def decision_of(kind: fact_events_pb2.DecisionKind.ValueType) -> Decision:
@@ -247,7 +245,7 @@ _REASONS: Final = {
     instances_pb2.FAILURE_CAUSE_STOPPED: TerminalReason.STOPPED,
 }
 
-PROJECTED: Final[dict[str, Callable[[Projections, Stored], None]]] = {
+PROJECTED: Final[dict[str, Callable[[Projections, Stored], Iterator[Change]]]] = {
     "node_started": Projections._node_started,
     "node_settled": Projections._node_settled,
     "node_in_doubt": Projections._node_in_doubt,

@@ -4,7 +4,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, case, func, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.states import RunState
@@ -12,7 +27,7 @@ from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.explanation import Place
 from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
 from perdure_control_plane.domain.leases import Assignment, Unheld
-from perdure_control_plane.storage.lists import unpack
+from perdure_control_plane.storage.lists import pack, unpack
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
 from perdure_control_plane.storage.tables import assignments, executors, run_queue, runs
 
@@ -24,11 +39,28 @@ class QueueStatements:
         ordered = select(run_queue.c.run_id, run_queue.c.queue, run_queue.c.fold_version, run_queue.c.providers)
         ordered = ordered.order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
         self.first: Final = Prepared(ordered.limit(bindparam("limit")), dialect)
+        self.servable: Final = Prepared(_servable(), dialect) if dialect.name == "postgresql" else None
         self.assign: Final = Prepared(insert(assignments), dialect)
         acked = update(assignments).where(
             assignments.c.run_id == bindparam("where_run_id"), assignments.c.lease_id == bindparam("where_lease_id")
         )
         self.acknowledge: Final = Prepared(acked.values(ack_until=bindparam("ack_until")), dialect)
+
+
+def _servable() -> Select[Any]:
+    """Ready runs that an executor can do, locked, without those that are locked."""
+    needed = cast(run_queue.c.providers, JSONB)
+    return (
+        select(run_queue.c.run_id)
+        .where(
+            run_queue.c.queue == any_(bindparam("queues", type_=ARRAY(Text))),
+            run_queue.c.fold_version.between(bindparam("fold_lowest"), bindparam("fold_highest")),
+            needed.contained_by(cast(bindparam("providers", type_=Text), JSONB)),
+        )
+        .order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True)
+    )
 
 
 class Queue:
@@ -45,7 +77,19 @@ class Queue:
         self._statements = statements
 
     def servable(self, executor: Executor, limit: int) -> list[RunId]:
-        """Ready runs that the executor can do, in the order they are to be handed out."""
+        """Ready runs that the executor can do, in the order they are to be handed out.
+
+        Where several servers hand out, those that another is handing out at this moment are passed over.
+        """
+        if self._statements.servable is not None:
+            values = {
+                "queues": list(executor.queues),
+                "fold_lowest": executor.fold_lowest,
+                "fold_highest": executor.fold_highest,
+                "providers": pack(executor.providers),
+                "limit": limit,
+            }
+            return [row[0] for row in self._statements.servable.execute(self._driver, values)]
         scan = max(limit * self.SCAN_FACTOR, self.SCAN_LEAST)
         rows = self._statements.first.execute(self._driver, {"limit": scan}).fetchall()
         served = [row[0] for row in rows if _serves(executor, row[1], row[2], row[3])]
@@ -70,11 +114,10 @@ class Queue:
                 break
         return found
 
-    def assign(self, assignment: Assignment) -> None:
-        """Notes that a run was handed out."""
-        a = assignment
-        row = (a.run_id, a.lease_id, a.incarnation, a.stream_number, a.number, a.ack_until)
-        self._statements.assign.execute_row(self._driver, row)
+    def assign(self, given: Iterable[Assignment]) -> None:
+        """Notes that runs were handed out."""
+        rows = [(a.run_id, a.lease_id, a.incarnation, a.stream_number, a.number, a.ack_until) for a in given]
+        self._statements.assign.execute_rows(self._driver, rows)
 
     def acknowledge(self, leases: Iterable[tuple[RunId, LeaseId]]) -> None:
         """Notes that an executor has what it was handed."""

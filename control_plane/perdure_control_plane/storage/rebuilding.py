@@ -20,6 +20,7 @@ from perdure_control_plane.storage.heads import HeadCache, Mark
 from perdure_control_plane.storage.projections import Stored
 from perdure_control_plane.storage.run_log import identity_of
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store
+from perdure_control_plane.storage.statements import DriverConnection, execute_changes
 from perdure_control_plane.storage.tables import (
     approvals,
     deletions,
@@ -91,6 +92,7 @@ class Rebuilder:
         driver: Any = self._scratch.connection.driver_connection
         if isinstance(driver, sqlite3.Connection):
             driver.isolation_level = None
+        self._driver: DriverConnection = driver
         statements = Statements(engine.dialect)
         self._transaction = SqlTransaction(self._scratch, driver, statements, HeadCache(), 0, is_of_the_store)
 
@@ -101,7 +103,7 @@ class Rebuilder:
 
     def rebuild(self, run_id: RunId) -> "Rebuilding":
         """Begins to rebuild a run."""
-        return Rebuilding(self._transaction, run_id)
+        return Rebuilding(self._transaction, self._driver, run_id)
 
     def differences(self, run_ids: Collection[RunId]) -> list[Difference]:
         """Where the rows of these runs, which were rebuilt, are not what their logs give; then they are forgotten."""
@@ -117,8 +119,9 @@ class Rebuilder:
 class Rebuilding:
     """One run on its way into the database in memory."""
 
-    def __init__(self, transaction: SqlTransaction, run_id: RunId) -> None:
+    def __init__(self, transaction: SqlTransaction, driver: DriverConnection, run_id: RunId) -> None:
         self._transaction = transaction
+        self._driver = driver
         self._run_id = run_id
         self._head = RunHead()
         self._saved = Mark.of(self._head)
@@ -136,7 +139,7 @@ class Rebuilding:
         elif kind not in _COUNTED_ONLY:
             self._save()
         stored = Stored(self._run_id, head.last_sequence, at, lease_id, event, waits, facts)
-        self._transaction.projections.apply(kind, stored)
+        execute_changes(self._driver, [list(self._transaction.projections.changes(kind, stored))])
 
     def finish(self) -> None:
         """Stores the row as the last event leaves it."""

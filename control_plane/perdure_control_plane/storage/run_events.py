@@ -2,10 +2,12 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
-from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Text, bindparam, func, insert, select, true
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.kinds import KIND_NUMBERS
@@ -38,6 +40,15 @@ class RunEventStatements:
         self._sends_all: Final = dialect.name == "postgresql"
         piece = self.piece(after.limit(bindparam("limit")), (run_events.c.sequence,), bindparam("max_bytes"))
         self.after: Final = Prepared(piece, dialect)
+        self.beginnings: Final = Prepared(self._beginnings(), dialect) if self._sends_all else None
+
+    def _beginnings(self) -> Select[Any]:
+        given = func.unnest(bindparam("run_ids", type_=ARRAY(Text))).table_valued("run_id", with_ordinality="number")
+        wanted = given.render_derived("wanted")
+        first = select(*_COLUMNS).where(run_events.c.run_id == wanted.c.run_id).order_by(run_events.c.sequence)
+        of_run = first.limit(bindparam("limit")).lateral("of_run")
+        events = select(wanted.c.number, *of_run.c).join(of_run, true())
+        return self.piece(events, (wanted.c.number, of_run.c.sequence), bindparam("max_bytes"))
 
     def piece(self, events: Select[Any], order: Sequence[ColumnElement[Any]], max_bytes: Any) -> Select[Any]:
         """Of a query for events in an order, the first row and those after it that are together not larger.
@@ -47,7 +58,7 @@ class RunEventStatements:
         """
         if not self._sends_all:
             return events
-        size = func.octet_length(run_events.c.event)
+        size = func.octet_length(events.selected_columns["event"])
         counted = events.add_columns(size.label("size"), func.sum(size).over(order_by=order).label("total")).subquery()
         columns = [column for column in counted.c if column.name not in ("size", "total")]
         fits = (counted.c.total <= max_bytes) | (counted.c.total == counted.c.size)
@@ -95,6 +106,35 @@ class RunEvents:
         values = {"run_id": run_id, "after": sequence, "limit": limit, "max_bytes": max_bytes}
         with contextlib.closing(self._statements.after.execute(self._driver, values)) as rows:
             return [recorded(row) for row in _within(rows, max_bytes)]
+
+    def beginnings(self, run_ids: Sequence[RunId], *, limit: int, max_bytes: int) -> dict[RunId, list[RecordedEvent]]:
+        """The first events of some runs, at most `limit` of each, for as many runs in this order as `max_bytes` suffices.
+
+        A run whose events cannot be read is left out.
+        """
+        found: dict[RunId, list[RecordedEvent]] = {}
+        for run_id, rows in self._beginnings(run_ids, limit, max_bytes):
+            # What cannot be read is said where the rest is read: here it would be in the way of the other runs.
+            with contextlib.suppress(DataCorrupt):
+                found[run_id] = [recorded(row) for row in rows]
+        return found
+
+    def _beginnings(self, run_ids: Sequence[RunId], limit: int, max_bytes: int) -> Iterator[tuple[RunId, list[Any]]]:
+        if self._statements.beginnings is not None:
+            values = {"run_ids": list(run_ids), "limit": limit, "max_bytes": max_bytes}
+            rows = self._statements.beginnings.execute(self._driver, values).fetchall()
+            for number, of_run in groupby(rows, key=itemgetter(0)):
+                yield run_ids[number - 1], [row[1:] for row in of_run]
+            return
+        room = max_bytes
+        for run_id in run_ids:
+            values = {"run_id": run_id, "after": 0, "limit": limit, "max_bytes": room}
+            with contextlib.closing(self._statements.after.execute(self._driver, values)) as cursor:
+                read = list(_within(cursor, room))
+            room -= sum(len(row[-1]) for row in read)
+            yield run_id, read
+            if room <= 0:
+                return
 
     def facts_after(self, run_id: RunId, sequence: int) -> list[RecordedEvent]:
         """Facts after a sequence, with what people wrote."""

@@ -17,13 +17,11 @@ from perdure_control_plane.domain.ids import (
 from perdure_control_plane.domain.origin import Outside
 from perdure_control_plane.domain.run import Run, RunIdentity
 from perdure_control_plane.storage.heads import HeadCache, Mark
-from perdure_control_plane.storage.projections import PROJECTED, Projections, Stored
-from perdure_control_plane.storage.run_events import (
-    RunEventStatements,
-    outside_row,
-)
+from perdure_control_plane.storage.log_rows import LogRows, Move
+from perdure_control_plane.storage.projections import Projections, Stored
+from perdure_control_plane.storage.run_events import outside_row
 from perdure_control_plane.storage.runs import Runs
-from perdure_control_plane.storage.statements import DriverConnection, Row
+from perdure_control_plane.storage.statements import DriverConnection, execute_changes
 
 
 class RunLog:
@@ -33,14 +31,14 @@ class RunLog:
         self,
         driver: DriverConnection,
         runs: Runs,
-        events: RunEventStatements,
+        rows: LogRows,
         projections: Projections,
         heads: HeadCache,
         now: int,
     ) -> None:
         self._driver = driver
         self._runs = runs
-        self._events = events
+        self._rows = rows
         self._projections = projections
         self._heads = heads
         self._now = now
@@ -50,9 +48,10 @@ class RunLog:
         """Begins a log; the first event is the run's creation."""
         identity = identity_of(run_id, events[0].run_created, self._now)
         head = RunHead()
-        rows = self._fold(run_id, head, events, origin)
+        move = self._fold(run_id, head, events, origin)
         self._runs.insert(identity, head, self._now)
-        self._store(run_id, events, rows, RunHead())
+        self._rows.insert_events(move.events)
+        execute_changes(self._driver, [move.changes])
         return self._note(Run(identity, head))
 
     def append(self, run: Run, events: Sequence[RunEvent], origin: Outside) -> Run:
@@ -60,30 +59,42 @@ class RunLog:
 
         Raises Conflict where the row is no longer as it was read, and IllegalEvent where an event cannot follow.
         """
-        head = run.head.copy()
-        rows = self._fold(run.run_id, head, events, origin)
-        if not self._runs.save(run.run_id, Mark.of(run.head), head, self._now):
+        appended = self.append_each([(run, events)], origin)
+        if not appended:
             raise Conflict(run.name)
-        if head.lease_id is not None:
-            self._heads.put(run.run_id, head.copy())
-        self._store(run.run_id, events, rows, run.head)
-        return self._note(Run(run.identity, head))
+        return appended[0]
 
-    def _fold(self, run_id: RunId, head: RunHead, events: Sequence[RunEvent], origin: Outside) -> list[Row]:
-        rows = []
+    def append_each(self, events_of: Sequence[tuple[Run, Sequence[RunEvent]]], origin: Outside) -> list[Run]:
+        """Appends to many runs' logs and returns the runs as they are now, without those whose rows are no longer as read.
+
+        Raises IllegalEvent where an event cannot follow.
+        """
+        moves = []
+        for run, events in events_of:
+            move = self._fold(run.run_id, run.head.copy(), events, origin)
+            move.changes[:0] = self._runs.following(run.run_id, run.head.state, move.after.state, self._now)
+            moves.append(move)
+        stored = self._rows.store(moves, alone=False)
+        kept = [move for move in moves if move.run_id in stored]
+        execute_changes(self._driver, [move.changes for move in kept])
+        for move in kept:
+            if move.after.lease_id is not None:
+                self._heads.put(move.run_id, move.after.copy())
+        identities = {run.run_id: run.identity for run, _ in events_of}
+        return [self._note(Run(identities[move.run_id], move.after)) for move in kept]
+
+    def _fold(self, run_id: RunId, head: RunHead, events: Sequence[RunEvent], origin: Outside) -> Move:
+        """Folds events onto a head: what is to be stored of that, without what follows the run's state."""
+        move = Move(run_id, Mark.of(head), head, whole=True, events=[], changes=[])
+        waits, facts = head.open_waits > 0, head.outside_sequence > 0
         for event in events:
             advance(head, event, self._now, by_holder=False)
-            kind = KIND_NUMBERS[event.WhichOneof("kind") or ""]
-            rows.append(outside_row(run_id, head.last_sequence, self._now, origin, kind, event.SerializeToString()))
-        return rows
-
-    def _store(self, run_id: RunId, events: Sequence[RunEvent], rows: Sequence[Row], before: RunHead) -> None:
-        self._events.insert.execute_rows(self._driver, rows)
-        waits, facts = before.open_waits > 0, before.outside_sequence > 0
-        for event, row in zip(events, rows, strict=True):
-            kind = event.WhichOneof("kind") or ""
-            if kind in PROJECTED:
-                self._projections.apply(kind, Stored(run_id, row[1], self._now, None, event, waits, facts))
+            sequence, kind = head.last_sequence, event.WhichOneof("kind") or ""
+            number, stored = KIND_NUMBERS[kind], event.SerializeToString()
+            move.events.append(outside_row(run_id, sequence, self._now, origin, number, stored))
+            projected = Stored(run_id, sequence, self._now, None, event, waits, facts)
+            move.changes += self._projections.changes(kind, projected)
+        return move
 
     def _note(self, run: Run) -> Run:
         self.changed.append(run)

@@ -1,5 +1,6 @@
 """How a run is laid out in its row."""
 
+import operator
 from dataclasses import fields
 from typing import Any, Final
 
@@ -16,6 +17,14 @@ IDENTITY_COLUMNS: Final = tuple(field.name for field in fields(RunIdentity))
 """Columns that never change."""
 
 RUN_COLUMNS: Final = IDENTITY_COLUMNS + HEAD_COLUMNS
+
+APPENDED_COLUMNS: Final = (
+    "next_ordinal", "tail", "last_sequence", "open_effects", "resolved_effects", "fruitless_takeovers",
+)  # fmt: skip
+"""Columns that a holder's batch moves when it neither changes the state nor opens or takes anything."""
+
+appended_row: Final = operator.attrgetter(*APPENDED_COLUMNS)
+"""A head's values in the order of APPENDED_COLUMNS."""
 
 
 def head_row(head: RunHead) -> Row:

@@ -1,9 +1,22 @@
 """Run rows: heads as they are saved with the log, and the queries over runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.head import RunHead
@@ -14,14 +27,16 @@ from perdure_control_plane.domain.run import Run, RunIdentity
 from perdure_control_plane.storage.deletions import missing
 from perdure_control_plane.storage.heads import Mark
 from perdure_control_plane.storage.run_rows import (
+    APPENDED_COLUMNS,
     HEAD_COLUMNS,
     RUN_COLUMNS,
+    appended_row,
     head_from,
     head_row,
     identity_row,
     run_from,
 )
-from perdure_control_plane.storage.statements import DriverConnection, Prepared, Row
+from perdure_control_plane.storage.statements import Change, DriverConnection, Prepared, Row, execute_changes
 from perdure_control_plane.storage.tables import assignments, run_queue, runs
 
 ZERO: Final[ColumnElement[int]] = literal_column("0")
@@ -38,11 +53,6 @@ _CONDITIONS: Final = {
 
 _COLUMNS: Final = [runs.c[name] for name in RUN_COLUMNS]
 
-APPENDED_COLUMNS: Final = (
-    "next_ordinal", "tail", "last_sequence", "open_effects", "resolved_effects", "fruitless_takeovers",
-)  # fmt: skip
-"""Columns that a holder's batch moves when it neither changes the state nor opens or takes anything."""
-
 
 class RunStatements:
     """Statements over `runs` and what hangs on a run's state, compiled once."""
@@ -56,6 +66,7 @@ class RunStatements:
         )
         self.insert: Final = Prepared(insert(runs), dialect)
         self.get: Final = Prepared(select(*_COLUMNS).where(by_id), dialect)
+        self.get_each: Final = None if dialect.name == "sqlite" else Prepared(_get_each(), dialect)
         # Where others write at the same time, nobody moves the row between this and the statement that follows from it.
         head = select(*(runs.c[name] for name in HEAD_COLUMNS)).where(by_id).with_for_update(key_share=True)
         self.head: Final = Prepared(head, dialect)
@@ -74,6 +85,23 @@ class RunStatements:
         self.unassign: Final = Prepared(
             delete(assignments).where(assignments.c.run_id == bindparam("where_run_id")), dialect
         )
+
+    def following(self, run_id: str, before: RunState | None, after: RunState, at: int) -> Iterator[Change]:
+        """What follows a run's state: its place in the queue, and who was handed it. `before` is None for a new run."""
+        if before is after:
+            return
+        if before is RunState.RUNNING:
+            yield Change(self.unassign, (run_id,))
+        if before is RunState.QUEUED:
+            yield Change(self.dequeue, (run_id,))
+        if after is RunState.QUEUED:
+            yield self.enqueue.change({"ready_at": at, "where_run_id": run_id})
+
+
+def _get_each() -> Select[Any]:
+    given = func.unnest(bindparam("run_ids", type_=ARRAY(Text))).table_valued("run_id", with_ordinality="number")
+    wanted = given.render_derived("wanted")
+    return select(*_COLUMNS).join(wanted, wanted.c.run_id == runs.c.run_id).order_by(wanted.c.number)
 
 
 def _bound(columns: Iterable[str]) -> dict[str, Any]:
@@ -104,6 +132,13 @@ class Runs:
             raise missing(self._connection, f"runs/{run_id}")
         return run
 
+    def get_each(self, run_ids: Sequence[RunId]) -> list[Run]:
+        """The runs in this order, without those that are not there."""
+        if self._statements.get_each is not None:
+            return [run_from(row) for row in self._statements.get_each.execute_row(self._driver, (list(run_ids),))]
+        found = (self.find(run_id) for run_id in run_ids)
+        return [run for run in found if run is not None]
+
     def head(self, run_id: str) -> RunHead | None:
         """The run's head alone, or None."""
         row = self._statements.head.execute_row(self._driver, (run_id,)).fetchone()
@@ -112,32 +147,24 @@ class Runs:
     def insert(self, run: RunIdentity, head: RunHead, at: int) -> None:
         """Stores a new run."""
         self._statements.insert.execute_row(self._driver, identity_row(run) + head_row(head))
-        if head.state is RunState.QUEUED:
-            self._enqueue(run.run_id, at)
-
-    def is_at(self, run_id: str, mark: Mark) -> bool:
-        """Whether the row is where a mark says."""
-        head = self.head(run_id)
-        return head is not None and Mark.of(head) == mark
+        self._follow(run.run_id, None, head.state, at)
 
     def save(self, run_id: str, before: Mark, after: RunHead, at: int) -> bool:
-        """Stores a head that was folded from `before`. False where the row is no longer there."""
+        """Stores a head that was folded from `before`, and what follows. False where the row is no longer there."""
+        saved = self.save_head(run_id, before, after)
+        if saved:
+            self._follow(run_id, before.state, after.state, at)
+        return saved
+
+    def save_head(self, run_id: str, before: Mark, after: RunHead) -> bool:
+        """As `save`, without what follows."""
         unchanged = (run_id, before.last_sequence, before.epoch, before.next_ordinal)
-        if self._statements.save.execute_row(self._driver, head_row(after) + unchanged).rowcount != 1:
-            return False
-        if after.state is not before.state:
-            self._follow_state(run_id, before.state, after.state, at)
-        return True
+        return self._statements.save.execute_row(self._driver, head_row(after) + unchanged).rowcount == 1
 
     def save_appended(self, run_id: str, before: Mark, after: RunHead) -> bool:
-        """As `save`, for a holder's batch that moved nothing but APPENDED_COLUMNS."""
+        """As `save_head`, for a holder's batch that moved nothing but APPENDED_COLUMNS."""
         row: Row = (
-            after.next_ordinal,
-            after.tail,
-            after.last_sequence,
-            after.open_effects,
-            after.resolved_effects,
-            after.fruitless_takeovers,
+            *appended_row(after),
             run_id,
             RunState.RUNNING.value,
             before.lease_id,
@@ -146,6 +173,10 @@ class Runs:
             before.next_ordinal,
         )
         return self._statements.append.execute_row(self._driver, row).rowcount == 1
+
+    def following(self, run_id: str, before: RunState, after: RunState, at: int) -> Iterable[Change]:
+        """What else is to change where a run's state does."""
+        return () if before is after else self._statements.following(run_id, before, after, at)
 
     def of_flow(self, flow_id: FlowId) -> tuple[Run, ...]:
         """A flow's runs, the first created first."""
@@ -196,13 +227,5 @@ class Runs:
         """How many runs wait for an executor."""
         return int(self._connection.execute(select(func.count()).select_from(run_queue)).scalar_one())
 
-    def _follow_state(self, run_id: str, before: RunState, after: RunState, at: int) -> None:
-        if before is RunState.RUNNING:
-            self._statements.unassign.execute_row(self._driver, (run_id,))
-        if before is RunState.QUEUED:
-            self._statements.dequeue.execute_row(self._driver, (run_id,))
-        if after is RunState.QUEUED:
-            self._enqueue(run_id, at)
-
-    def _enqueue(self, run_id: str, at: int) -> None:
-        self._statements.enqueue.execute(self._driver, {"ready_at": at, "where_run_id": run_id})
+    def _follow(self, run_id: str, before: RunState | None, after: RunState, at: int) -> None:
+        execute_changes(self._driver, [list(self._statements.following(run_id, before, after, at))])

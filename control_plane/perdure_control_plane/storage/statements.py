@@ -5,7 +5,8 @@ claim or start is compiled once and given to the driver as it is; all others go 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from itertools import zip_longest
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import ClauseElement
 from sqlalchemy.engine import Dialect
@@ -31,6 +32,12 @@ class DriverConnection(Protocol):
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> DriverCursor: ...
 
 
+class LazyConnection(DriverConnection, Protocol):
+    """A driver's connection that begins a transaction when it is first needed."""
+
+    def execute_alone(self, sql: str, parameters: Sequence[Any], /) -> DriverCursor: ...
+
+
 class Prepared:
     """One statement, compiled for a dialect. Its values are texts, integers and bytes, which need no conversion."""
 
@@ -52,6 +59,14 @@ class Prepared:
         """Runs it once, with values in the statement's own order."""
         return connection.execute(self._sql, row)
 
+    def execute_alone(self, connection: LazyConnection, row: Row) -> DriverCursor:
+        """Runs it once, as all that its transaction does; the database is told of no beginning and no end."""
+        return connection.execute_alone(self._sql, row)
+
+    def change(self, values: Mapping[str, Any]) -> "Change":
+        """It and values by name, to be executed later."""
+        return Change(self, self.parameters(values))
+
     def execute_rows(self, connection: DriverConnection, rows: Iterable[Row]) -> None:
         """Runs it for each row, values in the statement's own order."""
         connection.executemany(self._sql, rows)
@@ -60,3 +75,24 @@ class Prepared:
     def order(self) -> tuple[str, ...]:
         """Names of the parameters, in the order that rows must have."""
         return tuple(self._order)
+
+
+class Change(NamedTuple):
+    """A statement that is to be executed, with its values."""
+
+    statement: Prepared
+    row: Row
+
+
+def execute_changes(connection: DriverConnection, changes_of_runs: Iterable[Sequence[Change]]) -> None:
+    """Executes what is to change, each run's changes in their order; no run's depend on another's.
+
+    The first changes of all runs come before the second ones, so that many runs' equal statements are executed at once.
+    """
+    for wave in zip_longest(*changes_of_runs):
+        rows_of: dict[Prepared, list[Row]] = {}
+        for change in wave:
+            if change is not None:
+                rows_of.setdefault(change.statement, []).append(change.row)
+        for statement, rows in rows_of.items():
+            statement.execute_rows(connection, rows)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Final
+from typing import Final, cast
 
 from sqlalchemy.engine import Connection, Dialect
 
@@ -11,7 +11,9 @@ from perdure_control_plane.storage.executors import Executors, ExecutorStatement
 from perdure_control_plane.storage.flows import Flows, FlowStatements
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.journal import Journal
+from perdure_control_plane.storage.log_rows import LogRows
 from perdure_control_plane.storage.playbooks import Playbooks, PlaybookStatements
+from perdure_control_plane.storage.postgres_log_rows import PostgresLogRows, PostgresLogStatements
 from perdure_control_plane.storage.projection_statements import ProjectionStatements
 from perdure_control_plane.storage.projections import Projections
 from perdure_control_plane.storage.queue import Queue, QueueStatements
@@ -21,7 +23,8 @@ from perdure_control_plane.storage.run_events import RunEvents, RunEventStatemen
 from perdure_control_plane.storage.run_log import RunLog
 from perdure_control_plane.storage.runs import Runs, RunStatements
 from perdure_control_plane.storage.sessions import Sessions, SessionStatements
-from perdure_control_plane.storage.statements import DriverConnection
+from perdure_control_plane.storage.sqlite_log_rows import SqliteLogRows
+from perdure_control_plane.storage.statements import DriverConnection, LazyConnection
 from perdure_control_plane.storage.tasks import Tasks
 from perdure_control_plane.storage.upkeep import Upkeep
 
@@ -38,6 +41,13 @@ class Statements:
         self.playbooks: Final = PlaybookStatements(dialect)
         self.flows: Final = FlowStatements(dialect)
         self.sessions: Final = SessionStatements(dialect)
+        self._postgres = PostgresLogStatements(dialect) if dialect.name == "postgresql" else None
+
+    def log_rows(self, driver: DriverConnection, runs: Runs) -> LogRows:
+        """The rows of runs and logs, as this database is best asked for many of them."""
+        if self._postgres is None:
+            return SqliteLogRows(driver, runs, self.events)
+        return PostgresLogRows(cast("LazyConnection", driver), self._postgres, self.events)
 
 
 class SqlTransaction:
@@ -58,10 +68,11 @@ class SqlTransaction:
         self.connection: Final = connection
         self._driver = driver
         self._statements = statements
-        self.projections: Final = Projections(driver, statements.projections)
+        self.projections: Final = Projections(statements.projections)
         self.runs: Final = Runs(connection, driver, statements.runs)
-        self.log: Final = RunLog(driver, self.runs, statements.events, self.projections, heads, now)
-        self.journal: Final = Journal(driver, self.runs, statements.events, self.projections, heads)
+        rows = statements.log_rows(driver, self.runs)
+        self.log: Final = RunLog(driver, self.runs, rows, self.projections, heads, now)
+        self.journal: Final = Journal(driver, self.runs, rows, self.projections, heads)
 
     # The journal of every commit needs what stands above; most commits need nothing of the rest.
 

@@ -36,6 +36,9 @@ ALONE_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Pauses before batches that the store could not take are tried again; the last one repeats."""
 
+BUSY_SECONDS: Final = 0.005
+"""Pause where every batch of a commit is of a run that another transaction is writing to."""
+
 CLOSED: Final = "the server is stopping; try again when it has started"
 BROKEN: Final = (
     "an error has ended the store's writer, and the server's log has it; start the server again: what was acknowledged"
@@ -82,7 +85,7 @@ class _Body:
 class _Group:
     appends: list[_Append]
     bodies: list[_Body]
-    answers: Sequence[Answer] = ()
+    answers: Sequence[Answer | None] = ()
     appended: Sequence[str] = ()
     facts: Sequence[str] = ()
     queued: bool = False
@@ -168,6 +171,8 @@ class Writer:
                 failure = await self._attempt(group)
                 if failure is not None:
                     await self._recover(group, failure)
+                elif group.appends and not any(group.answers):
+                    await asyncio.sleep(BUSY_SECONDS)
             if self._fault is not None:
                 raise self._fault
 
@@ -211,8 +216,13 @@ class Writer:
         # Whoever waits for a body runs before those who are woken by the answers: what both say becomes one message.
         for body in group.bodies:
             body.answer()
+        busy: list[_Append] = []
         for append, answer in zip(group.appends, group.answers, strict=True):
-            append.reply(answer)
+            if answer is None:
+                busy.append(append)
+            else:
+                append.reply(answer)
+        self._appends.extendleft(reversed(busy))
         if group.appended or group.facts:
             self._committed(Committed([*group.appended, *group.facts], group.facts, group.queued))
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from perdure.v1 import run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
-from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId, new_lease_id
 from perdure_control_plane.domain.leases import Assignment
@@ -52,44 +51,36 @@ async def claim_runs(store: Store, timing: Timing, claim: Claim) -> list[Claimed
         executor = tx.executors.live(claim.incarnation, claim.stream_number, tx.now)
         if executor is None:
             return []
-        claimed: list[Claimed] = []
-        room = LOGS_BYTES
-        for run_id in tx.queue.servable(executor, claim.limit):
-            taken = _lease(tx, timing, claim, executor, run_id, claim.next_number + len(claimed), room)
-            room -= sum(recorded.ByteSize() for recorded in taken.log)
-            claimed.append(taken)
-        return claimed
+        ready = tx.runs.get_each(tx.queue.servable(executor, claim.limit))
+        leased = tx.log.append_each([(run, [_grant(claim, executor, run)]) for run in ready], CLAIM)
+        ack_until = tx.now + timing.assignment_ack
+        numbered = list(enumerate(leased, claim.next_number))
+        tx.queue.assign(
+            Assignment(run.run_id, _lease(run), claim.incarnation, claim.stream_number, number, ack_until)
+            for number, run in numbered
+        )
+        logs = tx.events.beginnings([run.run_id for run in leased], limit=READ_AT_ONCE, max_bytes=LOGS_BYTES)
+        return [Claimed(number, run, _lease(run), logs.get(run.run_id, [])) for number, run in numbered]
 
-    return await store.write(body)
+    return await store.write(body, guarded=True)
 
 
 async def acknowledge_assignments(store: Store, leases: Iterable[tuple[RunId, LeaseId]]) -> None:
     """Notes that an executor has what it was handed. A lease that is gone meanwhile is passed over."""
     wanted = tuple(leases)
-    await store.write(lambda tx: tx.queue.acknowledge(wanted))
+    await store.write(lambda tx: tx.queue.acknowledge(wanted), guarded=True)
 
 
-def _lease(
-    tx: Transaction, timing: Timing, claim: Claim, executor: Executor, run_id: RunId, number: int, room: int
-) -> Claimed:
-    run = tx.runs.get(run_id)
-    lease_id = new_lease_id()
+def _grant(claim: Claim, executor: Executor, run: Run) -> RunEvent:
     grant = run_events_pb2.LeaseGranted(
-        lease_id=lease_id,
+        lease_id=new_lease_id(),
         epoch=run.head.epoch + 1,
         executor_id=executor.executor_id,
         incarnation=executor.incarnation,
         generation=claim.generation,
     )
-    run = tx.log.append(run, [RunEvent(lease_granted=grant)], CLAIM)
-    ack_until = tx.now + timing.assignment_ack
-    tx.queue.assign(Assignment(run_id, lease_id, claim.incarnation, claim.stream_number, number, ack_until))
-    return Claimed(number, run, lease_id, _beginning(tx, run_id, room) if room > 0 else [])
+    return RunEvent(lease_granted=grant)
 
 
-def _beginning(tx: Transaction, run_id: RunId, room: int) -> list[RecordedEvent]:
-    try:
-        return tx.events.after(run_id, 0, limit=READ_AT_ONCE, max_bytes=room)
-    except DataCorrupt:
-        # Raised here, it would keep the run at the head of the queue for ever. It is raised where the rest is read.
-        return []
+def _lease(run: Run) -> LeaseId:
+    return LeaseId(run.head.lease_id or "")

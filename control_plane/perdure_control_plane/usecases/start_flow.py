@@ -46,7 +46,7 @@ from perdure_control_plane.domain.session import Session
 from perdure_control_plane.usecases.json_objects import json_object
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.queue_depth import QueueDepth
-from perdure_control_plane.usecases.view_flow import view
+from perdure_control_plane.usecases.view_flow import view, view_of_new
 
 RESERVED_METADATA: Final = "perdure_flow"
 """Metadata key under which the server writes what leads from a run back to its flow."""
@@ -114,7 +114,7 @@ class FlowStarter:
             named = ", ".join(plan.providers) or "no provider"
             raise field_invalid("request.provider", f"is {asked.provider!r}; the playbook names {named}")
         depth = await self._depth.current()
-        return await self._store.write(lambda tx: self._begin(tx, caller, asked, plan, value, depth))
+        return await self._store.write(lambda tx: self._begin(tx, caller, asked, plan, value, depth), guarded=True)
 
     async def _plan(self, asked: Start) -> plans_pb2.Plan:
         key = (asked.playbook_id, asked.version)
@@ -167,8 +167,7 @@ class FlowStarter:
         flow = _new_flow(tx, caller, asked, digest)
         tx.flows.add(flow)
         events = _first_events(flow, session, asked, plan, release, value, caller)
-        tx.log.create(flow.root_run_id, events, requested_by(caller))
-        return view(tx, flow)
+        return view_of_new(flow, tx.log.create(flow.root_run_id, events, requested_by(caller)))
 
 
 def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, plans_pb2.Plan]:

@@ -48,6 +48,23 @@ def view(tx: Transaction, flow: Flow) -> FlowView:
     )
 
 
+def view_of_new(flow: Flow, root: Run) -> FlowView:
+    """A flow whose root run was created in this transaction: it has nothing else yet."""
+    runs = (root,)
+    verdict = flow_verdict(flow, runs, ())
+    return FlowView(
+        flow=flow,
+        status=verdict.status,
+        decided_by=verdict.decided_by,
+        settled=is_settled(runs),
+        runs=runs,
+        tasks=(),
+        agents=(root.identity.agent_id,),
+        approvals=(),
+        contract=(),
+    )
+
+
 def _verdict(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[Verdict, tuple[ContractCheck, ...]]:
     verdict = flow_verdict(flow, runs, ())
     try:

@@ -325,6 +325,7 @@ def upgrade() -> None:
             name=op.f("ck_runs_counts"),
         ),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_runs")),
+        postgresql_with={"fillfactor": "50"},
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,156 @@
+"""Rows of runs and logs on PostgreSQL: one statement for however many runs.
+
+A statement is told values as arrays, one for each column. It locks the rows that are where they must be, passes over those
+that another transaction is writing to, and says which rows it has stored.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    ARRAY,
+    Select,
+    Table,
+    TableValuedAlias,
+    Text,
+    any_,
+    bindparam,
+    column,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.engine import Dialect
+
+from perdure.runlog.head import RunHead
+from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.storage.log_rows import Move
+from perdure_control_plane.storage.run_events import RunEventStatements
+from perdure_control_plane.storage.run_rows import APPENDED_COLUMNS, HEAD_COLUMNS, appended_row, head_from, head_row
+from perdure_control_plane.storage.statements import LazyConnection, Prepared, Row
+from perdure_control_plane.storage.tables import run_events, runs
+
+_GUARD: Final = ("run_id", "last_sequence", "epoch", "next_ordinal")
+"""Columns that say where a row must be."""
+_EVENT: Final = tuple(column.name for column in run_events.c if column.name != "run_id")
+
+
+class PostgresLogStatements:
+    """The statements, compiled once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.append: Final = _MoveStatement(APPENDED_COLUMNS, (*_GUARD, "lease_id"), dialect)
+        self.save: Final = _MoveStatement(HEAD_COLUMNS, _GUARD, dialect)
+        self.heads: Final = Prepared(_heads(), dialect)
+
+
+class PostgresLogRows:
+    """A statement for the moves of holders' batches that changed little, and one for all others."""
+
+    def __init__(self, driver: LazyConnection, statements: PostgresLogStatements, events: RunEventStatements) -> None:
+        self._driver = driver
+        self._statements = statements
+        self._events = events
+
+    def heads(self, run_ids: Sequence[RunId]) -> dict[RunId, RunHead | None]:
+        """Heads as they are now, which nobody moves before this transaction ends.
+
+        None for a run that another transaction is writing to at this moment; runs that do not exist are left out.
+        """
+        rows = self._statements.heads.execute_row(self._driver, (list(run_ids),))
+        return {row[0]: None if row[1] is None else head_from(row[1:]) for row in rows}
+
+    def store(self, moves: Sequence[Move], *, alone: bool) -> Collection[RunId]:
+        """Stores heads and events of the moves whose rows are where they must be, and returns those runs.
+
+        A row that another transaction is writing to is not waited for. `alone` says that the whole commit is this: it may
+        be committed at once.
+        """
+        small = [move for move in moves if not move.whole]
+        whole = [move for move in moves if move.whole]
+        stored: list[RunId] = []
+        if small:
+            rows = [(*_guard(move), move.before.lease_id, *appended_row(move.after)) for move in small]
+            stored += self._execute(self._statements.append, rows, small, alone=alone)
+        if whole:
+            rows = [_guard(move) + head_row(move.after) for move in whole]
+            stored += self._execute(self._statements.save, rows, whole, alone=alone)
+        return stored
+
+    def _execute(
+        self, statement: "_MoveStatement", rows: Sequence[Row], moves: Sequence[Move], *, alone: bool
+    ) -> list[RunId]:
+        events = [(number, *row[1:]) for number, move in enumerate(moves, 1) for row in move.events]
+        columns = statement.parameters(rows, events)
+        execute = statement.prepared.execute_alone if alone else statement.prepared.execute_row
+        return [row[0] for row in execute(self._driver, columns)]
+
+    def insert_events(self, events: Sequence[Row]) -> None:
+        """Stores events whose run was created in this transaction."""
+        self._events.insert.execute_rows(self._driver, events)
+
+
+def _guard(move: Move) -> Row:
+    before = move.before
+    return (move.run_id, before.last_sequence, before.epoch, before.next_ordinal)
+
+
+class _MoveStatement:
+    """See `_move`."""
+
+    def __init__(self, columns: Sequence[str], guard: Sequence[str], dialect: Dialect) -> None:
+        self.prepared: Final = Prepared(_move(columns, guard), dialect)
+        self._given = [f"given_where_{name}" for name in guard] + [f"given_{name}" for name in columns]
+        self._events = ["events_of_run", *(f"events_{name}" for name in _EVENT)]
+
+    def parameters(self, given: Sequence[Row], events: Sequence[Row]) -> Row:
+        """An array for each column of those rows, in the order that the statement takes them."""
+        values = dict(zip(self._given, map(list, zip(*given, strict=True)), strict=True))
+        values.update(zip(self._events, map(list, zip(*events, strict=True)), strict=True))
+        return self.prepared.parameters(values)
+
+
+def _move(columns: Sequence[str], guard: Sequence[str]) -> Select[Any]:
+    """Moves rows of runs that are where their guard says, inserts their events, and returns those runs.
+
+    Its parameters are arrays: the guard's values, those of the columns, and then, for each event, the number of its run
+    among them, counted from 1, and the columns of its row that the run does not give.
+    """
+    given = _given("given", runs, {f"where_{name}": name for name in guard} | {name: name for name in columns})
+    in_place = [runs.c[name] == given.c[f"where_{name}"] for name in guard]
+    locked = select(runs.c.run_id).where(*in_place).with_for_update(key_share=True, skip_locked=True).lateral("locked")
+    free = select(given).join(locked, true()).cte("free")
+    moved = (
+        update(runs)
+        .where(runs.c.run_id == free.c.where_run_id)
+        .values({name: free.c[name] for name in columns})
+        .returning(runs.c.run_id, free.c.number)
+        .cte("moved")
+    )
+    events = _given("events", run_events, {"of_run": "sequence"} | {name: name for name in _EVENT})
+    rows = select(moved.c.run_id, *(events.c[name] for name in _EVENT)).join(moved, moved.c.number == events.c.of_run)
+    stored = insert(run_events).from_select(["run_id", *_EVENT], rows).cte("stored")
+    return select(moved.c.run_id).add_cte(stored)
+
+
+def _given(name: str, table: Table, columns: Mapping[str, str]) -> TableValuedAlias:
+    """Rows of values from arrays, numbered from 1; each column has the type of one of the table's."""
+    arrays = [bindparam(f"{name}_{own}", type_=ARRAY(table.c[like].type.as_generic())) for own, like in columns.items()]
+    typed = [column(own, table.c[like].type) for own, like in columns.items()]
+    return func.unnest(*arrays).table_valued(*typed, with_ordinality="number", name=name).render_derived()
+
+
+def _heads() -> Select[Any]:
+    """Of the rows that are named, the ids of all, and the heads of those that nobody else is writing to."""
+    wanted = runs.c.run_id == any_(bindparam("run_ids", type_=ARRAY(Text)))
+    free = (
+        select(runs.c.run_id, *(runs.c[name] for name in HEAD_COLUMNS))
+        .where(wanted)
+        .order_by(runs.c.run_id)
+        .with_for_update(key_share=True, skip_locked=True)
+        .cte("free")
+    )
+    heads = [free.c[name] for name in HEAD_COLUMNS]
+    return select(runs.c.run_id, *heads).outerjoin(free, free.c.run_id == runs.c.run_id).where(wanted)
