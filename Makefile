@@ -9,6 +9,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml clients/python/pyproject.toml --ext
 	--no-emit-package perdure --no-emit-package perdure-server --quiet --output-file requirements.txt
 CHAOS := $(if $(EXECUTOR_KILLS),--executor-kills $(EXECUTOR_KILLS)) $(if $(SERVER_KILLS),--server-kills $(SERVER_KILLS)) \
 	$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
+SOAK := $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --from $(or $(FROM),1))
 
 .DEFAULT_GOAL := help
 
@@ -33,6 +34,9 @@ demo: $(READY) ## run a playbook on processes that are killed: make demo [WORK_T
 
 test: $(READY) ## run every test but the long ones
 	$(BIN)/pytest -n 2 --dist loadfile tests
+
+soak: $(READY) ## play seeds of the simulation, all cores at once: make soak [SEEDS=1000] [FROM=1], or SEED=n alone with every step
+	$(BIN)/python -m tests.simulation $(SOAK)
 
 chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED= STORE=postgresql
 	$(BIN)/python -m tests.chaos $(CHAOS)
@@ -68,4 +72,4 @@ lock: $(READY) ## resolve requirements.txt again, hashed and without addresses
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help install up demo test chaos mutants bench check format proto proto-baseline lock clean
+.PHONY: help install up demo test soak chaos mutants bench check format proto proto-baseline lock clean

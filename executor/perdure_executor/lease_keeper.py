@@ -2,8 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
-from perdure_executor import clock
+from perdure_executor.host import THIS_HOST, Host
 
 MARGIN_PART = 0.1
 """Part of a lease that must be left when an effect that may not be repeated is begun."""
@@ -21,7 +22,8 @@ class LeaseTerms:
 class LeaseKeeper:
     """Keeps the lease of this process. Every question reads the clock; no timer is trusted."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host = THIS_HOST) -> None:
+        self.seconds: Final = host.seconds
         self._terms = LeaseTerms(0.0, 1.0, 0.0)
         self._sent: dict[int, float] = {}
         self._number = 0
@@ -35,12 +37,12 @@ class LeaseKeeper:
 
     @property
     def lease_end(self) -> float:
-        """When nothing may be begun or sent any more, on `clock`."""
+        """When nothing may be begun or sent any more, on this host's clock."""
         return self._held_from + self._terms.lease
 
     @property
     def work_end(self) -> float:
-        """When what runs must be ended, on `clock`."""
+        """When what runs must be ended, on this host's clock."""
         return self.lease_end + self._terms.stall_allowance
 
     def welcome(self, terms: LeaseTerms, said_hello_at: float) -> None:
@@ -53,7 +55,7 @@ class LeaseKeeper:
     def beat(self) -> int:
         """The number of a heartbeat that is sent now."""
         self._number += 1
-        self._sent[self._number] = clock.seconds()
+        self._sent[self._number] = self.seconds()
         return self._number
 
     def acknowledged(self, number: int) -> None:
@@ -75,8 +77,8 @@ class LeaseKeeper:
 
     def may_begin(self) -> bool:
         """Whether an effect that may not be repeated may be begun now."""
-        return clock.seconds() < self.lease_end - MARGIN_PART * self._terms.lease
+        return self.seconds() < self.lease_end - MARGIN_PART * self._terms.lease
 
     def may_send(self) -> bool:
         """Whether anything may be begun or appended now."""
-        return clock.seconds() < self.lease_end
+        return self.seconds() < self.lease_end

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import os
 from typing import Final
 
 import structlog
 
-from perdure_executor import clock
 from perdure_executor.commands import SupervisorLost
 from perdure_executor.held_runs import HeldRuns
+from perdure_executor.host import THIS_HOST, Host
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Equipment
 
@@ -23,9 +22,10 @@ and cannot be ended in any other way."""
 class WorkEnd:
     """Ends what runs when the work end has passed, at last the process, and tells the supervisor when that will be."""
 
-    def __init__(self, held: HeldRuns, lease: LeaseKeeper) -> None:
+    def __init__(self, held: HeldRuns, lease: LeaseKeeper, host: Host = THIS_HOST) -> None:
         self._held = held
         self._lease = lease
+        self._host = host
         self._equipment: Equipment | None = None
         self._fed = 0.0
 
@@ -39,7 +39,7 @@ class WorkEnd:
         while True:
             await self.feed()
             work_end = self._lease.work_end
-            if self._held.count and clock.seconds() >= work_end:
+            if self._held.count and self._host.seconds() >= work_end:
                 if work_end != passed:
                     log.error("lease.work_end_passed", held=self._held.count)
                 self._held.stop_work()
@@ -63,4 +63,4 @@ class WorkEnd:
         of its run, whose lease lapses."""
         if self._equipment is not None and self._equipment.calls.running:
             log.error("executor.ends_itself", functions=self._equipment.calls.running)
-            os._exit(THREADS_LEFT_EXIT_CODE)
+            self._host.end_process(THREADS_LEFT_EXIT_CODE)

@@ -13,9 +13,9 @@ import structlog
 from perdure.runlog import FOLD_VERSION
 from perdure.v1 import execution_pb2, execution_pb2_grpc
 from perdure.v1.execution_pb2 import WorkRequest
-from perdure_executor import clock
 from perdure_executor.commands import Supervisor
 from perdure_executor.held_runs import HeldRuns
+from perdure_executor.host import THIS_HOST, Host
 from perdure_executor.lease_keeper import LeaseKeeper, LeaseTerms
 from perdure_executor.node_context import Equipment
 from perdure_executor.nodes import KINDS
@@ -49,15 +49,17 @@ class Profile:
 class Worker:
     """One executor process."""
 
-    def __init__(self, channel: grpc.aio.Channel, profile: Profile, equip: Callable[[int], Equipment]) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, profile: Profile, equip: Callable[[int], Equipment], host: Host = THIS_HOST
+    ) -> None:
         """`equip` makes the equipment for the server's payload limit, in bytes."""
         self._stub = execution_pb2_grpc.ExecutionServiceStub(channel)
         self._profile = profile
         self._equip = equip
         self._equipment: Equipment | None = None
-        self._lease = LeaseKeeper()
+        self._lease = LeaseKeeper(host)
         self._held = HeldRuns(profile.slots, self._lease)
-        self.work_end: Final = WorkEnd(self._held, self._lease)
+        self.work_end: Final = WorkEnd(self._held, self._lease, host)
         self._generation = 0
         self._pause = RECONNECT_SECONDS[0]
         self._losing: asyncio.Task[None] | None = None
@@ -103,7 +105,7 @@ class Worker:
 
     async def _serve_stream(self) -> None:
         call: Any = self._stub.Work()
-        said_hello_at = clock.seconds()
+        said_hello_at = self._lease.seconds()
         await call.write(WorkRequest(hello=self._hello()))
         response = await call.read()
         if response is grpc.aio.EOF or not response.HasField("welcome"):
@@ -116,12 +118,13 @@ class Worker:
             asyncio.create_task(self._beat(), name="work-beat"),
         ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if tasks[0] in done and tasks[0].exception() is None:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[0].done() and tasks[0].exception() is None:
                 # Everything is said. The server ends the stream when it has taken the goodbye in.
-                done, _ = await asyncio.wait(tasks[1:2], timeout=GOODBYE_SECONDS)
-            for task in done:
-                task.result()
+                await asyncio.wait(tasks[1:2], timeout=GOODBYE_SECONDS)
+            for task in tasks:
+                if task.done():
+                    task.result()
         finally:
             self.connected.clear()
             for task in tasks:

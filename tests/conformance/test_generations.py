@@ -10,6 +10,7 @@ from perdure.runlog.head import Hold, Stop
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.admission import Rejected
 from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.open_store_life import Lost, follow_store_life, open_store_life, raise_generation
@@ -70,6 +71,25 @@ async def test_servers_that_run_find_a_standby_in_the_primarys_place_and_void_le
     run = await house.run(holder.run_id)
     assert (run.head.state, run.head.holds) == (RunState.PAUSED, Hold.STORE_RESTORED)
     assert (await house.kinds(holder.run_id)).count("fact_recorded") == 1
+
+
+@ON_POSTGRES
+async def test_nothing_is_handed_out_or_renewed_on_a_standby_in_the_primarys_place_before_its_leases_are_void(
+    house: Any,
+) -> None:
+    begun = await open_store_life(house.store, None)
+    await house.start(HARMLESS)
+    executor = await house.connect()
+    await go_back(house, begun.mark.starts)
+
+    assert await house.claim(executor) == []
+    with pytest.raises(StoreUnavailable):
+        await house.renew(executor)
+    with pytest.raises(StoreUnavailable):
+        await house.connect("another")
+
+    await follow_store_life(house.store)
+    assert len(await house.claim(executor)) == 1
 
 
 async def test_a_store_that_is_as_it_was_is_followed_without_a_change(house: Any, holder: Any) -> None:

@@ -1,6 +1,8 @@
 """The sweeper's tick, the outages it has found, the store's generation, and the keys of its servers."""
 
-from sqlalchemy import delete, insert, select, text, update
+from typing import Final
+
+from sqlalchemy import ColumnElement, delete, insert, literal_column, select, text, update
 from sqlalchemy.engine import Connection
 
 from perdure_control_plane.domain.leases import Outage, StoreMark
@@ -63,7 +65,14 @@ class Upkeep:
         """
         if self._connection.dialect.name != "postgresql":
             return ""
-        return str(self._connection.execute(_ORIGIN).scalar_one())
+        return str(self._connection.execute(select(_THIS_COPY)).scalar_one())
+
+    def is_another_copy(self) -> bool:
+        """Whether the mark was made in another copy of the data than this one, so that what has happened since it was
+        copied may be missing here."""
+        if self._connection.dialect.name != "postgresql":
+            return False
+        return bool(self._connection.execute(select(store.c.origin != _THIS_COPY)).scalar())
 
     def is_replicated(self) -> bool:
         """Whether a commit is answered when a standby has it, too; false on SQLite, which has none."""
@@ -92,9 +101,9 @@ _REPLICATED = text("""
 
 _NEVER_DONE = text("INSERT INTO sweeps (name, ticked_at) VALUES (:name, 0) ON CONFLICT DO NOTHING")
 
-_ORIGIN = text("""
-    SELECT (SELECT system_identifier::text FROM pg_control_system())
+_THIS_COPY: Final[ColumnElement[str]] = literal_column("""(
+    (SELECT system_identifier::text FROM pg_control_system())
         || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
         || '/' || (SELECT oid::text FROM pg_database WHERE datname = current_database())
-""")
+)""")
 """The cluster, its timeline, and the database in it."""

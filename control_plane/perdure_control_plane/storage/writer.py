@@ -5,7 +5,6 @@ answer leaves before the commit.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -192,7 +191,7 @@ class Writer:
 
     def _is_alone(self, run_id: str) -> bool:
         until = self._alone_until.get(run_id)
-        if until is not None and until < time.monotonic():
+        if until is not None and until < asyncio.get_running_loop().time():
             del self._alone_until[run_id]
         return run_id in self._alone_until
 
@@ -256,7 +255,7 @@ class Writer:
             return appends
         batch = appends[0].batch
         log.error("append.failed", run=batch.run_id, error=repr(failure))
-        self._alone_until[batch.run_id] = time.monotonic() + ALONE_SECONDS
+        self._alone_until[batch.run_id] = asyncio.get_running_loop().time() + ALONE_SECONDS
         why = "the store refused the events; the server's log says why"
         appends[0].reply(Refused(batch.first_ordinal, execution_pb2.REFUSAL_REASON_MALFORMED, why))
         return []

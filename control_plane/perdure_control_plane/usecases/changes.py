@@ -29,9 +29,10 @@ class Changes:
     """Passes commits on to those who wait for them."""
 
     def __init__(self) -> None:
-        self._watchers: dict[str, set[asyncio.Event]] = {}
+        # In the order in which they came: whoever has waited longest is woken first.
+        self._watchers: dict[str, dict[asyncio.Event, None]] = {}
         self._holders: dict[str, Callable[[str], None]] = {}
-        self._executors: set[asyncio.Event] = set()
+        self._executors: dict[asyncio.Event, None] = {}
         self._draining = False
 
     @property
@@ -68,12 +69,12 @@ class Changes:
         """Sets `wake` whenever one of the runs gets events. Returns what ends that."""
         wanted = list(run_ids)
         for run_id in wanted:
-            self._watchers.setdefault(run_id, set()).add(wake)
+            self._watchers.setdefault(run_id, {})[wake] = None
 
         def end() -> None:
             for run_id in wanted:
                 wakes = self._watchers[run_id]
-                wakes.discard(wake)
+                wakes.pop(wake, None)
                 if not wakes:
                     del self._watchers[run_id]
 
@@ -90,5 +91,9 @@ class Changes:
 
     def await_work(self, wake: asyncio.Event) -> Callable[[], None]:
         """Sets `wake` whenever a run becomes ready. Returns what ends that."""
-        self._executors.add(wake)
-        return lambda: self._executors.discard(wake)
+        self._executors[wake] = None
+
+        def end() -> None:
+            self._executors.pop(wake, None)
+
+        return end

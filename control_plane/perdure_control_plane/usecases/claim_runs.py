@@ -44,12 +44,13 @@ class Claim:
 async def claim_runs(store: Store, timing: Timing, claim: Claim) -> list[Claimed]:
     """Leases as many ready runs as asked for, in the queue's order.
 
-    Nothing is handed to an executor whose lease has run out or that has a newer stream.
+    Nothing is handed to an executor whose lease has run out or that has a newer stream. Nor is anything from a store that
+    went back, before its leases are void and its runs are held: what looks as if nobody had begun it may be done.
     """
 
     def body(tx: Transaction) -> list[Claimed]:
         executor = tx.executors.live(claim.incarnation, claim.stream_number, tx.now)
-        if executor is None:
+        if executor is None or tx.upkeep.is_another_copy():
             return []
         ready = tx.runs.get_each(tx.queue.servable(executor, claim.limit))
         leased = tx.log.append_each([(run, [_grant(claim, executor, run)]) for run in ready], CLAIM)

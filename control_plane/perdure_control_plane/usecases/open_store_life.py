@@ -49,7 +49,7 @@ async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
     def went_back(tx: Transaction) -> bool:
         mark = tx.upkeep.mark()
         if mark is None or tx.upkeep.origin():
-            return _is_another(tx)
+            return tx.upkeep.is_another_copy()
         return starts_seen is None or mark.starts < starts_seen
 
     # Before the start is counted: a server that dies in between leaves a store that is found to have gone back again.
@@ -59,25 +59,20 @@ async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
 
 async def follow_store_life(store: Store) -> StoreLife:
     """The store's life as it is now, for a server that runs: another server, or a standby, may have begun a new one."""
-    mark = await store.read(lambda tx: None if _is_another(tx) else tx.upkeep.mark())
+    mark = await store.read(lambda tx: None if tx.upkeep.is_another_copy() else tx.upkeep.mark())
     if mark is not None:
         return StoreLife(mark, restored=False)
-    held = await void_leases(store, _is_another)
+    held = await void_leases(store, lambda tx: tx.upkeep.is_another_copy())
 
     def body(tx: Transaction) -> StoreLife:
         mark = tx.upkeep.mark() or StoreMark(0, 0)
-        restored = _is_another(tx)
+        restored = tx.upkeep.is_another_copy()
         if restored:
             mark = StoreMark(mark.generation + 1, mark.starts, tx.upkeep.origin())
             tx.upkeep.set_mark(mark)
         return StoreLife(mark, restored, tuple(held))
 
     return await store.write(body)
-
-
-def _is_another(tx: Transaction) -> bool:
-    mark = tx.upkeep.mark()
-    return mark is not None and mark.origin != tx.upkeep.origin()
 
 
 async def raise_generation(store: Store, lost: Lost) -> StoreMark | None:

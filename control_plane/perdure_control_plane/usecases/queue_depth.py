@@ -1,6 +1,6 @@
 """How many runs wait, to within a second: counting them for every start would cost more than starting."""
 
-import time
+import asyncio
 from typing import Final
 
 from perdure_control_plane.usecases.ports import Store
@@ -18,7 +18,8 @@ class QueueDepth:
 
     async def current(self) -> int:
         """The number of ready runs."""
-        if time.monotonic() - self._counted > FRESH_SECONDS:
-            self._counted = time.monotonic()
+        now = asyncio.get_running_loop().time()
+        if now - self._counted > FRESH_SECONDS:
+            self._counted = now
             self._depth = await self._store.read(lambda tx: tx.runs.count_queued())
         return self._depth

@@ -2,7 +2,7 @@
 
 import pytest
 
-from perdure_executor import clock
+from perdure_executor.host import Host
 from perdure_executor.lease_keeper import LeaseKeeper, LeaseTerms
 
 TERMS = LeaseTerms(lease=10.0, heartbeat_interval=3.0, stall_allowance=4.0)
@@ -16,23 +16,23 @@ class Time:
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    shown = Time()
-    monkeypatch.setattr(clock, "seconds", lambda: shown.now)
-    return shown
+def time() -> Time:
+    return Time()
 
 
 @pytest.fixture
 def lease(time: Time) -> LeaseKeeper:
     """A lease by a hello."""
-    kept = LeaseKeeper()
+    kept = LeaseKeeper(Host(lambda: time.now))
     kept.welcome(TERMS, SAID_HELLO)
     return kept
 
 
 def test_before_a_welcome_nothing_may_be_begun_or_sent(time: Time) -> None:
-    assert not LeaseKeeper().may_begin()
-    assert not LeaseKeeper().may_send()
+    kept = LeaseKeeper(Host(lambda: time.now))
+
+    assert not kept.may_begin()
+    assert not kept.may_send()
 
 
 def test_a_welcome_counts_from_the_hello(time: Time, lease: LeaseKeeper) -> None:

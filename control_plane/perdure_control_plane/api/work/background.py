@@ -15,7 +15,7 @@ class Background:
     """Tasks that end with the stream they belong to."""
 
     def __init__(self, end_stream: Callable[[], None]) -> None:
-        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._tasks: Final[dict[asyncio.Task[None], None]] = {}
         self._end_stream = end_stream
 
     def spawn(self, work: Coroutine[None, None, object]) -> None:
@@ -29,8 +29,8 @@ class Background:
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     async def end(self) -> None:
         """Ends what is under way."""

@@ -27,7 +27,7 @@ class Deliveries:
         self._outbox = outbox
         self._background = background
         self._held: dict[RunId, Held] = {}
-        self._waiting: set[RunId] = set()
+        self._waiting: dict[RunId, None] = {}
 
     @property
     def holds(self) -> bool:
@@ -69,13 +69,14 @@ class Deliveries:
 
     def _facts_came(self, run_id: str) -> None:
         first = not self._waiting
-        self._waiting.add(RunId(run_id))
+        self._waiting[RunId(run_id)] = None
         if first:
             self._background.spawn_owed(self._deliver())
 
     async def _deliver(self) -> None:
         while self._waiting:
-            run_id = self._waiting.pop()
+            run_id = next(iter(self._waiting))
+            del self._waiting[run_id]
             held = self._held.get(run_id)
             if held is None:
                 continue

@@ -1,0 +1,132 @@
+"""What is wrong with what a trial left behind, in words: by the checker, the witnesses, and the rebuilding of tables."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from perdure.runlog.checker import LogChecker
+from perdure.runlog.effects import GUARDED
+from perdure.runlog.head import Hold
+from perdure.runlog.plans import read_plan
+from perdure.runlog.rules import Rule
+from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.witnesses import Acknowledgement, compare_acknowledgements, compare_launches
+from perdure.v1 import fact_events_pb2, runs_pb2
+from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure_control_plane.api.messages.runs import run as run_message
+from perdure_control_plane.domain.run import Run
+from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
+from tests.simulation.database import Database, Loss
+from tests.simulation.record import LaunchSeen, Record
+
+EVERYTHING = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Where a run is."""
+
+    run_id: str
+    state: RunState
+    reason: int
+
+    @classmethod
+    def of_all(cls, tx: Any) -> "list[Rest]":
+        """Where every run is."""
+        return [cls(run.run_id, run.head.state, run_message(run).pause_reason) for run in _all_runs(tx)]
+
+    def __str__(self) -> str:
+        return f"run {self.run_id}, {self.state},"
+
+
+def rests(rest: Rest) -> bool:
+    """Whether it is where it may stay: at an end, or paused for a reason that has a name."""
+    paused = rest.state is RunState.PAUSED and rest.reason != runs_pb2.PAUSE_REASON_UNSPECIFIED
+    return paused or rest.state in TERMINAL
+
+
+@dataclass(slots=True)
+class _Log:
+    run: Run
+    events: list[RecordedEvent]
+    checker: LogChecker
+
+
+def judge(connection: Connection, rebuilder: Rebuilder, database: Database, record: Record) -> list[str]:
+    """Everything that is wrong."""
+    logs = database.read(_logs)
+    found = [violation for log in logs.values() for violation in log.checker.violations]
+    checkers = {run_id: log.checker for run_id, log in logs.items()}
+    found += compare_acknowledgements(checkers, _standing(database.losses, record.acknowledgements))
+    forgiven = frozenset().union(*(loss.guarded for loss in database.losses))
+    launches = [seen.launch for seen in record.launches if not _is_forgotten(seen, database.losses, forgiven)]
+    launched = compare_launches(checkers, launches)
+    found += [one for one in launched if one.rule is not Rule.LAUNCHED or one.run_id not in forgiven]
+    words = [f"{one.rule} {one.run_id}@{one.sequence}: {one.message}" for one in found]
+    words += [line for loss in database.losses for line in _unheld(loss, logs)]
+    return words + _differences(connection, rebuilder, logs)
+
+
+def _differences(connection: Connection, rebuilder: Rebuilder, logs: "dict[str, _Log]") -> list[str]:
+    """Where the tables beside the logs are not what the logs give."""
+    for run_id, log in logs.items():
+        rebuilding = rebuilder.rebuild(run_id)
+        for recorded in log.events:
+            lease_id = recorded.holder.lease_id if recorded.HasField("holder") else None
+            rebuilding.take(recorded.event, recorded.stored_time.ToMicroseconds(), lease_id)
+        rebuilding.finish()
+    return [str(found) for found in rebuilder.differences(list(run_ids(connection)))]
+
+
+def _logs(tx: Any) -> dict[str, _Log]:
+    return {run.run_id: _checked(tx, run) for run in _all_runs(tx)}
+
+
+def _all_runs(tx: Any) -> list[Run]:
+    # By their ids, not by a list of the product: what is judged must not choose what is looked at.
+    return [tx.runs.get(run_id) for run_id in run_ids(tx.connection)]
+
+
+def _checked(tx: Any, run: Run) -> _Log:
+    digest = run.identity.plan_digest
+    checker = LogChecker(run.run_id, read_plan(tx.playbooks.plan(digest), digest), digest)
+    events = tx.events.after(run.run_id, 0, limit=EVERYTHING, max_bytes=EVERYTHING)
+    for recorded in events:
+        checker.take(recorded)
+    checker.finish(run_message(run))
+    return _Log(run, events, checker)
+
+
+def _standing(losses: list[Loss], told: Iterable[tuple[int, Acknowledgement]]) -> Iterator[Acknowledgement]:
+    """What was acknowledged and not taken away since with the database that said so."""
+    for epoch, one in told:
+        if one.lease_id:
+            lost = any((one.lease_id, one.ordinal) in loss.ordinals for loss in losses)
+        else:
+            lost = any(loss.epoch >= epoch and one.sequence > loss.length.get(one.run_id, 0) for loss in losses)
+        if not lost:
+            yield one
+
+
+def _is_forgotten(seen: LaunchSeen, losses: list[Loss], forgiven: frozenset[str]) -> bool:
+    return seen.run_id in forgiven or any(not loss.length.get(seen.run_id, 1) for loss in losses)
+
+
+def _unheld(loss: Loss, logs: dict[str, _Log]) -> Iterator[str]:
+    """Runs that lost the start of a guarded effect and went on to another one before they were held for it."""
+    for run_id in sorted(loss.guarded & logs.keys()):
+        checker = LogChecker(run_id, logs[run_id].checker.walk.plan, b"")
+        for recorded in logs[run_id].events:
+            if recorded.sequence <= loss.length[run_id]:
+                checker.take(recorded)
+                continue
+            if checker.head.state in TERMINAL or checker.head.holds & Hold.STORE_RESTORED:
+                break
+            event = recorded.event
+            if event.fact_recorded.hold_placed.cause == fact_events_pb2.HOLD_CAUSE_STORE_RESTORED:
+                break
+            if event.node_started.effect in GUARDED:
+                yield f"run {run_id}@{recorded.sequence}: a guarded effect began after the store lost one, unheld"
+                break

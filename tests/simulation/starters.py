@@ -1,0 +1,85 @@
+"""Whoever starts flows: publishes playbooks that were drawn, and starts them until each start is answered."""
+
+import asyncio
+import random
+from typing import Any
+
+from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.errors import PerdureError
+from perdure_control_plane.domain.flow import RequestSource
+from perdure_control_plane.domain.ids import SessionId
+from perdure_control_plane.domain.playbook import Evidence, PlaybookVersion, Publication
+from perdure_control_plane.usecases.create_playbook_version import create_playbook_version
+from perdure_control_plane.usecases.create_session import create_session
+from perdure_control_plane.usecases.publish_playbook_version import Publishing, publish_playbook_version
+from perdure_control_plane.usecases.start_flow import Start
+from tests.simulation.calls import Ask, Calls, NoAnswer
+from tests.simulation.plans import PlanMaker
+from tests.simulation.record import Record
+
+
+class Starters:
+    """Start flows for a while."""
+
+    def __init__(self, calls: Calls, record: Record, chance: random.Random) -> None:
+        self._calls = calls
+        self._record = record
+        self._chance = chance
+        self._plans = PlanMaker(chance)
+
+    async def run(self) -> None:
+        """Publishes, and starts flows."""
+        versions = [await self._published(self._plans.manifest()) for _ in range(self._chance.randint(1, 2))]
+        for number in range(self._chance.randint(3, 8)):
+            version = self._chance.choice(versions)
+            try:
+                await self._start(f"key-{number}", version)
+                if self._chance.random() < 0.2:
+                    self._record.hit("start repeated", "starters", key=f"key-{number}")
+                    await self._start(f"key-{number}", version)
+            except PerdureError as refusal:
+                # Of a store that went back, what was published since is gone.
+                self._record.step("starters", "start refused", reason=refusal.reason)
+            await asyncio.sleep(2.0 * self._chance.random() ** 2)
+
+    async def _published(self, manifest: str) -> PlaybookVersion:
+        version: PlaybookVersion = await self._insist(
+            lambda cp: create_playbook_version(cp.store, OPEN_CALLER, manifest.encode(), "")
+        )
+        asked = Publishing(
+            version.playbook_id, version.version, version.digest, Publication.ACTIVE, (Evidence("review", "it"),), ""
+        )
+        await self._insist(lambda cp: publish_playbook_version(cp.store, OPEN_CALLER, asked))
+        return version
+
+    async def _start(self, key: str, version: PlaybookVersion) -> None:
+        await self._insist(lambda cp: create_session(cp.store, OPEN_CALLER, SessionId("s"), ""))
+        asked = Start(
+            playbook_id=version.playbook_id,
+            version=version.version,
+            digest=version.digest,
+            session_id=SessionId("s"),
+            idempotency_key=key,
+            flow_id=None,
+            content="",
+            input=b"",
+            metadata={},
+            provider="",
+            source=RequestSource(),
+            queue="default",
+            priority=0,
+            timeout_micros=20_000_000 if self._is_urgent(key) else 0,
+        )
+        view = await self._insist(lambda cp: cp.starter.start(OPEN_CALLER, asked))
+        self._record.step("starters", "started", run=view.flow.root_run_id, playbook=version.playbook_id)
+
+    @staticmethod
+    def _is_urgent(key: str) -> bool:
+        return key.endswith("3")
+
+    async def _insist(self, ask: Ask) -> Any:
+        while True:
+            try:
+                return await self._calls.ask(ask)
+            except NoAnswer:
+                await asyncio.sleep(0.2)
