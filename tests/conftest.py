@@ -21,6 +21,7 @@ from perdure.v1 import (
     playbooks_pb2,
     playbooks_pb2_grpc,
     run_events_pb2,
+    run_inbox_pb2_grpc,
     runs_pb2_grpc,
     server_pb2_grpc,
     sessions_pb2,
@@ -91,7 +92,7 @@ class Plans:
 
     def node(self, node_id: str, **fields: Any) -> plans_pb2.PlanNode:
         fields.setdefault("effect", instances_pb2.EFFECT_NONE)
-        if not {"agentic", "deterministic", "function", "approval"} & set(fields):
+        if not {"agentic", "deterministic", "function", "approval", "wait"} & set(fields):
             fields["function"] = plans_pb2.FunctionNode(function="noop")
         return plans_pb2.PlanNode(id=node_id, **fields)
 
@@ -129,6 +130,7 @@ class Service:
         self.flows: Any = flows_pb2_grpc.FlowServiceStub(self.channel)
         self.sessions: Any = sessions_pb2_grpc.SessionServiceStub(self.channel)
         self.runs: Any = runs_pb2_grpc.RunServiceStub(self.channel)
+        self.inbox: Any = run_inbox_pb2_grpc.InboxServiceStub(self.channel)
         self.approvals: Any = approvals_pb2_grpc.ApprovalServiceStub(self.channel)
         self.tasks: Any = tasks_pb2_grpc.TaskServiceStub(self.channel)
         self.server: Any = server_pb2_grpc.ServerServiceStub(self.channel)

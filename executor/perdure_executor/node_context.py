@@ -111,10 +111,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A node that is a question to a person."""
+    """A node that waits for what comes from outside."""
 
     subject: bytes
-    """Canonical JSON of what is shown."""
+    """Canonical JSON of what a person is shown; empty where nobody is asked."""
     wait: fact_events_pb2.WaitOpened
 
 

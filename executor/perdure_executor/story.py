@@ -68,6 +68,8 @@ def worth_keeping(dropped: list[Pending], begun: Collection[Instance]) -> list[P
         _fail_again(dropped)
     told = {place(pending) for pending in dropped if pending.keep}
     undone = {place(pending) for pending in dropped if pending.kind == "node_settled" and pending.synchronising}
+    # A signal that had come before may have been taken by a wait that is not there after all.
+    undone |= {place(pending) for pending in dropped if pending.kind == "wait_opened"}
     kept = []
     for pending in dropped:
         where = place(pending)

@@ -186,8 +186,11 @@ class Walker:
     def _begin_node(self, start: Start) -> bool:
         prepared = prepare(self._context(start))
         if isinstance(prepared, Ask):
-            subject = fact_events_pb2.WaitSubject(instance=start.instance.message(), canonical_json=prepared.subject)
-            self._append(RunEvent(wait_subject=subject), keep=False)
+            if prepared.subject:
+                subject = fact_events_pb2.WaitSubject(
+                    instance=start.instance.message(), canonical_json=prepared.subject
+                )
+                self._append(RunEvent(wait_subject=subject), keep=False)
             self._append(RunEvent(wait_opened=prepared.wait), keep=False)
             return True
         digest = b""

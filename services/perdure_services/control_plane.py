@@ -29,6 +29,8 @@ from perdure_services.stores import agreed_keys, begin_life, say_life, store_of
 log = structlog.get_logger(__name__)
 
 STOP_GRACE_SECONDS = 5.0
+SWEEPS_AT_MOST = 20
+"""Sweeps in the time of one where waits end by themselves in between."""
 
 
 class AddressTaken(Exception):
@@ -115,9 +117,10 @@ def _options(settings: ControlPlaneSettings) -> list[tuple[str, int]]:
 
 async def _sweep_on(desk: Desk, settings: ControlPlaneSettings) -> None:
     interval = settings.timing.sweep_interval / SECOND
-    first = True
+    pause, first = interval, True
     while True:
-        await asyncio.sleep(interval)
+        await asyncio.sleep(pause)
+        pause = interval
         try:
             life = await follow_store_life(desk.store)
             say_life(life)
@@ -131,6 +134,10 @@ async def _sweep_on(desk: Desk, settings: ControlPlaneSettings) -> None:
             continue
         _say(swept, first=first)
         first = False
+        if swept.next_at:
+            # What ends by itself sooner than the next sweep is due is not late for as long as that.
+            soon = (swept.next_at - swept.swept_at) / SECOND
+            pause = min(interval, max(soon, interval / SWEEPS_AT_MOST))
 
 
 def _say(swept: Swept, *, first: bool) -> None:

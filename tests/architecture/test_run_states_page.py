@@ -10,8 +10,9 @@ from sqlalchemy import CheckConstraint
 from perdure.runlog.head import Hold
 from perdure.runlog.recovery import CONTINUE_RELEASES
 from perdure.runlog.states import CONTINUABLE, FINAL, TERMINAL, TRANSITIONS, RunState
-from perdure.v1 import flows_pb2, run_states_pb2, runs_pb2
+from perdure.v1 import flows_pb2, run_inbox_pb2, run_states_pb2, runs_pb2
 from perdure_control_plane.domain.flow import PRECEDENCE, STATUS_OF_RUN, FlowStatus
+from perdure_control_plane.domain.inbox import WaitKind
 from perdure_control_plane.storage.tables import runs
 
 PAGE = "docs/run-states.md"
@@ -123,7 +124,7 @@ def test_the_page_tells_waits_from_holds_the_strongest_first(page: str) -> None:
 
     assert [row[0] for row in rows] == without("PAUSE_REASON_", runs_pb2.PauseReason)
     assert {row[0] for row in rows if row[1] == "hold"} == {"EFFECT_IN_DOUBT", *Hold.__members__}
-    assert {row[0] for row in rows if row[1] == "wait"} == {"APPROVAL"}
+    assert {row[0] for row in rows if row[1] == "wait"} == {kind.name for kind in WaitKind}
 
 
 def test_the_page_says_which_holds_a_continue_releases(page: str) -> None:
@@ -156,7 +157,8 @@ def test_the_database_s_own_guards_name_states_that_exist() -> None:
 
 
 def test_every_call_and_field_that_the_page_names_exists(page: str) -> None:
-    methods = {method.name for method in runs_pb2.DESCRIPTOR.services_by_name["RunService"].methods}
+    services = (runs_pb2.DESCRIPTOR.services_by_name, run_inbox_pb2.DESCRIPTOR.services_by_name)
+    methods = {method.name for named in services for service in named.values() for method in service.methods}
     fields = {
         field.name
         for message in (runs_pb2.Run, runs_pb2.ContinueRunRequest, flows_pb2.Flow)

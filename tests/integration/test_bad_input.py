@@ -180,7 +180,7 @@ MANIFESTS = {
     "an unknown inject_into": (
         [{"id": "a", **STEP, "on_failure": {"inject_into": "z"}}], ["nodes[0].on_failure.inject_into"]),
     "a duplicate id": ([{"id": "a", **STEP}, {"id": "a", **STEP}], ["nodes[1].id"]),
-    "a node that is not run yet": ([{"id": "a", "type": "wait", "seconds": 1}], ["nodes[0].type"]),
+    "a node that is not run yet": ([{"id": "a", "type": "map", "items": "x"}], ["nodes[0].type"]),
 }  # fmt: skip
 
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, playbooks_pb2, run_events_pb2, runs_pb2, tasks_pb2
+from perdure.v1 import (
+    approvals_pb2,
+    fact_events_pb2,
+    flows_pb2,
+    playbooks_pb2,
+    run_events_pb2,
+    run_inbox_pb2,
+    runs_pb2,
+    tasks_pb2,
+)
 from perdure_executor.equipment import load_functions
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
@@ -163,3 +172,16 @@ async def test_choice_releases_what_is_small_asks_about_what_is_large_and_holds_
     settled = [event.node_settled.instance.path[-1].node for event in events if event.HasField("node_settled")]
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
     assert settled == walked
+
+
+async def test_waits_ships_what_was_paid_though_the_payment_came_early(serve: Any, hire: Any) -> None:
+    service = await serve()
+    await hire_for(hire, service, "waits")
+    flow = await service.start(manifest("waits"), request=given(ship_at="2026-01-31T08:00:00+01:00"))
+
+    paid = run_inbox_pb2.SignalRunRequest(name=flow.root_run, signal="payment", payload=b'{"amount":7}')
+    await service.inbox.SignalRun(paid)
+    ended = await service.settled(flow)
+
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert outputs(await events_of(service, ended)) == [{"amount": 7}, {"shipped": "an order of 7"}]

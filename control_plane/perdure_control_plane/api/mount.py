@@ -18,6 +18,8 @@ from perdure.v1 import (
     flows_pb2_grpc,
     playbooks_pb2,
     playbooks_pb2_grpc,
+    run_inbox_pb2,
+    run_inbox_pb2_grpc,
     runs_pb2,
     runs_pb2_grpc,
     server_pb2,
@@ -31,6 +33,7 @@ from perdure_control_plane.api.approval_servicer import ApprovalServicer
 from perdure_control_plane.api.execution_servicer import ExecutionServicer
 from perdure_control_plane.api.flow_servicer import FlowServicer
 from perdure_control_plane.api.health import Health
+from perdure_control_plane.api.inbox_servicer import InboxServicer
 from perdure_control_plane.api.interceptors import CallInterceptor, scopes_of
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.api.playbook_servicer import PlaybookServicer
@@ -52,6 +55,7 @@ SERVICES: Final = [
         (flows_pb2, "FlowService"),
         (sessions_pb2, "SessionService"),
         (runs_pb2, "RunService"),
+        (run_inbox_pb2, "InboxService"),
         (approvals_pb2, "ApprovalService"),
         (tasks_pb2, "TaskService"),
         (agents_pb2, "AgentService"),
@@ -92,6 +96,7 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     runs_pb2_grpc.add_RunServiceServicer_to_server(
         RunServicer(store, Bounds(limits, desk.timing), pages, watcher), server
     )
+    run_inbox_pb2_grpc.add_InboxServiceServicer_to_server(InboxServicer(store, limits, pages), server)
     approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(store, front.keys, pages), server)
     tasks_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(store, pages), server)
     agents_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(store, pages), server)

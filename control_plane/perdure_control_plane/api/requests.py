@@ -15,6 +15,7 @@ from perdure.v1 import (
     fact_events_pb2,
     flows_pb2,
     playbooks_pb2,
+    run_inbox_pb2,
     run_states_pb2,
     runs_pb2,
 )
@@ -32,6 +33,7 @@ from perdure_control_plane.usecases.hold_flow import HoldingFlow
 from perdure_control_plane.usecases.publish_playbook_version import Publishing
 from perdure_control_plane.usecases.resolve_effect import Resolution
 from perdure_control_plane.usecases.revoke_playbook_version import Revoking
+from perdure_control_plane.usecases.signal_run import Signalling
 from perdure_control_plane.usecases.start_flow import Start
 
 MAX_LINE_BYTES = 1024
@@ -167,6 +169,12 @@ def resolution(request: runs_pb2.ResolveEffectRequest) -> Resolution:
         reason=reason(request.reason),
         request_id=request_id(request.request_id),
     )
+
+
+def signalling(request: run_inbox_pb2.SignalRunRequest) -> Signalling:
+    """A signal. Raises FieldInvalid."""
+    signal = names.chosen_id(request.signal, "signal")
+    return Signalling(names.run_id(request.name), signal, request.payload, request_id(request.request_id))
 
 
 def deciding(request: approvals_pb2.DecideApprovalRequest) -> Deciding:

@@ -356,6 +356,16 @@ class QueueFull(PerdureError):
         super().__init__(f"{limit} runs wait for an executor already; start again when some have gone", limit=limit)
 
 
+class InboxFull(PerdureError):
+    """A run keeps as many signals that nothing has taken as it may."""
+
+    reason = "INBOX_FULL"
+
+    def __init__(self, run: str, limit: int) -> None:
+        message = f"{run} keeps {limit} signals that nothing has taken; send more when some are"
+        super().__init__(message, run=run, limit=limit)
+
+
 class Conflict(PerdureError):
     """The run changed between reading and writing."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.ids import ApprovalId, RunId
 
 
@@ -23,13 +24,31 @@ class WaitState(StrEnum):
     CLOSED = "CLOSED"
 
 
+class WaitKind(StrEnum):
+    """What a wait is for; the values are the names of the fields of WaitOpened."""
+
+    APPROVAL = "approval"
+    TIMER = "timer"
+    SIGNAL = "signal"
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """What one instance of a run waits for. `deadline_at` is 0 where it has none."""
 
     run_id: RunId
     instance: str
+    kind: WaitKind
     approval_id: ApprovalId | None
-    state: WaitState
+    signal: str
+    """Name of the signal that it waits for; empty where it is for none."""
     opened_at: int
     deadline_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class InboxFact:
+    """Something that arrived for a run: the event that says so, and where it stands."""
+
+    recorded: RecordedEvent
+    state: FactState

@@ -14,6 +14,8 @@ class RunCondition(StrEnum):
     HELD = "HELD"
     IN_DOUBT = "IN_DOUBT"
     AWAITS_DECISION = "AWAITS_DECISION"
+    AWAITS_TIME = "AWAITS_TIME"
+    AWAITS_SIGNAL = "AWAITS_SIGNAL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ from perdure_control_plane.manifests.model import (
     DeterministicNode,
     LaterNode,
     Manifest,
+    WaitNode,
 )
 from perdure_control_plane.manifests.names import name_doubts
 from perdure_control_plane.manifests.schemas import schema_faults
+from perdure_control_plane.manifests.waiting import wait_faults
 
 
 def faults(manifest: Manifest) -> list[Diagnostic]:
@@ -28,6 +30,7 @@ def faults(manifest: Manifest) -> list[Diagnostic]:
         *expression_faults(manifest, ordered.before if ordered else None),
         *schema_faults(manifest),
         *contract_faults(manifest, ordered),
+        *wait_faults(manifest),
         *_tools(manifest),
         *_not_run_yet(manifest),
     ]
@@ -101,7 +104,8 @@ def _nul(manifest: Manifest) -> Iterator[Diagnostic]:
 def _unknown_evidence(manifest: Manifest) -> Iterator[Diagnostic]:
     """Required evidence of what no node leaves: a flow would not count as succeeded, whatever it does."""
     approvals = {node.id for node in manifest.nodes if isinstance(node, ApprovalNode)}
-    tasks = {node.id for node in manifest.nodes} - approvals | {phase.phase_id for phase in manifest.phases}
+    waits = {node.id for node in manifest.nodes if isinstance(node, WaitNode)}
+    tasks = {node.id for node in manifest.nodes} - approvals - waits | {phase.phase_id for phase in manifest.phases}
     for index, required in enumerate(manifest.required_evidence):
         known = {"task": tasks, "approval": approvals}.get(required.kind)
         if known is not None and required.id not in known:

@@ -18,7 +18,9 @@ from perdure_control_plane.manifests.model import (
     Node,
     Phase,
     Retry,
+    WaitNode,
 )
+from perdure_control_plane.manifests.waiting import moment_of
 
 DEFAULT_EXPIRY_SECONDS: Final = 24 * 3600.0
 """Time an approval stays open where its node names none."""
@@ -81,6 +83,9 @@ def _node(manifest: Manifest, node: Node) -> plans_pb2.PlanNode:
             made.approval.prompt = node.prompt
             made.approval.subject = json_of(node.subject)
             made.approval.expiry.CopyFrom(duration(node.timeout_seconds or DEFAULT_EXPIRY_SECONDS))
+        case WaitNode():
+            made.effect = instances_pb2.EFFECT_NONE
+            made.wait.CopyFrom(_wait(node))
         case _:
             raise TypeError(f"a node of type {type(node).__name__} has no plan")
     _set_retries(made, node)
@@ -161,6 +166,25 @@ def _command(node: DeterministicNode) -> plans_pb2.CommandNode:
         output_format=formats[node.output],
         shell=node.shell,
     )
+
+
+def _wait(node: WaitNode) -> plans_pb2.WaitNode:
+    made = plans_pb2.WaitNode()
+    if node.duration_seconds is not None:
+        made.duration.CopyFrom(duration(node.duration_seconds))
+    elif node.until is not None:
+        moment = moment_of(node.until)
+        if moment is None:
+            made.until_text = node.until
+        else:
+            made.until_time.FromDatetime(moment)
+    else:
+        made.signal = node.signal or ""
+    if node.timeout_seconds is not None:
+        made.expiry.CopyFrom(duration(node.timeout_seconds))
+    if node.payload_schema is not None:
+        made.payload_schema = json_of(node.payload_schema)
+    return made
 
 
 def _backoff(retry: Retry) -> plans_pb2.Backoff:

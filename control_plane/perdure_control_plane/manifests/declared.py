@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Final
 
 from perdure.runlog.json_objects import JsonObject
-from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Manifest, Node
+from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Manifest, Node, WaitNode
 
 Fields = Collection[str] | None
 """All fields that an object can have, or None where it can have any."""
@@ -26,6 +26,10 @@ def outputs(node: Node) -> Fields:
             return TEXT_OUTPUT
         case ApprovalNode():
             return APPROVAL_OUTPUT
+        case WaitNode(signal=None):
+            return ()
+        case WaitNode(payload_schema=schema) if schema is not None:
+            return _closed(schema)
         case AgenticNode(output_schema=None):
             return ANSWER_OUTPUT
         case AgenticNode(output_schema=schema) if schema is not None:

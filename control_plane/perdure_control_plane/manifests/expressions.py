@@ -9,7 +9,7 @@ import cel
 
 from perdure.runlog.templates import TemplateInvalid, expressions
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Manifest, Node
+from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Manifest, Node, WaitNode
 from perdure_control_plane.manifests.readings import Reading, reading
 from perdure_control_plane.manifests.wording import no_cel
 
@@ -112,6 +112,8 @@ def templates(node: Node) -> Iterator[tuple[str, str]]:
         case ApprovalNode():
             yield "prompt", node.prompt
             yield from _strings("subject", node.subject)
+        case WaitNode():
+            yield "until", node.until or ""
         case _:
             yield from _strings("inputs", getattr(node, "inputs", {}))
 

@@ -206,15 +206,26 @@ class ApprovalNode(Node):
     policy: Literal["conservative", "permissive", "custom"] = "conservative"
 
 
+class WaitNode(Node):
+    """A pause until a time or a signal: one of `duration_seconds`, `until` and `signal`."""
+
+    type: Literal["wait"]
+    duration_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    until: Line | None = None
+    signal: Name | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    payload_schema: JsonObject | None = None
+
+
 class LaterNode(Node):
     """A kind of node that the plan format has and this version does not run."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    type: Literal["wait", "playbook", "map"]
+    type: Literal["playbook", "map"]
 
 
 AnyNode = Annotated[
-    AgenticNode | DeterministicNode | FunctionNode | ApprovalNode | LaterNode, Field(discriminator="type")
+    AgenticNode | DeterministicNode | FunctionNode | ApprovalNode | WaitNode | LaterNode, Field(discriminator="type")
 ]
 
 

@@ -11,7 +11,7 @@ from referencing.jsonschema import DRAFT202012
 
 from perdure.runlog.json_objects import JsonObject
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.model import AgenticNode, Manifest
+from perdure_control_plane.manifests.model import AgenticNode, Manifest, WaitNode
 
 MAX_COMPLEX_ITEMS: Final = 100
 """Most lists and objects in one list of a schema; whether such a list repeats an item takes the square of its length."""
@@ -24,6 +24,8 @@ def schema_faults(manifest: Manifest) -> Iterator[Diagnostic]:
     for index, node in enumerate(manifest.nodes):
         if isinstance(node, AgenticNode) and node.output_schema is not None:
             yield from _faults(f"nodes[{index}].output_schema", node.output_schema)
+        elif isinstance(node, WaitNode) and node.payload_schema is not None:
+            yield from _faults(f"nodes[{index}].payload_schema", node.payload_schema)
         for word, contract in (("requires", node.requires), ("ensures", node.ensures)):
             if contract is not None and contract.json_schema is not None:
                 yield from _faults(f"nodes[{index}].{word}.schema", contract.json_schema)

@@ -15,6 +15,7 @@ NODE_TYPES: Final[Mapping[str, type[model.Node]]] = {
     "deterministic": model.DeterministicNode,
     "function": model.FunctionNode,
     "approval": model.ApprovalNode,
+    "wait": model.WaitNode,
 }
 """The types of nodes that this version runs."""
 

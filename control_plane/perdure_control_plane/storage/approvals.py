@@ -1,21 +1,20 @@
-"""Approvals and waits, as their readers see them; `projections` writes them."""
+"""Approvals, as their readers see them; `projections` writes them."""
 
 from typing import Any
 
-from sqlalchemy import case, func, literal_column, select, tuple_
+from sqlalchemy import case, func, select, tuple_
 from sqlalchemy.engine import Connection
 
 from perdure_control_plane.domain.approval import Approval, ApprovalState, Decision
 from perdure_control_plane.domain.errors import NotFound
-from perdure_control_plane.domain.ids import ApprovalId, FlowId, RunId
-from perdure_control_plane.domain.inbox import Wait, WaitState
+from perdure_control_plane.domain.ids import ApprovalId, FlowId
 from perdure_control_plane.domain.queries import ApprovalFilter
 from perdure_control_plane.storage.lists import unpack
-from perdure_control_plane.storage.tables import approvals, run_waits, runs
+from perdure_control_plane.storage.tables import approvals, runs
 
 
 class Approvals:
-    """Reads approvals and waits."""
+    """Reads approvals."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -73,35 +72,6 @@ class Approvals:
         """How many approvals wait for a person."""
         query = select(func.count()).select_from(approvals).where(approvals.c.state == ApprovalState.OPEN.value)
         return int(self._connection.execute(query).scalar_one())
-
-    def open_waits(self, run_ids: list[RunId]) -> list[Wait]:
-        """What runs wait for."""
-        wanted = run_waits.c.run_id.in_(run_ids) & (run_waits.c.state == WaitState.OPEN.value)
-        return [_wait(row) for row in self._connection.execute(_waits().where(wanted))]
-
-    def waits_past_deadline(self, at: int, limit: int) -> list[Wait]:
-        """Open waits whose deadline lies before a time."""
-        due = (
-            (run_waits.c.state == WaitState.OPEN.value)
-            & (run_waits.c.deadline_at > literal_column("0"))
-            & (run_waits.c.deadline_at <= at)
-        )
-        return [_wait(row) for row in self._connection.execute(_waits().where(due).limit(limit))]
-
-
-def _waits() -> Any:
-    return select(
-        run_waits.c.run_id,
-        run_waits.c.instance,
-        run_waits.c.approval_id,
-        run_waits.c.state,
-        run_waits.c.opened_at,
-        run_waits.c.deadline_at,
-    ).order_by(run_waits.c.run_id, run_waits.c.deadline_at)
-
-
-def _wait(row: Any) -> Wait:
-    return Wait(RunId(row[0]), row[1], ApprovalId(row[2]) if row[2] else None, WaitState(row[3]), row[4], row[5])
 
 
 def _approval(row: Any) -> Approval:

@@ -42,8 +42,7 @@ class ProjectionStatements:
         self.record_fact: Final = Prepared(insert(run_inbox), dialect)
         self.take_fact: Final = _update(dialect, run_inbox, ["run_id", "sequence"], ["state"])
         self.void_facts: Final = _update(dialect, run_inbox, ["run_id", "instance", "fact", "state"], ["state"])
-        all_but_resolutions = _update_where(run_inbox, ["run_id", "state"], ["state"])
-        self.void_all_facts: Final = Prepared(all_but_resolutions.where(run_inbox.c.fact != "resolution"), dialect)
+        self.void_facts_of: Final = _update(dialect, run_inbox, ["run_id", "fact", "state"], ["state"])
 
 
 def _insert_from_run(dialect: Dialect, table: Table, from_run: dict[str, Any]) -> Prepared:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from perdure.runlog.effects import task_id
+from perdure.runlog.folding import facts_that_outlive
+from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import instance
+from perdure.runlog.wait_rules import RESOLVES
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import ApprovalState, Decision
@@ -97,11 +100,13 @@ class Projections:
     def _wait_opened(self, stored: Stored) -> Iterator[Change]:
         opened = stored.event.wait_opened
         where = str(instance(opened.instance))
-        deadline = stored.at + opened.timeout.ToMicroseconds() if opened.HasField("timeout") else 0
+        deadline = due_at(opened, stored.at)
         wait = {
             "run_id": stored.run_id,
             "instance": where,
+            "kind": opened.WhichOneof("wait"),
             "approval_id": opened.approval.approval_id or None,
+            "signal": opened.signal.name,
             "state": WaitState.OPEN.value,
             "opened_sequence": stored.sequence,
             "fact_sequence": 0,
@@ -125,36 +130,37 @@ class Projections:
         if fact == "late_report" and recorded.late_report.reopens_doubt:
             values = {"where_instance": where, "where_fact": "resolution", **_open_facts(stored)}
             yield self._statements.void_facts.change(values)
-        if fact in ("decision", "wait_expired"):
-            yield from self._move_wait(stored, where, WaitState.RESOLVED)
+        if fact in RESOLVES:
+            yield from self._move_wait(stored, where, WaitState.RESOLVED, stored.sequence)
             yield from self._end_approval(stored, where, _approval_end(recorded))
-        if fact in ("decision", "wait_expired", "resolution"):
-            values = {"run_id": stored.run_id, "sequence": stored.sequence, "instance": where, "fact": fact}
-            yield self._statements.record_fact.change({**values, "state": FactState.OPEN.value})
+        if fact in _FACTS:
+            values = {"run_id": stored.run_id, "sequence": stored.sequence, "instance": where or None, "fact": fact}
+            values |= {"signal": recorded.signal.name, "state": FactState.OPEN.value}
+            yield self._statements.record_fact.change(values)
 
-    def _move_wait(self, stored: Stored, where: str, to: WaitState) -> Iterator[Change]:
+    def _move_wait(self, stored: Stored, where: str, to: WaitState, fact_sequence: int = 0) -> Iterator[Change]:
         values = {
             "where_run_id": stored.run_id,
             "where_instance": where,
             "where_state": WaitState.OPEN.value,
             "state": to.value,
-            "fact_sequence": stored.sequence if to is WaitState.RESOLVED else 0,
+            "fact_sequence": fact_sequence,
             "deadline_at": 0,
         }
         yield self._statements.move_wait.change(values)
 
     def _end_approval(self, stored: Stored, where: str, end: dict[str, Any]) -> Iterator[Change]:
-        which = {
-            "where_run_id": stored.run_id,
-            "where_instance": where,
-            "where_state": ApprovalState.OPEN.value,
-        }
+        which = {"where_run_id": stored.run_id, "where_instance": where, "where_state": ApprovalState.OPEN.value}
         yield self._statements.end_approval.change({**NO_DECISION, **end, **which, "closed_at": stored.at})
 
     def _fact_taken_up(self, stored: Stored) -> Iterator[Change]:
-        sequence = stored.event.fact_taken_up.sequence
+        taken = stored.event.fact_taken_up
+        sequence = taken.sequence
         fact = {"where_run_id": stored.run_id, "where_sequence": sequence, "state": FactState.TAKEN.value}
         yield self._statements.take_fact.change(fact)
+        if taken.HasField("instance"):
+            yield from self._move_wait(stored, str(instance(taken.instance)), WaitState.TAKEN, sequence)
+            return
         wait = {"where_run_id": stored.run_id, "where_fact_sequence": sequence, "state": WaitState.TAKEN.value}
         yield self._statements.take_wait.change(wait)
 
@@ -171,7 +177,8 @@ class Projections:
             yield self._statements.close_approvals.change(asked)
         if stored.facts:
             yield from self._close_waits(stored, WaitState.RESOLVED)
-            yield self._statements.void_all_facts.change(_open_facts(stored))
+            for fact in sorted(_FACTS - facts_that_outlive(stored.event.run_ended)):
+                yield self._statements.void_facts_of.change({"where_fact": fact, **_open_facts(stored)})
 
     def _close_waits(self, stored: Stored, state: WaitState) -> Iterator[Change]:
         values = {
@@ -212,7 +219,7 @@ def _new_approval(stored: Stored, asked: fact_events_pb2.ApprovalWait, where: st
 
 
 def _approval_end(recorded: fact_events_pb2.FactRecorded) -> dict[str, Any]:
-    if recorded.WhichOneof("fact") == "wait_expired":
+    if not recorded.HasField("decision"):
         return {"state": ApprovalState.EXPIRED.value}
     decision = recorded.decision
     return {
@@ -237,6 +244,9 @@ def _task_end(settled: node_events_pb2.NodeSettled) -> dict[str, Any]:
         "duration_micros": result.duration.ToMicroseconds(),
     }
 
+
+_FACTS: Final = frozenset({*RESOLVES, "resolution", "signal"})
+"""Facts that something follows from, and which stand in the inbox until it has."""
 
 _REASONS: Final = {
     instances_pb2.FAILURE_CAUSE_SIGNALLED: TerminalReason.SIGNALLED,

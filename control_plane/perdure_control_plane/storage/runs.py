@@ -10,6 +10,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal_column,
@@ -22,6 +23,7 @@ from sqlalchemy.engine import Connection, Dialect
 from perdure.runlog.head import RunHead
 from perdure.runlog.states import TERMINAL, RunState
 from perdure_control_plane.domain.ids import FlowId, RunId
+from perdure_control_plane.domain.inbox import WaitKind, WaitState
 from perdure_control_plane.domain.queries import RunCondition, RunFilter
 from perdure_control_plane.domain.run import Run, RunIdentity
 from perdure_control_plane.storage.deletions import missing
@@ -37,18 +39,27 @@ from perdure_control_plane.storage.run_rows import (
     run_from,
 )
 from perdure_control_plane.storage.statements import Change, DriverConnection, Prepared, Row, execute_changes
-from perdure_control_plane.storage.tables import assignments, run_queue, runs
+from perdure_control_plane.storage.tables import assignments, run_queue, run_waits, runs
 
 ZERO: Final[ColumnElement[int]] = literal_column("0")
 """Zero as it stands in the conditions of partial indexes; a bound value would not be recognised there."""
 
 _UNENDED: Final = tuple(state.value for state in (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED))
 
+
+def _awaits(kind: WaitKind) -> ColumnElement[bool]:
+    # Only runs that have not ended have open waits. Said with their states, of which there is an index.
+    wait = (run_waits.c.run_id == runs.c.run_id) & (run_waits.c.state == WaitState.OPEN.value)
+    waits = exists().where(wait, run_waits.c.kind == kind.value)
+    return runs.c.state.in_(_UNENDED) & (runs.c.open_waits > ZERO) & waits
+
+
 _CONDITIONS: Final = {
     RunCondition.HELD: runs.c.holds > ZERO,
     RunCondition.IN_DOUBT: runs.c.in_doubt > ZERO,
-    # Only runs that have not ended have open waits. Said with their states, of which there is an index.
-    RunCondition.AWAITS_DECISION: runs.c.state.in_(_UNENDED) & (runs.c.open_waits > ZERO),
+    RunCondition.AWAITS_DECISION: _awaits(WaitKind.APPROVAL),
+    RunCondition.AWAITS_TIME: _awaits(WaitKind.TIMER),
+    RunCondition.AWAITS_SIGNAL: _awaits(WaitKind.SIGNAL),
 }
 
 _COLUMNS: Final = [runs.c[name] for name in RUN_COLUMNS]

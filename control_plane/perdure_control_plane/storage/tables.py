@@ -26,7 +26,7 @@ from sqlalchemy.schema import SchemaItem
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.approval import ApprovalState, Decision
-from perdure_control_plane.domain.inbox import FactState, WaitState
+from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.playbook import Publication
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 
@@ -250,6 +250,7 @@ run_inbox = _table(
     Column("sequence", Number, primary_key=True),
     Column("instance", Text),
     _text("fact"),
+    _text("signal"),
     _text("state"),
     _one_of("state", FactState),
 )
@@ -260,12 +261,15 @@ run_waits = _table(
     "run_waits",
     _key("run_id"),
     _key("instance"),
+    _text("kind"),
     Column("approval_id", Text),
+    _text("signal"),
     _text("state"),
     _number("opened_sequence"),
     _number("fact_sequence"),
     _number("opened_at"),
     _number("deadline_at"),
+    _one_of("kind", WaitKind),
     _one_of("state", WaitState),
 )
 Index(

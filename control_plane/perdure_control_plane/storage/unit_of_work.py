@@ -10,6 +10,7 @@ from perdure_control_plane.storage.approvals import Approvals
 from perdure_control_plane.storage.executors import Executors, ExecutorStatements
 from perdure_control_plane.storage.flows import Flows, FlowStatements
 from perdure_control_plane.storage.heads import HeadCache
+from perdure_control_plane.storage.inbox import Inbox
 from perdure_control_plane.storage.journal import Journal
 from perdure_control_plane.storage.log_rows import LogRows
 from perdure_control_plane.storage.playbooks import Playbooks, PlaybookStatements
@@ -110,6 +111,11 @@ class SqlTransaction:
     def approvals(self) -> Approvals:
         """Approvals."""
         return Approvals(self.connection)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """What runs wait for, and what has arrived."""
+        return Inbox(self.connection)
 
     @cached_property
     def tasks(self) -> Tasks:

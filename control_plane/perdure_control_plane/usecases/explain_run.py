@@ -59,7 +59,7 @@ def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
     if over:
         return
     yield from (Reason(hold) for hold in standing_holds(tx, run))
-    yield from (Reason(wait, wait.deadline_at) for wait in tx.approvals.open_waits([run.run_id]))
+    yield from (Reason(wait, wait.deadline_at) for wait in tx.inbox.open_waits([run.run_id]))
     if head.state is RunState.QUEUED:
         yield _queued(tx, run)
     if folded is not None and at_work:

@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from perdure.runlog.json_objects import JsonObject
-from perdure_control_plane.domain.errors import field_invalid
+from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, field_invalid
 
 
 def json_object(content: bytes, field: str) -> JsonObject:
@@ -20,6 +22,20 @@ def json_object(content: bytes, field: str) -> JsonObject:
     if not isinstance(value, dict):
         raise field_invalid(field, "is not a JSON object")
     return value
+
+
+def check_schema(schema: bytes, value: JsonObject, field: str) -> None:
+    """Raises FieldInvalid where a value is not what a JSON Schema says, with a fault for each place in it."""
+    try:
+        faults = list(Draft202012Validator(json.loads(schema)).iter_errors(value))
+    except RecursionError as error:
+        raise field_invalid(field, "is nested too deep for the schema, or the schema never ends") from error
+    if faults:
+        raise FieldInvalid(*(FieldFault(field + _place(fault.absolute_path), fault.message) for fault in faults))
+
+
+def _place(path: Any) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 
 def _no_constant(word: str) -> None:

@@ -38,7 +38,7 @@ def _latest_facts(tx: Transaction, run: Run) -> Iterator[RecordedEvent]:
 
 def run_details(tx: Transaction, runs: Sequence[Run]) -> dict[RunId, tuple[list[Wait], tuple[StandingHold, ...]]]:
     """What each run waits for, and what holds it."""
-    waits = tx.approvals.open_waits([run.run_id for run in runs if run.head.open_waits])
+    waits = tx.inbox.open_waits([run.run_id for run in runs if run.head.open_waits])
     return {
         run.run_id: ([wait for wait in waits if wait.run_id == run.run_id], standing_holds(tx, run)) for run in runs
     }

@@ -5,10 +5,9 @@ import json
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
-from jsonschema import Draft202012Validator
 
 from perdure.runlog import FOLD_VERSION
 from perdure.runlog.json_objects import JsonObject
@@ -18,8 +17,6 @@ from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     AlreadyExists,
     DigestMismatch,
-    FieldFault,
-    FieldInvalid,
     ProviderNotConfigured,
     QueueFull,
     RequestIdReused,
@@ -43,7 +40,7 @@ from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.playbook import Release, check_startable
 from perdure_control_plane.domain.request import request_digest
 from perdure_control_plane.domain.session import Session
-from perdure_control_plane.usecases.json_objects import json_object
+from perdure_control_plane.usecases.json_objects import check_schema, json_object
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.queue_depth import QueueDepth
 from perdure_control_plane.usecases.view_flow import view, view_of_new
@@ -142,9 +139,7 @@ class FlowStarter:
     def _checked_input(plan: plans_pb2.Plan, asked: Start) -> bytes:
         value = json_object(asked.input, "request.input")
         if plan.input_schema:
-            named = _schema_faults(json.loads(plan.input_schema), value)
-            if named:
-                raise FieldInvalid(*named)
+            check_schema(plan.input_schema, value, "request.input")
         return asked.input or b"{}"
 
     def _begin(
@@ -173,19 +168,6 @@ class FlowStarter:
 def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, plans_pb2.Plan]:
     release = tx.playbooks.release(playbook_id, version)
     return release, plans_pb2.Plan.FromString(tx.playbooks.plan(release.plan_digest))
-
-
-def _schema_faults(schema: JsonObject, value: JsonObject) -> tuple[FieldFault, ...]:
-    try:
-        faults = list(Draft202012Validator(schema).iter_errors(value))
-    except RecursionError:
-        return (FieldFault("request.input", "is nested too deep for the schema, or the schema never ends"),)
-    return tuple(FieldFault(_input_path(fault.absolute_path), fault.message) for fault in faults)
-
-
-def _input_path(path: Any) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return "request.input" + "".join(parts)
 
 
 def _check_providers(tx: Transaction, plan: plans_pb2.Plan) -> None:

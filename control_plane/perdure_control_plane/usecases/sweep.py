@@ -13,7 +13,7 @@ from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
 from perdure_control_plane.domain.ids import RunId
-from perdure_control_plane.domain.inbox import Wait
+from perdure_control_plane.domain.inbox import Wait, WaitKind
 from perdure_control_plane.domain.leases import Outage, Unheld, overdue
 from perdure_control_plane.domain.limits import SECOND, Timing
 from perdure_control_plane.domain.origin import SWEEP
@@ -56,7 +56,12 @@ class Swept:
     ended: list[RunId] = field(default_factory=list)
     """Runs that were to stop, or missed their deadline."""
     expired: list[RunId] = field(default_factory=list)
-    """Runs of which a person missed a deadline."""
+    """Runs of which a person, or whoever sends signals, missed a deadline."""
+    fired: list[RunId] = field(default_factory=list)
+    """Runs that waited for a moment which has come."""
+    next_at: int = 0
+    """When a wait ends next by itself, by the store's clock; 0 where none is known to."""
+    swept_at: int = 0
     failed: dict[RunId, Exception] = field(default_factory=dict)
     """Runs that could not be handled, and why; they are as they were, and the others were handled all the same."""
 
@@ -80,7 +85,7 @@ async def _with_instances(store: Store, held: Held) -> Held:
 
 
 def _sweep(tx: Transaction, timing: Timing) -> Swept:
-    swept = Swept()
+    swept = Swept(swept_at=tx.now)
     before = tx.upkeep.tick(tx.now)
     if before and tx.now - before > timing.lease // 3 + timing.sweep_interval:
         swept.outage = Outage(before, tx.now)
@@ -92,6 +97,8 @@ def _sweep(tx: Transaction, timing: Timing) -> Swept:
         if error is not None:
             swept.failed[run_id] = error
     _forget(tx)
+    full = len(swept.fired) + len(swept.expired) >= AT_ONCE
+    swept.next_at = tx.now if full else tx.inbox.next_deadline(tx.now)
     return swept
 
 
@@ -105,8 +112,8 @@ def _due(
         yield run.run_id, partial(_end_overdue_stop, tx, timing, run, outages, swept)
     for run in tx.runs.past_deadline(tx.now, AT_ONCE):
         yield run.run_id, partial(_stop_past_deadline, tx, run, swept)
-    for wait in tx.approvals.waits_past_deadline(tx.now, AT_ONCE):
-        yield wait.run_id, partial(_expire_wait, tx, wait, outages, swept)
+    for wait in tx.inbox.waits_past_deadline(tx.now, AT_ONCE):
+        yield wait.run_id, partial(_end_wait, tx, wait, outages, swept)
 
 
 def _requeue_unheld(tx: Transaction, timing: Timing, unheld: Unheld, outages: list[Outage], swept: Swept) -> None:
@@ -149,15 +156,21 @@ def _stop_past_deadline(tx: Transaction, run: Run, swept: Swept) -> None:
     swept.ended.append(run.run_id)
 
 
-def _expire_wait(tx: Transaction, wait: Wait, outages: list[Outage], swept: Swept) -> None:
-    if not overdue(wait.deadline_at, wait.opened_at, tx.now, outages):
+def _end_wait(tx: Transaction, wait: Wait, outages: list[Outage], swept: Swept) -> None:
+    run = tx.runs.get(wait.run_id)
+    recorded = fact_events_pb2.FactRecorded(instance=parse_instance(wait.instance).message())
+    if wait.kind is WaitKind.TIMER:
+        # A moment comes when it comes: nobody had less time because the store was away.
+        recorded.timer_fired.due_time.FromMicroseconds(wait.deadline_at)
+        swept.fired.append(wait.run_id)
+    elif not overdue(wait.deadline_at, wait.opened_at, tx.now, outages):
         return
-    expired = fact_events_pb2.WaitExpired()
-    expired.deadline_time.FromMicroseconds(wait.deadline_at)
-    where = parse_instance(wait.instance).message()
-    recorded = fact_events_pb2.FactRecorded(instance=where, wait_expired=expired)
-    tx.log.append(tx.runs.get(wait.run_id), [RunEvent(fact_recorded=recorded)], SWEEP)
-    swept.expired.append(wait.run_id)
+    elif wait.kind is WaitKind.SIGNAL and tx.inbox.count_signals(wait.run_id, wait.signal):
+        return  # what it waits for came before; its holder has yet to take it
+    else:
+        recorded.wait_expired.deadline_time.FromMicroseconds(wait.deadline_at)
+        swept.expired.append(wait.run_id)
+    tx.log.append(run, [RunEvent(fact_recorded=recorded)], SWEEP)
 
 
 def _forget(tx: Transaction) -> None:

@@ -49,6 +49,13 @@ TOLD: list[tuple[str, dict[str, Any], str, str]] = [
         "gate:1#1 waits for a person to decide",
         "perdure approvals approve x",
     ),
+    ("time", {"instance": "pause:1#1"}, "pause:1#1 waits for a moment", ""),
+    (
+        "signal",
+        {"instance": "paid:1#1", "signal": "payment"},
+        "paid:1#1 waits for the signal payment",
+        "perdure runs signal r payment",
+    ),
     (
         "next_attempt",
         {"instance": "a:1#2", "cause": EXIT_CODE, "message": "it exited with 1"},

@@ -26,7 +26,7 @@ PROMISED = {
     "flows start", "flows get", "flows list", "flows pause", "flows resume", "flows cancel", "flows watch",
     "runs get", "runs list", "runs events", "runs export", "runs checkpoints", "runs watch", "runs why",
     "runs recovery", "runs continue",
-    "runs resolve", "runs pause", "runs resume", "runs interrupt", "runs cancel",
+    "runs resolve", "runs signal", "runs inbox", "runs pause", "runs resume", "runs interrupt", "runs cancel",
     "approvals list", "approvals get", "approvals approve", "approvals reject",
     "tasks list", "tasks get", "tasks output", "agents list", "agents get",
 }  # fmt: skip

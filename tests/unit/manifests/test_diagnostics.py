@@ -14,7 +14,8 @@ from perdure_control_plane.manifests.review import MAX_DIAGNOSTICS
 Fields = dict[str, Any]
 Faults = list[tuple[str, str]]
 
-MODULES = ("document", "values", "yaml_text", "checks", "expressions", "names", "schemas", "graph", "review", "wording")
+MODULES = ["document", "values", "yaml_text", "checks", "expressions", "names", "schemas", "graph", "review", "waiting"]
+MODULES.append("wording")
 
 
 def work(node_id: str = "a", **fields: Any) -> Fields:
@@ -27,6 +28,10 @@ def command(**fields: Any) -> Fields:
 
 def gate(**fields: Any) -> Fields:
     return {"id": "a", "type": "approval", "prompt": "Go on?", **fields}
+
+
+def wait(**fields: Any) -> Fields:
+    return {"id": "a", "type": "wait", **fields}
 
 
 def agent(**fields: Any) -> Fields:
@@ -133,7 +138,17 @@ FAULTS: dict[str, tuple[Fields, Faults]] = {
     "a tool is unknown": ({"nodes": [agent(tools=["launch"])]}, [("nodes[0].tools[0]", "TOOL_UNKNOWN")]),
     "there are phases and nodes": (
         {"phases": [{"phase_id": "p", "objective": "x"}], "nodes": [work()]}, [("phases", "PHASES_AND_NODES")]),
-    "a node waits": ({"nodes": [{"id": "a", "type": "wait", "seconds": 5}]}, [("nodes[0].type", "NOT_SUPPORTED")]),
+    "a wait says nothing of its end": ({"nodes": [wait()]}, [("nodes[0].type", "WAIT_UNCLEAR")]),
+    "a wait has two ends": ({"nodes": [wait(signal="x", duration_seconds=5)]}, [("nodes[0].signal", "WAIT_UNCLEAR")]),
+    "a wait for a time has a time limit": (
+        {"nodes": [wait(duration_seconds=5, timeout_seconds=6)]}, [("nodes[0].timeout_seconds", "WAIT_UNCLEAR")]),
+    "a wait is until no moment": ({"nodes": [wait(until="tomorrow")]}, [("nodes[0].until", "FIELD_VALUE")]),
+    "a wait is until a moment of no zone": (
+        {"nodes": [wait(until="2030-01-31T08:00:00")]}, [("nodes[0].until", "FIELD_VALUE")]),
+    "a wait is until what no expression says": (
+        {"nodes": [wait(until="{{ 1 + }}")]}, [("nodes[0].until", "EXPRESSION_INVALID")]),
+    "what comes with a signal has no schema": (
+        {"nodes": [wait(signal="x", payload_schema={"type": 5})]}, [("nodes[0].payload_schema", "SCHEMA_INVALID")]),
     "a node is mapped": ({"nodes": [{"id": "a", "type": "map", "items": "x"}]}, [("nodes[0].type", "NOT_SUPPORTED")]),
     "a node is a playbook": ({"nodes": [{"id": "a", "type": "playbook"}]}, [("nodes[0].type", "NOT_SUPPORTED")]),
     "a failure escalates": (
@@ -324,7 +339,10 @@ def test_what_names_the_playbook_is_told_though_the_rest_is_faulty(reviewed: Cal
         (retried(11), "it must be less than or equal to 10"),
         (
             {"nodes": [{"id": "a", "type": "functoin"}]},
-            "'functoin' is no type of node; write one of agentic, deterministic, function, approval; did you mean function?",
+            (
+                "'functoin' is no type of node; "
+                "write one of agentic, deterministic, function, approval, wait; did you mean function?"
+            ),
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """A rehearsal: a run walked in memory, with a head and a log, by whoever plays the executor."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,8 @@ class Rehearsal:
     running: list[Start] = field(default_factory=list)
     choices: dict[str, list[str | None]] = field(default_factory=dict)
     """The nodes that each goes on with, in turn, where its steps are guarded; then the first of them."""
+    decided: list[RunEvent] = field(default_factory=list)
+    """What `step` has yet to append of what was decided."""
     started: list[str] = field(default_factory=list)
     """Text of every attempt that was begun, in order."""
 
@@ -54,6 +57,13 @@ class Rehearsal:
         """Records a fact."""
         address = {"instance": where.message()} if where is not None else {}
         return self.outside(fact_recorded=fact_events_pb2.FactRecorded(**address, **fact))
+
+    def signal(self, name: str, payload: bytes = b"{}") -> int:
+        """Sends a signal; what is kept of it as the control plane would."""
+        awaited = self.walk.waiting_for(name) is not None
+        self.outside(fact_content=fact_events_pb2.FactContent(json=payload))
+        digest = hashlib.sha256(payload).digest()
+        return self.fact(signal=fact_events_pb2.Signal(name=name, payload_digest=digest, awaited=awaited))
 
     def create(self) -> "Rehearsal":
         """Creates the run and leases it."""
@@ -81,6 +91,22 @@ class Rehearsal:
             if not self._decide() and (hold_work or not self._finish_one()):
                 return self
         return self
+
+    def step(self) -> None:
+        """Does one thing: leases the run, appends one event, or begins one attempt; nothing where there is nothing."""
+        if self.head.lease_id is None:
+            if self.state is RunState.QUEUED:
+                self.lease()
+            return
+        if not self.decided:
+            for intent in decide(self.walk)[:1]:
+                match intent:
+                    case Record():
+                        self.decided = list(intent.events)
+                    case Start():
+                        self._start(intent)
+        if self.decided:
+            self.append(self.decided.pop(0), by_holder=True)
 
     def finish(self, played: Played, index: int = 0) -> "Rehearsal":
         """Ends the work that was begun first, or as which `index` says, as given."""
@@ -146,6 +172,14 @@ class Rehearsal:
             allowed = [fact_events_pb2.DECISION_KIND_APPROVED, fact_events_pb2.DECISION_KIND_REJECTED]
             asked = fact_events_pb2.ApprovalWait(approval_id=str(start.instance), allowed=allowed)
             opened = fact_events_pb2.WaitOpened(instance=start.instance.message(), approval=asked)
+            self.holder(wait_opened=opened)
+            return True
+        if start.node.WhichOneof("kind") == "wait":
+            opened = fact_events_pb2.WaitOpened(instance=start.instance.message())
+            if start.node.wait.signal:
+                opened.signal.name = start.node.wait.signal
+            else:
+                opened.timer.SetInParent()
             self.holder(wait_opened=opened)
             return True
         started = node_events_pb2.NodeStarted(

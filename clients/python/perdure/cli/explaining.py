@@ -92,6 +92,15 @@ def _decision(asked: Any, run: str) -> _Words:
     return f"{asked.instance} waits for a person to decide", asked.ask_time, step
 
 
+def _time(waits: Any, run: str) -> _Words:
+    return f"{waits.instance} waits for a moment", waits.open_time, ""
+
+
+def _signal(waits: Any, run: str) -> _Words:
+    words = f"{waits.instance} waits for the signal {waits.signal}"
+    return words, waits.open_time, f"perdure runs signal {run} {waits.signal}"
+
+
 def _next_attempt(attempt: Any, run: str) -> _Words:
     cause = enum_word(FailureCause.DESCRIPTOR, attempt.cause)
     words = f"{attempt.instance} begins after a pause, as the attempt before it failed ({cause})"
@@ -134,6 +143,8 @@ _TELL: Final[dict[str, Callable[[Any, str], _Words]]] = {
     "in_doubt": _in_doubt,
     "hold": _hold,
     "decision": _decision,
+    "time": _time,
+    "signal": _signal,
     "next_attempt": _next_attempt,
     "unserved": _unserved,
     "queue_place": _queue_place,

@@ -20,6 +20,7 @@ HINTS: Final = {
     "PUBLICATION_STATE": "look at its publication: perdure playbooks get {path}",
     "EVIDENCE_UNRESOLVED": "name evidence that exists; kinds other than flow, run, task and approval are taken as given",
     "RUN_STATE": "look at where it stands: perdure runs get {run}; how it can go on: perdure runs recovery {run}",
+    "INBOX_FULL": "see what is kept, and for what it waits: perdure runs inbox {run}",
     "STOP_STANDS": "wait for the stop to end, or replace it: perdure runs cancel {run}",
     "ANSWER_STALE": "it has moved on; look again: perdure runs recovery {run}",
     "CONTINUE_NEEDS": "look at what it needs: perdure runs recovery {run}",

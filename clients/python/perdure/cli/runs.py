@@ -21,6 +21,7 @@ from perdure.cli.pausing import add_pausing_commands
 from perdure.cli.printing import events
 from perdure.cli.printing.formats import Format, print_item, print_one
 from perdure.cli.recovery import add_recovery_commands
+from perdure.cli.signalling import add_signalling_commands
 from perdure.client import Client, pages
 from perdure.runlog.states import RunState
 from perdure.v1.runs_pb2 import (
@@ -41,6 +42,8 @@ class Condition(StrEnum):
     HELD = "held"
     IN_DOUBT = "in-doubt"
     AWAITS_DECISION = "awaits-decision"
+    AWAITS_TIME = "awaits-time"
+    AWAITS_SIGNAL = "awaits-signal"
 
     def message(self) -> RunCondition.ValueType:
         """It as it is on the wire."""
@@ -167,4 +170,5 @@ def _print_stopped(run: Run, output: Format) -> None:
 
 add_explaining_command(app)
 add_pausing_commands(app)
+add_signalling_commands(app)
 add_recovery_commands(app)

@@ -21,6 +21,7 @@ from perdure.v1.flows_pb2 import RunCursor, WatchFlowRequest
 from perdure.v1.flows_pb2_grpc import FlowServiceStub
 from perdure.v1.playbooks_pb2_grpc import PlaybookServiceStub
 from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure.v1.run_inbox_pb2_grpc import InboxServiceStub
 from perdure.v1.runs_pb2 import WatchRunRequest
 from perdure.v1.runs_pb2_grpc import RunServiceStub
 from perdure.v1.server_pb2_grpc import ServerServiceStub
@@ -64,6 +65,7 @@ class Client:
         self.flows: Final = FlowServiceStub(self._channel)
         self.sessions: Final = SessionServiceStub(self._channel)
         self.runs: Final = RunServiceStub(self._channel)
+        self.inbox: Final = InboxServiceStub(self._channel)
         self.approvals: Final = ApprovalServiceStub(self._channel)
         self.tasks: Final = TaskServiceStub(self._channel)
         self.agents: Final = AgentServiceStub(self._channel)

@@ -12,6 +12,7 @@ from typing import Final
 from perdure.runlog.effects import GUARDED, idempotency_key
 from perdure.runlog.folding import fold_event
 from perdure.runlog.head import IllegalEvent, RunHead, advance
+from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.rules import (
@@ -24,6 +25,7 @@ from perdure.runlog.rules import (
     step_faults,
     taking_faults,
 )
+from perdure.runlog.wait_rules import due_faults, taker_faults
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
@@ -67,6 +69,8 @@ class LogChecker:
         self._contents: dict[tuple[str, Instance], bytes] = {}
         self._voided: set[int] = set()
         """Facts that became void since the lease was granted, which its holder may not know yet."""
+        self._due: dict[Instance, int] = {}
+        """When the time of each wait that was opened is over."""
         self._taken = 0
         self._broken = False
 
@@ -105,11 +109,18 @@ class LogChecker:
             self._violated(step_faults(self.head, self.walk, self._settled, event, kind))
             if kind == "fact_taken_up":
                 self._violated(taking_faults(self.walk, self._voided, event.fact_taken_up.sequence))
+                self._violated((Rule.FACT, fault) for fault in taker_faults(self.walk, event.fact_taken_up))
         elif kind == "fact_recorded":
             self._violated(fact_faults(self.walk, event.fact_recorded))
+            self._check_time(event.fact_recorded, recorded.stored_time.ToMicroseconds())
             self._note_void(event.fact_recorded)
         elif kind == "lease_granted":
             self._voided.clear()
+
+    def _check_time(self, recorded: fact_events_pb2.FactRecorded, at: int) -> None:
+        due = self._due.get(instance(recorded.instance))
+        if due is not None:
+            self._violated((Rule.FACT, fault) for fault in due_faults(recorded, due, at))
 
     def _note_void(self, recorded: fact_events_pb2.FactRecorded) -> None:
         doubt = self.walk.doubts.get(instance(recorded.instance))
@@ -123,6 +134,9 @@ class LogChecker:
         advance(self.head, recorded.event, recorded.stored_time.ToMicroseconds(), by_holder=by_holder)
         fold_event(self.walk, recorded.event, recorded.sequence)
         self._note(recorded.event, recorded.event.WhichOneof("kind") or "")
+        if recorded.event.HasField("wait_opened"):
+            opened = recorded.event.wait_opened
+            self._due[instance(opened.instance)] = due_at(opened, recorded.stored_time.ToMicroseconds())
 
     def _note(self, event: RunEvent, kind: str) -> None:
         if kind == "node_started" and event.node_started.effect in GUARDED:
@@ -149,6 +163,9 @@ class LogChecker:
             case "fact_recorded" if event.fact_recorded.HasField("resolution"):
                 recorded = event.fact_recorded
                 self._check_digest("fact_content", recorded.instance, recorded.resolution.output_digest)
+            case "fact_recorded" if event.fact_recorded.HasField("signal"):
+                recorded = event.fact_recorded
+                self._check_digest("fact_content", recorded.instance, recorded.signal.payload_digest)
             case "wait_subject":
                 subject = event.wait_subject
                 self._contents[kind, instance(subject.instance)] = subject.canonical_json

@@ -14,8 +14,10 @@ from perdure.v1.run_events_pb2 import RunEvent
 def take_up(walk: Walk) -> list[Intent]:
     """Takes up the oldest fact that is not, with what follows from it. Empty where there is none."""
     for sequence, fact in walk.untaken():
-        taken = RunEvent(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=sequence))
-        return [Record((taken, *_consequences(walk, sequence, fact)))]
+        where, taken = _addressee(walk, sequence, fact), fact_events_pb2.FactTakenUp(sequence=sequence)
+        if fact.recorded.HasField("signal"):
+            taken.instance.CopyFrom(where.message())
+        return [Record((RunEvent(fact_taken_up=taken), *_consequences(walk, where, sequence, fact)))]
     return []
 
 
@@ -31,29 +33,39 @@ def overdue(walk: Walk, node: str) -> Start | tuple[RunEvent, ...]:
         path = (*walk.prefix, Step(node, state.visit))
         next_attempt = Instance(path, state.attempt + 1)
         return Start(walk.plan.nodes[node], next_attempt, state.redo + 1, 0.0, sequence)
-    return _consequences(walk, sequence, walk.facts[sequence])
+    return _consequences(walk, where, sequence, walk.facts[sequence])
 
 
-def _consequences(walk: Walk, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:
-    where = _addressee(walk, sequence)
+def _consequences(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:
     match fact.recorded.WhichOneof("fact"):
         case "decision":
             return _decided(walk, where, walk.waits[where], fact.recorded.decision)
         case "wait_expired":
-            return (
-                _settled(
-                    walk, where, failed=instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED, message="nobody decided in time"
-                ),
-            )
+            return (_expired(walk, where, walk.waits[where]),)
+        case "timer_fired":
+            return (_settled(walk, where),)
+        case "signal":
+            return (_output(where, fact.content or b"{}"), _settled(walk, where))
         case _:
             return _resolved(walk, where, sequence, fact)
 
 
-def _addressee(walk: Walk, sequence: int) -> Instance:
+def _addressee(walk: Walk, sequence: int, fact: Fact) -> Instance:
+    if fact.recorded.HasField("signal"):
+        waiting = walk.waiting_for(fact.recorded.signal.name)
+        assert waiting is not None, "nobody waits for a signal that is taken up"
+        return waiting
     for where, wait in walk.waits.items():
         if wait.fact_sequence == sequence:
             return where
     return next(where for where, doubt in walk.doubts.items() if doubt.resolution_sequence == sequence)
+
+
+def _expired(walk: Walk, where: Instance, wait: OpenWait) -> RunEvent:
+    if wait.opened.HasField("signal"):
+        message = f"no signal {wait.opened.signal.name} came in time"
+        return _settled(walk, where, failed=instances_pb2.FAILURE_CAUSE_WAIT_TIMED_OUT, message=message)
+    return _settled(walk, where, failed=instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED, message="nobody decided in time")
 
 
 def _decided(walk: Walk, where: Instance, wait: OpenWait, decision: fact_events_pb2.Decision) -> tuple[RunEvent, ...]:

@@ -14,6 +14,7 @@ MENDED_BEFORE: Final = frozenset({
     instances_pb2.FAILURE_CAUSE_EXPRESSION,
     instances_pb2.FAILURE_CAUSE_CHOICE_UNCLEAR,
     instances_pb2.FAILURE_CAUSE_REQUIRES_NOT_MET,
+    instances_pb2.FAILURE_CAUSE_WAIT_TIMED_OUT,
 })  # fmt: skip
 """Causes that an earlier node may mend when it is done again, and another attempt would only meet again."""
 

@@ -12,6 +12,7 @@ from perdure.runlog.folding_nodes import NODE_STEPS, lose_work
 from perdure.runlog.head import Stop
 from perdure.runlog.instances import Step, instance
 from perdure.runlog.node_walk import Phase, WentBack
+from perdure.runlog.states import FINAL, run_state
 from perdure.runlog.walk import Walk
 from perdure.v1 import run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -40,9 +41,18 @@ def _ended(walk: Walk, event: RunEvent, sequence: int) -> None:
     walk.ended, walk.stop, walk.jump = event.run_ended, None, None
     lose_work(walk, event, sequence)
     walk.waits.clear()
+    outlives = facts_that_outlive(event.run_ended)
     for fact in walk.facts.values():
-        # A resolution outlives the end: it says what happened to an effect, whatever becomes of the run.
-        fact.void = fact.void or (not fact.taken and fact.recorded.WhichOneof("fact") != "resolution")
+        fact.void = fact.void or (not fact.taken and fact.recorded.WhichOneof("fact") not in outlives)
+
+
+def facts_that_outlive(end: run_events_pb2.RunEnded) -> frozenset[str]:
+    """Kinds of facts that are not void after a run's end where nothing has followed from them yet.
+
+    A resolution says what happened to an effect, whatever becomes of the run; a signal is kept for as long as the run may
+    go on.
+    """
+    return _OUTLIVE_ALL if run_state(end.state) in FINAL else _OUTLIVE
 
 
 def _continued(walk: Walk, event: RunEvent, sequence: int) -> None:
@@ -88,6 +98,9 @@ def _void(walk: Walk, sequence: int) -> None:
     if sequence and not walk.facts[sequence].taken:
         walk.facts[sequence].void = True
 
+
+_OUTLIVE: Final = frozenset({"resolution", "signal"})
+_OUTLIVE_ALL: Final = frozenset({"resolution"})
 
 _STEPS: Final[dict[str, Callable[[Walk, RunEvent, int], None]]] = {
     "run_created": _created,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from perdure.runlog.inbox import Doubt, Fact, OpenWait
+from perdure.runlog.inbox import RUN, Doubt, Fact, OpenWait
 from perdure.runlog.instances import instance
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.walk import Walk
@@ -35,7 +35,9 @@ def _fact_recorded(walk: Walk, event: RunEvent, sequence: int) -> None:
             walk.holds.pop(recorded.hold_released.cause, None)
         case "late_report" if where in walk.doubts:
             _reported(walk, walk.doubts[where], recorded.late_report, sequence)
-        case "decision" | "wait_expired" if where in walk.waits:
+        case "signal":
+            walk.facts[sequence] = Fact(recorded, walk.contents.pop(RUN, b""))
+        case "decision" | "wait_expired" | "timer_fired" if where in walk.waits:
             walk.waits[where].fact_sequence = sequence
             walk.facts[sequence] = Fact(recorded, walk.contents.pop(where, b""))
         case "resolution" if where in walk.doubts:
@@ -51,8 +53,11 @@ def _reported(walk: Walk, doubt: Doubt, report: fact_events_pb2.LateReported, se
 
 
 def _fact_taken_up(walk: Walk, event: RunEvent, sequence: int) -> None:
-    fact = walk.facts[event.fact_taken_up.sequence]
+    taken = event.fact_taken_up
+    fact = walk.facts[taken.sequence]
     fact.taken = True
+    if taken.HasField("instance"):
+        walk.waits[instance(taken.instance)].fact_sequence = taken.sequence
     if fact.recorded.WhichOneof("fact") == "decision":
         walk.nodes[instance(fact.recorded.instance).node].decision = fact.recorded.decision
 

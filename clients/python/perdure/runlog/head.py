@@ -267,9 +267,11 @@ def _wait_closed(head: RunHead, event: RunEvent, at: int) -> None:
 def _fact_recorded(head: RunHead, event: RunEvent, at: int) -> None:
     recorded = event.fact_recorded
     match recorded.WhichOneof("fact"):
-        case "decision" | "wait_expired":
+        case "decision" | "wait_expired" | "timer_fired":
             head.open_waits -= 1
             head.ready = True
+        case "signal":
+            head.ready = head.ready or recorded.signal.awaited
         case "resolution":
             head.in_doubt -= 1
             head.resolved_effects += 1
@@ -286,6 +288,10 @@ def _fact_recorded(head: RunHead, event: RunEvent, at: int) -> None:
         case _:
             raise IllegalEvent("the fact is of a kind that this version does not know")
     head.settle_readiness()
+
+
+def _fact_taken_up(head: RunHead, event: RunEvent, at: int) -> None:
+    head.open_waits -= event.fact_taken_up.HasField("instance")
 
 
 def _check_epoch(head: RunHead, epoch: int) -> None:
@@ -330,4 +336,5 @@ _STEPS: Final[dict[str, _Step]] = {
     "wait_opened": _wait_opened,
     "wait_closed": _wait_closed,
     "fact_recorded": _fact_recorded,
+    "fact_taken_up": _fact_taken_up,
 }

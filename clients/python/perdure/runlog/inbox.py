@@ -1,8 +1,20 @@
 """What a run waits for, and what has come from outside."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from perdure.runlog.instances import Instance
 from perdure.v1 import fact_events_pb2, instances_pb2
+
+RUN: Final = Instance((), 0)
+"""The address of what is for the run itself, and for none of its attempts."""
+
+
+def due_at(opened: fact_events_pb2.WaitOpened, at: int) -> int:
+    """When the time of a wait that was opened `at` is over; 0 where it has none. Both in microseconds since 1970."""
+    if opened.timer.HasField("until_time"):
+        return max(1, opened.timer.until_time.ToMicroseconds())
+    return at + opened.timeout.ToMicroseconds() if opened.HasField("timeout") else 0
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from perdure.runlog.interpreter import decide, decide_unaware
 from perdure.runlog.kinds import HOLDER_KINDS
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.states import RunState, run_state
+from perdure.runlog.wait_rules import RESOLVES, has_come, signal_faults
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
@@ -205,7 +206,7 @@ def _without_text(event: RunEvent) -> RunEvent:
 
 def taking_faults(walk: Walk, voided: Collection[int], taken: int) -> Iterator[Fault]:
     """Whether a fact was there to be taken up, and the first. `voided` are those whose voiding the holder may not know."""
-    untaken = [sequence for sequence, fact in walk.facts.items() if not fact.taken]
+    untaken = [sequence for sequence, fact in walk.facts.items() if walk.is_wanted(fact)]
     standing = [sequence for sequence in untaken if sequence in voided or not walk.facts[sequence].void]
     known = [sequence for sequence in standing if sequence not in voided]
     if taken not in (*standing[:1], *known[:1]):
@@ -215,13 +216,18 @@ def taking_faults(walk: Walk, voided: Collection[int], taken: int) -> Iterator[F
 def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[Fault]:
     """Whether somebody waits for the fact, and whether it is about what was asked."""
     where = instance(recorded.instance) if recorded.HasField("instance") else None
-    fact = recorded.WhichOneof("fact")
-    if fact in ("decision", "wait_expired"):
+    fact = recorded.WhichOneof("fact") or ""
+    if fact in RESOLVES:
         wait = walk.waits.get(where) if where is not None else None
-        if wait is None or wait.fact_sequence:
+        if wait is None or wait.fact_sequence or wait.opened.WhichOneof("wait") not in RESOLVES[fact]:
             yield Rule.FACT, f"{fact} for {where}, which does not wait for it"
         elif fact == "decision":
             yield from _decision_faults(recorded.decision, wait.opened.approval)
+        elif fact == "wait_expired" and has_come(walk, wait.opened.signal.name):
+            yield Rule.FACT, f"{where} expired, and the signal that it waits for had come"
+    elif fact == "signal":
+        for fault in signal_faults(walk, recorded.signal):
+            yield Rule.FACT, fault
     elif fact == "resolution":
         doubt = walk.doubts.get(where) if where is not None else None
         if doubt is None or doubt.resolution_sequence:

@@ -105,7 +105,20 @@ class Walk:
         return self.jump is not None and node in self.jump.region
 
     def untaken(self) -> list[tuple[int, Fact]]:
-        """Facts that the holder has yet to take up, in order."""
+        """Facts that the holder has yet to take up, in order; of signals those that a wait is there for."""
         if not self.facts:
             return []
-        return [(sequence, fact) for sequence, fact in self.facts.items() if not fact.taken and not fact.void]
+        return [(sequence, fact) for sequence, fact in self.facts.items() if not fact.void and self.is_wanted(fact)]
+
+    def is_wanted(self, fact: Fact) -> bool:
+        """Whether a fact is not taken up, and, for a signal, whether a wait for it is open."""
+        if fact.taken or not fact.recorded.HasField("signal"):
+            return not fact.taken
+        return self.waiting_for(fact.recorded.signal.name) is not None
+
+    def waiting_for(self, signal: str) -> Instance | None:
+        """The attempt that takes the next signal of a name: of those that wait for it, the first that began to."""
+        for where, wait in self.waits.items():
+            if not wait.fact_sequence and wait.opened.signal.name == signal:
+                return where
+        return None

@@ -18,7 +18,7 @@ from perdure_control_plane.domain.explanation import (
     Unserved,
 )
 from perdure_control_plane.domain.holds import StandingHold
-from perdure_control_plane.domain.inbox import Wait
+from perdure_control_plane.domain.inbox import Wait, WaitKind
 from perdure_control_plane.domain.run import Run
 
 
@@ -46,7 +46,7 @@ def _reason(run: Run, value: Reason) -> run_explanations_pb2.RunReason:
         case StandingHold() as standing:
             message.hold.CopyFrom(hold(standing))
         case Wait() as wait:
-            message.decision.CopyFrom(_decision(wait))
+            _set_wait(message, wait)
         case NextAttempt() as attempt:
             message.next_attempt.CopyFrom(_attempt(attempt))
         case Unserved() as unserved:
@@ -79,12 +79,21 @@ def _stop(value: PendingStop) -> run_explanations_pb2.StopPending:
     )
 
 
-def _decision(value: Wait) -> run_explanations_pb2.AwaitedDecision:
-    return run_explanations_pb2.AwaitedDecision(
-        instance=value.instance,
-        approval=f"approvals/{value.approval_id}" if value.approval_id else "",
-        ask_time=timestamp(value.opened_at),
-    )
+def _set_wait(message: run_explanations_pb2.RunReason, value: Wait) -> None:
+    since = timestamp(value.opened_at)
+    match value.kind:
+        case WaitKind.APPROVAL:
+            decision = run_explanations_pb2.AwaitedDecision(instance=value.instance, ask_time=since)
+            decision.approval = f"approvals/{value.approval_id}"
+            message.decision.CopyFrom(decision)
+        case WaitKind.TIMER:
+            message.time.CopyFrom(run_explanations_pb2.AwaitedTime(instance=value.instance, open_time=since))
+        case WaitKind.SIGNAL:
+            awaited = run_explanations_pb2.AwaitedSignal(instance=value.instance, open_time=since)
+            awaited.signal = value.signal
+            message.signal.CopyFrom(awaited)
+        case _:
+            assert_never(value.kind)
 
 
 def _attempt(value: NextAttempt) -> run_explanations_pb2.NextAttempt:

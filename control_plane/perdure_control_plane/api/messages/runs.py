@@ -1,6 +1,6 @@
 """Runs as messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from perdure.runlog.checkpoints import Checkpoint
 from perdure.runlog.head import Hold, RunHead
@@ -17,7 +17,7 @@ from perdure_control_plane.usecases.get_recovery import FoundRecovery
 
 def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = ()) -> runs_pb2.Run:
     """A run, with what it waits for and what holds it."""
-    who, head = value.identity, value.head
+    who, head, waits = value.identity, value.head, list(waits)
     message = runs_pb2.Run(
         name=value.name,
         flow=f"flows/{who.flow_id}",
@@ -40,7 +40,7 @@ def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = 
         end_time=timestamp(head.ended_at),
         holds=map(hold, holds),
     )
-    message.pause_reason = pause_reason(head)
+    message.pause_reason = pause_reason(head, waits)
     if head.stop is not None:
         message.stop = run_events_pb2.StopKind.Value(f"STOP_KIND_{head.stop}")
     if head.lease_id is not None:
@@ -50,8 +50,8 @@ def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = 
     return message
 
 
-def pause_reason(head: RunHead) -> runs_pb2.PauseReason.ValueType:
-    """What keeps a paused run from going on: the strongest hold, else what it waits for."""
+def pause_reason(head: RunHead, waits: Sequence[Wait]) -> runs_pb2.PauseReason.ValueType:
+    """What keeps a paused run from going on: the strongest hold, else what it waits for that ends by itself first."""
     if head.state is not RunState.PAUSED:
         return runs_pb2.PAUSE_REASON_UNSPECIFIED
     if head.in_doubt:
@@ -59,7 +59,7 @@ def pause_reason(head: RunHead) -> runs_pb2.PauseReason.ValueType:
     for hold, reason in _HOLD_REASONS:
         if head.holds & hold:
             return reason
-    return runs_pb2.PAUSE_REASON_APPROVAL if head.open_waits else runs_pb2.PAUSE_REASON_UNSPECIFIED
+    return _wait_reason(waits[0]) if waits else runs_pb2.PAUSE_REASON_UNSPECIFIED
 
 
 _HOLD_REASONS = (
@@ -128,4 +128,14 @@ def checkpoint(value: Checkpoint) -> run_recovery_pb2.Checkpoint:
 
 def _wait(value: Wait) -> runs_pb2.Wait:
     approval = f"approvals/{value.approval_id}" if value.approval_id else ""
-    return runs_pb2.Wait(instance=value.instance, approval=approval, deadline_time=timestamp(value.deadline_at))
+    return runs_pb2.Wait(
+        instance=value.instance,
+        approval=approval,
+        deadline_time=timestamp(value.deadline_at),
+        signal=value.signal,
+        reason=_wait_reason(value),
+    )
+
+
+def _wait_reason(value: Wait) -> runs_pb2.PauseReason.ValueType:
+    return runs_pb2.PauseReason.Value(f"PAUSE_REASON_{value.kind.name}")

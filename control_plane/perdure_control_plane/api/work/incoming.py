@@ -95,12 +95,19 @@ def _doubted(message: Any) -> str:
 
 
 def _wait_opened(message: Any) -> str:
-    if message.WhichOneof("wait") != "approval":
-        return "wait is missing"
-    asked = message.approval
-    if not asked.approval_id or not asked.allowed or len(asked.subject_digest) != 32 or not asked.nonce:
-        return "approval lacks an id, what is allowed, a subject digest or a nonce"
-    return _instance(message)
+    fault, asked = "", message.approval
+    match message.WhichOneof("wait"):
+        case None:
+            fault = "wait is missing"
+        case "approval":
+            if not asked.approval_id or not asked.allowed or len(asked.subject_digest) != 32 or not asked.nonce:
+                fault = "approval lacks an id, what is allowed, a subject digest or a nonce"
+        case "timer":
+            if message.timer.HasField("until_time") == message.HasField("timeout"):
+                fault = "timer lacks a moment, or has two"
+        case "signal":
+            fault = "" if NAME.fullmatch(message.signal.name) else "signal lacks a name"
+    return fault or _instance(message)
 
 
 def _ended(message: Any) -> str:
@@ -109,7 +116,9 @@ def _ended(message: Any) -> str:
 
 
 def _taken_up(message: Any) -> str:
-    return "" if message.sequence > 0 else "sequence is missing"
+    if message.sequence <= 0:
+        return "sequence is missing"
+    return _instance(message) if message.HasField("instance") else ""
 
 
 def _jump_begun(message: Any) -> str:

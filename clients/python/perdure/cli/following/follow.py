@@ -55,7 +55,10 @@ async def follow_flow(
     story = Story() if story is None else story
 
     def verdict(news: FlowNews) -> ExitCode | None:
-        return flow_verdict(news, bounds.until) if isinstance(news, Flow) else None
+        code = flow_verdict(story.flow, bounds.until) if story.flow is not None else None
+        if code is ExitCode.WAITING:
+            return code if any(run.held for run in story.runs.values()) else None
+        return code if isinstance(news, Flow) else None
 
     following = _Following(story, bounds.limit, format, verdict, f"perdure flows watch {bare(name)}")
     return await following.over(client.watch_flow(name, story.cursors))

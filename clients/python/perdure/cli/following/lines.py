@@ -22,7 +22,8 @@ def lines(story: Story, news: Flow | RecordedEvent) -> Iterator[str]:
     moment = f"{at(news.stored_time):%H:%M:%SZ}"
     for line in _of_event(story.runs[news.run_id], news):
         yield f"{moment} {line}"
-    if story.alone and _has_come_to_stand(story, news):
+    waits = story.flow is not None and story.flow.status == Flow.STATUS_WAITING
+    if (story.alone or waits) and _has_come_to_stand(story, news):
         yield from next_steps(story)
 
 
@@ -41,12 +42,16 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
             yield from _of_node(run.nodes[instance(getattr(event, kind).instance)])
         case "wait_opened":
             node = run.nodes[instance(event.wait_opened.instance)]
-            yield f"{node.where} waits for a decision: {note(node)}"
+            yield (
+                f"{node.where} waits for a decision: {note(node)}"
+                if node.approval
+                else f"{node.where} waits {note(node)}"
+            )
         case "fact_recorded" if event.fact_recorded.HasField("instance"):
             node = run.nodes[instance(event.fact_recorded.instance)]
             yield f"{node.where} {note(node)}"
         case "fact_recorded":
-            yield from _of_hold(event.fact_recorded, by(recorded))
+            yield from _of_run(event.fact_recorded, by(recorded))
         case "lease_revoked":
             held = f"; {', '.join(run.doubts)} is in doubt, and the run is held" if run.head.in_doubt else ""
             yield f"the executor was lost{held}"
@@ -65,8 +70,11 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
             yield one_line(event.log_line.text)
 
 
-def _of_hold(fact: fact_events_pb2.FactRecorded, by_whom: str) -> Iterator[str]:
+def _of_run(fact: fact_events_pb2.FactRecorded, by_whom: str) -> Iterator[str]:
     match fact.WhichOneof("fact"):
+        case "signal":
+            kept = "" if fact.signal.awaited else "; it is kept until something waits for it"
+            yield f"the signal {fact.signal.name} has come{by_whom}{kept}"
         case "hold_placed":
             held = f"the run is held{by_whom} ({_cause(fact.hold_placed.cause)})"
             yield one_line(because(held, fact.hold_placed.reason))

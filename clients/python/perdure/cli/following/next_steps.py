@@ -38,6 +38,8 @@ def _of_run(run: RunStory) -> Iterator[str]:
     for node in run.nodes.values():
         if node.stage is Stage.WAITING and node.approval:
             yield f"{node.where} waits for a decision: perdure approvals approve {node.approval}"
+        elif node.stage is Stage.WAITING and node.signal:
+            yield f"{node.where} waits for a signal: perdure runs signal {run.run_id} {node.signal}"
 
 
 def _output(run: RunStory, node: NodeStory) -> str:

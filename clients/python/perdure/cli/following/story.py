@@ -2,14 +2,17 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from perdure.cli.following.way import Way
 from perdure.cli.printing.words import at, because, enum_word, printable
 from perdure.runlog.effects import GUARDED, task_id
 from perdure.runlog.head import RunHead, advance
+from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
@@ -61,6 +64,10 @@ class NodeStory:
     """Id of the task that runs its command."""
     approval: str = ""
     """Id of the approval it waits for, while nobody has decided it and its time is not over."""
+    signal: str = ""
+    """Name of the signal that it waits for."""
+    timer: bool = False
+    """Whether it waits for a moment, which comes by itself."""
     note: str = ""
     printed: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     """Last whole lines that its command printed, on either stream."""
@@ -78,6 +85,18 @@ class NodeStory:
         *lines, unfinished = text.split("\n")
         self.printed.extend(line[-_LONGEST_LINE:] for line in lines)
         self.unfinished[output.stream] = unfinished[-_LONGEST_LINE:]
+
+    def waits(self, opened: fact_events_pb2.WaitOpened, stored: Timestamp) -> None:
+        """Takes in that it begins to wait."""
+        self.stage, self.approval, self.note = Stage.WAITING, opened.approval.approval_id, opened.approval.prompt
+        due = due_at(opened, stored.ToMicroseconds())
+        until = f"until {datetime.fromtimestamp(due / 1e6, UTC):%Y-%m-%d %H:%M:%SZ}" if due else ""
+        match opened.WhichOneof("wait"):
+            case "timer":
+                self.timer, self.note = True, until
+            case "signal":
+                self.signal = opened.signal.name
+                self.note = f"for the signal {self.signal}{f', {until}' if until else ''}"
 
 
 @dataclass(slots=True)
@@ -117,8 +136,9 @@ class RunStory:
 
     @property
     def held(self) -> bool:
-        """Whether it goes on only when a person does something."""
-        return self.head.state is RunState.PAUSED
+        """Whether it goes on only when somebody does something, or waits for that beside a moment that it waits for."""
+        asks = any(node.stage is Stage.WAITING and not node.timer for node in self.nodes.values())
+        return self.head.state is RunState.PAUSED and (self.head.held or asks)
 
     @property
     def stands(self) -> bool:
@@ -151,10 +171,7 @@ class RunStory:
             case "node_in_doubt":
                 self._move(event.node_in_doubt.instance, Stage.IN_DOUBT, event.node_in_doubt.message)
             case "wait_opened":
-                opened = event.wait_opened
-                node = self._node(opened.instance, moment)
-                node.stage, node.approval = Stage.WAITING, opened.approval.approval_id
-                node.note = opened.approval.prompt
+                self._node(event.wait_opened.instance, moment).waits(event.wait_opened, recorded.stored_time)
             case "choice_made":
                 stage = Stage.SUCCEEDED if event.choice_made.target else Stage.FAILED
                 self._move(event.choice_made.instance, stage, _of_choice(event.choice_made))
@@ -208,8 +225,10 @@ class RunStory:
                 kind = enum_word(fact_events_pb2.DecisionKind.DESCRIPTOR, decision.kind)
                 node.note = because(f"{kind} by {decision.decider}", decision.reason)
             case "wait_expired":
+                node.note = "nobody decided in time" if node.approval else f"no signal {node.signal} came in time"
                 node.approval = ""
-                node.note = "nobody decided in time"
+            case "timer_fired":
+                node.note = "its time has come"
             case "resolution":
                 kind = enum_word(fact_events_pb2.ResolutionKind.DESCRIPTOR, recorded.resolution.kind)
                 node.note = because(f"resolved as {kind}{by_whom}", recorded.resolution.reason)

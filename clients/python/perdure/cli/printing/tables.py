@@ -8,7 +8,8 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from perdure.cli.names import bare
-from perdure.cli.printing.words import age, enum_word, one_line
+from perdure.cli.printing.words import age, enum_word, label, one_line
+from perdure.runlog.instances import instance
 from perdure.v1.approvals_pb2 import Approval
 from perdure.v1.fact_events_pb2 import HoldCause
 
@@ -69,6 +70,12 @@ def _pending(run: Any, now: datetime) -> str:
     if run.holds and not run.ended_sequence:
         return f"to be held: {enum_word(HoldCause.DESCRIPTOR, run.holds[0].cause)}"
     return ""
+
+
+def _addressee(arrived: Any, now: datetime) -> str:
+    if arrived.fact.HasField("signal"):
+        return one_line(arrived.fact.signal.name)
+    return str(instance(arrived.fact.instance)) if arrived.fact.HasField("instance") else ""
 
 
 def _exit(task: Any, now: datetime) -> str:
@@ -141,6 +148,14 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("NODES", lambda executor, now: one_line(",".join(executor.node_kinds))),
         Column("PROVIDERS", lambda executor, now: one_line(",".join(executor.providers))),
         _text("VERSION", "version"),
+    ),
+    "InboxFact": (
+        Column("SEQUENCE", lambda arrived, now: str(arrived.sequence)),
+        _word("STATE", "state"),
+        Column("WHAT", lambda arrived, now: label(arrived.fact.WhichOneof("fact") or "")),
+        Column("FOR", _addressee),
+        Column("BY", lambda arrived, now: one_line(arrived.actor)),
+        _age("AGE", "record_time"),
     ),
     "Diagnostic": (
         _text("CODE", "code"),

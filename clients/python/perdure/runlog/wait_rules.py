@@ -1,0 +1,54 @@
+"""What must be true of facts that end waits for a time or a signal: what is wrong with them, in words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from perdure.runlog.inbox import RUN
+from perdure.runlog.instances import instance
+from perdure.runlog.walk import Walk
+from perdure.v1 import fact_events_pb2
+
+RESOLVES: Final[Mapping[str, frozenset[str]]] = {
+    "decision": frozenset({"approval"}),
+    "wait_expired": frozenset({"approval", "signal"}),
+    "timer_fired": frozenset({"timer"}),
+}
+"""The kinds of waits that each kind of fact which is addressed to one resolves."""
+
+
+def has_come(walk: Walk, signal: str) -> bool:
+    """Whether a signal of that name is kept, and nothing has taken it."""
+    signals = (fact for fact in walk.facts.values() if not fact.taken and not fact.void)
+    return any(fact.recorded.HasField("signal") and fact.recorded.signal.name == signal for fact in signals)
+
+
+def signal_faults(walk: Walk, signal: fact_events_pb2.Signal) -> Iterator[str]:
+    """Whether the plan has a use for it, and whether it says rightly that it was waited for."""
+    if not any(node.wait.signal == signal.name for node in walk.plan.nodes.values()):
+        yield f"no node of the plan waits for a signal {signal.name}"
+    if signal.awaited != (walk.waiting_for(signal.name) is not None):
+        yield f"the signal {signal.name} says wrongly whether it was waited for"
+
+
+def due_faults(recorded: fact_events_pb2.FactRecorded, due: int, at: int) -> Iterator[str]:
+    """Whether what passes for over, `at` the time that it was stored, is. `due` is the wait's own, without outages."""
+    match recorded.WhichOneof("fact"):
+        case "timer_fired":
+            said = recorded.timer_fired.due_time.ToMicroseconds()
+        case "wait_expired":
+            said = recorded.wait_expired.deadline_time.ToMicroseconds()
+        case _:
+            return
+    if said != due or at < due:
+        yield f"{instance(recorded.instance)} has not come to its time"
+
+
+def taker_faults(walk: Walk, taken: fact_events_pb2.FactTakenUp) -> Iterator[str]:
+    """Whether a signal goes to the wait for it that was opened first, and any other fact to the one it was addressed to."""
+    fact = walk.facts.get(taken.sequence)
+    expected = None
+    if fact is not None and fact.recorded.HasField("signal"):
+        expected = walk.waiting_for(fact.recorded.signal.name)
+    taker = instance(taken.instance) if taken.HasField("instance") else None
+    if taker != expected:
+        yield f"{taken.sequence} was taken by {taker or RUN}, and is for {expected or 'what it was addressed to'}"
