@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml clients/python/pyproject.toml --ext
 	--python-version 3.11 --no-emit-index-url --no-header --generate-hashes \
 	--no-emit-package perdure --no-emit-package perdure-server --quiet --output-file requirements.txt
 CHAOS := $(if $(EXECUTOR_KILLS),--executor-kills $(EXECUTOR_KILLS)) $(if $(SERVER_KILLS),--server-kills $(SERVER_KILLS)) \
-	$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
+	$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(DATABASE_KILLS),--database-kills $(DATABASE_KILLS))
 SOAK := $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --from $(or $(FROM),1))
 
 .DEFAULT_GOAL := help
@@ -38,7 +38,7 @@ test: $(READY) ## run every test but the long ones
 soak: $(READY) ## play seeds of the simulation, all cores at once: make soak [SEEDS=1000] [FROM=1], or SEED=n alone with every step
 	$(BIN)/python -m tests.simulation $(SOAK)
 
-chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED= STORE=postgresql
+chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED= STORE=postgresql DATABASE_KILLS=
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
 bench: $(READY) ## measure nodes a second beside the fastest raw inserts; writes build/bench.json; BENCH="--help" tells of choices

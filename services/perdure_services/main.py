@@ -35,7 +35,7 @@ from perdure_services.flags import (
     Workspace,
     chosen,
 )
-from perdure_services.giving_up import give_up
+from perdure_services.giving_up import AWAY, give_up
 from perdure_services.store_commands import backup, check, restore, retention
 
 EPILOG: Final = f"""\b
@@ -50,6 +50,7 @@ Lists are words with commas between them in the environment, and arrays in the f
 
 \b
 Exit codes: 0 stopped as asked, 1 a check found faults, 2 settings, data or keys cannot be used,
+69 the database cannot be reached now,
 70 an executor ended itself with a function that ran on and could not be ended otherwise,
 71 an executor left because the process that its commands run under was lost, 130 stopped twice."""
 
@@ -211,6 +212,8 @@ def _start(program: str, file: pathlib.Path | None, server_flags: dict[str, Any]
         give_up(error)
     try:
         sys.exit(process.run(prepared()))
+    except programs.AWAY as error:
+        give_up(error, AWAY)
     except programs.UNUSABLE as error:
         give_up(error)
     except CancelledError:

@@ -4,8 +4,9 @@ import pathlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.migrate import SchemaUnknown
-from perdure_control_plane.storage.store_broken import StoreBroken
+from perdure_control_plane.storage.store_broken import StoreAway, StoreBroken
 from perdure_executor.equipment import FunctionsInvalid, VariableMissing
 from perdure_executor.providers import ProviderUnusable
 from perdure_services import (
@@ -39,6 +40,9 @@ UNUSABLE: Final = (
     VariableMissing,
 )
 """What keeps a program from starting, or from going on; each has one plain sentence that says what to do."""
+
+AWAY: Final = (StoreAway, StoreUnavailable)
+"""What keeps a program from starting now, and may be over when it is started again."""
 
 Program = Callable[[], Coroutine[Any, Any, int]]
 

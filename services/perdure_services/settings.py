@@ -20,7 +20,7 @@ from pydantic_settings import (
 from perdure.addresses import DEFAULT_PORT, DEFAULT_SERVER, server_address
 from perdure.runlog.instances import NAME
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
-from perdure_control_plane.storage.postgres import database_url
+from perdure_control_plane.storage.postgres_hosts import database_url
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 TABLES: Final = ("control_plane", "executor")

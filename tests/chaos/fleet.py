@@ -2,18 +2,20 @@
 
 import os
 import pathlib
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 LEASE_SECONDS: Final = 2.0
 THREADS_LEFT: Final = 70
 """Exit code of an executor that ends itself, rightly: what it ran in a thread outlived its lease."""
+
+DATABASE_AWAY: Final = 69
+"""Exit code of a control plane that was started while its database was away; it is started again."""
 
 _SERVER: Final = ("--lease-seconds", str(LEASE_SECONDS), "--heartbeat-seconds", "0.4", "--stop-grace-seconds", "2")
 _SERVER_ENVIRONMENT: Final = {
@@ -51,18 +53,29 @@ class Kill:
     at: float
 
 
-class Fleet:
-    """One control plane on loopback and a number of executors, below one directory."""
+@dataclass(slots=True)
+class Seat:
+    """A place where a control plane listens: one after another, as they are killed."""
 
-    def __init__(self, directory: pathlib.Path, executors: int, database: str) -> None:
-        """`database` is where the control plane keeps everything; empty for SQLite below the directory."""
+    port: int
+    door: int
+    """The port at which everybody asks for it."""
+    program: Program | None = None
+
+
+class Fleet:
+    """Control planes on loopback and a number of executors, below one directory."""
+
+    def __init__(self, directory: pathlib.Path, executors: int, seats: Sequence[Seat], database: str = "") -> None:
+        """`database` is what the control planes share; empty for SQLite below the directory, which one has alone."""
         self._directory = directory
         self._server_environment = {**_SERVER_ENVIRONMENT, "PERDURE_CONTROL_PLANE_DATABASE": database}
         self._size = executors
         self._lives = 0
-        self._server: Program | None = None
+        self.seats: Final = seats
         self.data: Final = directory / "data"
-        self.address: Final = f"127.0.0.1:{_free_port()}"
+        doors = ",".join(f"127.0.0.1:{seat.door}" for seat in seats)
+        self.address: Final = f"ipv4:{doors}" if len(seats) > 1 else doors
         self.executors: Final[list[Program]] = []
         """Those that run, frozen ones too."""
         self.leaving: Final[list[Program]] = []
@@ -75,13 +88,14 @@ class Fleet:
 
     def start(self) -> None:
         """Starts everything."""
-        self.start_server()
+        for seat in self.seats:
+            self.start_server(seat)
         self.fill()
 
-    def start_server(self) -> None:
-        """Starts the control plane, at the address and on the data of the one before."""
-        flags = ("--port", self.address.rpartition(":")[2], "--data-dir", str(self.data), *_SERVER)
-        self._server = self._spawn("control-plane", flags, self._server_environment)
+    def start_server(self, seat: Seat) -> None:
+        """Starts a control plane, at the address and on the data of the one before."""
+        flags = ("--port", str(seat.port), "--data-dir", str(self.data), *_SERVER)
+        seat.program = self._spawn("control-plane", flags, self._server_environment)
 
     def fill(self) -> None:
         """Starts executors until there are as many as there should be."""
@@ -103,24 +117,27 @@ class Fleet:
             self.leaving.remove(program)
             if program.ended() != 0:
                 self.unasked.append(f"{program.name} left with {program.ended()}; its log is {program.log}")
-        if self._server is not None and self._server.ended() is not None:
-            self.unasked.append(f"{self._server.name} ended with {self._server.ended()}; its log is {self._server.log}")
-            self._server = None
+        for seat in self.seats:
+            server = seat.program
+            if server is not None and server.ended() is not None:
+                if server.ended() != DATABASE_AWAY:
+                    self.unasked.append(f"{server.name} ended with {server.ended()}; its log is {server.log}")
+                self.start_server(seat)
 
     def awake(self) -> list[Program]:
         """Executors that work and are not frozen."""
         return [program for program in self.executors if program.name not in self.frozen and program.works()]
 
-    def serves(self) -> bool:
-        """Whether the control plane has come as far as serving."""
-        return self._server is not None and self._server.works()
+    def serving(self) -> list[Seat]:
+        """Where a control plane has come as far as serving."""
+        return [seat for seat in self.seats if seat.program is not None and seat.program.works()]
 
-    def kill_server(self) -> None:
-        """Ends the control plane at once."""
-        if self._server is not None:
-            self.server_kills.append(Kill(self._server.name, time.time()))
-            _end(self._server)
-            self._server = None
+    def kill_server(self, seat: Seat) -> None:
+        """Ends a control plane at once."""
+        if seat.program is not None:
+            self.server_kills.append(Kill(seat.program.name, time.time()))
+            _end(seat.program)
+            seat.program = None
 
     def kill(self, program: Program) -> None:
         """Ends an executor at once."""
@@ -140,11 +157,11 @@ class Fleet:
         self.frozen.add(program.name)
         program.process.send_signal(signal.SIGSTOP)
 
-    def freeze_server(self) -> Program:
-        """Lets the control plane do nothing, while everybody waits for it."""
-        assert self._server is not None
-        self._server.process.send_signal(signal.SIGSTOP)
-        return self._server
+    def freeze_server(self, seat: Seat) -> Program:
+        """Lets a control plane do nothing, while everybody waits for it."""
+        assert seat.program is not None
+        seat.program.process.send_signal(signal.SIGSTOP)
+        return seat.program
 
     def thaw(self, program: Program) -> None:
         """Lets a frozen program go on, as if no time had passed for it, unless it was ended meanwhile."""
@@ -157,11 +174,12 @@ class Fleet:
 
     def close(self) -> None:
         """Ends everything."""
-        for program in [*self.executors, *self.leaving, *([self._server] if self._server else [])]:
+        for program in [*self.executors, *self.leaving, *(seat.program for seat in self.seats if seat.program)]:
             _end(program)
         self.executors.clear()
         self.leaving.clear()
-        self._server = None
+        for seat in self.seats:
+            seat.program = None
 
     def _spawn(self, kind: str, flags: tuple[str, ...], environment: dict[str, str]) -> Program:
         self._lives += 1
@@ -183,15 +201,3 @@ class Fleet:
 def _end(program: Program) -> None:
     program.process.kill()
     program.process.wait()
-
-
-def _free_port() -> int:
-    """A port below those that the system gives to connections, so that nothing takes it while the server is away."""
-    while True:
-        port = secrets.randbelow(20_000) + 10_000
-        with socket.socket() as tried:
-            try:
-                tried.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port

@@ -11,7 +11,8 @@ from typing import Final
 
 from perdure.client import CallFailed, Client
 from perdure.v1 import runs_pb2
-from tests.chaos.fleet import LEASE_SECONDS, Fleet, Program
+from tests.chaos.fleet import LEASE_SECONDS, Fleet, Program, Seat
+from tests.chaos.place import Place
 
 SEARCH_SECONDS: Final = 1.5
 """How long a kill that is meant for guarded work waits for such work to begin."""
@@ -24,6 +25,7 @@ class Toll:
     executors: int
     servers: int
     pause: float
+    databases: int = 0
 
     @property
     def zombies(self) -> int:
@@ -34,6 +36,16 @@ class Toll:
     def stalls(self) -> int:
         """Times that the control plane is frozen, mostly for longer than a lease."""
         return max(1, self.servers // 2)
+
+    @property
+    def failovers(self) -> int:
+        """Those deaths of the database after which its standby takes over; it is started again after any other."""
+        return (self.databases + 2) // 3
+
+    @property
+    def cuts(self) -> int:
+        """Times that all connections to a control plane, or to the database, are cut, or else held up."""
+        return max(2, self.executors // 5)
 
     @property
     def dismissals(self) -> int:
@@ -47,6 +59,7 @@ class Killer:
 
     client: Client
     fleet: Fleet
+    place: Place
     ledger: pathlib.Path
     chance: random.Random
     toll: Toll
@@ -57,13 +70,18 @@ class Killer:
 
     async def run(self) -> None:
         """Returns when the whole toll is taken."""
-        await asyncio.gather(
+        blows = (
             self._kill_executors(),
             self._kill_servers(),
             self._repeat(self.toll.zombies, self._make_zombie),
             self._repeat(self.toll.stalls, self._stall_server),
             self._repeat(self.toll.dismissals, self._dismiss),
+            self._repeat(self.toll.cuts, self._cut),
+            self._repeat(self.toll.databases, self._kill_database),
         )
+        async with asyncio.TaskGroup() as tasks:
+            for blow in blows:
+                tasks.create_task(blow)
 
     async def _kill_executors(self) -> None:
         for number in range(self.toll.executors):
@@ -78,11 +96,11 @@ class Killer:
         between = self.toll.executors / max(1, self.toll.servers)
         for number in range(self.toll.servers):
             await self._after(between * number)
-            await self._until(self.fleet.serves)
-            self.fleet.kill_server()
+            seat = await self._any_server()
+            self.fleet.kill_server(seat)
             self.said(f"killed control plane {number + 1} of {self.toll.servers}")
             await asyncio.sleep(self.chance.uniform(0, 0.5))
-            self.fleet.start_server()
+            self.fleet.start_server(seat)
 
     async def _repeat(self, times: int, deal: Callable[[], Awaitable[None]]) -> None:
         """Deals one blow as often as is wanted, spread over the kills of executors."""
@@ -98,11 +116,29 @@ class Killer:
         self.dealt["zombies"] += 1
 
     async def _stall_server(self) -> None:
-        await self._until(self.fleet.serves)
-        frozen = self.fleet.freeze_server()
+        frozen = self.fleet.freeze_server(await self._any_server())
         await asyncio.sleep(LEASE_SECONDS * self.chance.uniform(0.5, 1.6))
         self.fleet.thaw(frozen)
         self.dealt["stalls"] += 1
+
+    async def _cut(self) -> None:
+        await self._any_server()
+        door = self.chance.choice(self.place.doors)
+        if self.chance.random() < 0.5:
+            self.dealt["connections_cut"] += door.cut()
+        else:
+            await door.hold_up(LEASE_SECONDS * self.chance.uniform(0.1, 1.2))
+            self.dealt["networks_held_up"] += 1
+
+    async def _kill_database(self) -> None:
+        await self._any_server()
+        if self.dealt["database_kills"] % 3 == 0:
+            await self.place.fail_over()
+            self.dealt["failovers"] += 1
+        else:
+            await self.place.kill_database()
+        self.dealt["database_kills"] += 1
+        self.said(f"killed the database {self.dealt['database_kills']} of {self.toll.databases}")
 
     async def _dismiss(self) -> None:
         self.fleet.dismiss(await self._anybody())
@@ -113,6 +149,11 @@ class Killer:
         """An executor that works, once another one does too. Whoever is frozen lives to find that its lease is gone."""
         await self._until(lambda: len(self.fleet.awake()) > 1)
         return self.chance.choice(self.fleet.awake())
+
+    async def _any_server(self) -> Seat:
+        """A control plane that serves."""
+        await self._until(lambda: bool(self.fleet.serving()))
+        return self.chance.choice(self.fleet.serving())
 
     async def _until(self, wanted: Callable[[], bool]) -> None:
         self.fleet.fill()

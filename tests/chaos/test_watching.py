@@ -12,9 +12,10 @@ import pytest
 from perdure.client import Client, pages
 from perdure.v1 import flows_pb2, runs_pb2, runs_pb2_grpc
 from perdure.v1.run_events_pb2 import RecordedEvent
-from tests.chaos.fleet import Fleet
+from tests.chaos.fleet import Fleet, Seat
 from tests.chaos.load import SESSION, Load
 from tests.chaos.record import Record
+from tests.free_ports import free_port
 
 KILLS = 10
 FRESH = 8
@@ -53,7 +54,8 @@ class Watcher:
 
 @pytest.fixture
 async def fleet(tmp_path: pathlib.Path) -> AsyncIterator[Fleet]:
-    started = Fleet(tmp_path, executors=2, database="")
+    port = free_port()
+    started = Fleet(tmp_path, executors=2, seats=[Seat(port, port)])
     started.start()
     yield started
     started.close()
@@ -71,8 +73,8 @@ async def test_three_watchers_across_ten_kills_see_every_event_once(fleet: Fleet
                 watching.create_task(watcher.follow(_unaided(fleet.address, run)))
             for _ in range(KILLS):
                 await asyncio.gather(*(watcher.until(len(watcher.events) + FRESH) for watcher in watchers))
-                fleet.kill_server()
-                fleet.start_server()
+                fleet.kill_server(fleet.seats[0])
+                fleet.start_server(fleet.seats[0])
             await asyncio.gather(*(watcher.until(len(watcher.events) + FRESH) for watcher in watchers))
             await _persist(record, lambda: client.runs.CancelRun(runs_pb2.CancelRunRequest(name=run, request_id="c")))
 

@@ -15,6 +15,7 @@ from tests.chaos.fleet import Fleet
 from tests.chaos.killer import Killer, Toll
 from tests.chaos.load import Load
 from tests.chaos.operators import Operators
+from tests.chaos.place import Place, place
 from tests.chaos.playbooks import manifests
 from tests.chaos.record import Record
 from tests.chaos.verdict import GUARDED, Verdict, judge
@@ -34,8 +35,8 @@ class Trial:
     executors: int = 4
     in_flight: int = 16
     starts_per_second: float = 5.0
-    database: str = ""
-    """The PostgreSQL database that it is about; empty for SQLite."""
+    store: str = "sqlite"
+    """Or postgresql."""
     patience_seconds: float = 60.0
     """How long, after the last kill, everything may take to come to an end."""
 
@@ -44,14 +45,15 @@ async def run_trial(trial: Trial, directory: pathlib.Path, said: Callable[[str],
     """Runs a trial below a directory. `said` is told of progress, a line each."""
     begun, ledger = time.monotonic(), directory / "ledger.jsonl"
     ledger.touch()
-    fleet = Fleet(directory, trial.executors, trial.database)
-    try:
-        fleet.start()
-        async with Client(fleet.address, deadline=timedelta(seconds=5)) as client:
-            evidence, dealt = await _suffer(trial, fleet, client, ledger, said)
-    finally:
-        fleet.close()
-    evidence.broken += await store_faults(fleet.data, trial.database)
+    async with place(trial.store) as where:
+        fleet = Fleet(directory, trial.executors, where.seats, where.database)
+        try:
+            fleet.start()
+            async with Client(fleet.address, deadline=timedelta(seconds=5)) as client:
+                evidence, dealt = await _suffer(trial, where, fleet, client, ledger, said)
+        finally:
+            fleet.close()
+        evidence.broken += await store_faults(fleet.data, where.database)
     verdict = judge(evidence)
     verdict.counts |= dealt
     verdict.seed, verdict.seconds = trial.seed, round(time.monotonic() - begun, 1)
@@ -68,12 +70,12 @@ def _shortfalls(trial: Trial, evidence: Evidence, verdict: Verdict) -> list[str]
 
 
 async def _suffer(
-    trial: Trial, fleet: Fleet, client: Client, ledger: pathlib.Path, said: Callable[[str], None]
+    trial: Trial, where: Place, fleet: Fleet, client: Client, ledger: pathlib.Path, said: Callable[[str], None]
 ) -> tuple[Evidence, dict[str, int]]:
     record, chance = Record(), random.Random(trial.seed)
     load = Load(client, record, random.Random(chance.random()), trial.in_flight, trial.starts_per_second)
     people = Operators(client, record, random.Random(chance.random()))
-    killer = Killer(client, fleet, ledger, random.Random(chance.random()), trial.toll, said)
+    killer = Killer(client, fleet, where, ledger, random.Random(chance.random()), trial.toll, said)
     await load.publish(manifests(ledger))
     enough, over = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:

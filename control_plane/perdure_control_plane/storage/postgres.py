@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 import structlog
-from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL, Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from perdure.runlog.states import RunState
@@ -20,11 +19,13 @@ from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.listened_store import ListenedStore
 from perdure_control_plane.storage.migrate import migrate_postgres, require_current_schema
 from perdure_control_plane.storage.postgres_errors import (
+    is_away,
     is_over_when_repeated,
     plain_sentence,
     unavailable,
 )
 from perdure_control_plane.storage.postgres_hints import PostgresHints
+from perdure_control_plane.storage.postgres_hosts import PostgresHosts, database_url
 from perdure_control_plane.storage.postgres_session import (
     READ_COMMITTED,
     SERIALIZABLE,
@@ -34,7 +35,7 @@ from perdure_control_plane.storage.postgres_session import (
     Transactions,
     connected,
 )
-from perdure_control_plane.storage.store_broken import StoreBroken
+from perdure_control_plane.storage.store_broken import StoreAway, StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
 from perdure_control_plane.storage.writer import Committed, Writer
 
@@ -49,22 +50,6 @@ REPEATS: Final = 20
 REPEAT_SECONDS: Final = 0.1
 """Longest pause before that; drawn between nothing and it."""
 
-QUERY: Final = frozenset({"host", "port", "ssl"})
-"""Parameters that an address may have; `ssl` as asyncpg takes it, such as `verify-full`."""
-
-SETTINGS: Final = {
-    "application_name": "perdure",
-    "statement_timeout": "30s",
-    "lock_timeout": "5s",
-    "idle_in_transaction_session_timeout": "60s",
-    "synchronous_commit": "on",
-    "default_transaction_isolation": "read committed",
-    # A plan is made once for a statement, on whatever the tables hold then, and kept while they grow: it is made for large
-    # tables from the beginning.
-    "enable_seqscan": "off",
-    "jit": "off",
-}
-
 
 class PostgresStore(ListenedStore):
     """A database that every control plane named the same URL for shares."""
@@ -76,16 +61,17 @@ class PostgresStore(ListenedStore):
         """
         super().__init__()
         self.url: Final = database_url(url)
+        self._hosts: Final = PostgresHosts(self.url)
         self._clock = clock
         self._silences: list[Callable[[], None]] = []
 
     kind: Final = "postgresql"
 
     def __str__(self) -> str:
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        return str(self._hosts)
 
     async def open(self) -> None:
-        """Migrates the database and starts the journal. Raises StoreBroken and SchemaUnknown."""
+        """Migrates the database and starts the journal. Raises StoreAway, StoreBroken and SchemaUnknown."""
         await self._connect(migrate_postgres)
         self._session = PostgresSession(self._engine, self._transactions)
         self._writer = Writer(self._session, self._publish, self._fail)
@@ -109,7 +95,7 @@ class PostgresStore(ListenedStore):
             isolation_level="AUTOCOMMIT",
             pool_size=CONNECTIONS,
             max_overflow=0,
-            connect_args={"server_settings": SETTINGS},
+            async_creator=self._hosts.connect,
         )
         try:
             async with engine.execution_options(isolation_level="READ COMMITTED").begin() as connection:
@@ -119,7 +105,7 @@ class PostgresStore(ListenedStore):
             sentence = plain_sentence(error)
             if sentence is None:
                 raise
-            raise StoreBroken(f"{self}: {sentence}") from error
+            raise (StoreAway if is_away(error) else StoreBroken)(f"{self}: {sentence}") from error
         self._engine: AsyncEngine = engine
         self._transactions = Transactions(Statements(engine.dialect), self._clock)
 
@@ -179,20 +165,6 @@ class PostgresStore(ListenedStore):
     def _look_again(self) -> None:
         for listener in self._silences:
             listener()
-
-
-def database_url(text: str | URL) -> URL:
-    """The address of a database, as people write it. Raises ValueError, saying what one looks like, without the text."""
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        url = None  # what was raised shows the text, which may hold a password
-    if url is None or url.drivername.partition("+")[0] not in ("postgresql", "postgres") or not url.database:
-        raise ValueError("it is no address of a database; postgresql://USER:PASSWORD@HOST:PORT/DATABASE is one")
-    unknown = sorted(set(url.query) - QUERY)
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)}: no such parameter; after the ? may stand {', '.join(sorted(QUERY))}")
-    return url.set(drivername="postgresql+asyncpg")
 
 
 def _told(error: Exception) -> Exception:

@@ -31,12 +31,16 @@ class LostBeforeCommit(Exception):
 
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection of an engine. One whose user is cancelled is not used again: nobody knows what it is in the middle of."""
+    """A connection of an engine. One that failed, or whose user is cancelled, is not used again: who knows what it is in."""
     connection = await _live_connection(engine)
     try:
         yield connection
     except asyncio.CancelledError:
         await connection.invalidate()
+        raise
+    except Exception as error:
+        if is_disconnect(error):
+            await connection.invalidate()
         raise
     finally:
         await connection.close()

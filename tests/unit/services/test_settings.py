@@ -13,7 +13,7 @@ from perdure_services.settings import SettingsInvalid, load_control_plane, load_
     [
         ("mysql://u:hidden@h/d", "is no address of a database"),
         ("postgresql://u:hidden@h:port/d", "is no address of a database"),
-        ("postgresql://u:hidden@h1:5432,h2:5432/d", "is no address of a database"),
+        ("postgresql://u:hidden@h1:5432,h2:port/d", "is no address of a database"),
         ("postgresql://u:hidden@h", "is no address of a database"),
         ("postgresql://u:hidden@h/d?nonsense=1", "nonsense: no such parameter"),
     ],
