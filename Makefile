@@ -41,8 +41,8 @@ soak: $(READY) ## play seeds of the simulation, all cores at once: make soak [SE
 chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED= STORE=postgresql DATABASE_KILLS=
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
-bench: $(READY) ## measure nodes a second beside the fastest raw inserts; writes build/bench.json; BENCH="--help" tells of choices
-	$(BIN)/python tests/bench $(BENCH)
+bench: $(READY) ## measure speed beside the fastest raw inserts; STORE=sqlite|postgresql|both CASES=a,b BENCH_PEERS=1 BENCH="--help"
+	$(BIN)/python -m tests.bench $(if $(STORE),--store $(STORE)) $(if $(CASES),--cases $(CASES)) $(BENCH)
 
 mutants: $(READY) ## plant bugs in copies of the source, and see each caught by the tests that are named for it; MUTANTS=NAME for one
 	$(BIN)/python -m tests.mutants $(MUTANTS)

@@ -39,6 +39,12 @@ class PostgresServer:
         await self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self.template}"')
         return self.of(name)
 
+    async def make_empty(self) -> URL:
+        """A new database with nothing in it."""
+        name = f"perdure_{uuid.uuid4().hex}"
+        await self.execute(f'CREATE DATABASE "{name}"')
+        return self.of(name)
+
     async def emptied(self) -> URL:
         """The one database of this process that tests use one after the other, with nothing in it."""
         if self._shared is None:

@@ -1,14 +1,18 @@
 """The fastest way into the same table: rows of the size that a node writes, in batches, and nothing else."""
 
+import itertools
 import pathlib
 import sqlite3
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
+import asyncpg
 from sqlalchemy import create_engine
 from sqlalchemy.schema import CreateTable
 
 from perdure_control_plane.storage.tables import run_events
+from tests.bench.target import Stores
 
 BATCHES: Final = (2, 200, 500, 1000, 2000)
 """Rows a commit, as far as so many can be under way at once."""
@@ -16,11 +20,19 @@ SECONDS: Final = 0.5
 ROWS_A_RUN: Final = 25
 EVENT: Final = bytes(24)
 INSERT: Final = f"INSERT INTO run_events VALUES ({', '.join('?' * len(run_events.c))})"
+POSTGRES_INSERT: Final = """
+INSERT INTO run_events SELECT * FROM unnest(
+    $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+    $9::bigint[], $10::bytea[])
+"""
 
 
-def fastest_inserts(directory: pathlib.Path, most: int) -> float:
-    """Rows a second of the batch size that does best, none larger than `most` rows."""
-    return max(_rows_per_second(directory / f"raw-{batch}.db", batch) for batch in BATCHES if batch <= most)
+async def fastest_inserts(store: str, stores: Stores, directory: pathlib.Path, most: int) -> float:
+    """Rows a second of the batch size and the way that do best, no batch larger than `most` rows."""
+    batches = [batch for batch in BATCHES if batch <= most]
+    if store == "postgresql":
+        return await _fastest_on_postgres(stores, batches)
+    return max(_rows_per_second(directory / f"raw-{batch}.db", batch) for batch in batches)
 
 
 def _rows_per_second(path: pathlib.Path, batch: int) -> float:
@@ -38,6 +50,33 @@ def _rows_per_second(path: pathlib.Path, batch: int) -> float:
     seconds = time.perf_counter() - begun
     database.close()
     return written / seconds
+
+
+async def _fastest_on_postgres(stores: Stores, batches: list[int]) -> float:
+    assert stores.postgres is not None
+    url = await stores.postgres.make()
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+
+    async def by_arrays(rows: list[Any]) -> None:
+        await connection.execute(POSTGRES_INSERT, *map(list, zip(*rows, strict=True)))
+
+    async def by_copy(rows: list[Any]) -> None:
+        await connection.copy_records_to_table("run_events", records=rows)
+
+    try:
+        numbers = itertools.count()
+        return max([await _rate(way, numbers, batch) for batch in batches for way in (by_arrays, by_copy)])
+    finally:
+        await connection.close()
+        await stores.postgres.drop(url)
+
+
+async def _rate(store: Callable[[list[Any]], Any], numbers: Any, batch: int) -> float:
+    written, begun = 0, time.perf_counter()
+    while time.perf_counter() - begun < SECONDS:
+        await store([_row(number) for number in itertools.islice(numbers, batch)])
+        written += batch
+    return written / (time.perf_counter() - begun)
 
 
 def _row(number: int) -> tuple[object, ...]:
