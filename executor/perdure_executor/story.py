@@ -11,7 +11,7 @@ from perdure.v1 import instances_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_executor.event_stream import EventStream, Pending
 
-FOLLOWING: Final = frozenset({"fact_taken_up", "node_output", "node_settled", "jumped", "choice_made"})
+FOLLOWING: Final = frozenset({"fact_taken_up", "node_output", "node_settled", "jumped", "choice_made", "failure_taken"})
 """Kinds of decisions that follow from what the log holds, and begin nothing."""
 
 

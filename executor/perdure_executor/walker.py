@@ -19,6 +19,7 @@ from perdure.runlog.interpreter import decide
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.kinds import RELEASING_KINDS
 from perdure.runlog.plans import WalkPlan
+from perdure.runlog.ways import contracts_before
 from perdure.v1 import execution_pb2, fact_events_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_executor.choices import choice
@@ -215,7 +216,7 @@ class Walker:
             see=lambda: bindings(walk, where),
             equipment=self._equipment,
             units=walk.units.get(where, {}),
-            steps=walk.contracts_before(start.node.id),
+            steps=contracts_before(walk, start.node.id),
         )
 
     def _say_arguments(self, start: Start, arguments: JsonObject) -> bytes:

@@ -117,10 +117,14 @@ def test_the_page_of_playbooks_has_every_field_of_a_document_s_parts(read: Any) 
     defaults = {"builtin", "offline"}
     kinds = (
         model.Input, model.Role, model.Phase, model.Requirement, model.Tools, model.RuntimeDefaults, model.Scopes,
-        model.Edge,
+        model.Edge, model.FailureTaker,
     )  # fmt: skip
 
     assert [row - defaults for row in said] == [fields(kind) for kind in kinds]
+
+
+def test_the_page_of_playbooks_has_every_field_of_what_takes_a_failure(read: Any) -> None:
+    assert set(names(table(read("docs/playbooks.md"), "## Failures that are taken"))) == fields(model.FailureTaker)
 
 
 def test_the_page_of_playbooks_has_every_field_of_a_contract(read: Any) -> None:

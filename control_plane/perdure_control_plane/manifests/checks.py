@@ -6,6 +6,7 @@ from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure_control_plane.manifests.contracts import contract_doubts, contract_faults
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.expressions import expression_faults, places
+from perdure_control_plane.manifests.failure_takers import coverage_faults, taking_faults
 from perdure_control_plane.manifests.graph import Graph, choice_faults
 from perdure_control_plane.manifests.model import (
     AgenticNode,
@@ -31,6 +32,8 @@ def faults(manifest: Manifest) -> list[Diagnostic]:
         *schema_faults(manifest),
         *contract_faults(manifest, ordered),
         *wait_faults(manifest),
+        *taking_faults(manifest),
+        *(coverage_faults(manifest, ordered) if ordered else ()),
         *_tools(manifest),
         *_not_run_yet(manifest),
     ]
@@ -54,7 +57,7 @@ def doubts(manifest: Manifest) -> list[Diagnostic]:
         *_unknown_evidence(manifest),
         *_nul(manifest),
         *name_doubts(manifest, ordered.before if ordered else None),
-        *(_passed_over(manifest, ordered) if ordered and ordered.choosing else ()),
+        *(_passed_over(manifest, ordered) if ordered and ordered.leaves_out else ()),
         *(contract_doubts(manifest, ordered) if ordered else ()),
     ]
 
@@ -185,7 +188,7 @@ def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
         if isinstance(node, LaterNode):
             yield _unsupported(f"{path}.type", f"nodes of type {node.type!r} are not run by this version")
         if node.on_failure.escalate:
-            yield _unsupported(f"{path}.on_failure.escalate", "escalation is not done by this version")
+            yield _unsupported(f"{path}.on_failure.escalate", "say it by an error handler whose action is `escalate`")
         if isinstance(node, ApprovalNode) and node.on_timeout != "fail":
             yield _unsupported(
                 f"{path}.on_timeout", "an approval that nobody decides in time fails; leave it at `fail`"
@@ -196,8 +199,6 @@ def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
             yield Diagnostic(f"{path}.agent", "FIELD_MISSING", "name the agent, or the skill")
     if not manifest.tools.enforce:
         yield _unsupported("tools.enforce", "what the policy forbids is not offered to agents; leave it at true")
-    if manifest.error_handlers:
-        yield _unsupported("error_handlers", "error handlers are not run by this version; use on_failure")
 
 
 def _unsupported(path: str, reason: str) -> Diagnostic:

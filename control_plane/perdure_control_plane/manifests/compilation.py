@@ -8,11 +8,13 @@ from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORK
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure_control_plane.manifests.compiled_contracts import edge_contract, needs, promises
 from perdure_control_plane.manifests.compiled_values import duration, json_of
-from perdure_control_plane.manifests.graph import choosing, steps
+from perdure_control_plane.manifests.failure_takers import compiled, failures
+from perdure_control_plane.manifests.graph import Graph, choosing, steps
 from perdure_control_plane.manifests.model import (
     AgenticNode,
     ApprovalNode,
     DeterministicNode,
+    Edge,
     FunctionNode,
     Manifest,
     Node,
@@ -42,18 +44,22 @@ def compile_plan(manifest: Manifest, digest: str) -> plans_pb2.Plan:
     if manifest.nodes:
         plan.nodes.extend(_node(manifest, node) for node in manifest.nodes)
         plan.edges.extend(_edges(manifest))
+        plan.edges.extend(_failure_edge(edge) for edge in manifest.edges if edge.on)
     else:
         plan.nodes.extend(_phase(manifest, phase) for phase in manifest.phases)
         ids = [phase.phase_id for phase in manifest.phases]
         plan.edges.extend(plans_pb2.PlanEdge(source=a, target=b) for a, b in zip(ids, ids[1:], strict=False))
+    graph = Graph.of(manifest)
+    plan.error_handlers.extend(compiled(manifest, handler, graph) for handler in manifest.error_handlers)
     providers = {node.agentic.provider for node in plan.nodes if node.WhichOneof("kind") == "agentic"}
     plan.providers.extend(sorted(providers))
     return plan
 
 
 def _edges(manifest: Manifest) -> Iterator[plans_pb2.PlanEdge]:
-    guards = {(edge.source, edge.target): edge.when or "" for edge in manifest.edges}
-    contracts = {(edge.source, edge.target): edge.contract for edge in manifest.edges if edge.contract is not None}
+    plain = [edge for edge in manifest.edges if not edge.on]
+    guards = {(edge.source, edge.target): edge.when or "" for edge in plain}
+    contracts = {(edge.source, edge.target): edge.contract for edge in plain if edge.contract is not None}
     guarded = choosing(manifest)
     for step in steps(manifest):
         source, target = step
@@ -61,6 +67,11 @@ def _edges(manifest: Manifest) -> Iterator[plans_pb2.PlanEdge]:
         agreed = edge_contract(contracts[step]) if step in contracts else None
         otherwise = source in guarded and not when
         yield plans_pb2.PlanEdge(source=source, target=target, when=when, otherwise=otherwise, contract=agreed)
+
+
+def _failure_edge(edge: Edge) -> plans_pb2.PlanEdge:
+    agreed = edge_contract(edge.contract) if edge.contract else None
+    return plans_pb2.PlanEdge(source=edge.source, target=edge.target, on=failures(edge.on or ()), contract=agreed)
 
 
 def _node(manifest: Manifest, node: Node) -> plans_pb2.PlanNode:

@@ -30,11 +30,12 @@ def contract_faults(manifest: Manifest, graph: Graph | None) -> Iterator[Diagnos
             yield from _source_faults(f"{path}.requires", node, node.requires.source, known, graph)
         if node.ensures:
             yield from _promise_faults(f"{path}.ensures", node, node.ensures)
-    first: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str, str, bool], int] = {}
     for index, edge in enumerate(manifest.edges):
         path = f"edges[{index}].contract"
-        if edge.contract and first.setdefault((edge.source, edge.target), index) != index:
-            reason = f"edges[{first[edge.source, edge.target]}] has a contract for the same step; make them one"
+        step = (edge.source, edge.target, edge.on is not None)
+        if edge.contract and first.setdefault(step, index) != index:
+            reason = f"edges[{first[step]}] has a contract for the same step; make them one"
             yield Diagnostic(path, "EDGE_DUPLICATE", reason)
         if edge.contract and edge.source in known:
             yield from _unknown_fields(f"{path}.ensures", edge.source, edge.contract.ensures, known[edge.source])
@@ -42,7 +43,7 @@ def contract_faults(manifest: Manifest, graph: Graph | None) -> Iterator[Diagnos
 
 def contract_doubts(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
     """Outputs that are required, and of nodes that may have been passed over."""
-    sure = graph.certain() if graph.choosing else graph.before
+    sure = graph.certain() if graph.leaves_out else graph.before
     for index, node in enumerate(manifest.nodes):
         other = node.requires.source if node.requires else None
         if other in graph.before[node.id] and other not in sure[node.id]:

@@ -22,6 +22,8 @@ class Graph:
     """Nodes that come before themselves, in the order of their steps; empty where none do."""
     choosing: frozenset[str] = frozenset()
     """Nodes that go on with one of their steps, which have guards."""
+    failing: frozenset[tuple[str, str]] = frozenset()
+    """Steps that are taken when the node that they leave has failed for good."""
     before: dict[str, set[str]] = field(default_factory=dict)
     """Every node that comes before one, by its id; empty where there is a cycle."""
 
@@ -32,12 +34,29 @@ class Graph:
         graph.successors = {node: [] for node in graph.nodes}
         graph.predecessors = {node: [] for node in graph.nodes}
         graph.choosing = choosing(manifest)
-        for source, target in steps(manifest):
-            if source in graph.nodes and target in graph.nodes:
-                graph.successors[source].append(target)
-                graph.predecessors[target].append(source)
+        failing = [(edge.source, edge.target) for edge in manifest.edges if edge.on]
+        for step in (*steps(manifest), *failing):
+            graph._connect(*step)
+        failing += handled_steps(manifest, graph)
+        for step in failing:
+            graph._connect(*step)
+        graph.failing = frozenset(failing)
         graph._put_in_order()
         return graph
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether there may be nodes that a run does not come to."""
+        return bool(self.choosing or self.failing)
+
+    def behind(self, target: str) -> set[str]:
+        """A node and everything that comes after it."""
+        return _reached(target, self.successors)
+
+    def _connect(self, source: str, target: str) -> None:
+        if source in self.nodes and target in self.nodes and target not in self.successors[source]:
+            self.successors[source].append(target)
+            self.predecessors[target].append(source)
 
     def _put_in_order(self) -> None:
         try:
@@ -67,13 +86,7 @@ class Graph:
                 connected |= self._connected(node)
 
     def _connected(self, first: str) -> set[str]:
-        found, fresh = {first}, [first]
-        while fresh:
-            node = fresh.pop()
-            others = {*self.successors[node], *self.predecessors[node]} - found
-            found |= others
-            fresh += others
-        return found
+        return _reached(first, {node: [*self.successors[node], *self.predecessors[node]] for node in self.nodes})
 
     def passages(self) -> dict[str, set[str]]:
         """For each node those that every way to it leads through, itself among them. There must be no cycle."""
@@ -88,19 +101,26 @@ class Graph:
         """For each node those before it that are done whenever it is, whatever was chosen. There must be no cycle."""
         order = list(TopologicalSorter(self.predecessors).static_order())
         places = {node: 1 << index for index, node in enumerate(order)}
+        diverging = {source for source, _ in self.failing}
+        shaky = {node for node in order if node in diverging or diverging & self.before[node]}
+        """Nodes that may not be done although what they follow is: they, or others before them, may fail and be left."""
         brings: dict[str, int] = {}
-        """What is done when a node is: the node, and what follows it without a choice."""
+        """What is done when a node is: what follows it without a choice."""
         for node in reversed(order):
-            after = () if node in self.choosing else self.successors[node]
-            brings[node] = functools.reduce(operator.or_, (brings[other] for other in after), places[node])
-        always = functools.reduce(operator.or_, (brings[node] for node in order if not self.predecessors[node]), 0)
+            after = () if node in self.choosing else (one for one in self.successors[node] if one not in shaky)
+            brings[node] = functools.reduce(operator.or_, (places[one] | brings[one] for one in after), 0)
+        entries = (node for node in order if not self.predecessors[node] and node not in shaky)
+        always = functools.reduce(operator.or_, (places[node] | brings[node] for node in entries), 0)
         sure: dict[str, int] = {}
         for node in order:
-            ways = [sure[other] | places[other] for other in self.predecessors[node]]
+            ways = [
+                sure[other] | (0 if (other, node) in self.failing else places[other])
+                for other in self.predecessors[node]
+            ]
             shared = functools.reduce(operator.and_, ways) if ways else 0
             done = (brings[other] for other in self.before[node] if places[other] & shared)
             before = functools.reduce(operator.or_, (places[other] for other in self.before[node]), 0)
-            sure[node] = functools.reduce(operator.or_, done, always) & before
+            sure[node] = functools.reduce(operator.or_, done, always | shared) & before
         return {node: {other for other in self.before[node] if places[other] & sure[node]} for node in order}
 
 
@@ -115,7 +135,7 @@ def choice_faults(manifest: Manifest) -> Iterator[Diagnostic]:
     otherwise: dict[str, int] = {}
     known: dict[tuple[str, str], int] = {}
     for index, edge in enumerate(manifest.edges):
-        if edge.source not in guarded:
+        if edge.source not in guarded or edge.on:
             continue
         first = known.setdefault((edge.source, edge.target), index)
         if first != index:
@@ -132,10 +152,36 @@ def choice_faults(manifest: Manifest) -> Iterator[Diagnostic]:
 
 
 def steps(manifest: Manifest) -> list[tuple[str, str]]:
-    """Steps in declaration order: edges first, then `depends`, each once. Without either, the order of declaration."""
-    declared = [(edge.source, edge.target) for edge in manifest.edges]
+    """Steps that successes take, in declaration order: edges first, then `depends`, each once.
+
+    Without either, the order in which nodes are written, without those that only a failure leads to.
+    """
+    declared = [(edge.source, edge.target) for edge in manifest.edges if not edge.on]
     declared += [(other, node.id) for node in manifest.nodes for other in node.depends]
     if not declared:
-        ids = [node.id for node in manifest.nodes]
+        apart = {edge.target for edge in manifest.edges} | {handler.to for handler in manifest.error_handlers}
+        ids = [node.id for node in manifest.nodes if node.id not in apart]
         declared = list(zip(ids, ids[1:], strict=False))
     return list(dict.fromkeys(declared))
+
+
+def handled_steps(manifest: Manifest, graph: Graph) -> list[tuple[str, str]]:
+    """Steps that handlers take, in a graph that has all others."""
+    handlers = [handler for handler in manifest.error_handlers if handler.to in graph.nodes]
+    apart = set().union(*(graph.behind(handler.to) for handler in handlers if handler.to))
+    return [
+        (node, handler.to)
+        for handler in handlers
+        if handler.to
+        for node in handler.nodes or graph.nodes
+        if handler.nodes or node not in apart
+    ]
+
+
+def _reached(start: str, ways: dict[str, list[str]]) -> set[str]:
+    found, fresh = {start}, [start]
+    while fresh:
+        others = set(ways[fresh.pop()]) - found
+        found |= others
+        fresh += others
+    return found

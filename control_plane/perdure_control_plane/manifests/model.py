@@ -229,13 +229,32 @@ AnyNode = Annotated[
 ]
 
 
+Words = Annotated[
+    list[Line], Field(min_length=1), BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
+]
+"""One word, or several."""
+
+
 class Edge(Part):
     """A step from one node to another."""
 
     source: str = Field(alias="from")
     target: str = Field(alias="to")
     when: Line | None = None
+    on: Words | None = None
     contract: EdgeContract | None = None
+
+
+class FailureTaker(Part):
+    """What follows when a node has failed for good."""
+
+    on: Words = ["failed"]
+    nodes: Annotated[list[str], Field(min_length=1)] | None = None
+    action: Literal["go_to", "escalate", "continue", "fail"]
+    to: str | None = None
+    output: JsonObject | None = None
+    cause: Line | None = None
+    message: Annotated[str, StringConstraints(max_length=256)] | None = None
 
 
 class Manifest(Part):
@@ -258,6 +277,6 @@ class Manifest(Part):
     tools: Tools = Tools()
     runtime_defaults: RuntimeDefaults = RuntimeDefaults()
     scopes: Scopes = Scopes()
-    error_handlers: list[JsonObject] = []
+    error_handlers: Annotated[list[FailureTaker], Field(max_length=100)] = []
     timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
     metadata: JsonObject = {}

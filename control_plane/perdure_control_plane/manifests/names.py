@@ -10,7 +10,7 @@ from perdure_control_plane.manifests.model import Manifest
 from perdure_control_plane.manifests.readings import Reading
 from perdure_control_plane.manifests.wording import suggestion
 
-FIXED: Final = ("inputs", "last_approval", "last_error", "nodes", "request")
+FIXED: Final = ("inputs", "last_approval", "last_error", "last_failed_node", "nodes", "request")
 """Names that every expression sees."""
 
 MAX_HINTS: Final = 20

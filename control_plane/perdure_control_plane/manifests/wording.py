@@ -116,6 +116,7 @@ _PARTS: Final[Mapping[str, type[BaseModel]]] = {
     "output_files": model.PromisedFile,
     "contract": model.EdgeContract,
     "edges": model.Edge,
+    "error_handlers": model.FailureTaker,
     "phases": model.Phase,
     "roles": model.Role,
     "required_evidence": model.Requirement,

@@ -180,8 +180,6 @@ FAULTS: dict[str, tuple[Fields, Faults]] = {
          "edges": [
             {"from": "a", "to": "b", "when": "x"}, {"from": "a", "to": "c"}, {"from": "b", "to": "c"}]},
         [("nodes[2].on_failure.inject_into", "INJECT_INTO_BRANCH")]),
-    "there are error handlers": (
-        {"nodes": [work()], "error_handlers": [{"do": "x"}]}, [("error_handlers", "NOT_SUPPORTED")]),
     "a node is connected to nothing": (
         {"nodes": [work(), work("b", depends=["a"]), work("c")]}, [("nodes[2]", "NODE_UNREACHABLE")]),
     "a line of nodes is connected to nothing else": (

@@ -27,7 +27,7 @@ OPERATOR = fact_events_pb2.HOLD_CAUSE_OPERATOR
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, gates: bool = True, guards: bool = False) -> WalkPlan:
+def graphs(draw: st.DrawFn, *, gates: bool = True, guards: bool = False, takers: bool = False) -> WalkPlan:
     """Any graph of up to eight nodes, as validation lets it pass: connected, and jumps go back to what all ways share."""
     count = draw(st.integers(2, 8))
     before = {0: set[int]()}
@@ -43,9 +43,28 @@ def graphs(draw: st.DrawFn, *, gates: bool = True, guards: bool = False) -> Walk
     ]
     if guards:
         _guard(draw, edges)
+    handlers = _take(draw, edges, count) if takers else []
     order = draw(st.permutations(range(count)))
     plan = plans_pb2.Plan(nodes=[nodes[node] for node in order], edges=draw(st.permutations(edges)), jump_limit=3)
+    plan.error_handlers.extend(handlers)
     return WalkPlan(plan)
+
+
+def _take(draw: st.DrawFn, edges: list[plans_pb2.PlanEdge], count: int) -> list[plans_pb2.ErrorHandler]:
+    """Has failures taken: by some of the edges, which no success takes then, by a later node, or by a default."""
+    for edge in edges:
+        if not edge.when and not edge.otherwise and draw(st.integers(0, 3)) == 0:
+            edge.on.any = True
+            edge.on.causes.append(instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED)
+    handlers = []
+    for node in range(1, count - 1):
+        handler = plans_pb2.ErrorHandler(on=plans_pb2.Failures(any=True), nodes=[f"n{node}"])
+        if draw(st.booleans()):
+            handler.go_to = f"n{draw(st.integers(node + 1, count - 1))}"
+        else:
+            handler.output = b"{}"
+        handlers += [handler] if draw(st.booleans()) else []
+    return handlers
 
 
 def _guard(draw: st.DrawFn, edges: list[plans_pb2.PlanEdge]) -> None:

@@ -19,6 +19,9 @@ from tests.unit.runlog.graphs import Disorder, graphs
 
 EXAMPLES = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
+DECIDED = {Phase.SUCCEEDED, Phase.PASSED_OVER, Phase.TAKEN, Phase.CUT_OFF}
+"""Phases in which nothing is left to be done at a node."""
+
 
 def folded(plan: WalkPlan, log: list[tuple[RunEvent, int]]) -> Walk:
     walk = Walk(plan)
@@ -60,7 +63,7 @@ def test_what_is_done_is_what_the_choices_lead_to_and_nothing_waits_for_the_rest
 
 
 @EXAMPLES
-@given(plan=graphs(guards=True), data=st.data())
+@given(plan=graphs(guards=True, takers=True), data=st.data())
 def test_whatever_happens_the_log_is_legal_and_completed_means_that_every_taken_node_succeeded(
     plan: WalkPlan, data: Any
 ) -> None:
@@ -69,12 +72,30 @@ def test_whatever_happens_the_log_is_legal_and_completed_means_that_every_taken_
     Disorder(run, data.draw).play(trouble=True)
 
     assert run.violations() == []
-    left = {state.phase for state in run.walk.nodes.values()} - {Phase.SUCCEEDED, Phase.PASSED_OVER}
+    left = {state.phase for state in run.walk.nodes.values()} - DECIDED
     assert (run.state is RunState.COMPLETED) == (not left and run.walk.ended is not None)
 
 
 @EXAMPLES
-@given(plan=graphs(guards=True), data=st.data())
+@given(plan=graphs(takers=True), data=st.data())
+def test_what_comes_after_a_failure_that_was_taken_is_done_only_on_the_way_that_the_plan_goes(
+    plan: WalkPlan, data: Any
+) -> None:
+    run = Rehearsal(plan).create()
+
+    Disorder(run, data.draw).play(trouble=True)
+
+    missed: dict[str, set[str]] = {}
+    for node in plan.order:
+        state = run.walk.nodes[node]
+        before = [other for other in plan.predecessors[node] if plan.follows_success(other, node)]
+        away = {to for other in before for to in missed.get(other, ()) if node not in plan.behind(to)}
+        assert not (away and state.phase is Phase.SUCCEEDED)
+        missed[node] = away | ({state.chosen} if state.phase is Phase.TAKEN else set())
+
+
+@EXAMPLES
+@given(plan=graphs(guards=True, takers=True), data=st.data())
 def test_another_executor_goes_on_from_any_position_as_the_first_would_have(plan: WalkPlan, data: Any) -> None:
     run = Rehearsal(plan).create()
     Disorder(run, data.draw).play(trouble=True)
@@ -92,7 +113,7 @@ def test_another_executor_goes_on_from_any_position_as_the_first_would_have(plan
 
 
 @EXAMPLES
-@given(plan=graphs(guards=True), data=st.data())
+@given(plan=graphs(guards=True, takers=True), data=st.data())
 def test_when_a_fact_comes_between_what_the_holder_does_changes_nothing(plan: WalkPlan, data: Any) -> None:
     run = Rehearsal(plan).create()
     Disorder(run, data.draw).play(trouble=True)

@@ -1,9 +1,11 @@
 """What a node sees: the run's input, the outputs of what came before it, and why it is asked again."""
 
 import json
+from collections.abc import Iterable
 
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.node_walk import Phase
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2
 
@@ -13,32 +15,48 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
 
     The input's keys and the outputs' keys of the node's ancestors, later ones winning, and of branches that meet the one
     whose step to the join is declared later; `inputs`, the input alone; `request.content`; `nodes.<id>`, each ancestor's
-    own output; `last_error` with `node`, `cause` and `message` where the node is tried again, or the walk jumped back
-    over it; `last_approval` with `decision`, `decider` and `reason` after a hold point. What happens in another branch
-    changes nothing here.
+    own output; `last_error` with `node`, `cause` and `message` where the node is tried again, the walk jumped back
+    over it, or the plan took a failure before it, and `last_failed_node`, the first of these alone; `last_approval` with
+    `decision`, `decider` and `reason` after a hold point. What happens in another branch changes nothing here.
     """
     inputs: JsonObject = json.loads(walk.input)
     merged, nodes = dict(inputs), {}
     taken = walk.taken_before(where.node)
     for node in (*taken, where.node) if behind else taken:
+        if walk.nodes[node].phase is Phase.TAKEN:
+            continue  # what it gave before it failed is no output
         output = walk.nodes[node].output
         nodes[node] = json.loads(output) if output else {}
         merged.update(nodes[node])
     merged.update(inputs=inputs, request={"content": walk.content}, nodes=nodes)
     decision = walk.nodes[where.node].decision if behind else None
-    merged["last_error"] = _last_error(walk, where.node, behind=behind)
+    merged["last_error"] = error = _last_error(
+        walk, where.node, (*taken, where.node) if behind else taken, behind=behind
+    )
+    merged["last_failed_node"] = error["node"] if error else None
     merged["last_approval"] = _approval(decision or walk.last_decision(where.node))
     return merged
 
 
-def _last_error(walk: Walk, node: str, *, behind: bool) -> JsonObject | None:
+def _last_error(walk: Walk, node: str, before: Iterable[str], *, behind: bool) -> JsonObject | None:
     state = walk.nodes[node]
     if state.failures and not behind:
         return _error(node, state.cause, state.message)
     back = state.went_back
-    if back is None or back.source in walk.plan.ancestors(node) or (behind and back.source == node):
-        return None  # what failed has succeeded since
+    if back is not None and (back.source in walk.plan.ancestors(node) or (behind and back.source == node)):
+        back = None  # what failed has succeeded since
+    # What was taken in the region of a jump was taken since.
+    taken = _last_taken(walk, (other for other in before if back is None or other in back.region))
+    if taken is not None or back is None:
+        return taken
     return _error(back.source, back.cause, back.message)
+
+
+def _last_taken(walk: Walk, before: Iterable[str]) -> JsonObject | None:
+    if not walk.plan.takers:
+        return None
+    excused = [other for other in before if walk.nodes[other].excused]
+    return _error(excused[-1], walk.nodes[excused[-1]].cause, walk.nodes[excused[-1]].message) if excused else None
 
 
 def _error(node: str, cause: instances_pb2.FailureCause.ValueType, message: str) -> JsonObject:

@@ -17,6 +17,7 @@ LABELLED_KINDS: Final = (
     "run_ended",
     "jumped",
     "choice_made",
+    "failure_taken",
     "run_continued",
 )
 """Kinds of events after which a position is worth listing."""
@@ -54,6 +55,8 @@ def _label(recorded: RecordedEvent) -> str:
         case "choice_made":
             choice = event.choice_made
             return f"{instance(choice.instance)} " + (f"goes on with {choice.target}" if choice.target else "failed")
+        case "failure_taken":
+            return f"failure of {instance(event.failure_taken.instance)} taken"
         case "run_continued":
             return "continued"
         case _:

@@ -1,12 +1,13 @@
-"""What follows from a node's failure: another attempt, a jump back, or the run's end."""
+"""What follows from a node's failure: another attempt, a jump back, what the plan has for it, or the run's end."""
 
 from typing import Final
 
 from perdure.runlog.intents import Start
 from perdure.runlog.node_walk import NodeWalk
 from perdure.runlog.starting import begin
+from perdure.runlog.takers import Cause
 from perdure.runlog.walk import Walk
-from perdure.v1 import instances_pb2, plans_pb2, run_events_pb2, run_states_pb2
+from perdure.v1 import instances_pb2, node_events_pb2, plans_pb2, run_events_pb2, run_states_pb2
 
 MENDED_BEFORE: Final = frozenset({
     instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED,
@@ -32,9 +33,7 @@ NEVER_RETRIED: Final = MENDED_BEFORE | {
 """Causes that another attempt would only meet again."""
 
 
-def is_tried_again(
-    spec: plans_pb2.PlanNode, cause: instances_pb2.FailureCause.ValueType, failures: int, extra_attempts: int
-) -> bool:
+def is_tried_again(spec: plans_pb2.PlanNode, cause: Cause, failures: int, extra_attempts: int) -> bool:
     """Whether a node's next attempt follows by itself after so many failures in a row, the last of this cause."""
     return cause not in NEVER_RETRIED and failures < _limit(spec, extra_attempts)
 
@@ -43,19 +42,23 @@ def _limit(spec: plans_pb2.PlanNode, extra_attempts: int) -> int:
     return max(1, spec.iteration_cap if spec.HasField("iteration_cap") else 1) + extra_attempts
 
 
-def after_failure(walk: Walk, node: str, state: NodeWalk) -> Start | run_events_pb2.JumpBegun | run_events_pb2.RunEnded:
-    """What follows from a node's failure: another attempt, a jump back, or the end of the run."""
+Follows = Start | run_events_pb2.JumpBegun | node_events_pb2.FailureTaken | run_events_pb2.RunEnded
+
+
+def after_failure(walk: Walk, node: str, state: NodeWalk) -> Follows:
+    """What follows from a node's failure: another attempt, a jump back, what its plan has for it, or the end of the run."""
     spec = walk.plan.nodes[node]
     capped = spec.HasField("iteration_cap")
     jumps_back = bool(spec.inject_into) and spec.inject_into != node
     if state.cause in NEVER_RETRIED and not (jumps_back and state.cause in MENDED_BEFORE):
-        return _failed(walk, node, state.cause)
+        return _for_good(walk, node, state.cause)
     if state.failures >= _limit(spec, state.extra_attempts):
-        return _failed(walk, node, instances_pb2.FAILURE_CAUSE_ITERATION_CAP_EXCEEDED if capped else state.cause)
+        cause = instances_pb2.FAILURE_CAUSE_ITERATION_CAP_EXCEEDED if capped else state.cause
+        return _for_good(walk, node, cause)
     if not jumps_back:
         return begin(walk, node, state.visit, state.attempt + 1, state.redo, state.retry_delay)
     if walk.jumps >= walk.plan.message.jump_limit:
-        return _failed(walk, node, instances_pb2.FAILURE_CAUSE_JUMP_LIMIT_EXCEEDED)
+        return _for_good(walk, node, instances_pb2.FAILURE_CAUSE_JUMP_LIMIT_EXCEEDED)
     return run_events_pb2.JumpBegun(
         source=walk.instance(node).message(),
         target=spec.inject_into,
@@ -64,13 +67,26 @@ def after_failure(walk: Walk, node: str, state: NodeWalk) -> Start | run_events_
     )
 
 
-def _failed(walk: Walk, node: str, cause: instances_pb2.FailureCause.ValueType) -> run_events_pb2.RunEnded:
+def _for_good(walk: Walk, node: str, cause: Cause) -> node_events_pb2.FailureTaken | run_events_pb2.RunEnded:
     state = walk.nodes[node]
-    expired = state.cause == instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED
+    for taker in walk.plan.takers.get(node, ()):
+        if not taker.takes(cause, state.cause) or (taker.excuses and node in walk.plan.choices and cause in UNDECIDED):
+            continue  # a choice that could not be made is not made by going on
+        if taker.action is not None and taker.action.HasField("fail"):
+            return _failed(walk, node, taker.action.fail.cause or cause, taker.action.fail.message)
+        return node_events_pb2.FailureTaken(
+            instance=walk.instance(node).message(), cause=cause, target=taker.target, handler=taker.handler
+        )
+    return _failed(walk, node, cause)
+
+
+def _failed(walk: Walk, node: str, cause: Cause, message: str = "") -> run_events_pb2.RunEnded:
+    state = walk.nodes[node]
+    expired = state.cause == cause == instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED
     return run_events_pb2.RunEnded(
         state=run_states_pb2.RUN_STATE_EXPIRED if expired else run_states_pb2.RUN_STATE_FAILED,
         cause=cause,
         failed=walk.instance(node).message(),
         node_cause=state.cause if cause != state.cause else instances_pb2.FAILURE_CAUSE_UNSPECIFIED,
-        message=state.message,
+        message=message or state.message,
     )

@@ -89,6 +89,7 @@ def _jumped(walk: Walk, event: RunEvent, sequence: int) -> None:
     for node in region:
         state = walk.nodes[node]
         state.phase, state.went_back = Phase.NOT_REACHED, why
+        state.excused, state.instead = False, frozenset()
     walk.frontier -= region
     walk.active -= region
     walk.frontier.add(event.jumped.target)

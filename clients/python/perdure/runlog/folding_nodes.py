@@ -1,4 +1,4 @@
-"""Folding what happens at nodes into a walk: beginnings, ends, doubts, choices, and what they lead to."""
+"""Folding what happens at nodes into a walk: beginnings, ends, doubts, choices, failures that are taken, what follows."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,6 +8,7 @@ from perdure.runlog.inbox import Doubt
 from perdure.runlog.instances import Instance, Step, instance
 from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.walk import Walk
+from perdure.runlog.ways import Way, missed, way
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
@@ -67,8 +68,8 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
 
 
 def _succeed(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
-    if walk.plan.choices:
-        _succeed_where_steps_are_guarded(walk, node, state, output)
+    if walk.plan.selective:
+        _succeed_where_steps_are_chosen(walk, node, state, output)
         return
     state.phase, state.output, state.failures, state.extra_attempts = Phase.SUCCEEDED, output, 0, 0
     walk.active.discard(node)
@@ -77,7 +78,7 @@ def _succeed(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
             walk.frontier.add(after)
 
 
-def _succeed_where_steps_are_guarded(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
+def _succeed_where_steps_are_chosen(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
     state.output = output
     if node in walk.plan.choices:
         state.phase = Phase.CHOOSING
@@ -98,10 +99,18 @@ def _go_on_from(walk: Walk, node: str) -> None:
         state = walk.nodes[after]
         if state.phase is not Phase.NOT_REACHED or after in walk.frontier:
             continue
-        steps = [walk.takes(before, after) for before in walk.plan.predecessors[after]]
-        if None in steps:
+        before = walk.plan.predecessors[after]
+        ways = [way(walk, other, after) for other in before]
+        if Way.UNDECIDED in ways:
             continue
-        if any(steps):
+        if Way.CUT_OFF in ways:
+            state.phase = Phase.CUT_OFF
+            cut = (
+                missed(walk, other, after) for other, found in zip(before, ways, strict=True) if found is Way.CUT_OFF
+            )
+            state.instead = frozenset().union(*cut)
+            due.extend(walk.plan.successors[after])
+        elif Way.TAKEN in ways:
             walk.frontier.add(after)
         else:
             state.phase = Phase.PASSED_OVER
@@ -118,6 +127,23 @@ def _choice_made(walk: Walk, event: RunEvent, sequence: int) -> None:
         return
     state.chosen = choice.target
     _leave(walk, node, state)
+
+
+def _failure_taken(walk: Walk, event: RunEvent, sequence: int) -> None:
+    taken = event.failure_taken
+    node = taken.instance.path[-1].node
+    state = walk.nodes[node]
+    state.excused = True
+    if not taken.target:
+        handlers = walk.plan.message.error_handlers
+        if not 0 < taken.handler <= len(handlers):
+            raise ValueError("a failure is taken by a handler that the plan does not have")
+        _succeed(walk, node, state, handlers[taken.handler - 1].output)
+        return
+    state.phase, state.chosen, state.instead = Phase.TAKEN, taken.target, frozenset((taken.target,))
+    state.failures = state.extra_attempts = 0
+    walk.active.discard(node)
+    _go_on_from(walk, node)
 
 
 def _fail(walk: Walk, node: str, state: NodeWalk, settled: node_events_pb2.NodeSettled) -> None:
@@ -150,4 +176,5 @@ NODE_STEPS: Final[dict[str, Callable[[Walk, RunEvent, int], None]]] = {
     "node_in_doubt": _node_in_doubt,
     "unit_content": _unit,
     "choice_made": _choice_made,
+    "failure_taken": _failure_taken,
 }

@@ -6,14 +6,14 @@ which `decide` derives the rest.
 
 from perdure.runlog.consequences import overdue, take_up
 from perdure.runlog.effects import GUARDED
-from perdure.runlog.failures import after_failure
+from perdure.runlog.failures import Follows, after_failure
 from perdure.runlog.head import STOP_ENDS
 from perdure.runlog.instances import Instance
 from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.starting import begin
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2, run_states_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
 
@@ -86,8 +86,7 @@ def _clear_doubts(walk: Walk, doubted: list[str]) -> list[Intent]:
 
 def _go_on(walk: Walk) -> list[Intent]:
     starts: list[Intent] = []
-    end: run_events_pb2.RunEnded | None = None
-    jump: run_events_pb2.JumpBegun | None = None
+    failures: list[Follows] = []
     for node in _in_order(walk, walk.active):
         state = walk.nodes[node]
         match state.phase:
@@ -107,22 +106,30 @@ def _go_on(walk: Walk) -> list[Intent]:
                 starts.append(begin(walk, node, state.visit, state.attempt + 1, state.redo))
             case Phase.FAILED:
                 match after_failure(walk, node, state):
-                    case run_events_pb2.RunEnded() as fatal:
-                        end = end or fatal
-                    case run_events_pb2.JumpBegun() as back:
-                        jump = jump or back
                     case Start() as retry:
                         starts.append(retry)
-    if end is not None:
-        return [] if _working(walk) else [Record((RunEvent(run_ended=end),))]
-    if jump is not None:
-        return [Record((RunEvent(jump_begun=jump),))]
+                    case other:
+                        failures.append(other)
+    if failures:
+        return _after_failures(walk, failures)
     starts.extend(begin(walk, node, walk.nodes[node].visit + 1, 1, 0) for node in _in_order(walk, walk.frontier))
     if starts:
         return starts
     if _working(walk):
         return []
     return [_pause(ready=False)] if walk.waits else [Record((RunEvent(run_ended=_completed()),))]
+
+
+def _after_failures(walk: Walk, failures: list[Follows]) -> list[Intent]:
+    """The end of the run goes before a jump back, and that before what the plan has for a failure."""
+    ends = [end for end in failures if isinstance(end, run_events_pb2.RunEnded)]
+    if ends:
+        return [] if _working(walk) else [Record((RunEvent(run_ended=ends[0]),))]
+    jumps = [jump for jump in failures if isinstance(jump, run_events_pb2.JumpBegun)]
+    if jumps:
+        return [Record((RunEvent(jump_begun=jumps[0]),))]
+    taken = [taken for taken in failures if isinstance(taken, node_events_pb2.FailureTaken)]
+    return [Record((RunEvent(failure_taken=taken[0]),))]
 
 
 def _completed() -> run_events_pb2.RunEnded:

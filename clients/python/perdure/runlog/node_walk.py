@@ -21,8 +21,12 @@ class Phase(Enum):
     CHOOSING = auto()
     """It has done what it was asked to, and which of its guarded steps is taken is to be found out."""
     SUCCEEDED = auto()
+    TAKEN = auto()
+    """It failed for good, and the plan goes on with another node."""
     PASSED_OVER = auto()
     """No way that was chosen leads here."""
+    CUT_OFF = auto()
+    """It would have come after a node that has failed, and the plan goes another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,11 @@ class NodeWalk:
     retry_delay: float = 0.0
     """Seconds to the next attempt, as drawn when it failed."""
     chosen: str = ""
-    """The node that it went on with last, where its steps are guarded."""
+    """The node that it went on with last, where its steps are guarded, or its failure was taken."""
+    excused: bool = False
+    """Whether its failure was taken, in the present visit."""
+    instead: frozenset[str] = frozenset()
+    """Where the walk goes on after failures that are taken, and keep from being begun what comes after this node."""
     decision: fact_events_pb2.Decision | None = None
     """What was decided here last."""
     went_back: WentBack | None = None

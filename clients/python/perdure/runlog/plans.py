@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
+from perdure.runlog.takers import Taker, takers
 from perdure.v1 import plans_pb2
 
 DEFAULT_ITERATION_CAP: Final = 3
@@ -31,15 +32,30 @@ class WalkPlan:
         """The steps from each node that goes on with one of them."""
         self.contracts: Final[dict[str, list[plans_pb2.PlanEdge]]] = {}
         """The steps to each node that have a contract."""
+        self.takers: Final[dict[str, list[Taker]]] = takers(message)
+        """What may take the failure of each node, in the order in which they are asked."""
         self._ancestors: Final[dict[str, tuple[str, ...]]] = {}
+        self._behind: Final[dict[str, frozenset[str]]] = {}
+        self._successes: Final = {(edge.source, edge.target) for edge in message.edges if not edge.HasField("on")}
         for edge in message.edges:
-            if edge.target not in self.successors[edge.source]:
-                self.successors[edge.source].append(edge.target)
-                self.predecessors[edge.target].append(edge.source)
+            self._connect(edge.source, edge.target)
             if edge.when or edge.otherwise:
                 self.choices.setdefault(edge.source, []).append(edge)
             if edge.HasField("contract"):
                 self.contracts.setdefault(edge.target, []).append(edge)
+        for handler in message.error_handlers:
+            for node in handler.nodes if handler.go_to else ():
+                self._connect(node, handler.go_to)
+
+    def _connect(self, source: str, target: str) -> None:
+        if target not in self.successors[source]:
+            self.successors[source].append(target)
+            self.predecessors[target].append(source)
+
+    @cached_property
+    def selective(self) -> bool:
+        """Whether there may be nodes that the walk does not come to: some step is taken only for a guard, or a failure."""
+        return bool(self.choices or self.takers)
 
     @cached_property
     def entries(self) -> tuple[str, ...]:
@@ -48,8 +64,19 @@ class WalkPlan:
 
     def region(self, target: str) -> tuple[str, ...]:
         """A node and everything that comes after it, in declaration order: what a jump to it walks again."""
-        after = self._reachable(target, self.successors)
+        after = self.behind(target)
         return tuple(node for node in self.nodes if node in after)
+
+    def behind(self, target: str) -> frozenset[str]:
+        """A node and everything that comes after it."""
+        known = self._behind.get(target)
+        if known is None:
+            known = self._behind[target] = self._reachable(target, self.successors)
+        return known
+
+    def follows_success(self, before: str, after: str) -> bool:
+        """Whether a step is for when the node that it leaves has succeeded; any other is for its failure alone."""
+        return (before, after) in self._successes
 
     def behind_gate(self, gate: str) -> tuple[str, ...]:
         """What comes after an approval, up to the next one on each path and without it, in declaration order."""
@@ -84,13 +111,25 @@ class WalkPlan:
         return list(placed)
 
     def passed_over(self, chosen: Mapping[str, str]) -> frozenset[str]:
-        """Nodes that no way leads to any more, where each of some nodes has gone on with the one that is given."""
-        over = set[str]()
+        """Nodes that no way leads to any more, where each of some nodes has gone on with the one that is given.
+
+        What follows a failure alone is among them until that failure was taken.
+        """
+        over, cut = set[str](), dict[str, set[str]]()
         for node in self.order:
             before = self.predecessors[node]
-            if before and all(other in over or chosen.get(other, node) != node for other in before):
+            for other in before:
+                taken = chosen.get(other, "")
+                away = {taken} if taken and not self.follows_success(other, taken) else cut.get(other, set())
+                if self.follows_success(other, node) and taken != node:
+                    cut.setdefault(node, set()).update(to for to in away if node not in self.behind(to))
+            leads = (other not in over and self._leads(chosen, other, node) for other in before)
+            if cut.get(node) or (before and not any(leads)):
                 over.add(node)
         return frozenset(over)
+
+    def _leads(self, chosen: Mapping[str, str], before: str, after: str) -> bool:
+        return chosen[before] == after if before in chosen else self.follows_success(before, after)
 
     @cached_property
     def order(self) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ def step_faults(
                 yield Rule.PLAN, f"the run was given back while {where} was under way"
         case "choice_made":
             yield from _choice_faults(walk, event.choice_made)
-        case "jumped":
+        case "jumped" | "failure_taken":
             yield from _record_faults(event, kind, decide_unaware(walk))
         case _ if kind in _EXACT:
             yield from _record_faults(event, kind, decide(walk))

@@ -7,7 +7,7 @@ from perdure.runlog.inbox import Doubt, Fact, OpenWait
 from perdure.runlog.instances import Instance, Step
 from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.plans import WalkPlan
-from perdure.v1 import fact_events_pb2, plans_pb2, run_events_pb2
+from perdure.v1 import fact_events_pb2, run_events_pb2
 
 
 @dataclass(slots=True)
@@ -71,25 +71,10 @@ class Walk:
     def taken_before(self, node: str) -> tuple[str, ...]:
         """Everything before a node that the walk did not pass over, in the order in which outputs are merged."""
         ancestors = self.plan.ancestors(node)
-        if not self.plan.choices:
+        if not self.plan.selective:
             return ancestors
-        return tuple(other for other in ancestors if self.nodes[other].phase is not Phase.PASSED_OVER)
-
-    def contracts_before(self, node: str) -> list[plans_pb2.PlanEdge]:
-        """Of the steps to a node that have a contract, those that the walk took."""
-        steps = self.plan.contracts.get(node)
-        return [step for step in steps if self.takes(step.source, node)] if steps else []
-
-    def takes(self, before: str, after: str) -> bool | None:
-        """Whether the walk takes a step; None where that is not decided."""
-        state = self.nodes[before]
-        match state.phase:
-            case Phase.SUCCEEDED:
-                return before not in self.plan.choices or state.chosen == after
-            case Phase.PASSED_OVER:
-                return False
-            case _:
-                return None
+        left_out = (Phase.PASSED_OVER, Phase.CUT_OFF)
+        return tuple(other for other in ancestors if self.nodes[other].phase not in left_out)
 
     def last_decision(self, node: str) -> fact_events_pb2.Decision | None:
         """The last decision that a node knows of: of a node before it, or of the failure that the walk went back for."""

@@ -133,6 +133,12 @@ def _choice_made(message: Any) -> str:
     return _instance(message) or _line(message)
 
 
+def _failure_taken(message: Any) -> str:
+    if not message.cause or not (message.target or message.handler):
+        return "cause is missing, or what takes it"
+    return _instance(message)
+
+
 def _line(message: Any) -> str:
     text = message.message
     too_long = bool(text) and len(text.encode()) > MAX_MESSAGE_BYTES
@@ -148,6 +154,7 @@ _CHECKS: Final[dict[str, Callable[[Any], str]]] = {
     "fact_taken_up": _taken_up,
     "jump_begun": _jump_begun,
     "choice_made": _choice_made,
+    "failure_taken": _failure_taken,
     "run_ended": _ended,
     "node_output": _instance,
     "output_files": _instance,

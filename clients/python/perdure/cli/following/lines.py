@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from perdure.cli.durations import short_duration
 from perdure.cli.following.next_steps import next_steps
 from perdure.cli.following.signs import note, stage_word, state_word, status_word
-from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, by, tail
+from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, by, of_taking, tail
 from perdure.cli.printing.words import at, because, enum_word, one_line
 from perdure.runlog.instances import instance
 from perdure.v1 import fact_events_pb2
@@ -58,6 +58,8 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
         case "choice_made":
             node = run.nodes[instance(event.choice_made.instance)]
             yield f"{node.where} {'failed: ' if event.choice_made.cause else ''}{note(node)}"
+        case "failure_taken":
+            yield f"{instance(event.failure_taken.instance)} {of_taking(event.failure_taken)}"
         case "jump_begun":
             yield f"goes back to {event.jump_begun.target}"
         case "stop_requested":
