@@ -185,3 +185,15 @@ async def test_waits_ships_what_was_paid_though_the_payment_came_early(serve: An
 
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
     assert outputs(await events_of(service, ended)) == [{"amount": 7}, {"shipped": "an order of 7"}]
+
+
+async def test_a_rejected_title_is_set_aside_with_the_reason(serve: Any, hire: Any) -> None:
+    service = await serve()
+    await hire(service, {})
+    flow = await service.start(manifest("rework"), request=given(title="Ten years"))
+
+    await decide(service, await open_approval(service, flow), "REJECTED", "nine")
+    ended = await service.settled(flow)
+
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert outputs(await events_of(service, ended))[-1]["stdout"] == "set aside: nine\n"

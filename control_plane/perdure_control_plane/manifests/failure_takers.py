@@ -93,8 +93,8 @@ def compiled(manifest: Manifest, handler: FailureTaker, graph: Graph) -> plans_p
         case "continue":
             made.output = json_of(handler.output)
         case "fail":
-            made.fail.cause = CAUSES[handler.cause] if handler.cause else instances_pb2.FAILURE_CAUSE_UNSPECIFIED
-            made.fail.message = handler.message or ""
+            made.fail = CAUSES[handler.cause] if handler.cause else instances_pb2.FAILURE_CAUSE_UNSPECIFIED
+            made.message = handler.message or ""
     return made
 
 

@@ -54,7 +54,7 @@ def test_a_handler_without_nodes_is_for_all_that_no_handler_leads_to(plan_of: Ca
     assert [list(handler.nodes) for handler in plan.error_handlers[:2]] == [["a", "b"], ["a", "b"]]
     assert plan.error_handlers[2].output == b'{"count":0}'
     assert len(plan.error_handlers[3].nodes) == 5
-    assert plan.error_handlers[3].fail.message == "call somebody"
+    assert plan.error_handlers[3].message == "call somebody"
 
 
 @pytest.mark.parametrize(

@@ -135,8 +135,7 @@ def test_handlers_are_asked_in_order_behind_edges_and_by_cause(rehearse: Any, pl
 
 
 def test_a_handler_may_say_how_the_run_fails(rehearse: Any, plan: Any, plans: Any, failed: Any) -> None:
-    failure = plans_pb2.RunFailure(cause=EXIT_CODE, message="call the owner")
-    handler = plans_pb2.ErrorHandler(on=ANY, nodes=["a"], fail=failure)
+    handler = plans_pb2.ErrorHandler(on=ANY, nodes=["a"], fail=EXIT_CODE, message="call the owner")
 
     run = rehearse(plan("a>b", handlers=[handler]), a=[failed]).go()
 

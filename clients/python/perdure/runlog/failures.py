@@ -73,7 +73,7 @@ def _for_good(walk: Walk, node: str, cause: Cause) -> node_events_pb2.FailureTak
         if not taker.takes(cause, state.cause) or (taker.excuses and node in walk.plan.choices and cause in UNDECIDED):
             continue  # a choice that could not be made is not made by going on
         if taker.action is not None and taker.action.HasField("fail"):
-            return _failed(walk, node, taker.action.fail.cause or cause, taker.action.fail.message)
+            return _failed(walk, node, taker.action.fail or cause, taker.action.message)
         return node_events_pb2.FailureTaken(
             instance=walk.instance(node).message(), cause=cause, target=taker.target, handler=taker.handler
         )

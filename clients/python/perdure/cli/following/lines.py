@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from perdure.cli.durations import short_duration
 from perdure.cli.following.next_steps import next_steps
 from perdure.cli.following.signs import note, stage_word, state_word, status_word
-from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, by, of_taking, tail
+from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, by, tail
 from perdure.cli.printing.words import at, because, enum_word, one_line
 from perdure.runlog.instances import instance
 from perdure.v1 import fact_events_pb2
 from perdure.v1.flows_pb2 import Flow
+from perdure.v1.node_events_pb2 import FailureTaken
 from perdure.v1.run_events_pb2 import RecordedEvent
 
 
@@ -59,7 +60,7 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
             node = run.nodes[instance(event.choice_made.instance)]
             yield f"{node.where} {'failed: ' if event.choice_made.cause else ''}{note(node)}"
         case "failure_taken":
-            yield f"{instance(event.failure_taken.instance)} {of_taking(event.failure_taken)}"
+            yield f"{instance(event.failure_taken.instance)} {_of_taking(event.failure_taken)}"
         case "jump_begun":
             yield f"goes back to {event.jump_begun.target}"
         case "stop_requested":
@@ -97,3 +98,7 @@ def _of_node(node: NodeStory) -> Iterator[str]:
     yield f"{node.where} {stage_word(node)}{took}: {note(node)}".removesuffix(": ")
     if node.stage is Stage.FAILED:
         yield from (f"{node.where} | {line}" for line in tail(node))
+
+
+def _of_taking(taken: FailureTaken) -> str:
+    return f"failed for good, and the run goes on with {taken.target or 'what comes after it'}"

@@ -18,7 +18,7 @@ from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
 from perdure.v1.flows_pb2 import Flow
-from perdure.v1.node_events_pb2 import ChoiceMade, FailureTaken, OutputStream, TaskOutput
+from perdure.v1.node_events_pb2 import ChoiceMade, OutputStream, TaskOutput
 from perdure.v1.run_events_pb2 import RecordedEvent
 
 TAIL_LINES: Final = 5
@@ -173,9 +173,8 @@ class RunStory:
             case "wait_opened":
                 self._node(event.wait_opened.instance, moment).waits(event.wait_opened, recorded.stored_time)
             case "choice_made":
-                self._chosen(event.choice_made)
-            case "failure_taken":
-                self._taken(event.failure_taken)
+                stage = Stage.SUCCEEDED if event.choice_made.target else Stage.FAILED
+                self._move(event.choice_made.instance, stage, _of_choice(event.choice_made))
             case "wait_closed":
                 self._move(event.wait_closed.instance, Stage.STOPPED, "no longer needed").ended_at = moment
             case "fact_recorded":
@@ -212,14 +211,6 @@ class RunStory:
             note += f"; again in {settled.retry_delay.ToTimedelta().total_seconds():.1f}s"
         node = self._move(settled.instance, _STAGE_OF.get(settled.outcome, Stage.STOPPED), note)
         node.ended_at = moment
-
-    def _chosen(self, choice: ChoiceMade) -> None:
-        stage = Stage.SUCCEEDED if choice.target else Stage.FAILED
-        self._move(choice.instance, stage, _of_choice(choice))
-
-    def _taken(self, taken: FailureTaken) -> None:
-        node = self.nodes[instance(taken.instance)]
-        node.note = f"{node.note}; {of_taking(taken)}"
 
     def _fact(self, recorded: fact_events_pb2.FactRecorded, by_whom: str) -> None:
         if recorded.hold_placed.cause == fact_events_pb2.HOLD_CAUSE_OPERATOR:
@@ -288,11 +279,6 @@ def _of_choice(choice: ChoiceMade) -> str:
     if choice.target:
         return f"goes on with {choice.target}"
     return f"{enum_word(instances_pb2.FailureCause.DESCRIPTOR, choice.cause)}: {choice.message}"
-
-
-def of_taking(taken: FailureTaken) -> str:
-    """What follows from a failure that the plan takes."""
-    return f"failed for good, and the run goes on with {taken.target or 'what comes after it'}"
 
 
 def by(recorded: RecordedEvent) -> str:
