@@ -20,8 +20,12 @@ EPOCH: Final = 1_700_000_000.0
 """The time at which every trial begins, in seconds since 1970."""
 
 
+MOST_STEPS: Final = 100_000
+"""A trial takes some thousands; one that takes so many goes round in circles."""
+
+
 class Stuck(Exception):
-    """Nothing is left that could ever happen, and what was to happen has not."""
+    """What was to happen has not: nothing is left that could ever happen, or the same happens again and again."""
 
 
 class Process:
@@ -82,12 +86,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         asyncio.events._set_running_loop(self)  # what asyncio.Runner does, too
         self._running = True
         try:
-            while not task.done():
+            for _ in range(MOST_STEPS):
+                if task.done():
+                    return task.result()
                 self._turn()
+            raise Stuck("it goes round in circles")
         finally:
             self._running = False
             asyncio.events._set_running_loop(None)
-        return task.result()
 
     def _turn(self) -> None:
         turns = self._turns
@@ -105,7 +111,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _pass_time(self) -> None:
         if not self._timers:
-            raise Stuck
+            raise Stuck("nothing is left to happen")
         when = self._timers[0][0]
         self._now = max(self._now, when)
         while self._timers and self._timers[0][0] <= self._now:

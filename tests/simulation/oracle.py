@@ -35,7 +35,7 @@ class Rest:
     @classmethod
     def of_all(cls, tx: Any) -> "list[Rest]":
         """Where every run is."""
-        return [cls(run.run_id, run.head.state, run_message(run).pause_reason) for run in _all_runs(tx)]
+        return [cls(run.run_id, run.head.state, _shown(tx, run).pause_reason) for run in _all_runs(tx)]
 
     def __str__(self) -> str:
         return f"run {self.run_id}, {self.state},"
@@ -43,8 +43,8 @@ class Rest:
 
 def rests(rest: Rest) -> bool:
     """Whether it is where it may stay: at an end, or paused for a reason that has a name."""
-    paused = rest.state is RunState.PAUSED and rest.reason != runs_pb2.PAUSE_REASON_UNSPECIFIED
-    return paused or rest.state in TERMINAL
+    goes_on = rest.reason in (runs_pb2.PAUSE_REASON_UNSPECIFIED, runs_pb2.PAUSE_REASON_TIMER)
+    return rest.state in TERMINAL or (rest.state is RunState.PAUSED and not goes_on)
 
 
 @dataclass(slots=True)
@@ -89,13 +89,17 @@ def _all_runs(tx: Any) -> list[Run]:
     return [tx.runs.get(run_id) for run_id in run_ids(tx.connection)]
 
 
+def _shown(tx: Any, run: Run) -> runs_pb2.Run:
+    return run_message(run, tx.inbox.open_waits([run.run_id]))
+
+
 def _checked(tx: Any, run: Run) -> _Log:
     digest = run.identity.plan_digest
     checker = LogChecker(run.run_id, read_plan(tx.playbooks.plan(digest), digest), digest)
     events = tx.events.after(run.run_id, 0, limit=EVERYTHING, max_bytes=EVERYTHING)
     for recorded in events:
         checker.take(recorded)
-    checker.finish(run_message(run))
+    checker.finish(_shown(tx, run))
     return _Log(run, events, checker)
 
 

@@ -15,6 +15,7 @@ from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import PerdureError
 from perdure_control_plane.domain.ids import ApprovalId, RunId
+from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.queries import ApprovalFilter, RunFilter
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
@@ -24,9 +25,11 @@ from perdure_control_plane.usecases.get_recovery import get_recovery
 from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.resolve_effect import Bounds, Resolution, resolve_effect
 from perdure_control_plane.usecases.resume_run import resume_run
+from perdure_control_plane.usecases.signal_run import Signalling, signal_run
 from perdure_control_plane.usecases.stop_run import stop_run
 from tests.simulation.calls import Ask, Calls, NoAnswer
 from tests.simulation.control_planes import KEYS, LIMITS, TIMING, ControlPlane
+from tests.simulation.plans import SIGNALS
 from tests.simulation.record import Record
 
 BOUNDS: Final = Bounds(LIMITS, TIMING)
@@ -68,12 +71,17 @@ class People:
                 self._record.step("people", "got no answer", why=missed)
 
     async def _look(self) -> None:
-        runs, approvals = await self._calls.ask(_listing)
+        runs, approvals, waits = await self._calls.ask(_listing)
         for approval_id in approvals:
             if self._likes(0.5):
                 await self._decide(approval_id)
         for run in runs:
             await self._look_after(run)
+        for wait in waits:
+            if self._likes(0.3):
+                await self._signal(wait.run_id, wait.signal)
+        if runs and self.manner is Manner.WHIMSICAL and self._chance.random() < 0.1:
+            await self._signal(self._chance.choice(runs).run_id, self._chance.choice(SIGNALS))
 
     async def _look_after(self, run: Run) -> None:
         head, ask = run.head, self._request_id()
@@ -125,6 +133,10 @@ class People:
     async def _ask_decision(self, asked: Deciding) -> bool:
         told = await self._tell("decided", lambda cp: decide_approval(cp.store, KEYS, OPEN_CALLER, asked))
         return told is not None
+
+    async def _signal(self, run_id: RunId, signal: str) -> None:
+        asked = Signalling(run_id, signal, b'{"value":3}', self._request_id())
+        await self._tell("signalled", lambda cp: signal_run(cp.store, LIMITS, OPEN_CALLER, asked), run=run_id)
 
     async def _resolve(self, run: Run) -> None:
         found = await self._calls.ask(lambda cp: get_recovery(cp.store, TIMING, run.run_id))
@@ -180,10 +192,11 @@ class People:
         return f"request-{self._requests}"
 
 
-async def _listing(control_plane: ControlPlane) -> tuple[list[Run], list[ApprovalId]]:
-    def body(tx: Any) -> tuple[list[Run], list[ApprovalId]]:
+async def _listing(control_plane: ControlPlane) -> tuple[list[Run], list[ApprovalId], list[Wait]]:
+    def body(tx: Any) -> tuple[list[Run], list[ApprovalId], list[Wait]]:
         runs = list(tx.runs.page(RunFilter(), None, 50))
         found = tx.approvals.page(replace(ApprovalFilter(), states=(ApprovalState.OPEN,)), None, 50)
-        return runs, [approval.approval_id for approval, _ in found]
+        waits = tx.inbox.open_waits([run.run_id for run in runs])
+        return runs, [approval.approval_id for approval, _ in found], [wait for wait in waits if wait.signal]
 
     return await control_plane.store.read(body)

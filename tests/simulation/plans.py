@@ -6,6 +6,7 @@ from typing import Any, Final
 
 EFFECTS: Final = ("none", "idempotent", "at_most_once", "compensable")
 GUARDED: Final = ("at_most_once", "compensable")
+SIGNALS: Final = ("paid", "shipped")
 
 
 class PlanMaker:
@@ -25,7 +26,9 @@ class PlanMaker:
         self._nodes, self._edges, self._trunk = [], [], []
         exits: list[str] = []
         for _ in range(self._chance.randint(2, 4)):
-            (segment,) = self._chance.choices([self._single, self._gate, self._fan, self._choice], [5, 2, 3, 2])
+            (segment,) = self._chance.choices(
+                [self._single, self._gate, self._wait, self._fan, self._choice], [5, 2, 2, 3, 2]
+            )
             exits = segment(exits)
         if len(exits) > 1:
             self._single(exits)
@@ -51,16 +54,31 @@ class PlanMaker:
         self._trunk.append(gate["id"])
         return [gate["id"]]
 
+    def _wait(self, after: list[str]) -> list[str]:
+        node = self._add(after, type="wait", **self._waited_for())
+        self._trunk.append(node["id"])
+        return [node["id"]]
+
+    def _waited_for(self) -> dict[str, Any]:
+        draw = self._chance.random()
+        if draw < 0.4:
+            return {"duration_seconds": self._chance.choice([1, 2])}
+        if draw < 0.7:
+            return {"signal": self._chance.choice(SIGNALS)}
+        return {"signal": self._chance.choice(SIGNALS), "timeout_seconds": self._chance.choice([3, 3600])}
+
     def _fan(self, after: list[str]) -> list[str]:
         exits = []
         for _ in range(self._chance.randint(2, 3)):
-            first = self._gate_in_branch(after) if self._chance.random() < 0.15 else self._function(after)
+            first = self._waiting_branch(after) if self._chance.random() < 0.25 else self._function(after)
             exits.append(first["id"])
             if self._chance.random() < 0.4:
                 exits[-1] = self._function([first["id"]])["id"]
         return exits
 
-    def _gate_in_branch(self, after: list[str]) -> dict[str, Any]:
+    def _waiting_branch(self, after: list[str]) -> dict[str, Any]:
+        if self._chance.random() < 0.5:
+            return self._add(after, type="wait", **self._waited_for())
         return self._add(after, type="approval", prompt="this branch?", timeout_seconds=3600)
 
     def _choice(self, after: list[str]) -> list[str]:

@@ -48,7 +48,7 @@ class SimulatedStore:
         """Submits a holder's batch; `reply` is called after the commit."""
         self._writer.append(batch, reply)
 
-    async def write(self, body: Callable[[Any], T], *, first: bool = False) -> T:
+    async def write(self, body: Callable[[Any], T], *, first: bool = False, **_: object) -> T:
         """Runs a body in a transaction and returns what it returned, or raises what it raised."""
         if not self._database.shared:
             return await self._writer.write(body, first=first)

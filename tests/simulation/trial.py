@@ -72,7 +72,7 @@ def play(stage: Stage, seed: int, *, whole: bool = False) -> Outcome:
         except Exception as error:  # noqa: BLE001  # a trial that breaks has found something, here or in what it tries
             record.broken.append(f"the trial ended with {error!r}")
         problems = [
-            *record.broken,
+            *dict.fromkeys(record.broken),
             *loop.faults,
             *judge(stage.shelf.connection, stage.rebuilder, trial.database, record),
         ]
