@@ -23,6 +23,7 @@ from perdure.v1 import (
     run_events_pb2,
     run_inbox_pb2_grpc,
     runs_pb2_grpc,
+    schedules_pb2_grpc,
     server_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
@@ -130,6 +131,7 @@ class Service:
         self.flows: Any = flows_pb2_grpc.FlowServiceStub(self.channel)
         self.sessions: Any = sessions_pb2_grpc.SessionServiceStub(self.channel)
         self.runs: Any = runs_pb2_grpc.RunServiceStub(self.channel)
+        self.schedules: Any = schedules_pb2_grpc.ScheduleServiceStub(self.channel)
         self.inbox: Any = run_inbox_pb2_grpc.InboxServiceStub(self.channel)
         self.approvals: Any = approvals_pb2_grpc.ApprovalServiceStub(self.channel)
         self.tasks: Any = tasks_pb2_grpc.TaskServiceStub(self.channel)

@@ -20,6 +20,7 @@ from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.sqlite import SqliteStore
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.usecases.changes import Changes
+from perdure_control_plane.usecases.fire_schedules import fire_schedules
 from perdure_control_plane.usecases.open_store_life import follow_store_life
 from perdure_control_plane.usecases.sweep import Swept, sweep
 from perdure_services.retention import retain_on
@@ -126,6 +127,7 @@ async def _sweep_on(desk: Desk, settings: ControlPlaneSettings) -> None:
             say_life(life)
             desk.identity.generation = life.mark.generation
             swept = await sweep(desk.store, settings.timing)
+            fired = await fire_schedules(desk.store, settings.limits)
         except StoreUnavailable as error:
             log.warning("sweep.postponed", reason=str(error))
             continue
@@ -133,10 +135,13 @@ async def _sweep_on(desk: Desk, settings: ControlPlaneSettings) -> None:
             log.exception("sweep.failed")
             continue
         _say(swept, first=first)
+        for schedule, failure in fired.failed.items():
+            log.warning("schedule.postponed", schedule=schedule, reason=str(failure))
         first = False
-        if swept.next_at:
-            # What ends by itself sooner than the next sweep is due is not late for as long as that.
-            soon = (swept.next_at - swept.swept_at) / SECOND
+        # What ends by itself sooner than the next sweep is due is not late for as long as that.
+        due = [at for at in (swept.next_at, fired.next_at) if at]
+        if due:
+            soon = (min(due) - max(swept.swept_at, fired.looked_at)) / SECOND
             pause = min(interval, max(soon, interval / SWEEPS_AT_MOST))
 
 

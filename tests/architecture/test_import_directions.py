@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     f"{SERVER}.usecases": (
         f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.runlog", *EVENTS, PLANS, "jsonschema",
+        "cronsim",
     ),
     f"{SERVER}.storage": (
         f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.runlog", *EVENTS, REFUSALS,

@@ -22,6 +22,8 @@ from perdure.v1 import (
     run_inbox_pb2_grpc,
     runs_pb2,
     runs_pb2_grpc,
+    schedules_pb2,
+    schedules_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
     sessions_pb2,
@@ -38,6 +40,7 @@ from perdure_control_plane.api.interceptors import CallInterceptor, scopes_of
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.api.playbook_servicer import PlaybookServicer
 from perdure_control_plane.api.run_servicer import RunServicer
+from perdure_control_plane.api.schedule_servicer import ScheduleServicer
 from perdure_control_plane.api.server_servicer import ServerServicer
 from perdure_control_plane.api.session_servicer import AgentServicer, SessionServicer
 from perdure_control_plane.api.task_servicer import TaskServicer
@@ -58,6 +61,7 @@ SERVICES: Final = [
         (run_inbox_pb2, "InboxService"),
         (approvals_pb2, "ApprovalService"),
         (tasks_pb2, "TaskService"),
+        (schedules_pb2, "ScheduleService"),
         (agents_pb2, "AgentService"),
         (server_pb2, "ServerService"),
         (execution_pb2, "ExecutionService"),
@@ -100,6 +104,8 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(store, front.keys, pages), server)
     tasks_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(store, pages), server)
     agents_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(store, pages), server)
+    schedule_servicer = ScheduleServicer(store, starter, limits, pages)
+    schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(schedule_servicer, server)
     server_servicer = ServerServicer(store, limits, pages, desk.identity)
     server_pb2_grpc.add_ServerServiceServicer_to_server(server_servicer, server)
     execution_pb2_grpc.add_ExecutionServiceServicer_to_server(ExecutionServicer(desk), server)

@@ -23,6 +23,11 @@ def session_id(name: str, field: str = "name") -> SessionId:
     return SessionId(_only(_SESSION, name, field, "sessions/{session}"))
 
 
+def schedule_id(name: str, field: str = "name") -> str:
+    """The id in `schedules/{schedule}`. Raises FieldInvalid."""
+    return _only(_SCHEDULE, name, field, "schedules/{schedule}")
+
+
 def playbook_id(name: str, field: str = "name") -> PlaybookId:
     """The id in `playbooks/{playbook}`. Raises FieldInvalid."""
     return PlaybookId(_only(_PLAYBOOK, name, field, "playbooks/{playbook}"))
@@ -72,6 +77,7 @@ _ID: Final = f"({NAME.pattern})"
 _RUN: Final = re.compile(f"runs/{_ID}")
 _FLOW: Final = re.compile(f"flows/{_ID}")
 _SESSION: Final = re.compile(f"sessions/{_ID}")
+_SCHEDULE: Final = re.compile(f"schedules/{_ID}")
 _PLAYBOOK: Final = re.compile(f"playbooks/{_ID}")
 _APPROVAL: Final = re.compile(f"approvals/{_ID}")
 _AGENT: Final = re.compile(f"agents/{_ID}")

@@ -28,6 +28,7 @@ from perdure.runlog.states import RunState
 from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.playbook import Publication
+from perdure_control_plane.domain.schedule import FiringState, Misfire, Overlap
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 
 metadata = MetaData(
@@ -355,6 +356,44 @@ assignments = _table(
     _number("number"),
     _number("ack_until"),
     Index(None, "incarnation"),
+)
+
+schedules = _table(
+    "schedules",
+    _key("schedule_id"),
+    _text("uid"),
+    _text("principal"),
+    _bytes("request_digest"),
+    _text("start"),
+    _text("cron"),
+    _number("interval"),
+    _text("time_zone"),
+    _text("overlap"),
+    _text("misfire"),
+    _number("catch_up_window"),
+    _number("jitter"),
+    _number("paused"),
+    _number("next_at"),
+    _number("due_at"),
+    _number("waiting_at"),
+    Column("last_flow_id", Text),
+    _number("created_at"),
+    _one_of("overlap", Overlap),
+    _one_of("misfire", Misfire),
+    Index(None, "due_at"),
+)
+
+schedule_firings = _table(
+    "schedule_firings",
+    _key("schedule_id"),
+    Column("scheduled_at", Number, primary_key=True),
+    _number("fired_at"),
+    _text("state"),
+    Column("flow_id", Text),
+    _text("message"),
+    _number("triggered"),
+    _one_of("state", FiringState),
+    Index(None, "fired_at"),
 )
 
 requests = _table(

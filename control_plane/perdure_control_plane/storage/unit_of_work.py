@@ -23,6 +23,7 @@ from perdure_control_plane.storage.retention import Retention
 from perdure_control_plane.storage.run_events import RunEvents, RunEventStatements
 from perdure_control_plane.storage.run_log import RunLog
 from perdure_control_plane.storage.runs import Runs, RunStatements
+from perdure_control_plane.storage.schedules import Firings, Schedules
 from perdure_control_plane.storage.sessions import Sessions, SessionStatements
 from perdure_control_plane.storage.sqlite_log_rows import SqliteLogRows
 from perdure_control_plane.storage.statements import DriverConnection, LazyConnection
@@ -116,6 +117,16 @@ class SqlTransaction:
     def inbox(self) -> Inbox:
         """What runs wait for, and what has arrived."""
         return Inbox(self.connection)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Schedules."""
+        return Schedules(self.connection)
+
+    @cached_property
+    def firings(self) -> Firings:
+        """What became of their times."""
+        return Firings(self.connection)
 
     @cached_property
     def tasks(self) -> Tasks:

@@ -86,6 +86,15 @@ class Start:
         return request_digest(what, self.content, self.input, self.metadata_json(), source, how)
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A start whose version, digest and input are right, with its plan and the input as it is stored."""
+
+    asked: Start
+    plan: plans_pb2.Plan
+    value: bytes
+
+
 class FlowStarter:
     """Starts flows. It keeps the plans that were started last: they never change."""
 
@@ -101,6 +110,16 @@ class FlowStarter:
         Raises FieldInvalid, TooLarge, NotFound, DigestMismatch, PublicationForbids, ProviderNotConfigured, QueueFull,
         AlreadyExists, RequestIdReused.
         """
+        checked = await self.check(asked)
+        depth = await self._depth.current()
+
+        def body(tx: Transaction) -> FlowView:
+            return begin_flow(tx, self._limits, caller, checked, depth)
+
+        return await self._store.write(body, guarded=True)
+
+    async def check(self, asked: Start) -> Checked:
+        """What can be said of a start before it is made. Raises FieldInvalid, TooLarge, NotFound, DigestMismatch."""
         if RESERVED_METADATA in asked.metadata:
             description = f"the key {RESERVED_METADATA!r} is the server's own; choose another"
             raise field_invalid("request.metadata", description)
@@ -110,8 +129,7 @@ class FlowStarter:
         if asked.provider and list(plan.providers) != [asked.provider]:
             named = ", ".join(plan.providers) or "no provider"
             raise field_invalid("request.provider", f"is {asked.provider!r}; the playbook names {named}")
-        depth = await self._depth.current()
-        return await self._store.write(lambda tx: self._begin(tx, caller, asked, plan, value, depth), guarded=True)
+        return Checked(asked, plan, value)
 
     async def _plan(self, asked: Start) -> plans_pb2.Plan:
         key = (asked.playbook_id, asked.version)
@@ -142,27 +160,31 @@ class FlowStarter:
             check_schema(plan.input_schema, value, "request.input")
         return asked.input or b"{}"
 
-    def _begin(
-        self, tx: Transaction, caller: Caller, asked: Start, plan: plans_pb2.Plan, value: bytes, depth: int
-    ) -> FlowView:
-        digest = asked.digest_of_request()
-        begun = tx.flows.of_key(caller.principal, asked.idempotency_key)
-        if begun is not None:
-            if begun.request_digest != digest:
-                raise RequestIdReused("idempotency_key", asked.idempotency_key)
-            return view(tx, begun)
-        release = tx.playbooks.release(asked.playbook_id, asked.version)
-        check_startable(release)
-        session = tx.sessions.get(asked.session_id)
-        if asked.flow_id is not None and tx.flows.find(asked.flow_id) is not None:
-            raise AlreadyExists(f"flows/{asked.flow_id}")
-        if depth >= self._limits.max_queued_runs:
-            raise QueueFull(self._limits.max_queued_runs)
-        _check_providers(tx, plan)
-        flow = _new_flow(tx, caller, asked, digest)
-        tx.flows.add(flow)
-        events = _first_events(flow, session, asked, plan, release, value, caller)
-        return view_of_new(flow, tx.log.create(flow.root_run_id, events, requested_by(caller)))
+
+def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked, depth: int) -> FlowView:
+    """Begins a flow inside a transaction, or returns the one that the key began. `depth` is that of the queue.
+
+    Raises PublicationForbids, NotFound, ProviderNotConfigured, QueueFull, AlreadyExists, RequestIdReused.
+    """
+    asked, plan = checked.asked, checked.plan
+    digest = asked.digest_of_request()
+    begun = tx.flows.of_key(caller.principal, asked.idempotency_key)
+    if begun is not None:
+        if begun.request_digest != digest:
+            raise RequestIdReused("idempotency_key", asked.idempotency_key)
+        return view(tx, begun)
+    release = tx.playbooks.release(asked.playbook_id, asked.version)
+    check_startable(release)
+    session = tx.sessions.get(asked.session_id)
+    if asked.flow_id is not None and tx.flows.find(asked.flow_id) is not None:
+        raise AlreadyExists(f"flows/{asked.flow_id}")
+    if depth >= limits.max_queued_runs:
+        raise QueueFull(limits.max_queued_runs)
+    _check_providers(tx, plan)
+    flow = _new_flow(tx, caller, asked, digest)
+    tx.flows.add(flow)
+    events = _first_events(flow, session, asked, plan, release, checked.value, caller)
+    return view_of_new(flow, tx.log.create(flow.root_run_id, events, requested_by(caller)))
 
 
 def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, plans_pb2.Plan]:

@@ -22,6 +22,8 @@ PROGRAMS = pathlib.Path(sys.executable).parent
 PROMISED = {
     "status", "runtime get", "verify", "run",
     "playbooks validate", "playbooks create", "playbooks publish", "playbooks revoke", "playbooks get", "playbooks list",
+    "schedules create", "schedules get", "schedules list", "schedules firings", "schedules trigger", "schedules pause",
+    "schedules resume", "schedules delete",
     "sessions create", "sessions get", "sessions list", "sessions events",
     "flows start", "flows get", "flows list", "flows pause", "flows resume", "flows cancel", "flows watch",
     "runs get", "runs list", "runs events", "runs export", "runs checkpoints", "runs watch", "runs why",

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 import typer
+from google.protobuf.duration_pb2 import Duration
 
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -24,6 +25,15 @@ def parse_duration(text: str, option: str) -> timedelta:
     if seconds <= 0:
         raise typer.BadParameter("a duration is more than nothing", param_hint=f"'{option}'")
     return timedelta(seconds=seconds)
+
+
+def duration_message(text: str | None, option: str = "--timeout") -> Duration | None:
+    """What an option says, as a message; None where it is not given. Raises BadParameter."""
+    if text is None:
+        return None
+    message = Duration()
+    message.FromTimedelta(parse_duration(text, option))
+    return message
 
 
 def short_duration(value: timedelta) -> str:

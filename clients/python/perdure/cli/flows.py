@@ -4,14 +4,13 @@ import uuid
 from typing import Annotated
 
 import typer
-from google.protobuf.duration_pb2 import Duration
 
 from perdure.cli import names
 from perdure.cli.asking import can_ask, confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.deciding import ask_for_decisions
 from perdure.cli.doubts import tell_doubts
-from perdure.cli.durations import parse_duration
+from perdure.cli.durations import duration_message, parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.following.follow import Bounds, Until, UntilOption, flow_verdict, follow_flow, look_ahead
 from perdure.cli.following.story import Story
@@ -199,12 +198,3 @@ def started_before(flow: Flow) -> str:
     if flow.status == Flow.STATUS_RUNNING and not flow.primitive_refs.tasks and not flow.primitive_refs.approvals:
         return ""
     return f"started before, at {at(flow.create_time):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def duration_message(text: str | None) -> Duration | None:
-    """What --timeout says, as a message; None where it is not given. Raises BadParameter."""
-    if text is None:
-        return None
-    message = Duration()
-    message.FromTimedelta(parse_duration(text, "--timeout"))
-    return message

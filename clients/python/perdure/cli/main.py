@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "approvals": Lazy("perdure.cli.approvals", "Hold points: look at what is asked, and decide."),
     "runs": Lazy("perdure.cli.runs", "Executions: follow, stop, continue, and settle doubts."),
     "tasks": Lazy("perdure.cli.tasks", "Commands that runs have executed, and what they printed."),
+    "schedules": Lazy("perdure.cli.schedules", "Starts of flows at times, and what became of each."),
     "sessions": Lazy("perdure.cli.sessions", "Lines of work that flows, runs and agents belong to."),
     "agents": Lazy("perdure.cli.agents", "Identities that work in sessions."),
     "verify": Lazy("perdure.cli.verify", "Check logs against every rule, and against witnesses."),

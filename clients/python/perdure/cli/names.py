@@ -34,6 +34,11 @@ def agent(text: str) -> str:
     return _named("agent", text)
 
 
+def schedule(text: str) -> str:
+    """`schedules/{schedule}`."""
+    return _named("schedule", text)
+
+
 def playbook(text: str) -> str:
     """`playbooks/{playbook}`."""
     return _named("playbook", text)

@@ -8,10 +8,10 @@ import typer
 
 from perdure.cli import names
 from perdure.cli.connection import connected
-from perdure.cli.durations import parse_duration
+from perdure.cli.durations import duration_message, parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
-from perdure.cli.flows import RunTimeout, WaitTimeout, duration_message, start_and_follow
+from perdure.cli.flows import RunTimeout, WaitTimeout, start_and_follow
 from perdure.cli.following.follow import Bounds, Until, UntilOption
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import verb

@@ -15,6 +15,7 @@ from perdure.v1 import (
     playbooks_pb2,
     run_inbox_pb2,
     runs_pb2,
+    schedules_pb2,
     server_pb2,
     sessions_pb2,
     tasks_pb2,
@@ -28,6 +29,7 @@ SERVICES: Final[tuple[ServiceDescriptor, ...]] = (
     run_inbox_pb2.DESCRIPTOR.services_by_name["InboxService"],
     approvals_pb2.DESCRIPTOR.services_by_name["ApprovalService"],
     tasks_pb2.DESCRIPTOR.services_by_name["TaskService"],
+    schedules_pb2.DESCRIPTOR.services_by_name["ScheduleService"],
     agents_pb2.DESCRIPTOR.services_by_name["AgentService"],
     server_pb2.DESCRIPTOR.services_by_name["ServerService"],
 )

@@ -24,6 +24,7 @@ from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure.v1.run_inbox_pb2_grpc import InboxServiceStub
 from perdure.v1.runs_pb2 import WatchRunRequest
 from perdure.v1.runs_pb2_grpc import RunServiceStub
+from perdure.v1.schedules_pb2_grpc import ScheduleServiceStub
 from perdure.v1.server_pb2_grpc import ServerServiceStub
 from perdure.v1.sessions_pb2_grpc import SessionServiceStub
 from perdure.v1.tasks_pb2_grpc import TaskServiceStub
@@ -68,6 +69,7 @@ class Client:
         self.inbox: Final = InboxServiceStub(self._channel)
         self.approvals: Final = ApprovalServiceStub(self._channel)
         self.tasks: Final = TaskServiceStub(self._channel)
+        self.schedules: Final = ScheduleServiceStub(self._channel)
         self.agents: Final = AgentServiceStub(self._channel)
         self.server: Final = ServerServiceStub(self._channel)
         self.health: Final = HealthStub(self._channel)

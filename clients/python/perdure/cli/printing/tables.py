@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from perdure.cli.durations import short_duration
 from perdure.cli.names import bare
-from perdure.cli.printing.words import age, enum_word, label, one_line
+from perdure.cli.printing.words import age, at, enum_word, label, one_line
 from perdure.runlog.instances import instance
 from perdure.v1.approvals_pb2 import Approval
 from perdure.v1.fact_events_pb2 import HoldCause
@@ -70,6 +71,12 @@ def _pending(run: Any, now: datetime) -> str:
     if run.holds and not run.ended_sequence:
         return f"to be held: {enum_word(HoldCause.DESCRIPTOR, run.holds[0].cause)}"
     return ""
+
+
+def _times(schedule: Any, now: datetime) -> str:
+    if schedule.HasField("interval"):
+        return f"every {short_duration(schedule.interval.ToTimedelta())}"
+    return one_line(f"{schedule.cron} {schedule.time_zone}")
 
 
 def _addressee(arrived: Any, now: datetime) -> str:
@@ -148,6 +155,20 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("NODES", lambda executor, now: one_line(",".join(executor.node_kinds))),
         Column("PROVIDERS", lambda executor, now: one_line(",".join(executor.providers))),
         _text("VERSION", "version"),
+    ),
+    "Schedule": (
+        _id("SCHEDULE", "name"),
+        Column("TIMES", _times),
+        Column("STARTS", lambda schedule, now: _playbook(schedule.start, now)),
+        _word("OVERLAP", "overlap"),
+        _word("MISFIRE", "misfire"),
+        Column("NEXT", lambda schedule, now: "paused" if schedule.paused else age(schedule.next_time, now)),
+    ),
+    "Firing": (
+        Column("TIME", lambda firing, now: f"{at(firing.scheduled_time):%Y-%m-%dT%H:%M:%SZ}"),
+        _word("STATE", "state"),
+        _id("FLOW", "flow"),
+        Column("WHY", lambda firing, now: one_line(firing.message)),
     ),
     "InboxFact": (
         Column("SEQUENCE", lambda arrived, now: str(arrived.sequence)),

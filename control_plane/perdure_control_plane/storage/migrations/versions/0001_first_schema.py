@@ -354,6 +354,52 @@ def upgrade() -> None:
     op.create_index(op.f("ix_runs_session_id_created_at"), "runs", ["session_id", "created_at"], unique=False)
     op.create_index(op.f("ix_runs_state_created_at"), "runs", ["state", "created_at"], unique=False)
     op.create_table(
+        "schedule_firings",
+        sa.Column("schedule_id", sa.Text(), nullable=False),
+        sa.Column("scheduled_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("fired_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("flow_id", sa.Text(), nullable=True),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("triggered", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint(
+            "state IN ('STARTED', 'WAITING', 'SKIPPED', 'MISSED', 'REFUSED')", name=op.f("ck_schedule_firings_state")
+        ),
+        sa.PrimaryKeyConstraint("schedule_id", "scheduled_at", name=op.f("pk_schedule_firings")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_schedule_firings_fired_at"), "schedule_firings", ["fired_at"], unique=False)
+    op.create_table(
+        "schedules",
+        sa.Column("schedule_id", sa.Text(), nullable=False),
+        sa.Column("uid", sa.Text(), nullable=False),
+        sa.Column("principal", sa.Text(), nullable=False),
+        sa.Column("request_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("start", sa.Text(), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=False),
+        sa.Column("interval", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("time_zone", sa.Text(), nullable=False),
+        sa.Column("overlap", sa.Text(), nullable=False),
+        sa.Column("misfire", sa.Text(), nullable=False),
+        sa.Column("catch_up_window", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("jitter", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("paused", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("next_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("due_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("waiting_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("last_flow_id", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint("misfire IN ('SKIP', 'RUN_ONCE', 'RUN_ALL')", name=op.f("ck_schedules_misfire")),
+        sa.CheckConstraint(
+            "overlap IN ('SKIP', 'QUEUE_ONE', 'ALLOW', 'CANCEL_PREVIOUS')", name=op.f("ck_schedules_overlap")
+        ),
+        sa.PrimaryKeyConstraint("schedule_id", name=op.f("pk_schedules")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_schedules_due_at"), "schedules", ["due_at"], unique=False)
+    op.create_table(
         "sessions",
         sa.Column("session_id", sa.Text(), nullable=False),
         sa.Column("root_agent_id", sa.Text(), nullable=False),
