@@ -10,7 +10,7 @@ from perdure_control_plane.domain.admission import Answer, Batch, Incoming, Reje
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.heads import HeadCache, Mark
 from perdure_control_plane.storage.log_rows import LogRows, Move
-from perdure_control_plane.storage.projections import PROJECTED, Projections, Stored
+from perdure_control_plane.storage.projections import Projections, Stored, is_projected
 from perdure_control_plane.storage.run_events import holder_row
 from perdure_control_plane.storage.runs import Runs
 from perdure_control_plane.storage.statements import DriverConnection, execute_changes
@@ -138,7 +138,7 @@ class Journal:
                 holder_row(run_id, sequence, now, lease_id, before.epoch, ordinal, incoming.number, incoming.stored)
             )
             ordinal += 1
-            if incoming.kind in PROJECTED:
+            if is_projected(incoming.kind, incoming.message):
                 stored = Stored(run_id, sequence, now, lease_id, incoming.message, waits, facts)
                 move.changes += self._projections.changes(incoming.kind, stored)
                 waits = waits or incoming.kind == "wait_opened"

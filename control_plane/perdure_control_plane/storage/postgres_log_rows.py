@@ -5,10 +5,13 @@ that another transaction is writing to, and says which rows it has stored.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
+    ColumnElement,
     Select,
     Table,
     TableValuedAlias,
@@ -34,15 +37,21 @@ from perdure_control_plane.storage.tables import run_events, runs
 
 _GUARD: Final = ("run_id", "last_sequence", "epoch", "next_ordinal")
 """Columns that say where a row must be."""
+_HELD: Final = (*_GUARD, "lease_id")
+"""The same, with the lease. Of a holder's events they give the origin."""
+
 _EVENT: Final = tuple(column.name for column in run_events.c if column.name != "run_id")
+_STORED_AT: Final = run_events.c.keys().index("stored_at")
+_HELD_EVENT: Final = ("sequence", "kind", "event")
+"""What has to be given for each event, where its run's row gives the rest."""
 
 
 class PostgresLogStatements:
     """The statements, compiled once."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self.append: Final = _MoveStatement(APPENDED_COLUMNS, (*_GUARD, "lease_id"), dialect)
-        self.save: Final = _MoveStatement(HEAD_COLUMNS, _GUARD, dialect)
+        self.append: Final = _MoveStatement(APPENDED_COLUMNS, _HELD, _HELD_EVENT, dialect)
+        self.save: Final = _MoveStatement(HEAD_COLUMNS, _GUARD, _EVENT, dialect)
         self.heads: Final = Prepared(_heads(), dialect)
 
 
@@ -82,8 +91,7 @@ class PostgresLogRows:
     def _execute(
         self, statement: "_MoveStatement", rows: Sequence[Row], moves: Sequence[Move], *, alone: bool
     ) -> list[RunId]:
-        events = [(number, *row[1:]) for number, move in enumerate(moves, 1) for row in move.events]
-        columns = statement.parameters(rows, events)
+        columns = statement.parameters(rows, moves)
         execute = statement.prepared.execute_alone if alone else statement.prepared.execute_row
         return [row[0] for row in execute(self._driver, columns)]
 
@@ -98,26 +106,28 @@ def _guard(move: Move) -> Row:
 
 
 class _MoveStatement:
-    """See `_move`."""
-
-    def __init__(self, columns: Sequence[str], guard: Sequence[str], dialect: Dialect) -> None:
-        self.prepared: Final = Prepared(_move(columns, guard), dialect)
-        self._given = [f"given_where_{name}" for name in guard] + [f"given_{name}" for name in columns]
-        self._events = ["events_of_run", *(f"events_{name}" for name in _EVENT)]
-
-    def parameters(self, given: Sequence[Row], events: Sequence[Row]) -> Row:
-        """An array for each column of those rows, in the order that the statement takes them."""
-        values = dict(zip(self._given, map(list, zip(*given, strict=True)), strict=True))
-        values.update(zip(self._events, map(list, zip(*events, strict=True)), strict=True))
-        return self.prepared.parameters(values)
-
-
-def _move(columns: Sequence[str], guard: Sequence[str]) -> Select[Any]:
     """Moves rows of runs that are where their guard says, inserts their events, and returns those runs.
 
     Its parameters are arrays: the guard's values, those of the columns, and then, for each event, the number of its run
-    among them, counted from 1, and the columns of its row that the run does not give.
+    among them, counted from 1, and the columns of its row that are given.
     """
+
+    def __init__(self, columns: Sequence[str], guard: Sequence[str], event: Sequence[str], dialect: Dialect) -> None:
+        self.prepared: Final = Prepared(_move(columns, guard, event), dialect)
+        self._given = [f"given_where_{name}" for name in guard] + [f"given_{name}" for name in columns]
+        self._events = ["events_of_run", *(f"events_{name}" for name in event)]
+        self._pick = itemgetter(*(run_events.c.keys().index(name) for name in event))
+
+    def parameters(self, given: Sequence[Row], moves: Sequence[Move]) -> Row:
+        """An array for each column of those rows, and of the moves' events, in the order that the statement takes them."""
+        events = [(number, *self._pick(row)) for number, move in enumerate(moves, 1) for row in move.events]
+        values: dict[str, Any] = dict(zip(self._given, map(list, zip(*given, strict=True)), strict=True))
+        values.update(zip(self._events, map(list, zip(*events, strict=True)), strict=True))
+        values["stored_at"] = moves[0].events[0][_STORED_AT]
+        return self.prepared.parameters(values)
+
+
+def _move(columns: Sequence[str], guard: Sequence[str], event: Sequence[str]) -> Select[Any]:
     given = _given("given", runs, {f"where_{name}": name for name in guard} | {name: name for name in columns})
     in_place = [runs.c[name] == given.c[f"where_{name}"] for name in guard]
     locked = select(runs.c.run_id).where(*in_place).with_for_update(key_share=True, skip_locked=True).lateral("locked")
@@ -126,12 +136,17 @@ def _move(columns: Sequence[str], guard: Sequence[str]) -> Select[Any]:
         update(runs)
         .where(runs.c.run_id == free.c.where_run_id)
         .values({name: free.c[name] for name in columns})
-        .returning(runs.c.run_id, free.c.number)
+        .returning(runs.c.run_id, free.c.number, *(free.c[f"where_{name}"] for name in guard))
         .cte("moved")
     )
-    events = _given("events", run_events, {"of_run": "sequence"} | {name: name for name in _EVENT})
-    rows = select(moved.c.run_id, *(events.c[name] for name in _EVENT)).join(moved, moved.c.number == events.c.of_run)
-    stored = insert(run_events).from_select(["run_id", *_EVENT], rows).cte("stored")
+    events = _given("events", run_events, {"of_run": "sequence"} | {name: name for name in event})
+    values: dict[str, ColumnElement[Any]] = {"run_id": moved.c.run_id} | {name: events.c[name] for name in event}
+    if "lease_id" in guard:
+        values["stored_at"] = bindparam("stored_at", type_=BigInteger)
+        values["lease_id"], values["epoch"] = moved.c.where_lease_id, moved.c.where_epoch
+        values["ordinal"] = moved.c.where_next_ordinal + events.c.sequence - moved.c.where_last_sequence - 1
+    rows = select(*values.values()).join(moved, moved.c.number == events.c.of_run)
+    stored = insert(run_events).from_select(list(values), rows).cte("stored")
     return select(moved.c.run_id).add_cte(stored)
 
 

@@ -43,6 +43,15 @@ class Stored:
     facts: bool
 
 
+def is_projected(kind: str, event: RunEvent) -> bool:
+    """Whether an event may change anything beside the run row. Nodes that are no commands leave nothing there."""
+    if kind == "node_started":
+        return bool(event.node_started.command)
+    if kind == "node_settled":
+        return event.node_settled.HasField("task")
+    return kind in PROJECTED
+
+
 class Projections:
     """Says what events change in the projections; whoever stores the events executes it."""
 
@@ -50,7 +59,7 @@ class Projections:
         self._statements = statements
 
     def changes(self, kind: str, stored: Stored) -> Iterable[Change]:
-        """What an event changes beside the run row, in this order."""
+        """What an event changes beside the run row, in this order; nothing where `is_projected` says so."""
         projector = PROJECTED.get(kind)
         return () if projector is None else projector(self, stored)
 
