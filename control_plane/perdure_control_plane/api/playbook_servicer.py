@@ -7,7 +7,9 @@ from perdure_control_plane.api import names, requests
 from perdure_control_plane.api.interceptors import caller
 from perdure_control_plane.api.messages import playbooks as messages
 from perdure_control_plane.api.pages import Pages
+from perdure_control_plane.api.source_formats import source_format
 from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.usecases.convert_playbook import convert_playbook
 from perdure_control_plane.usecases.create_playbook_version import create_playbook_version
 from perdure_control_plane.usecases.ports import Store
 from perdure_control_plane.usecases.publish_playbook_version import publish_playbook_version
@@ -28,6 +30,13 @@ class PlaybookServicer(playbooks_pb2_grpc.PlaybookServiceServicer):
     ) -> playbooks_pb2.ValidatePlaybookResponse:
         """Checks a manifest."""
         return messages.validation(await validate_playbook(requests.document(request.document, self._limits)))
+
+    async def ConvertPlaybook(
+        self, request: playbooks_pb2.ConvertPlaybookRequest, context: Any
+    ) -> playbooks_pb2.ConvertPlaybookResponse:
+        """Makes a manifest of a document for another system."""
+        text = requests.document(request.document, self._limits)
+        return messages.conversion(await convert_playbook(text, source_format(request.source)))
 
     async def CreatePlaybookVersion(
         self, request: playbooks_pb2.CreatePlaybookVersionRequest, context: Any

@@ -20,7 +20,7 @@ from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
 PROGRAMS = pathlib.Path(sys.executable).parent
 
 PROMISED = {
-    "status", "runtime get", "verify", "run",
+    "status", "runtime get", "verify", "run", "playbooks convert",
     "playbooks validate", "playbooks create", "playbooks publish", "playbooks revoke", "playbooks get", "playbooks list",
     "schedules create", "schedules get", "schedules list", "schedules firings", "schedules trigger", "schedules pause",
     "schedules resume", "schedules delete",

@@ -1,6 +1,7 @@
 """`perdure playbooks`: from a manifest to a version that may be started, and out of use again."""
 
 import json
+import pathlib
 import shlex
 import sys
 from enum import StrEnum
@@ -15,7 +16,7 @@ from perdure.cli.connection import connected
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
-from perdure.cli.manifests import read_document, show_diagnostics
+from perdure.cli.manifests import read_document, show_conversion, show_diagnostics
 from perdure.cli.options import EvidenceRefs, FurtherEvidence, Limit, ManifestFile, Output, PlaybookName, Yes
 from perdure.cli.printing.formats import Format, print_one
 from perdure.client import Client, pages
@@ -24,6 +25,10 @@ from perdure.v1.playbooks_pb2 import (
     PUBLICATION_CANARY,
     PUBLICATION_DRAFT,
     PUBLICATION_VERIFIED,
+    SOURCE_FORMAT_CANTBOOK,
+    SOURCE_FORMAT_UNSPECIFIED,
+    SOURCE_FORMAT_WORKFLOW,
+    ConvertPlaybookRequest,
     CreatePlaybookVersionRequest,
     Evidence,
     GetPlaybookRequest,
@@ -45,6 +50,15 @@ class Status(StrEnum):
     CANARY = "canary"
     ACTIVE = "active"
 
+
+class Source(StrEnum):
+    """What a document for another system is written in."""
+
+    CANTBOOK = "cantbook"
+    WORKFLOW = "workflow"
+
+
+_SOURCES = {Source.CANTBOOK: SOURCE_FORMAT_CANTBOOK, Source.WORKFLOW: SOURCE_FORMAT_WORKFLOW}
 
 _PUBLICATIONS = {
     Status.VERIFIED: PUBLICATION_VERIFIED,
@@ -72,6 +86,37 @@ async def validate(perdure: Client, manifest_file: ManifestFile, output: Output 
     if found.valid:
         typer.echo(f"store it: perdure playbooks create --manifest-file {shlex.quote(str(manifest_file))}", err=True)
     return ExitCode.OK if found.valid else ExitCode.FAILURE
+
+
+@app.command()
+@connected
+async def convert(
+    perdure: Client,
+    file: Annotated[pathlib.Path, typer.Argument(metavar="FILE", help="The document; - reads standard input.")],
+    source: Annotated[Source | None, typer.Option("--from", help="What it is written in; found out otherwise.")] = None,
+    out: Annotated[pathlib.Path | None, typer.Option("--out", metavar="FILE", help="Where the manifest goes.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where anything could not be carried over.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> ExitCode:
+    """Make a manifest of a playbook for another system, and say what of it is not there. Stores nothing.
+
+    Exits with 1 where no manifest that validates can be made.
+    """
+    document = read_document(file, "FILE")
+    request = ConvertPlaybookRequest(
+        document=document, source=_SOURCES[source] if source else SOURCE_FORMAT_UNSPECIFIED
+    )
+    converted = await perdure.playbooks.ConvertPlaybook(request)
+    if out is not None and converted.HasField("document"):
+        out.write_bytes(converted.document.text)
+    if output is Format.TABLE:
+        show_conversion(converted)
+        typer.echo(converted.document.text.decode() if out is None else "", nl=False)
+    else:
+        print_one(converted, output)
+    return ExitCode.OK if converted.review.valid and not (strict and converted.losses) else ExitCode.FAILURE
 
 
 @app.command()

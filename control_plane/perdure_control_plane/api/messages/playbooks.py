@@ -3,6 +3,7 @@
 from perdure.v1 import playbooks_pb2
 from perdure_control_plane.api.messages.times import timestamp
 from perdure_control_plane.domain.playbook import Evidence, Playbook, PlaybookVersion, Publication, PublicationChange
+from perdure_control_plane.manifests.conversion.conversion import Conversion
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.review import Review
 
@@ -64,6 +65,18 @@ def validation(value: Review) -> playbooks_pb2.ValidatePlaybookResponse:
         warnings=[_diagnostic(diagnostic) for diagnostic in value.warnings],
         playbook_id=value.playbook_id,
         version=value.version,
+    )
+
+
+def conversion(value: Conversion) -> playbooks_pb2.ConvertPlaybookResponse:
+    """The result of a conversion."""
+    source = f"SOURCE_FORMAT_{value.source.name if value.source else 'UNSPECIFIED'}"
+    return playbooks_pb2.ConvertPlaybookResponse(
+        document=playbooks_pb2.PlaybookDocument(text=value.text) if value.text else None,
+        source=playbooks_pb2.SourceFormat.Value(source),
+        losses=[_diagnostic(diagnostic) for diagnostic in value.losses],
+        changes=[_diagnostic(diagnostic) for diagnostic in value.changes],
+        review=validation(value.review) if value.review else None,
     )
 
 

@@ -1,0 +1,90 @@
+"""Workflow specs: an agent, or steps of agents, functions and people, one after the other or side by side."""
+
+from typing import Any, Final
+
+from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure_control_plane.manifests.conversion.draft import (
+    MADE_VERSION,
+    Draft,
+    NotConvertible,
+    fields,
+    items,
+    named,
+    text,
+)
+from perdure_control_plane.manifests.conversion.workflow_steps import Steps
+
+_LOST_OF_AGENTS: Final = {
+    "strategy": "how an agent thinks is the executor's own here",
+    "runtime_preferences": "agents run in the executor; there is one way",
+    "guardrails": "what an agent says is checked by an output_schema; there are no guardrails",
+}
+_TYPES: Final = ("sequential", "graph", "concurrent")
+
+
+def convert(values: JsonObject) -> Draft:
+    """Makes a manifest of a workflow spec. Raises NotConvertible."""
+    if values.get("version", "v1") != "v1":
+        raise NotConvertible("version", "VERSION_UNKNOWN", "a workflow spec has the version v1")
+    draft = Draft()
+    draft.leftover("", values, ("version", "agent", "workflow", "components"))
+    components = fields(values.get("components") or {}, "components")
+    draft.leftover("components", components, ("agents", "functions", "humans"))
+    agents = {name: fields(one, f"components.agents.{name}") for name, one in (components.get("agents") or {}).items()}
+    if "agent" in values:
+        own = fields(values["agent"], "agent")
+        agents.setdefault(text(own.get("name"), "agent.name"), own)
+    workflow = values.get("workflow")
+    spec = fields(workflow, "workflow") if workflow is not None else _alone(agents)
+    name = str(spec.get("name") or next(iter(agents), "workflow"))
+    draft.head |= {"playbook_id": named(draft, name, "workflow.name"), "version": MADE_VERSION, "title": name}
+    draft.head["objective"] = f"Do what the workflow {name} does"
+    _tell_of_agents(draft, values, agents)
+    kind = spec.get("type", "sequential")
+    if kind not in _TYPES:
+        reason = f"a workflow of the type {kind!r} decides as it goes who is next; a playbook says it beforehand"
+        raise NotConvertible("workflow.type", "WORKFLOW_TYPE", reason)
+    draft.leftover("workflow", spec, ("type", "name", "steps", "edges"))
+    steps = Steps(draft, agents, components)
+    steps.add(items(spec.get("steps"), "workflow.steps"))
+    steps.connect(kind, items(spec.get("edges"), "workflow.edges"))
+    return draft
+
+
+def _alone(agents: dict[str, JsonObject]) -> JsonObject:
+    if not agents:
+        raise NotConvertible("", "FIELD_MISSING", "there is neither an agent nor a workflow")
+    name = next(iter(agents))
+    return {"name": name, "steps": [{"id": "run", "kind": "agent", "ref": name}]}
+
+
+def _tell_of_agents(draft: Draft, values: JsonObject, agents: dict[str, JsonObject]) -> None:
+    own = (values.get("agent") or {}).get("name")
+    for name, agent in agents.items():
+        path = "agent" if name == own else f"components.agents.{name}"
+        known = ("name", "description", "system_prompt", "model", "tools", "policies", *_LOST_OF_AGENTS)
+        draft.leftover(path, agent, known)
+        for field, reason in _LOST_OF_AGENTS.items():
+            if agent.get(field):
+                draft.lost(f"{path}.{field}", field.upper(), reason)
+        _policies(draft, f"{path}.policies", fields(agent.get("policies") or {}, f"{path}.policies"))
+
+
+def _policies(draft: Draft, path: str, given: JsonObject) -> None:
+    draft.leftover(path, given, ("tool",))
+    tool = fields(given.get("tool") or {}, f"{path}.tool")
+    draft.leftover(f"{path}.tool", tool, ("allow", "deny", "network", "filesystem", "shell"))
+    for field in ("network", "filesystem", "shell"):
+        if tool.get(field) is not None:
+            reason = "the tools that agents have here read files, and nothing else"
+            draft.lost(f"{path}.tool.{field}", "TOOL_POLICY", reason)
+    policy: dict[str, Any] = draft.head.setdefault("tools", {}) if tool.get("allow") or tool.get("deny") else {}
+    for word in ("allow", "deny"):
+        for index, name in enumerate(items(tool.get(word), f"{path}.tool.{word}")):
+            if name not in WORKSPACE_TOOLS:
+                draft.lost(f"{path}.tool.{word}[{index}]", "TOOL_UNKNOWN", f"there is no tool {name!r} here")
+            elif name not in policy.setdefault(word, []):
+                policy[word].append(name)
+    if not policy:
+        draft.head.pop("tools", None)

@@ -1,0 +1,108 @@
+"""Nodes of the steps of a workflow spec, one kind after the other."""
+
+from typing import Any, Final
+
+from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure_control_plane.manifests.conversion.draft import Draft, fields, items
+
+_HUMAN: Final = (
+    "description", "assignee", "timeout_seconds", "on_timeout", "request_type", "options", "default_option", "context",
+    "response_role",
+)  # fmt: skip
+_PROVIDERS: Final = ("openai", "anthropic")
+
+
+class NodeMaker:
+    """Makes nodes of what a spec says of agents, functions and people."""
+
+    def __init__(self, draft: Draft, agents: dict[str, JsonObject], components: JsonObject) -> None:
+        self.instead: dict[str, str] = {}
+        """The node that is done when another one has failed."""
+        self._draft = draft
+        self._agents = agents
+        self._functions: JsonObject = components.get("functions") or {}
+        self._humans: JsonObject = components.get("humans") or {}
+
+    def make(self, path: str, name: str, step: JsonObject, kind: Any, ref: Any) -> JsonObject:
+        """The node of a step; a hold point where what it does is not here."""
+        match kind:
+            case "agent" if ref in self._agents:
+                return self._agent(name, str(ref), step)
+            case "function" if ref in self._functions:
+                return self._function(path, name, str(ref), step)
+            case "human" if ref in self._humans:
+                return self._human(name, str(ref))
+        code = {"workflow": "NODE_KIND"}.get(str(kind), "REF_UNKNOWN")
+        what = f"{kind} {ref}"
+        reason = f"what the {what} does is not here: somebody does it, and says so"
+        self._draft.lost(f"{path}.ref", code, reason)
+        self._draft.comments.setdefault(name, []).append(reason)
+        return {"id": name, "type": "approval", "prompt": f"Do the {what} by hand, and approve when it is done."}
+
+    def _agent(self, name: str, ref: str, step: JsonObject) -> JsonObject:
+        agent, path = self._agents[ref], f"agents.{ref}"
+        said = str(agent.get("system_prompt") or agent.get("description") or f"Do the step {name}.").strip()
+        made: JsonObject = {
+            "id": name,
+            "type": "agentic",
+            "agent": ref,
+            "prompt": f"{said}\n\n{{{{ request.content }}}}",
+        }
+        model = fields(agent.get("model") or {}, f"{path}.model")
+        if model.get("provider") in _PROVIDERS:
+            made |= {"provider": model["provider"], "model": str(model.get("name") or "")}
+        elif model:
+            reason = (
+                f"there is no provider {model.get('provider')!r} here: the built-in one stands in, no language model"
+            )
+            self._draft.changed(f"{path}.model.provider", "PROVIDER_UNKNOWN", reason, name)
+        tools = items(fields(agent.get("tools") or {}, f"{path}.tools").get("include"), f"{path}.tools.include")
+        for index, tool in enumerate(tools):
+            if tool not in WORKSPACE_TOOLS:
+                self._draft.lost(f"{path}.tools.include[{index}]", "TOOL_UNKNOWN", f"there is no tool {tool!r} here")
+        made["tools"] = [tool for tool in tools if tool in WORKSPACE_TOOLS]
+        return made | self._timeout(step)
+
+    def _function(self, path: str, name: str, ref: str, step: JsonObject) -> JsonObject:
+        implementation = fields(self._functions[ref] or {}, f"components.functions.{ref}").get("implementation")
+        reason = f"put {implementation or ref} into the FUNCTIONS of an executor's module, as {ref!r}"
+        self._draft.changed(path, "FUNCTION_REGISTERED", reason, name)
+        return {"id": name, "type": "function", "function": ref, **self._timeout(step)}
+
+    def _human(self, name: str, ref: str) -> JsonObject:
+        path = f"components.humans.{ref}"
+        human = fields(self._humans[ref] or {}, path)
+        self._draft.leftover(path, human, _HUMAN)
+        made: JsonObject = {"id": name, "type": "approval", "prompt": str(human.get("description") or f"{ref}: go on?")}
+        if human.get("context"):
+            made["subject"] = {"context": human["context"]}
+        if human.get("timeout_seconds"):
+            made["timeout_seconds"] = float(human["timeout_seconds"])
+        if human.get("request_type") not in (None, "approval", "review"):
+            reason = f"here a person approves or rejects; {human['request_type']!r} asks for more"
+            self._draft.lost(f"{path}.request_type", "REQUEST_TYPE", reason)
+        for field in ("assignee", "options", "default_option", "response_role"):
+            if human.get(field):
+                reason = "whoever may decide here may decide every approval, by yes or no"
+                self._draft.lost(f"{path}.{field}", field.upper(), reason)
+        self._on_timeout(path, name, human.get("on_timeout"))
+        return made
+
+    def _on_timeout(self, path: str, name: str, action: Any) -> None:
+        if action == "continue":
+            output = {"decision": "", "decider": "", "reason": "nobody decided in time", "subject": {}}
+            handler = {"on": "APPROVAL_EXPIRED", "nodes": [name], "action": "continue", "output": output}
+            self._draft.handlers.append(handler)
+        elif action == "escalate":
+            gate = f"{name}_escalated"
+            self._draft.nodes.append(
+                {"id": gate, "type": "approval", "prompt": f"Nobody decided {name} in time. Go on?"}
+            )
+            self._draft.handlers.append({"on": "APPROVAL_EXPIRED", "nodes": [name], "action": "escalate", "to": gate})
+            self.instead[name] = gate
+        elif action not in (None, "fail"):
+            self._draft.lost(f"{path}.on_timeout", "ACTION_UNKNOWN", f"{action!r} is no action of a workflow spec")
+
+    def _timeout(self, step: JsonObject) -> JsonObject:
+        return {"timeout_seconds": float(step["timeout_seconds"])} if step.get("timeout_seconds") else {}

@@ -1,0 +1,125 @@
+"""Workflow specs: what each part becomes, and what is said of what becomes something else or nothing."""
+
+from typing import Any
+
+import yaml
+
+from perdure_control_plane.manifests.conversion.conversion import Conversion, SourceFormat, convert
+from perdure_control_plane.manifests.document import read
+from tests.unit.conversion import starters
+
+AGENT = {"name": "w", "system_prompt": "Work."}
+
+
+def spec(kind: str, *steps: dict[str, Any], **workflow: Any) -> tuple[Conversion, dict[str, Any]]:
+    document = {
+        "version": "v1",
+        "agent": AGENT,
+        "workflow": {"type": kind, "name": "x", "steps": list(steps), **workflow},
+    }
+    made = convert(yaml.safe_dump(document, sort_keys=False).encode(), None)
+    return made, read(made.text).values if made.text else {}
+
+
+def step(step_id: str, **fields: Any) -> dict[str, Any]:
+    return {"id": step_id, "kind": "agent", "ref": "w", **fields}
+
+
+def codes(found: Any) -> list[tuple[str, str]]:
+    return [(one.path, one.code) for one in found]
+
+
+def test_every_part_of_a_sequence_is_carried_over_or_named() -> None:
+    made = convert(starters.REVIEWED.encode(), None)
+    manifest = read(made.text).values
+
+    assert made.source is SourceFormat.WORKFLOW
+    assert made.review is not None
+    assert made.review.errors == ()
+    assert [(node["id"], node["type"]) for node in manifest["nodes"]] == [
+        ("draft", "agentic"), ("draft_fallback", "function"), ("count", "function"), ("check", "approval"),
+        ("ship", "approval"),
+    ]  # fmt: skip
+    assert manifest["edges"] == [
+        {"from": "draft", "to": "count"},
+        {"from": "count", "to": "check"},
+        {"from": "check", "to": "ship"},
+        {"from": "draft_fallback", "to": "count"},
+    ]
+    assert [handler["action"] for handler in manifest["error_handlers"]] == ["go_to", "continue", "continue"]
+    assert manifest["nodes"][0]["on_failure"] == {"max_iterations": 2}
+    assert manifest["tools"] == {"allow": ["read_file"]}
+    assert codes(made.losses) == [
+        ("agent.guardrails", "GUARDRAILS"),
+        ("agent.policies.tool.allow[1]", "TOOL_UNKNOWN"),
+        ("agent.policies.tool.network", "TOOL_POLICY"),
+        ("agent.strategy", "STRATEGY"),
+        ("agents.writer.tools.include[1]", "TOOL_UNKNOWN"),
+        ("components.humans.editor.assignee", "ASSIGNEE"),
+        ("components.humans.editor.options", "OPTIONS"),
+        ("components.humans.editor.request_type", "REQUEST_TYPE"),
+        ("workflow.steps[3].ref", "NODE_KIND"),
+    ]
+
+
+def test_what_cannot_be_done_here_becomes_a_hold_point_and_is_never_left_out() -> None:
+    made, manifest = spec("sequential", step("a"), {"id": "b", "kind": "function", "ref": "nobody"}, step("c"))
+
+    assert codes(made.losses) == [("workflow.steps[1].ref", "REF_UNKNOWN")]
+    assert [node["type"] for node in manifest["nodes"]] == ["agentic", "approval", "agentic"]
+    assert made.review is not None
+    assert made.review.errors == ()
+
+
+def test_steps_that_are_concurrent_are_done_side_by_side() -> None:
+    made, manifest = spec("concurrent", step("a"), step("b"))
+
+    assert manifest["edges"] == [{"from": "begin", "to": "a"}, {"from": "begin", "to": "b"}]
+    assert made.review is not None
+    assert made.review.errors == ()
+
+
+def test_edges_of_a_graph_say_what_follows_success_and_failure() -> None:
+    edges = [{"from": "a", "to": "b"}, {"from": "a", "to": "c", "condition": "failure"}]
+
+    made, manifest = spec("graph", step("a"), step("b"), step("c"), edges=edges)
+
+    assert manifest["edges"] == [{"from": "a", "to": "b"}, {"from": "a", "to": "c", "on": "failed"}]
+    assert made.losses == ()
+    assert made.review is not None
+    assert made.review.errors == ()
+
+
+def test_a_condition_that_is_not_known_is_not_left_out_silently() -> None:
+    made, _ = spec("graph", step("a"), step("b"), edges=[{"from": "a", "to": "b", "condition": "x > 1"}])
+
+    assert (made.text, codes(made.losses)) == (b"", [("workflow.edges[0].condition", "CONDITION_UNKNOWN")])
+
+
+def test_a_workflow_that_decides_as_it_goes_is_no_playbook() -> None:
+    made, _ = spec("group-chat", step("a"))
+
+    assert (made.text, codes(made.losses)) == (b"", [("workflow.type", "WORKFLOW_TYPE")])
+
+
+def test_an_agent_alone_is_a_playbook_of_one_node() -> None:
+    made = convert(yaml.safe_dump({"agent": AGENT}).encode(), SourceFormat.WORKFLOW)
+
+    assert [node["id"] for node in read(made.text).values["nodes"]] == ["run"]
+    assert made.losses == ()
+
+
+def test_what_nobody_decides_in_time_may_be_shown_to_another() -> None:
+    people = {"humans": {"boss": {"description": "Go?", "on_timeout": "escalate"}}}
+    steps = [step("a"), {"id": "ask", "kind": "human", "ref": "boss"}, step("b")]
+    document = {"agent": AGENT, "components": people, "workflow": {"type": "sequential", "name": "x", "steps": steps}}
+
+    made = convert(yaml.safe_dump(document).encode(), None)
+
+    manifest = read(made.text).values
+    assert manifest["error_handlers"] == [
+        {"on": "APPROVAL_EXPIRED", "nodes": ["ask"], "action": "escalate", "to": "ask_escalated"}
+    ]
+    assert {"from": "ask_escalated", "to": "b"} in manifest["edges"]
+    assert made.review is not None
+    assert made.review.errors == ()
