@@ -12,7 +12,7 @@ import typer
 
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.limits import SECOND
-from perdure_control_plane.domain.retention import Outlook, Retained
+from perdure_control_plane.domain.retention import Outlook
 from perdure_control_plane.storage.offline_reading import offline_reading
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
@@ -46,14 +46,9 @@ async def retain_on(store: Store, settings: ControlPlaneSettings) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _retain_all(store: Store, age: int) -> Retained:
-    done = Retained(0, 0, 0)
-    while True:
-        retained = await retain(store, age, lambda: asyncio.sleep(REST_SECONDS))
-        if retained.is_done:
-            return done
-        log.info("runs.deleted", flows=retained.flows, runs=retained.runs, events=retained.events)
-        done = Retained(done.flows + retained.flows, done.runs + retained.runs, done.events + retained.events)
+async def _retain_all(store: Store, age: int) -> None:
+    while not (retained := await retain(store, age, lambda: asyncio.sleep(REST_SECONDS))).is_done:
+        log.info("runs.deleted", **asdict(retained))
 
 
 def show_retention(settings: ControlPlaneSettings, days: float | None, *, apply: bool, output: str) -> int:

@@ -16,11 +16,11 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/domain/errors.py":
         (420, "the whole tree of refusals on one page, as its docstring draws it; each class is a few lines"),
     f"{SERVER}/storage/tables.py":
-        (430, "the whole schema on one page, in declarations; nobody reads half of a schema"),
+        (450, "the whole schema on one page, in declarations; nobody reads half of a schema"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py":
-        (465, "a migration is never changed once it has landed"),
+        (480, "a migration is never changed once it has landed"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py::upgrade":
-        (455, "a migration is never changed once it has landed"),
+        (480, "a migration is never changed once it has landed"),
     f"{SERVER}/storage/writer.py::Writer":
         (195, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     f"{SERVER}.storage": (
         f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.runlog", *EVENTS, REFUSALS,
-        "sqlalchemy", "alembic", "asyncpg", "structlog",
+        "sqlalchemy", "alembic", "asyncpg", "structlog", "zstandard",
     ),
     f"{SERVER}.api": (
         f"{SERVER}.api", f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.v1",
@@ -55,6 +55,11 @@ EXCEPTIONS: tuple[tuple[str, str, str], ...] = (
     (f"{SERVER}.usecases", "google.protobuf.duration_pb2", "a duration is a field of the event messages"),
     (f"{SERVER}.manifests", "google.protobuf.duration_pb2", "a duration is a field of the plan message"),
     (f"{SERVER}.storage", "google.protobuf.message", "what is stored is read there, and may turn out to be no message"),
+    (
+        f"{SERVER}.storage",
+        "google.protobuf.descriptor",
+        "the large field of an event is kept apart, whatever its name is",
+    ),
     (f"{SERVER}.api", "google", "messages are made of protobuf's own, and statuses of google.rpc's"),
     (f"{SERVER}.api", "perdure.runlog", "what a log means has one reading, and messages show it"),
     (f"{SERVER}.api", "structlog", "a refused call and an executor's stream are logged where they are seen"),

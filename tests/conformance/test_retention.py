@@ -22,7 +22,7 @@ from tests.conformance.stores import ON_POSTGRES
 
 DAY = 24 * 3600 * SECOND
 AGE = 30 * DAY
-NOTHING = Retained(0, 0, 0)
+NOTHING = Retained(0, 0, 0, 0)
 
 
 async def at_once() -> None:
@@ -65,7 +65,7 @@ async def test_a_flow_that_ended_long_ago_is_gone_with_everything_that_names_it(
 
     retained = await retain(house.store, AGE, at_once)
 
-    assert retained == Retained(1, 1, run.head.last_sequence)
+    assert retained == Retained(1, 1, run.head.last_sequence, 0)
     assert await named(house, run_id) == []
     assert await named(house, run.identity.flow_id) == []
     assert await retain(house.store, AGE, at_once) == NOTHING

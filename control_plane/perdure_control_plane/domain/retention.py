@@ -24,8 +24,10 @@ class Retained:
     runs: int
     events: int
     """Events of runs that this look, or an earlier one, has deleted."""
+    payloads: int
+    """Payloads that no event named any more."""
 
     @property
     def is_done(self) -> bool:
         """Whether there was nothing to delete."""
-        return not (self.flows or self.events)
+        return not (self.flows or self.events or self.payloads)

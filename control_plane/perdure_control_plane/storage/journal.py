@@ -10,6 +10,7 @@ from perdure_control_plane.domain.admission import Answer, Batch, Incoming, Reje
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.heads import HeadCache, Mark
 from perdure_control_plane.storage.log_rows import LogRows, Move
+from perdure_control_plane.storage.payloads import INLINE_BYTES
 from perdure_control_plane.storage.projections import Projections, Stored, is_projected
 from perdure_control_plane.storage.run_events import holder_row
 from perdure_control_plane.storage.runs import Runs
@@ -134,8 +135,11 @@ class Journal:
         waits, facts = before.open_waits > 0, before.outside_sequence > 0
         for incoming in admitted:
             sequence += 1
+            event = incoming.stored
+            if len(event) > INLINE_BYTES:
+                event = self._projections.payloads.apart(run_id, event, now, move.changes)
             move.events.append(
-                holder_row(run_id, sequence, now, lease_id, before.epoch, ordinal, incoming.number, incoming.stored)
+                holder_row(run_id, sequence, now, lease_id, before.epoch, ordinal, incoming.number, event)
             )
             ordinal += 1
             if is_projected(incoming.kind, incoming.message):

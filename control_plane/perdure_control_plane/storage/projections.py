@@ -18,6 +18,7 @@ from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.inbox import FactState, WaitState
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 from perdure_control_plane.storage.lists import pack
+from perdure_control_plane.storage.payloads import PayloadStatements
 from perdure_control_plane.storage.projection_statements import (
     NEW_TASK,
     NO_DECISION,
@@ -55,8 +56,9 @@ def is_projected(kind: str, event: RunEvent) -> bool:
 class Projections:
     """Says what events change in the projections; whoever stores the events executes it."""
 
-    def __init__(self, statements: ProjectionStatements) -> None:
+    def __init__(self, statements: ProjectionStatements, payloads: PayloadStatements) -> None:
         self._statements = statements
+        self.payloads: Final = payloads
 
     def changes(self, kind: str, stored: Stored) -> Iterable[Change]:
         """What an event changes beside the run row, in this order; nothing where `is_projected` says so."""

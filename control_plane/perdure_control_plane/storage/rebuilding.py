@@ -17,14 +17,16 @@ from perdure.runlog.kinds import FIRST_DATA_KIND, KIND_NUMBERS
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.heads import HeadCache, Mark
+from perdure_control_plane.storage.payloads import INLINE_BYTES
 from perdure_control_plane.storage.projections import Stored
 from perdure_control_plane.storage.run_log import identity_of
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store
-from perdure_control_plane.storage.statements import DriverConnection, execute_changes
+from perdure_control_plane.storage.statements import Change, DriverConnection, execute_changes
 from perdure_control_plane.storage.tables import (
     approvals,
     deletions,
     metadata,
+    payload_references,
     run_events,
     run_inbox,
     run_queue,
@@ -34,7 +36,7 @@ from perdure_control_plane.storage.tables import (
 )
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
 
-PROJECTED_TABLES: Final = (runs, run_queue, run_inbox, run_waits, approvals, tasks)
+PROJECTED_TABLES: Final = (runs, run_queue, run_inbox, run_waits, approvals, tasks, payload_references)
 """Tables whose every column follows from `run_events`."""
 
 RUNS_AT_ONCE: Final = 500
@@ -133,13 +135,16 @@ class Rebuilding:
         waits, facts = head.open_waits > 0, head.outside_sequence > 0
         advance(head, event, at, by_holder=lease_id is not None)
         kind = event.WhichOneof("kind") or ""
+        changes: list[Change] = []
+        if event.ByteSize() > INLINE_BYTES:
+            changes += self._transaction.projections.payloads.named(self._run_id, event.SerializeToString())
         if head.last_sequence == 1:
             self._transaction.runs.insert(identity_of(self._run_id, event.run_created, at), head, at)
             self._saved = Mark.of(head)
         elif kind not in _COUNTED_ONLY:
             self._save()
         stored = Stored(self._run_id, head.last_sequence, at, lease_id, event, waits, facts)
-        execute_changes(self._driver, [list(self._transaction.projections.changes(kind, stored))])
+        execute_changes(self._driver, [[*changes, *self._transaction.projections.changes(kind, stored)]])
 
     def finish(self) -> None:
         """Stores the row as the last event leaves it."""

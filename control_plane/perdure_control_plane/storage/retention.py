@@ -12,6 +12,7 @@ from perdure_control_plane.domain.ids import FlowId
 from perdure_control_plane.domain.retention import Outlook
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.deletions import RUNS, Deletion, Deletions
+from perdure_control_plane.storage.payloads import Payloads
 from perdure_control_plane.storage.tables import approvals, flows, metadata, requests, run_events, runs
 
 OF_RUNS: Final = tuple(table for table in metadata.sorted_tables if "run_id" in table.c and table is not run_events)
@@ -21,8 +22,9 @@ OF_RUNS: Final = tuple(table for table in metadata.sorted_tables if "run_id" in 
 class Retention:
     """Finds and deletes flows."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, payloads: Payloads) -> None:
         self._connection = connection
+        self._payloads = payloads
         self._deletions = Deletions(connection)
 
     def due(self, ended_before: int, limit: int) -> list[FlowId]:
@@ -64,6 +66,14 @@ class Retention:
     def purge(self, max_events: int, max_bytes: int) -> int:
         """Deletes some events of a run that was deleted, and returns how many; 0 where none is left."""
         return self._deletions.purge(max_events, max_bytes)
+
+    def unreachable(self, limit: int) -> list[bytes]:
+        """Digests of payloads that no event of a run that is there names."""
+        return self._payloads.unreachable(limit)
+
+    def collect(self, digests: Sequence[bytes]) -> int:
+        """Deletes those of these payloads that are unreachable still, and returns how many."""
+        return self._payloads.collect(digests)
 
     def forget(self, before: int) -> None:
         """Drops what is known of deletions before a time."""

@@ -19,6 +19,7 @@ from perdure.v1.run_events_pb2 import (
 from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.ids import RunId, SessionId
 from perdure_control_plane.domain.origin import Outside
+from perdure_control_plane.storage.payloads import Payloads, size_of
 from perdure_control_plane.storage.statements import DriverConnection, Prepared, Row
 from perdure_control_plane.storage.tables import run_events, runs
 
@@ -68,7 +69,7 @@ class RunEventStatements:
 def holder_row(
     run_id: str, sequence: int, at: int, lease_id: str, epoch: int, ordinal: int, kind: int, stored: bytes
 ) -> Row:
-    """A row for an event that a holder appended."""
+    """A row for an event that a holder appended; the event is its last value."""
     return (run_id, sequence, at, lease_id, epoch, ordinal, None, None, kind, stored)
 
 
@@ -78,7 +79,7 @@ def outside_row(run_id: str, sequence: int, at: int, origin: Outside, kind: int,
 
 
 def recorded(row: Any) -> RecordedEvent:
-    """The event that a row holds, as watchers receive it. Raises DataCorrupt."""
+    """The event that a whole row holds, as watchers receive it. Raises DataCorrupt."""
     run_id, sequence, at, lease_id, epoch, ordinal, cause, actor, _, stored = row
     message = RecordedEvent(run_id=run_id, sequence=sequence)
     message.stored_time.FromMicroseconds(at)
@@ -96,16 +97,19 @@ def recorded(row: Any) -> RecordedEvent:
 class RunEvents:
     """Reads the log."""
 
-    def __init__(self, connection: Connection, driver: DriverConnection, statements: RunEventStatements) -> None:
+    def __init__(
+        self, connection: Connection, driver: DriverConnection, statements: RunEventStatements, payloads: Payloads
+    ) -> None:
         self._connection = connection
         self._driver = driver
         self._statements = statements
+        self._payloads = payloads
 
     def after(self, run_id: RunId, sequence: int, *, limit: int, max_bytes: int) -> list[RecordedEvent]:
         """Events after a sequence, at most `limit` and, but for the first, `max_bytes` in all."""
         values = {"run_id": run_id, "after": sequence, "limit": limit, "max_bytes": max_bytes}
         with contextlib.closing(self._statements.after.execute(self._driver, values)) as rows:
-            return [recorded(row) for row in _within(rows, max_bytes)]
+            return self._recorded(list(_within(rows, max_bytes)))
 
     def beginnings(self, run_ids: Sequence[RunId], *, limit: int, max_bytes: int) -> dict[RunId, list[RecordedEvent]]:
         """The first events of some runs, at most `limit` of each, for as many runs in this order as `max_bytes` suffices.
@@ -143,7 +147,7 @@ class RunEvents:
             .where(run_events.c.run_id == run_id, run_events.c.sequence > sequence, run_events.c.kind.in_(FACT_NUMBERS))
             .order_by(run_events.c.sequence)
         )
-        return [recorded(row) for row in self._connection.execute(query)]
+        return self._recorded(self._connection.execute(query).fetchall())
 
     def of_kinds(self, run_id: RunId, kinds: Iterable[str], *, after: int, limit: int) -> list[RecordedEvent]:
         """Events of some kinds after a sequence, at most `limit`."""
@@ -154,7 +158,7 @@ class RunEvents:
             .order_by(run_events.c.sequence)
             .limit(limit)
         )
-        return [recorded(row) for row in self._connection.execute(query)]
+        return self._recorded(self._connection.execute(query).fetchall())
 
     def last_of_kind_before(self, run_id: RunId, kind: str, sequence: int) -> RecordedEvent | None:
         """The latest event of a kind before a sequence."""
@@ -168,8 +172,8 @@ class RunEvents:
             .order_by(run_events.c.sequence.desc())
             .limit(1)
         )
-        row = self._connection.execute(query).first()
-        return None if row is None else recorded(row)
+        found = self._recorded(self._connection.execute(query).fetchall())
+        return found[0] if found else None
 
     def of_session(
         self, session_id: SessionId, after: tuple[int, str, int], *, limit: int, max_bytes: int
@@ -187,14 +191,18 @@ class RunEvents:
             .limit(limit)
         )
         with contextlib.closing(self._connection.execute(self._statements.piece(query, order, max_bytes))) as rows:
-            return [(row[0], recorded(row[1:])) for row in _within(rows, max_bytes)]
+            whole = self._payloads.fill(list(_within(rows, max_bytes)))
+            return [(row[0], recorded(row[1:])) for row in whole]
+
+    def _recorded(self, rows: Sequence[Any]) -> list[RecordedEvent]:
+        return [recorded(row) for row in self._payloads.fill(rows)]
 
 
 def _within(rows: Iterable[Any], max_bytes: int) -> Iterator[Any]:
     """The first row, and those after it as long as all of their events together are not larger."""
     total = 0
     for index, row in enumerate(rows):
-        total += len(row[-1])
+        total += size_of(row[-1])
         if total > max_bytes and index:
             return
         yield row

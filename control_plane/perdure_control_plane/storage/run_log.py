@@ -18,6 +18,7 @@ from perdure_control_plane.domain.origin import Outside
 from perdure_control_plane.domain.run import Run, RunIdentity
 from perdure_control_plane.storage.heads import HeadCache, Mark
 from perdure_control_plane.storage.log_rows import LogRows, Move
+from perdure_control_plane.storage.payloads import INLINE_BYTES
 from perdure_control_plane.storage.projections import Projections, Stored
 from perdure_control_plane.storage.run_events import outside_row
 from perdure_control_plane.storage.runs import Runs
@@ -91,6 +92,8 @@ class RunLog:
             advance(head, event, self._now, by_holder=False)
             sequence, kind = head.last_sequence, event.WhichOneof("kind") or ""
             number, stored = KIND_NUMBERS[kind], event.SerializeToString()
+            if len(stored) > INLINE_BYTES:
+                stored = self._projections.payloads.apart(run_id, stored, self._now, move.changes)
             move.events.append(outside_row(run_id, sequence, self._now, origin, number, stored))
             projected = Stored(run_id, sequence, self._now, None, event, waits, facts)
             move.changes += self._projections.changes(kind, projected)

@@ -1,7 +1,8 @@
 """The tables. Times are microseconds since 1970 by the store's clock, and 0 means never; digests are raw SHA-256.
 
-`runs`, `run_queue`, `run_inbox`, `run_waits`, `approvals` and `tasks` are projections: a test rebuilds every column of
-them from `run_events`. `executors` and `assignments` say who is alive and hold nothing that a log knows.
+`runs`, `run_queue`, `run_inbox`, `run_waits`, `approvals`, `tasks` and `payload_references` are projections: a test
+rebuilds every column of them from `run_events`. `executors` and `assignments` say who is alive and hold nothing that a log
+knows.
 """
 
 from collections.abc import Iterable
@@ -232,6 +233,24 @@ run_events = _table(
     _number("kind"),
     _bytes("event"),
     CheckConstraint("(lease_id IS NULL) <> (cause IS NULL)", name="one_origin"),
+)
+
+# Large payloads, each once. Rows are large themselves, so SQLite keeps them in a table with row ids.
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    _number("bytes"),
+    _bytes("content"),
+    _number("kept_at"),
+    sqlite_strict=True,
+)
+
+payload_references = _table(
+    "payload_references",
+    Column("digest", LargeBinary, primary_key=True),
+    _key("run_id"),
+    Index(None, "run_id"),
 )
 
 run_queue = _table(

@@ -13,6 +13,7 @@ from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.inbox import Inbox
 from perdure_control_plane.storage.journal import Journal
 from perdure_control_plane.storage.log_rows import LogRows
+from perdure_control_plane.storage.payloads import Payloads, PayloadStatements
 from perdure_control_plane.storage.playbooks import Playbooks, PlaybookStatements
 from perdure_control_plane.storage.postgres_log_rows import PostgresLogRows, PostgresLogStatements
 from perdure_control_plane.storage.projection_statements import ProjectionStatements
@@ -37,6 +38,7 @@ class Statements:
     def __init__(self, dialect: Dialect) -> None:
         self.runs: Final = RunStatements(dialect)
         self.events: Final = RunEventStatements(dialect)
+        self.payloads: Final = PayloadStatements(dialect)
         self.projections: Final = ProjectionStatements(dialect)
         self.queue: Final = QueueStatements(dialect)
         self.executors: Final = ExecutorStatements(dialect)
@@ -70,7 +72,7 @@ class SqlTransaction:
         self.connection: Final = connection
         self._driver = driver
         self._statements = statements
-        self.projections: Final = Projections(statements.projections)
+        self.projections: Final = Projections(statements.projections, statements.payloads)
         self.runs: Final = Runs(connection, driver, statements.runs)
         rows = statements.log_rows(driver, self.runs)
         self.log: Final = RunLog(driver, self.runs, rows, self.projections, heads, now)
@@ -79,9 +81,14 @@ class SqlTransaction:
     # The journal of every commit needs what stands above; most commits need nothing of the rest.
 
     @cached_property
+    def payloads(self) -> Payloads:
+        """What is kept apart of large events."""
+        return Payloads(self.connection)
+
+    @cached_property
     def events(self) -> RunEvents:
         """The log's events."""
-        return RunEvents(self.connection, self._driver, self._statements.events)
+        return RunEvents(self.connection, self._driver, self._statements.events, self.payloads)
 
     @cached_property
     def queue(self) -> Queue:
@@ -146,7 +153,7 @@ class SqlTransaction:
     @cached_property
     def retention(self) -> Retention:
         """Flows that ended long ago."""
-        return Retention(self.connection)
+        return Retention(self.connection, self.payloads)
 
     def apart(self, part: Callable[[], None]) -> Exception | None:
         """Does part of a body under a savepoint of its own, and returns what it raised; then only that part is undone.

@@ -1,12 +1,10 @@
 """Says what a run does, or why it does not go on: from its row, its log, the queue, and the executors that live."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from perdure.runlog.effects import idempotency_key
 from perdure.runlog.folding import fold_event
 from perdure.runlog.instances import Instance, instance
-from perdure.runlog.kinds import FIRST_DATA_KIND, KIND_NUMBERS
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import TERMINAL, RunState
@@ -26,13 +24,10 @@ from perdure_control_plane.domain.explanation import (
 from perdure_control_plane.domain.ids import Incarnation, RunId
 from perdure_control_plane.domain.limits import QUEUE_POLL, SECOND, Timing
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, new_walk
+from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, control_events, new_walk
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.retry_time import retry_at
 from perdure_control_plane.usecases.standing_holds import standing_holds
-
-CONTROL_KINDS: Final = tuple(kind for kind, number in KIND_NUMBERS.items() if number < FIRST_DATA_KIND)
-"""Kinds without payloads: what stands where follows from them alone."""
 
 
 async def explain_run(store: Store, timing: Timing, run_id: RunId) -> Explanation:
@@ -75,14 +70,12 @@ def _pending_stop(tx: Transaction, timing: Timing, run: Run) -> Reason:
 
 def _fold_control(tx: Transaction, run: Run) -> tuple[FoldedRun, dict[Instance, int]]:
     """The run's walk without its payloads, and when each attempt last began or ended."""
-    walk, times, after = new_walk(tx, run), {}, 0
-    while page := tx.events.of_kinds(run.run_id, CONTROL_KINDS, after=after, limit=READ_AT_ONCE):
-        for recorded in page:
-            fold_event(walk, recorded.event, recorded.sequence)
-            match recorded.event.WhichOneof("kind"):
-                case "node_started" | "node_settled" as kind:
-                    times[instance(getattr(recorded.event, kind).instance)] = recorded.stored_time.ToMicroseconds()
-        after = page[-1].sequence
+    walk, times = new_walk(tx, run), {}
+    for recorded in control_events(tx, run.run_id):
+        fold_event(walk, recorded.event, recorded.sequence)
+        match recorded.event.WhichOneof("kind"):
+            case "node_started" | "node_settled" as kind:
+                times[instance(getattr(recorded.event, kind).instance)] = recorded.stored_time.ToMicroseconds()
     return FoldedRun(run, walk), times
 
 

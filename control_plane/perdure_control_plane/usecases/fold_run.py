@@ -6,6 +6,7 @@ from typing import Final
 
 from perdure.runlog import FOLD_VERSION
 from perdure.runlog.folding import fold_event
+from perdure.runlog.kinds import FIRST_DATA_KIND, KIND_NUMBERS
 from perdure.runlog.plans import WalkPlan, read_plan
 from perdure.runlog.walk import Walk
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -27,15 +28,16 @@ class FoldedRun:
 
 
 async def fold_run(store: Store, run_id: RunId) -> FoldedRun:
-    """Folds a run's log as it is now. Raises NotFound, DataCorrupt, VersionUnsupported."""
+    """Folds a run's log as it is now; see `fold`. Raises NotFound, DataCorrupt, VersionUnsupported."""
     return await store.read(lambda tx: fold(tx, run_id))
 
 
 def fold(tx: Transaction, run_id: RunId) -> FoldedRun:
-    """Folds a run's log inside a transaction. Raises NotFound, DataCorrupt, VersionUnsupported."""
+    """Folds a run's log inside a transaction, without what it was given and has produced: however large that is, it can
+    be said where the run stands. Raises NotFound, DataCorrupt, VersionUnsupported."""
     run = tx.runs.get(run_id)
     walk = new_walk(tx, run)
-    for recorded in whole_log(tx, run_id):
+    for recorded in control_events(tx, run_id):
         fold_event(walk, recorded.event, recorded.sequence)
     return FoldedRun(run, walk)
 
@@ -53,6 +55,18 @@ def plan_of(tx: Transaction, run: Run) -> WalkPlan:
         return read_plan(tx.playbooks.plan(run.identity.plan_digest), run.identity.plan_digest)
     except ValueError as error:
         raise DataCorrupt(run.name, str(error)) from error
+
+
+CONTROL_KINDS: Final = tuple(kind for kind, number in KIND_NUMBERS.items() if number < FIRST_DATA_KIND)
+"""Kinds without payloads: what stands where follows from them alone."""
+
+
+def control_events(tx: Transaction, run_id: RunId) -> Iterator[RecordedEvent]:
+    """Every event without a payload, read piece by piece. Raises DataCorrupt."""
+    after = 0
+    while piece := tx.events.of_kinds(run_id, CONTROL_KINDS, after=after, limit=READ_AT_ONCE):
+        yield from piece
+        after = piece[-1].sequence
 
 
 def whole_log(tx: Transaction, run_id: RunId, after: int = 0) -> list[RecordedEvent]:

@@ -17,6 +17,7 @@ FLOWS_AT_ONCE: Final = 200
 FLOWS_A_COMMIT: Final = 10
 EVENTS_A_COMMIT: Final = 250
 BYTES_A_COMMIT: Final = 1024 * 1024
+PAYLOADS_A_COMMIT: Final = 10
 
 KEEP_DELETIONS: Final = 400 * 24 * 3600 * SECOND
 """So long it is known of a flow or run that it was deleted."""
@@ -39,8 +40,9 @@ async def retain(store: Store, age: int, rest: Callable[[], Awaitable[None]]) ->
     while purged := await store.write(lambda tx: tx.retention.purge(EVENTS_A_COMMIT, BYTES_A_COMMIT)):
         events += purged
         await rest()
+    payloads = await _collect(store, rest)
     await store.write(lambda tx: tx.retention.forget(tx.now - KEEP_DELETIONS))
-    return Retained(flows, runs, events)
+    return Retained(flows, runs, events, payloads)
 
 
 def _delete(tx: Transaction, flow_id: FlowId, age: int) -> int:
@@ -50,6 +52,18 @@ def _delete(tx: Transaction, flow_id: FlowId, age: int) -> int:
         return 0
     tx.retention.delete(flow, runs, tx.now)
     return len(runs)
+
+
+async def _collect(store: Store, rest: Callable[[], Awaitable[None]]) -> int:
+    """Deletes payloads that no event names any more; how many. What is named again meanwhile is found by the deletion."""
+    collected = 0
+    while digests := await store.read(lambda tx: tx.retention.unreachable(PAYLOADS_A_COMMIT)):
+        gone = await store.write(lambda tx, digests=digests: tx.retention.collect(digests))  # type: ignore[misc]  # default binds now
+        if not gone:
+            break
+        collected += gone
+        await rest()
+    return collected
 
 
 def _may_go(run: Run, ended_before: int) -> bool:

@@ -182,6 +182,24 @@ def upgrade() -> None:
     op.create_index(op.f("ix_requests_recorded_at"), "requests", ["recorded_at"], unique=False)
     op.create_index(op.f("ix_requests_resource"), "requests", ["resource"], unique=False)
     op.create_table(
+        "payloads",
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("kept_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_payloads")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "payload_references",
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", "run_id", name=op.f("pk_payload_references")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_payload_references_run_id"), "payload_references", ["run_id"], unique=False)
+    op.create_table(
         "deletions",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("ended_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
