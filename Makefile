@@ -44,7 +44,7 @@ chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge
 bench: $(READY) ## measure speed beside the fastest raw inserts; STORE=sqlite|postgresql|both CASES=a,b BENCH_PEERS=1 BENCH="--help"
 	$(BIN)/python -m tests.bench $(if $(STORE),--store $(STORE)) $(if $(CASES),--cases $(CASES)) $(BENCH)
 
-mutants: $(READY) ## plant bugs in copies of the source, and see each caught by the tests that are named for it; MUTANTS=NAME for one
+mutants: $(READY) ## plant bugs in copies of the source, see each caught by the tests or the simulation named for it, and list them by rule; MUTANTS=NAME for one
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 check: $(READY) ## check format, lint, types, imports, the protos and their compatibility, the pages, and that stubs are fresh

@@ -1,4 +1,4 @@
-"""Plants each mutant and runs the tests that must find it: `python -m tests.mutants [NAME ...]`."""
+"""Plants each mutant, and runs what must find it: tests, or the simulation. `python -m tests.mutants [NAME ...]`."""
 
 import argparse
 import asyncio
@@ -7,9 +7,11 @@ import sys
 import tempfile
 
 from tests.mutants.planting import Mutant, mutants
-from tests.mutants.trials import Outcome, attempt, unfit
+from tests.mutants.rules import RULES
+from tests.mutants.trials import Outcome, attempt, simulate, unfit
 
 AT_ONCE = 2
+SIMULATION = "the simulation, on the source as it is"
 
 
 async def main(chosen: list[Mutant]) -> int:
@@ -17,9 +19,12 @@ async def main(chosen: list[Mutant]) -> int:
     with tempfile.TemporaryDirectory(prefix="perdure-mutants-") as directory:
         root = pathlib.Path(directory)
         red_before = await unfit(sorted({test for mutant in chosen for test in mutant.tests}), root / "sound")
+        seeds = max((mutant.seeds for mutant in chosen), default=0)
+        if seeds and await simulate(root / "sound", seeds):
+            red_before.add(SIMULATION)
         outcomes = await _attempt_all(chosen, red_before, root)
     caught = [outcome for outcome in outcomes if outcome.caught]
-    _say(f"\n{len(caught)} of {len(outcomes)} planted bugs were caught")
+    _say("", *_table(outcomes), f"\n{len(caught)} of {len(outcomes)} planted bugs were caught")
     return 0 if len(caught) == len(outcomes) else 1
 
 
@@ -39,7 +44,8 @@ async def _attempt_all(chosen: list[Mutant], red_before: set[str], root: pathlib
     lanes = asyncio.Semaphore(AT_ONCE)
 
     async def one(mutant: Mutant) -> Outcome:
-        unfit_here = tuple(test for test in mutant.tests if test in red_before)
+        wanted = (*mutant.tests, *([SIMULATION] if mutant.seeds else []))
+        unfit_here = tuple(test for test in wanted if test in red_before)
         if unfit_here:
             outcome = Outcome(mutant, unfit=unfit_here)
         else:
@@ -59,8 +65,18 @@ def _tell(outcome: Outcome, width: int) -> None:
             _say(f"    {colour:5}  {test}")
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+def _table(outcomes: list[Outcome]) -> list[str]:
+    """For each rule the bugs that were planted against it, and what caught each."""
+    width = max(len(outcome.mutant.name) for outcome in outcomes)
+    ordered = sorted(outcomes, key=lambda outcome: list(RULES).index(outcome.mutant.rule))
+    return [
+        f"{one.mutant.rule:20}  {one.mutant.name:{width}}  {one.by if one.caught else f'NOT CAUGHT; by {one.by}'}"
+        for one in ordered
+    ]
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 

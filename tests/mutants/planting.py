@@ -6,6 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from typing import Final
 
+from tests.mutants.rules import OTHER
+
 HERE: Final = pathlib.Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 COPIED: Final = ("clients/python", "control_plane", "executor", "services", "tests", "protos", "pyproject.toml")
@@ -36,12 +38,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A bug, and the tests that must each go red for it."""
+    """A bug, and what must find it: tests, each of which goes red for it, or seeds of the simulation, one of which does."""
 
     name: str
     title: str
     tests: tuple[str, ...]
     changes: tuple[Change, ...]
+    rule: str = OTHER
+    """The rule that it breaks, by its name in `rules`."""
+    seeds: int = 0
+    """How many seeds the simulation has to find it in; 0 where it is not asked to."""
 
     def plant(self, root: pathlib.Path) -> None:
         """Makes every change. Raises DoesNotApply."""
@@ -68,4 +74,5 @@ def copy_source(to: pathlib.Path) -> None:
 def _read(path: pathlib.Path) -> Mutant:
     described = tomllib.loads(path.read_text())
     changes = tuple(Change(one["file"], one["before"], one["after"]) for one in described["change"])
-    return Mutant(path.stem, described["title"], tuple(described["tests"]), changes)
+    tests, rule, seeds = described.get("tests", []), described.get("rule", OTHER), described.get("seeds", 0)
+    return Mutant(path.stem, described["title"], tuple(tests), changes, rule, seeds)

@@ -1,11 +1,13 @@
 """Every mutant can be planted, and the tests that must find it exist. `make mutants` plants them and runs those tests."""
 
 import ast
+import dataclasses
 import pathlib
 
 import pytest
 
 from tests.mutants.planting import COPIED, ROOT, Change, DoesNotApply, Mutant, mutants
+from tests.mutants.rules import RULES
 from tests.mutants.trials import NothingRan, Outcome, Verdicts, run_tests
 
 ALL = mutants()
@@ -33,7 +35,7 @@ def test_its_text_stands_in_the_source_and_what_replaces_it_is_a_program(
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_the_tests_that_must_find_it_exist(mutant: Mutant) -> None:
-    assert mutant.tests
+    assert mutant.tests or mutant.seeds
     for test in mutant.tests:
         path, _, name = test.partition("::")
         tree = ast.parse((ROOT / path).read_text())
@@ -41,8 +43,19 @@ def test_the_tests_that_must_find_it_exist(mutant: Mutant) -> None:
         assert name in names
 
 
+def test_a_bug_is_planted_against_every_rule() -> None:
+    assert {mutant.rule for mutant in ALL} == set(RULES)
+
+
+def test_a_mutant_that_the_simulation_was_to_find_and_did_not_is_not_caught() -> None:
+    sought = dataclasses.replace(ALL[0], seeds=10)
+
+    assert not Outcome(sought, red=sought.tests).caught
+    assert Outcome(sought, red=sought.tests, found="seed 7").caught
+
+
 def test_there_are_enough_and_each_is_another_bug() -> None:
-    assert len(ALL) >= 10
+    assert len(ALL) >= 40
     assert len({mutant.title for mutant in ALL}) == len(ALL)
 
 

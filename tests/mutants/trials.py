@@ -2,6 +2,7 @@
 
 import asyncio
 import pathlib
+import re
 import sysconfig
 import time
 import venv
@@ -32,14 +33,23 @@ class Outcome:
     mutant: Mutant
     red: tuple[str, ...] = ()
     green: tuple[str, ...] = ()
+    found: str = ""
+    """What the simulation found, in words; empty where it found nothing, or was not asked to."""
     unfit: tuple[str, ...] = ()
     """Tests that do not pass without the mutant either, so that their going red would say nothing of it."""
     seconds: float = 0.0
 
     @property
     def caught(self) -> bool:
-        """Whether every test that was named has found it."""
-        return not self.green and not self.unfit
+        """Whether every test that was named has found it, and the simulation, where it was to."""
+        return not self.green and not self.unfit and bool(self.found or not self.mutant.seeds)
+
+    @property
+    def by(self) -> str:
+        """What caught it, in few words."""
+        simulation = f"simulation ({self.found})" if self.found else ""
+        tests = f"{len(self.red)} test{'s' if len(self.red) > 1 else ''}" if self.red else ""
+        return ", ".join(filter(None, [simulation, tests])) or "nothing"
 
 
 class NothingRan(Exception):
@@ -57,10 +67,29 @@ async def attempt(mutant: Mutant, directory: pathlib.Path) -> Outcome:
     begun = time.monotonic()
     copy_source(directory)
     mutant.plant(directory)
-    verdicts = await run_tests(directory, list(mutant.tests))
+    verdicts = await run_tests(directory, list(mutant.tests)) if mutant.tests else Verdicts(frozenset(), frozenset())
     red = tuple(test for test in mutant.tests if test in verdicts.red)
     green = tuple(test for test in mutant.tests if test not in verdicts.red)
-    return Outcome(mutant, red, green, seconds=time.monotonic() - begun)
+    found = await simulate(directory, mutant.seeds) if mutant.seeds else ""
+    return Outcome(mutant, red, green, found, seconds=time.monotonic() - begun)
+
+
+async def simulate(directory: pathlib.Path, seeds: int) -> str:
+    """Plays seeds on the packages of a copy, until one fails. What was found, in few words; empty for nothing."""
+    process = await asyncio.create_subprocess_exec(
+        *(_python(directory), "-m", "tests.simulation", "--processes", "1", "--failures", "1", "--seeds", str(seeds)),
+        cwd=directory,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    printed, _ = await process.communicate()
+    if process.returncode not in (0, 1):
+        raise NothingRan(printed.decode(errors="replace"))
+    problem = re.search(rb"^seed (\d+):\n  (\S+)", printed, re.MULTILINE)
+    if process.returncode == 0 or problem is None:
+        return ""
+    seed, word = problem[1].decode(), problem[2].decode()
+    return f"seed {seed}, {word}" if word.isupper() else f"seed {seed}"
 
 
 async def run_tests(directory: pathlib.Path, tests: list[str]) -> Verdicts:

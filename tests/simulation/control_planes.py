@@ -61,7 +61,14 @@ class ControlPlane:
         self.changes.drain()
 
     async def run(self, starts: "Starts") -> None:
-        """Begins its life, serves, and sweeps."""
+        """Begins its life, serves, and sweeps; ends, to be started again, where the store cannot be written at first."""
+        try:
+            await self._run(starts)
+        except StoreUnavailable as refusal:
+            self._record.step(self.process.name, "could not start", why=refusal)
+            self.process.kill()
+
+    async def _run(self, starts: "Starts") -> None:
         await self.store.open()
         life = await open_store_life(self.store, None if self._database.shared else starts.count)
         if not self._database.shared:

@@ -195,6 +195,8 @@ class Database:
         self._record.hit(fate, process.name)
         match fate:
             case Fate.CRASH_BEFORE | Fate.CRASH_AFTER:
+                # Whoever was told too early has a moment to say so.
+                await asyncio.sleep(0.1 * self._chance.random())
                 process.kill()
                 await self._loop.create_future()
             case Fate.UNKNOWN_DONE | Fate.UNKNOWN_UNDONE:

@@ -71,11 +71,11 @@ def play(stage: Stage, seed: int, *, whole: bool = False) -> Outcome:
             loop.run_until_complete(trial.run())
         except Exception as error:  # noqa: BLE001  # a trial that breaks has found something, here or in what it tries
             record.broken.append(f"the trial ended with {error!r}")
-        problems = [
-            *dict.fromkeys(record.broken),
-            *loop.faults,
-            *judge(stage.shelf.connection, stage.rebuilder, trial.database, record),
-        ]
+        problems = [*dict.fromkeys(record.broken), *loop.faults]
+        try:
+            problems += judge(stage.shelf.connection, stage.rebuilder, trial.database, record)
+        except Exception as error:  # noqa: BLE001  # nor can be judged what no log can say
+            problems.append(f"the trial cannot be judged: {error!r}")
     steps = record.whole if record.whole is not None else list(record.steps)
     return Outcome(seed, problems, record.hits, steps, record.digest(), loop.time())
 
