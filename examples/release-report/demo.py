@@ -17,7 +17,7 @@ from typing import Final
 from history import History
 from outcome import LEDGER, evidence, others_than_ok, published_report, report_line
 from place import Unfit, check_work_tree, emptied
-from programs import BIN, HERE, ProgramFailed, Programs, shown
+from programs import BIN, HERE, ProgramFailed, Programs, near, shown
 from terminal import Terminal
 
 from perdure.client import CallFailed, Client
@@ -87,7 +87,7 @@ class Demo:
         )
         self.terminal.say(
             f"The work tree is {self._work_tree}, and nothing in it is changed. Whatever the demo writes is in "
-            f"{_near(self._folder)}. It takes about a minute."
+            f"{near(self._folder)}. It takes about a minute."
         )
         if not self.terminal.asks:
             self.terminal.say("There is no terminal here (or CI is set), so the demo decides by itself and says so.")
@@ -98,7 +98,7 @@ class Demo:
         for name in ("executor-1", "executor-2"):
             await self._programs.start_executor(name)
         self.terminal.say("While the demo runs, look around from another terminal:")
-        self.terminal.command(f"{_near(BIN / 'perdure')} --server {self._programs.address} status")
+        self.terminal.command(f"{near(BIN / 'perdure')} --server {self._programs.address} status")
         async with Client(self._programs.address) as client:
             flow = await self._start(client)
             history = History(client.watch_run(flow.root_run), self.terminal.say)
@@ -225,43 +225,37 @@ class Demo:
     async def _verify(self, flow: Flow, approved: str | None) -> bool:
         self.terminal.part("The checker's verdict")
         self.terminal.say(
-            "The checker walks the plan again over the log, and hears two witnesses: what the executors were told is "
-            "stored, and the outbox's own ledger of every publishing that was begun."
+            "The checker walks the plan again over the log, looks whether every table of the store is what the log gives, "
+            "and hears two witnesses: what the executors were told is stored, and the outbox's own ledger of every "
+            "publishing that was begun."
         )
-        witnesses = [part for name in self._programs.executors for part in ("--acks", _near(self._programs.log(name)))]
-        witnesses += ["--launches", _near(self._outbox / LEDGER)] if approved is not None else []
-        arguments = ("verify", "--flow-id", flow.name.removeprefix("flows/"), *witnesses)
-        sound = await self._command(*arguments)
-        others = others_than_ok(await self._keep(VERDICT, *arguments, "-o", "json"))
+        witnesses = [part for name in self._programs.executors for part in ("--acks", near(self._programs.log(name)))]
+        witnesses += ["--launches", near(self._outbox / LEDGER)] if approved is not None else []
+        arguments = ("check", *self._programs.store, *witnesses)
+        sound = await self._command(*arguments, program="perdure-server")
+        others = others_than_ok(await self._keep(VERDICT, *arguments, "-o", "json", program="perdure-server"))
         await self._keep(LOG, "runs", "events", flow.root_run, "-o", "json")
         self.terminal.say(f"The verdict is ok{f', but for {others}' if others else ''}.")
-        self.terminal.say(
-            f"It is in {_near(self._folder / VERDICT)}, and the whole log in {_near(self._folder / LOG)}."
-        )
+        self.terminal.say(f"It is in {near(self._folder / VERDICT)}, and the whole log in {near(self._folder / LOG)}.")
         # Without a publishing there is no ledger either, and nothing to compare.
         return sound and (approved is None or not others)
 
-    async def _keep(self, file: str, *arguments: str) -> str:
-        """Keeps what a command of the command line prints in a file of the demo's folder."""
-        printed = await self._programs.perdure(*arguments)
+    async def _keep(self, file: str, *arguments: str, program: str = "perdure") -> str:
+        """Keeps what a command prints in a file of the demo's folder."""
+        printed = await self._programs.perdure(*arguments, program=program)
         (self._folder / file).write_text(printed.output)
         return printed.output
 
-    async def _command(self, *arguments: str) -> bool:
-        """Runs a command of the command line, and shows it with its output. True where it has succeeded."""
-        printed = await self._programs.perdure(*arguments)
-        self.terminal.command(shown(arguments), printed.output)
+    async def _command(self, *arguments: str, program: str = "perdure") -> bool:
+        """Runs a command, and shows it with its output. True where it has succeeded."""
+        printed = await self._programs.perdure(*arguments, program=program)
+        self.terminal.command(shown(arguments, program), printed.output)
         return printed.code == 0
 
 
 def _prints(event: RunEvent, node: str, text: bytes) -> bool:
     printed = event.task_output
     return bool(printed.instance.path) and printed.instance.path[-1].node == node and text in printed.content
-
-
-def _near(path: pathlib.Path) -> str:
-    """A path as one would type it here."""
-    return str(path.relative_to(pathlib.Path.cwd()) if path.is_relative_to(pathlib.Path.cwd()) else path)
 
 
 def _cancel(task: "asyncio.Task[int] | None") -> None:

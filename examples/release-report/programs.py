@@ -68,10 +68,15 @@ class Programs:
         """Where a program's log is."""
         return self._folder / f"{name}.log"
 
-    async def perdure(self, *arguments: str) -> Printed:
-        """Runs a command of the command line; says what it has printed, with its remarks where it has failed."""
+    @property
+    def store(self) -> tuple[str, ...]:
+        """How one names the control plane's store to `perdure-server`."""
+        return ("--settings", near(HERE / "settings.toml"), "--data-dir", near(self._folder / ".perdure"))
+
+    async def perdure(self, *arguments: str, program: str = "perdure") -> Printed:
+        """Runs a command of a program; says what it has printed, with its remarks where it has failed."""
         command = await asyncio.create_subprocess_exec(
-            BIN / "perdure",
+            BIN / program,
             *arguments,
             env={**surroundings(os.environ), "PERDURE_SERVER": self.address},
             stdout=subprocess.PIPE,
@@ -132,6 +137,11 @@ def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
     return {**others, "PATH": os.pathsep.join([str(BIN), environment.get("PATH", os.defpath)])}
 
 
-def shown(arguments: tuple[str, ...]) -> str:
+def shown(arguments: tuple[str, ...], program: str) -> str:
     """A command as one would type it."""
-    return shlex.join(["perdure", *arguments])
+    return shlex.join([program, *arguments])
+
+
+def near(path: pathlib.Path) -> str:
+    """A path as one would type it here."""
+    return str(path.relative_to(pathlib.Path.cwd()) if path.is_relative_to(pathlib.Path.cwd()) else path)

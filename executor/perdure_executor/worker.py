@@ -40,6 +40,7 @@ class Profile:
     incarnation: str
     queues: tuple[str, ...]
     providers: tuple[str, ...]
+    labels: tuple[str, ...]
     slots: int
     version: str
     drain_seconds: float
@@ -142,6 +143,7 @@ class Worker:
             node_kinds=list(KINDS),
             queues=profile.queues,
             providers=profile.providers,
+            labels=profile.labels,
             slots=profile.slots,
             version=profile.version,
         )

@@ -91,6 +91,7 @@ def _profile(settings: ExecutorSettings, providers: tuple[str, ...]) -> Profile:
         incarnation=secrets.token_hex(16),
         queues=settings.queues,
         providers=providers,
+        labels=settings.labels,
         slots=settings.slots,
         version=version("perdure-server"),
         drain_seconds=settings.drain_seconds,

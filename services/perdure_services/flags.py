@@ -60,6 +60,10 @@ Queues = Annotated[
     list[str] | None,
     typer.Option("--queue", metavar="QUEUE", help="Queue it serves; repeat for more. Default: default."),
 ]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="LABEL", help="What its place has that others have not, as gpu; repeat for more."),
+]
 Functions = Annotated[
     list[str] | None,
     typer.Option(

@@ -134,6 +134,7 @@ class ExecutorSettings(_Settings):
     name: Name = socket.gethostname()
     slots: Annotated[int, Field(ge=1, le=10_000)] = 16
     queues: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=100)] = ("default",)
+    labels: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=100)] = ()
     functions: Words = ()
     providers: Words = ()
     pass_variables: Words = ()

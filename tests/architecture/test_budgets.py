@@ -44,7 +44,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "protos/perdure/v1/execution.proto":
         (320, "one stream: both sides of the conversation are read together"),
     "protos/perdure/v1/run_events.proto":
-        (315, "the storage format of the run's own events; numbers and files of stored messages stay"),
+        (325, "the storage format of the run's own events; numbers and files of stored messages stay"),
     "protos/perdure/v1/runs.proto":
         (410, "a service with its resource and its requests, as every other one; this one has fourteen methods"),
 }  # fmt: skip

@@ -191,6 +191,7 @@ class House:
             "queue": "default",
             "priority": 0,
             "timeout_micros": 0,
+            "labels": (),
         }
         return Start(**{**asked, **fields})
 
@@ -205,6 +206,7 @@ class House:
             "node_kinds": (),
             "queues": ("default",),
             "providers": ("builtin",),
+            "labels": (),
             "fold_lowest": 1,
             "fold_highest": 1,
             "slots": 10,

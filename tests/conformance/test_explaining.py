@@ -105,6 +105,20 @@ async def test_a_run_whose_provider_nobody_has_names_it(house: Any, clock: Any) 
     assert reason.next_check_at == explanation.next_check_at == 0
 
 
+async def test_a_run_whose_labels_nobody_has_names_those_that_are_missing(house: Any, clock: Any) -> None:
+    run_id, place = await house.start(labels=("gpu", "site-berlin")), Place(clock.now, 0)
+    missing = []
+    for name, labels in (("here", ("site-berlin",)), ("there", ("gpu",)), ("able", ("gpu", "large", "site-berlin"))):
+        await house.connect(name, labels=labels)
+        missing += await why(house, run_id)
+
+    assert missing == [
+        Unserved(Lack.LABEL, place, labels=("gpu",)),
+        Unserved(Lack.LABEL, place, labels=("gpu", "site-berlin")),
+        Queued(place, slots=10, taken=0),
+    ]
+
+
 async def test_a_run_behind_others_says_behind_how_many_and_which_slots_are_taken(house: Any, clock: Any) -> None:
     executor = await house.connect(slots=1)
     await house.start()

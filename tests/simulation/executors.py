@@ -109,6 +109,7 @@ def hire(loop: SimulatedLoop, process: Process, record: Record, work: Work, chan
         incarnation=f"{process.name}-process",
         queues=("default",),
         providers=("builtin",),
+        labels=(),
         slots=4,
         version="simulated",
         drain_seconds=1.0,

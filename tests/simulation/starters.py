@@ -69,6 +69,7 @@ class Starters:
             queue="default",
             priority=0,
             timeout_micros=20_000_000 if self._is_urgent(key) else 0,
+            labels=(),
         )
         view = await self._insist(lambda cp: cp.starter.start(OPEN_CALLER, asked))
         self._record.step("starters", "started", run=view.flow.root_run_id, playbook=version.playbook_id)

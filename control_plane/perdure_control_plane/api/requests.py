@@ -1,6 +1,6 @@
 """Requests as commands: what fields hold, checked, in the words of the use cases."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -41,6 +41,7 @@ MAX_EVIDENCE = 100
 MAX_EXTRA_ATTEMPTS = 100
 MAX_TIMEOUT_MICROS = 365 * 24 * 3600 * SECOND
 PRIORITIES = range(-100, 101)
+MAX_LABELS = 20
 DEFAULT_QUEUE = "default"
 _EVIDENCE_FIELDS = ("kind", "id", "description")
 
@@ -111,7 +112,14 @@ def start(request: flows_pb2.StartFlowRequest) -> Start:
         queue=names.chosen_id(request.queue, "queue") if request.queue else DEFAULT_QUEUE,
         priority=request.priority,
         timeout_micros=positive_micros(request.timeout, "timeout") if request.HasField("timeout") else 0,
+        labels=_labels(request.labels),
     )
+
+
+def _labels(given: Sequence[str]) -> tuple[str, ...]:
+    if len(given) > MAX_LABELS:
+        raise field_invalid("labels", f"has {len(given)} labels; the limit is {MAX_LABELS}")
+    return tuple(sorted({names.chosen_id(label, f"labels[{index}]") for index, label in enumerate(given)}))
 
 
 def metadata(message: Struct) -> JsonObject:

@@ -18,6 +18,7 @@ class Executor:
     node_kinds: tuple[str, ...]
     queues: tuple[str, ...]
     providers: tuple[str, ...]
+    labels: tuple[str, ...]
     fold_lowest: int
     fold_highest: int
     slots: int

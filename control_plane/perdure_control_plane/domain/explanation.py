@@ -8,7 +8,7 @@ from perdure.runlog.head import Stop
 from perdure.runlog.instances import Instance
 from perdure.runlog.recovery import EffectInDoubt
 from perdure.v1 import instances_pb2
-from perdure_control_plane.domain.executor import Executor, ListedExecutor
+from perdure_control_plane.domain.executor import ListedExecutor
 from perdure_control_plane.domain.holds import StandingHold
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.run import Run, RunIdentity
@@ -21,6 +21,7 @@ class Lack(StrEnum):
     QUEUE = auto()
     FOLD_VERSION = auto()
     PROVIDER = auto()
+    LABEL = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Unserved:
     lack: Lack
     place: Place
     providers: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Explanation:
 
 
 def queue_reason(run: RunIdentity, place: Place, live: Iterable[ListedExecutor]) -> Unserved | Queued:
-    """Why a ready run waits, given the executors that live: a claim asks for queue, fold version and providers."""
+    """Why a ready run waits, given the executors that live: a claim asks for queue, fold version, providers, labels."""
     left = list(live)
     for lack, fits in (
         (Lack.EXECUTOR, lambda executor: True),
@@ -137,10 +139,15 @@ def queue_reason(run: RunIdentity, place: Place, live: Iterable[ListedExecutor])
             return Unserved(lack, place)
     able = [listed for listed in left if set(run.providers) <= set(listed.executor.providers)]
     if not able:
-        return Unserved(Lack.PROVIDER, place, _missing(run.providers, [listed.executor for listed in left]))
+        return Unserved(Lack.PROVIDER, place, _missing(run.providers, [one.executor.providers for one in left]))
+    left, able = able, [listed for listed in able if set(run.labels) <= set(listed.executor.labels)]
+    if not able:
+        missing = _missing(run.labels, [one.executor.labels for one in left])
+        return Unserved(Lack.LABEL, place, labels=missing)
     return Queued(place, sum(one.executor.slots for one in able), sum(one.held_runs for one in able))
 
 
-def _missing(wanted: tuple[str, ...], executors: list[Executor]) -> tuple[str, ...]:
-    there = {provider for executor in executors for provider in executor.providers}
-    return tuple(provider for provider in wanted if provider not in there) or wanted
+def _missing(wanted: tuple[str, ...], offers: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """What nobody has; where somebody has each, all of it, for nobody has it together."""
+    there = {word for offer in offers for word in offer}
+    return tuple(word for word in wanted if word not in there) or wanted

@@ -31,6 +31,7 @@ class RunIdentity:
     queue: str
     priority: int
     providers: tuple[str, ...]
+    labels: tuple[str, ...]
     starter: Principal
     created_at: int
     """Microseconds since 1970, by the store's clock."""

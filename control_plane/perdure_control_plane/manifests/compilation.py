@@ -53,6 +53,7 @@ def compile_plan(manifest: Manifest, digest: str) -> plans_pb2.Plan:
     plan.error_handlers.extend(compiled(manifest, handler, graph) for handler in manifest.error_handlers)
     providers = {node.agentic.provider for node in plan.nodes if node.WhichOneof("kind") == "agentic"}
     plan.providers.extend(sorted(providers))
+    plan.labels.extend(sorted(set(manifest.labels)))
     return plan
 
 

@@ -279,4 +279,5 @@ class Manifest(Part):
     scopes: Scopes = Scopes()
     error_handlers: Annotated[list[FailureTaker], Field(max_length=100)] = []
     timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    labels: Annotated[list[Name], Field(max_length=20)] = []
     metadata: JsonObject = {}

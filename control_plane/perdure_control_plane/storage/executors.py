@@ -111,6 +111,7 @@ def _values(executor: Executor) -> dict[str, Any]:
         "node_kinds": pack(executor.node_kinds),
         "queues": pack(executor.queues),
         "providers": pack(executor.providers),
+        "labels": pack(executor.labels),
         "fold_lowest": executor.fold_lowest,
         "fold_highest": executor.fold_highest,
         "slots": executor.slots,
@@ -120,6 +121,6 @@ def _values(executor: Executor) -> dict[str, Any]:
 
 def _executor(row: Any) -> Executor:
     values = dict(zip((column.name for column in executors.c), row, strict=True))
-    for name in ("node_kinds", "queues", "providers"):
+    for name in ("node_kinds", "queues", "providers", "labels"):
         values[name] = unpack(values[name])
     return Executor(**values)

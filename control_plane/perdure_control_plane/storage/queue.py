@@ -1,6 +1,6 @@
 """The queue of ready runs, and who was handed which: `run_queue` and `assignments`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -36,7 +36,8 @@ class QueueStatements:
     """Statements over the queue and the assignments, compiled once."""
 
     def __init__(self, dialect: Dialect) -> None:
-        ordered = select(run_queue.c.run_id, run_queue.c.queue, run_queue.c.fold_version, run_queue.c.providers)
+        needs = (run_queue.c.queue, run_queue.c.fold_version, run_queue.c.providers, run_queue.c.labels)
+        ordered = select(run_queue.c.run_id, *needs)
         ordered = ordered.order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
         self.first: Final = Prepared(ordered.limit(bindparam("limit")), dialect)
         self.servable: Final = Prepared(_servable(), dialect) if dialect.name == "postgresql" else None
@@ -49,13 +50,13 @@ class QueueStatements:
 
 def _servable() -> Select[Any]:
     """Ready runs that an executor can do, locked, without those that are locked."""
-    needed = cast(run_queue.c.providers, JSONB)
     return (
         select(run_queue.c.run_id)
         .where(
             run_queue.c.queue == any_(bindparam("queues", type_=ARRAY(Text))),
             run_queue.c.fold_version.between(bindparam("fold_lowest"), bindparam("fold_highest")),
-            needed.contained_by(cast(bindparam("providers", type_=Text), JSONB)),
+            cast(run_queue.c.providers, JSONB).contained_by(cast(bindparam("providers", type_=Text), JSONB)),
+            cast(run_queue.c.labels, JSONB).contained_by(cast(bindparam("labels", type_=Text), JSONB)),
         )
         .order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
         .limit(bindparam("limit"))
@@ -87,19 +88,20 @@ class Queue:
                 "fold_lowest": executor.fold_lowest,
                 "fold_highest": executor.fold_highest,
                 "providers": pack(executor.providers),
+                "labels": pack(executor.labels),
                 "limit": limit,
             }
             return [row[0] for row in self._statements.servable.execute(self._driver, values)]
         scan = max(limit * self.SCAN_FACTOR, self.SCAN_LEAST)
         rows = self._statements.first.execute(self._driver, {"limit": scan}).fetchall()
-        served = [row[0] for row in rows if _serves(executor, row[1], row[2], row[3])]
+        served = [row[0] for row in rows if _serves(executor, *row[1:])]
         if len(served) < limit and len(rows) == scan:
             served = self._all_servable(executor, limit)
         return served[:limit]
 
     def _all_servable(self, executor: Executor, limit: int) -> list[RunId]:
         query = (
-            select(run_queue.c.run_id, run_queue.c.providers)
+            select(run_queue.c.run_id, run_queue.c.providers, run_queue.c.labels)
             .where(
                 run_queue.c.queue.in_(executor.queues),
                 run_queue.c.fold_version.between(executor.fold_lowest, executor.fold_highest),
@@ -107,8 +109,8 @@ class Queue:
             .order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
         )
         found: list[RunId] = []
-        for run_id, providers in self._connection.execute(query):
-            if set(unpack(providers)) <= set(executor.providers):
+        for run_id, providers, labels in self._connection.execute(query):
+            if _has(executor.providers, providers) and _has(executor.labels, labels):
                 found.append(run_id)
             if len(found) == limit:
                 break
@@ -178,9 +180,14 @@ def _assignment(row: Any) -> tuple[Assignment, int]:
     return (replace(assignment, ack_until=0) if has_events else assignment), last_fact
 
 
-def _serves(executor: Executor, queue: str, fold_version: int, providers: str) -> bool:
+def _serves(executor: Executor, queue: str, fold_version: int, providers: str, labels: str) -> bool:
     return (
         queue in executor.queues
         and executor.fold_lowest <= fold_version <= executor.fold_highest
-        and (providers == "[]" or set(unpack(providers)) <= set(executor.providers))
+        and _has(executor.providers, providers)
+        and _has(executor.labels, labels)
     )
+
+
+def _has(there: Sequence[str], needed: str) -> bool:
+    return needed == "[]" or set(unpack(needed)) <= set(there)

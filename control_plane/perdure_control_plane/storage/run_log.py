@@ -121,6 +121,7 @@ def identity_of(run_id: RunId, created: RunCreated, at: int) -> RunIdentity:
         queue=created.queue,
         priority=created.priority,
         providers=tuple(created.providers),
+        labels=tuple(created.labels),
         starter=Principal(created.starter),
         created_at=at,
     )

@@ -70,11 +70,12 @@ def identity_row(run: RunIdentity) -> Row:
     """The identity's values in the order of IDENTITY_COLUMNS."""
     values = [getattr(run, name) for name in IDENTITY_COLUMNS]
     values[IDENTITY_COLUMNS.index("providers")] = pack(run.providers)
+    values[IDENTITY_COLUMNS.index("labels")] = pack(run.labels)
     return tuple(values)
 
 
 def run_from(row: Any) -> Run:
     """The run that a row holds, its values in the order of RUN_COLUMNS."""
     values = dict(zip(IDENTITY_COLUMNS, row, strict=False))
-    values["providers"] = unpack(values["providers"])
+    values["providers"], values["labels"] = unpack(values["providers"]), unpack(values["labels"])
     return Run(RunIdentity(**values), head_from(row[len(IDENTITY_COLUMNS) :]))

@@ -167,6 +167,7 @@ runs = _table(
     _text("queue"),
     _number("priority"),
     _text("providers"),
+    _text("labels"),
     _text("starter"),
     _number("created_at"),
     _text("state"),
@@ -261,6 +262,7 @@ run_queue = _table(
     _number("ready_at"),
     _number("fold_version"),
     _text("providers"),
+    _text("labels"),
     Index("ix_run_queue_order", text("priority DESC"), "ready_at", "run_id"),
 )
 
@@ -360,6 +362,7 @@ executors = _table(
     _text("node_kinds"),
     _text("queues"),
     _text("providers"),
+    _text("labels"),
     _number("fold_lowest"),
     _number("fold_highest"),
     _number("slots"),

@@ -73,6 +73,7 @@ class Start:
     queue: str
     priority: int
     timeout_micros: int
+    labels: tuple[str, ...]
 
     def metadata_json(self) -> str:
         """The metadata in a form that equal ones share."""
@@ -82,7 +83,7 @@ class Start:
         """What two requests under one key are compared by."""
         source = (self.source.source_plugin, self.source.source_kind, self.source.actor_id)
         what = (self.playbook_id, self.version, self.digest, self.session_id, self.flow_id or "")
-        how = (self.provider, self.queue, self.priority, self.timeout_micros)
+        how = (self.provider, self.queue, self.priority, self.timeout_micros, *self.labels)
         return request_digest(what, self.content, self.input, self.metadata_json(), source, how)
 
 
@@ -250,6 +251,7 @@ def _first_events(
         priority=asked.priority,
         input_digest=hashlib.sha256(value).digest(),
         providers=plan.providers,
+        labels=sorted({*plan.labels, *asked.labels}),
         starter=caller.principal,
         playbook_id=flow.playbook_id,
         playbook_version=flow.version,

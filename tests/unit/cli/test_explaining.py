@@ -87,6 +87,12 @@ TOLD: list[tuple[str, dict[str, Any], str, str]] = [
         "perdure-server executor --queue q --provider openai",
     ),
     (
+        "unserved",
+        {"lack": Unserved.LACK_LABEL, "queue": "q", "labels": ["gpu", "large"]},
+        "no live executor of its queue q has the labels gpu, large",
+        "perdure-server executor --queue q --label gpu --label large",
+    ),
+    (
         "queue_place",
         {"queue": "q", "ahead": 1, "slots": 4, "taken_slots": 4},
         "waits in its queue q: 1 run is before it, 4 of 4 slots taken",

@@ -118,6 +118,10 @@ def _unserved(unserved: Any, run: str) -> _Words:
             providers = ", ".join(unserved.providers)
             words = f"no live executor of its queue {unserved.queue} has the provider {providers}"
             start += "".join(f" --provider {provider}" for provider in unserved.providers)
+        case Unserved.LACK_LABEL:
+            labels = ", ".join(unserved.labels)
+            words = f"no live executor of its queue {unserved.queue} has the label{'s' * (len(unserved.labels) > 1)} {labels}"
+            start += "".join(f" --label {label}" for label in unserved.labels)
         case _:
             words = f"no live executor of its queue {unserved.queue} knows its rules, version {unserved.fold_version}"
     return words, unserved.ready_time, start

@@ -35,7 +35,14 @@ RunTimeout = Annotated[
 WaitTimeout = Annotated[
     str | None, typer.Option("--wait-timeout", metavar="DURATION", help="Longest time to follow it: 30s, 5m, 2h.")
 ]
+Key = Annotated[
+    str, typer.Option("--idempotency-key", metavar="KEY", help="The same key never starts twice; a fresh one if none.")
+]
 Queue = Annotated[str, typer.Option("--queue", metavar="QUEUE", help="Queue to wait in; left out: default.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="LABEL", help="Label that an executor must have; repeat for more."),
+]
 Priority = Annotated[int, typer.Option("--priority", help="-100 to 100; higher is handed out first.")]
 
 
@@ -50,15 +57,13 @@ async def start(
     ],
     session_id: Annotated[str, typer.Option("--session-id", metavar="SESSION", help="The session it is work of.")],
     flow_id: Annotated[str, typer.Option("--flow-id", metavar="ID", help="Id for the flow; the server chooses.")] = "",
-    idempotency_key: Annotated[
-        str,
-        typer.Option("--idempotency-key", metavar="KEY", help="The same key never starts twice; a fresh one if none."),
-    ] = "",
+    idempotency_key: Key = "",
     request_file: RequestFile = None,
     inputs: Inputs = None,
     input_json: InputJson = None,
     content: Content = None,
     queue: Queue = "",
+    labels: Labels = None,
     priority: Priority = 0,
     run_limit: RunTimeout = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it until it ends or waits for a person.")] = False,
@@ -75,6 +80,7 @@ async def start(
         flow_id=names.bare(names.flow(flow_id)) if flow_id else "",
         request=flow_request(request_file, input_json, inputs, content),
         queue=queue,
+        labels=labels or (),
         priority=priority,
         timeout=duration_message(run_limit),
     )

@@ -110,6 +110,7 @@ def _unserved(run: Run, value: Unserved) -> run_explanations_pb2.Unserved:
         lack=run_explanations_pb2.Unserved.Lack.Value(f"LACK_{value.lack.name}"),
         queue=run.identity.queue,
         providers=value.providers,
+        labels=value.labels,
         fold_version=run.identity.fold_version,
         ready_time=timestamp(value.place.ready_at),
     )

@@ -34,6 +34,7 @@ def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = 
         failure_message=head.failure_message,
         failed_instance=head.failed_instance,
         queue=who.queue,
+        labels=who.labels,
         priority=who.priority,
         deadline_time=timestamp(head.deadline_at),
         create_time=timestamp(who.created_at),

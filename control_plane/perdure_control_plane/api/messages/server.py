@@ -35,6 +35,7 @@ def executor(value: ListedExecutor) -> server_pb2.Executor:
         node_kinds=known.node_kinds,
         queues=known.queues,
         providers=known.providers,
+        labels=known.labels,
         lease_end_time=timestamp(known.lease_until),
         version=known.version,
     )

@@ -16,7 +16,7 @@ PROTOCOL: Final = 1
 """The version of the work stream that this server speaks."""
 
 MAX_WORDS: Final = 100
-"""Most node kinds, queues, or providers of an executor."""
+"""Most node kinds, queues, providers, or labels of an executor."""
 
 MAX_SLOTS: Final = 10_000
 """Most runs that an executor may say it holds at once."""
@@ -37,6 +37,7 @@ def read_hello(hello: execution_pb2.Hello) -> Executor:
         node_kinds=_words(hello.node_kinds, "hello.node_kinds"),
         queues=_words(hello.queues, "hello.queues"),
         providers=_words(hello.providers, "hello.providers"),
+        labels=_words(hello.labels, "hello.labels"),
         fold_lowest=hello.fold.lowest,
         fold_highest=hello.fold.highest,
         slots=hello.slots,

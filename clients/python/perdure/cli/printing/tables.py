@@ -154,6 +154,7 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("QUEUES", lambda executor, now: one_line(",".join(executor.queues))),
         Column("NODES", lambda executor, now: one_line(",".join(executor.node_kinds))),
         Column("PROVIDERS", lambda executor, now: one_line(",".join(executor.providers))),
+        Column("LABELS", lambda executor, now: one_line(",".join(executor.labels))),
         _text("VERSION", "version"),
     ),
     "Schedule": (
