@@ -118,7 +118,15 @@ class Ask:
     wait: fact_events_pb2.WaitOpened
 
 
-Prepared = Work | Ask | Failed
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """A node that is a run of another playbook."""
+
+    arguments: JsonObject
+    """What the child is given."""
+
+
+Prepared = Work | Ask | Spawn | Failed
 
 TEXT_LIMIT: Final = 1024
 """Bytes of a line for people."""

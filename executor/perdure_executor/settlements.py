@@ -1,13 +1,15 @@
 """From what became of a node's work to the events that say so."""
 
 import hashlib
+from collections.abc import Sequence
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.failures import is_tried_again
 from perdure.runlog.intents import Start
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import NodeWalk
-from perdure.v1 import instances_pb2, node_events_pb2
+from perdure.runlog.walk import Walk
+from perdure.v1 import instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.backoff import retry_delay
 from perdure_executor.node_context import line
@@ -42,6 +44,31 @@ def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes
             return [_doubt(start, instances_pb2.FAILURE_CAUSE_STOPPED, result.message)]
         case Stopped():
             return [stopped(start, result)]
+
+
+def bounded(events: Sequence[RunEvent], walk: Walk, max_payload_bytes: int) -> Sequence[RunEvent]:
+    """What follows from the log, as it may be stored: with the pause before another attempt, and an end that a child's
+    parent can be told of."""
+    for event in events:
+        if event.node_settled.outcome == instances_pb2.OUTCOME_FAILED:
+            _draw_pause(event, walk)
+    left = events[0].run_output.json
+    if len(left) <= max_payload_bytes:
+        return events
+    cause = instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE
+    message = f"what it leaves has {len(left)} bytes; the limit is {max_payload_bytes}"
+    failed = run_events_pb2.RunEnded(state=run_states_pb2.RUN_STATE_FAILED, cause=cause, message=message)
+    return (RunEvent(run_ended=failed),)
+
+
+def _draw_pause(event: RunEvent, walk: Walk) -> None:
+    settled = event.node_settled
+    node = walk.plan.nodes[settled.instance.path[-1].node]
+    before = walk.nodes[node.id]
+    if is_tried_again(node, settled.cause, before.failures + 1, before.extra_attempts):
+        delay = retry_delay(node, before.failures + 1)
+        if delay:
+            settled.retry_delay.FromMicroseconds(round(delay * 1e6))
 
 
 def jumped_over(events: list[RunEvent]) -> list[RunEvent]:

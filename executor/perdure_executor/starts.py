@@ -1,6 +1,8 @@
 """The event with which an attempt begins."""
 
+from perdure.runlog.effects import child_run_id
 from perdure.runlog.intents import Start
+from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.node_context import Prepared, Work
 
@@ -16,3 +18,17 @@ def started(start: Start, prepared: Prepared, digest: bytes) -> RunEvent:
     if isinstance(prepared, Work):
         started.command = prepared.command
     return event
+
+
+def child_started(run_id: str, start: Start, digest: bytes) -> RunEvent:
+    """Says that a child run begins. `digest` is of what it is given."""
+    planned = start.node.playbook
+    child = fact_events_pb2.ChildStarted(
+        instance=start.instance.message(),
+        run_id=child_run_id(run_id, start.instance),
+        playbook_id=planned.playbook_id,
+        playbook_version=planned.version,
+        plan_digest=planned.plan_digest,
+        input_digest=digest,
+    )
+    return RunEvent(child_started=child)

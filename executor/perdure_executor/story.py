@@ -53,6 +53,11 @@ class Story:
                 self._fold(event, sequence, own)
         return dropped
 
+    def place_of(self, ordinal: int) -> Instance:
+        """The attempt that an event of the holder's own is about."""
+        event = next(event for event, _, own in self._events if own == ordinal)
+        return instance(getattr(event, event.WhichOneof("kind") or "").instance)
+
     def _fold(self, event: RunEvent, sequence: int, ordinal: int) -> None:
         fold_event(self.walk, event, sequence)
         self._events.append((event, sequence, ordinal))

@@ -20,22 +20,24 @@ from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.kinds import RELEASING_KINDS
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.ways import contracts_before
-from perdure.v1 import execution_pb2, fact_events_pb2, node_events_pb2, run_events_pb2
+from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_executor.choices import choice
 from perdure_executor.event_stream import EventStream
 from perdure_executor.faults import alone
 from perdure_executor.late_reports import late_reports
 from perdure_executor.lease_keeper import LeaseKeeper
-from perdure_executor.node_context import Ask, Equipment, NodeContext, Work
+from perdure_executor.node_context import Ask, Equipment, NodeContext, Spawn, Work
 from perdure_executor.node_run import NodeRun
 from perdure_executor.nodes import prepare
 from perdure_executor.results import Failed, Result, Stopped, TimedOut
-from perdure_executor.settlements import jumped_over, settlement, stopped
-from perdure_executor.starts import started
+from perdure_executor.settlements import bounded, jumped_over, settlement, stopped
+from perdure_executor.starts import child_started, started
 from perdure_executor.story import Story, place, worth_keeping
 
 log = structlog.get_logger(__name__)
+
+CHILD_REFUSED: Final = instances_pb2.FAILURE_CAUSE_CHILD_REFUSED
 
 
 class Walker:
@@ -60,6 +62,8 @@ class Walker:
         self._delays: dict[Instance, asyncio.TimerHandle] = {}
         self._delayed: set[Instance] = set()
         """Attempts whose delay is over; they begin when they are decided again."""
+        self._refused_children: dict[Instance, str] = {}
+        """Children that the server did not start, and why; their attempts fail when they are decided again."""
         self._draining = False
         self._released = False
         self._fenced = False
@@ -141,7 +145,7 @@ class Walker:
         """Does what was decided. True where there may be more to decide now; work that was begun decides when it ends."""
         match intent:
             case Record():
-                for event in intent.events:
+                for event in bounded(intent.events, self._story.walk, self._equipment.max_payload_bytes):
                     self._append(event, keep=False)
                 return True
             case Start():
@@ -185,7 +189,12 @@ class Walker:
         self._delays.clear()
 
     def _begin_node(self, start: Start) -> bool:
-        prepared = prepare(self._context(start))
+        refusal = self._refused_children.pop(start.instance, "")
+        prepared = Failed(CHILD_REFUSED, refusal) if refusal else prepare(self._context(start))
+        if isinstance(prepared, Spawn):
+            digest = self._say_arguments(start, prepared.arguments)
+            self._append(child_started(self.stream.run_id, start, digest), keep=False)
+            return True
         if isinstance(prepared, Ask):
             if prepared.subject:
                 subject = fact_events_pb2.WaitSubject(
@@ -288,6 +297,10 @@ class Walker:
         self._step()
 
     def _refused(self, refused: execution_pb2.Refused) -> None:
+        if refused.reason == execution_pb2.REFUSAL_REASON_CHILD_REFUSED:
+            self._refused_children[self._story.place_of(refused.from_ordinal)] = refused.message
+            self._take_back(refused.from_ordinal, [])
+            return
         reason = execution_pb2.RefusalReason.Name(refused.reason)
         self._log.error("events.refused", reason=reason, message=refused.message)
         # Only a fault of ours brings this about. Letting go of the run gives it to another executor, or to a person.

@@ -69,6 +69,7 @@ class _StoreCheck:
                 self._compare([run_id for run_id in group if self._check_run(run_id)])
         finally:
             self._rebuilder.close()
+        self._examined.relate(at_rest=not self._tx.messages.targets(1))
         self._witnesses.compare(self._witnessed, self._examined, whole=True)
         return self._examined
 
@@ -86,6 +87,8 @@ class _StoreCheck:
             checker.finish(run_message(run))
             found += checker.violations
             whole = checker.head.last_sequence == taken
+            if whole:
+                self._examined.tree.add(checker)
             if self._witnesses.any:
                 self._witnessed[run_id] = checker
         except NotFound:

@@ -23,6 +23,7 @@ from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.fire_schedules import fire_schedules
 from perdure_control_plane.usecases.open_store_life import follow_store_life
 from perdure_control_plane.usecases.sweep import Swept, sweep
+from perdure_services.messages import deliver_on
 from perdure_services.retention import retain_on
 from perdure_services.settings import ControlPlaneSettings
 from perdure_services.stores import agreed_keys, begin_life, say_life, store_of
@@ -92,6 +93,7 @@ async def _desk(store: SqliteStore | PostgresStore, settings: ControlPlaneSettin
 def _begin_beside(desk: Desk, health: Health, settings: ControlPlaneSettings) -> list[asyncio.Task[None]]:
     return [
         asyncio.create_task(_sweep_on(desk, settings), name="sweep"),
+        asyncio.create_task(deliver_on(desk), name="messages"),
         asyncio.create_task(health.run(), name="health"),
         asyncio.create_task(retain_on(desk.store, settings), name="retention"),
     ]

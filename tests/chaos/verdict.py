@@ -10,6 +10,7 @@ from perdure.runlog.checker import LogChecker, Violation
 from perdure.runlog.plans import read_plan
 from perdure.runlog.rules import Rule
 from perdure.runlog.states import TERMINAL, run_state
+from perdure.runlog.tree import Tree
 from perdure.runlog.witnesses import Acknowledgement, compare_acknowledgements, compare_launches
 from perdure.v1 import run_events_pb2
 from perdure.v1.instances_pb2 import OUTCOME_FAILED, Effect
@@ -59,6 +60,10 @@ def judge(evidence: Evidence) -> Verdict:
     """Judges what a trial left behind."""
     checked = {log.run_id: _checked(log) for log in evidence.logs}
     violations = [violation for checker in checked.values() for violation in checker.violations]
+    tree = Tree()
+    for checker in checked.values():
+        tree.add(checker)
+    violations += tree.violations(at_rest=True)
     not_checked = []
     if evidence.acknowledgements is None:
         not_checked.append("acknowledgements that executors saw")

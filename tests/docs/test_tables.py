@@ -139,6 +139,7 @@ def test_the_page_of_playbooks_has_every_field_of_a_contract(read: Any) -> None:
         ("## `deterministic`: a command", model.DeterministicNode),
         ("## `function`: a callable of the executor", model.FunctionNode),
         ("## `approval`: a hold point", model.ApprovalNode),
+        ("## `playbook`: a run of another playbook", model.PlaybookNode),
         ("## `agentic`: a language model with tools", model.AgenticNode),
     ],
 )

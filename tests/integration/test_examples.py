@@ -26,6 +26,13 @@ def manifest(name: str) -> str:
     return (EXAMPLES / name / "playbook.yaml").read_text()
 
 
+async def publish_others(service: Any, name: str) -> None:
+    """Publishes the playbooks that an example starts."""
+    for other in sorted(EXAMPLES.glob(f"{name}/*.yaml")):
+        if other.name != "playbook.yaml":
+            await service.publish(other.read_text())
+
+
 async def hire_for(hire: Any, service: Any, name: str) -> None:
     await hire(service, dict(load_functions((str(EXAMPLES / name / "functions.py"),))))
 
@@ -46,6 +53,7 @@ def given(**inputs: str) -> flows_pb2.FlowRequest:
 @pytest.mark.parametrize("name", NAMES)
 async def test_every_example_is_valid_without_a_warning(serve: Any, name: str) -> None:
     service = await serve()
+    await publish_others(service, name)
     document = playbooks_pb2.PlaybookDocument(text=manifest(name).encode())
 
     found = await service.playbooks.ValidatePlaybook(playbooks_pb2.ValidatePlaybookRequest(document=document))
@@ -197,3 +205,16 @@ async def test_a_rejected_title_is_set_aside_with_the_reason(serve: Any, hire: A
 
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
     assert outputs(await events_of(service, ended))[-1]["stdout"] == "set aside: nine\n"
+
+
+async def test_children_checks_both_components_by_their_own_procedure(serve: Any, hire: Any) -> None:
+    service = await serve()
+    await publish_others(service, "children")
+    await hire(service)
+
+    ended = await service.settled(await service.start(manifest("children")))
+
+    events = await events_of(service, ended)
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert len({event.child_started.run_id for event in events if event.HasField("child_started")}) == 2
+    assert outputs(events)[-1]["stdout"] == "server and client are fit: true\n"

@@ -29,7 +29,8 @@ class PlaybookServicer(playbooks_pb2_grpc.PlaybookServiceServicer):
         self, request: playbooks_pb2.ValidatePlaybookRequest, context: Any
     ) -> playbooks_pb2.ValidatePlaybookResponse:
         """Checks a manifest."""
-        return messages.validation(await validate_playbook(requests.document(request.document, self._limits)))
+        text = requests.document(request.document, self._limits)
+        return messages.validation(await validate_playbook(self._store, text))
 
     async def ConvertPlaybook(
         self, request: playbooks_pb2.ConvertPlaybookRequest, context: Any

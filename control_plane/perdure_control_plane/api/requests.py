@@ -209,6 +209,7 @@ def run_filter(request: runs_pb2.ListRunsRequest) -> RunFilter:
         flow_id=names.flow_id(request.flow, "flow") if request.flow else None,
         session_id=names.session_id(request.session, "session") if request.session else None,
         playbook_id=names.playbook_id(request.playbook, "playbook") if request.playbook else None,
+        parent_run_id=names.run_id(request.parent_run, "parent_run") if request.parent_run else None,
         conditions=tuple(
             RunCondition(_word(runs_pb2.RunCondition, condition, "conditions")) for condition in request.conditions
         ),

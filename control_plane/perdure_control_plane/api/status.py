@@ -42,6 +42,7 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.StopStands: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.AnswerStale: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.ContinueNeeds: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.ParentDoesNotWait: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.NotHeld: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.NotInDoubt: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.ReportUnseen: (grpc.StatusCode.FAILED_PRECONDITION, None),

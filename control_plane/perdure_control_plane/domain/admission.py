@@ -38,6 +38,8 @@ class Batch:
     events: Sequence[Incoming]
     malformed: "Refused | None" = None
     """Set where an event is unfit whatever the run's state; `events` ends before it."""
+    starts_children: bool = False
+    """Whether any of its events starts a child run."""
 
 
 @dataclass(slots=True)  # one for each batch: frozen, it takes four times as long to make
@@ -84,7 +86,7 @@ class Ignored:
 
 Answer = Ack | Resend | Behind | Refused | Rejected | Ignored
 
-_BEGINNINGS: Final = frozenset({"node_started", "wait_opened"})
+_BEGINNINGS: Final = frozenset({"node_started", "wait_opened", "child_started"})
 
 
 def admit(head: RunHead, batch: Batch, at: int) -> tuple[Answer, Sequence[Incoming]]:

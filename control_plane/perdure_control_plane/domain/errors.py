@@ -13,7 +13,8 @@ PerdureError
 │   └── VersionExists
 ├── Refused                  the state of things does not allow it
 │   ├── DigestMismatch, PublicationForbids, EvidenceUnresolved, ProviderNotConfigured
-│   ├── RunStateForbids, StopStands, AnswerStale, ContinueNeeds, NotHeld, NotInDoubt, ReportUnseen
+│   ├── RunStateForbids, StopStands, AnswerStale, ContinueNeeds, ParentDoesNotWait, NotHeld
+│   ├── NotInDoubt, ReportUnseen
 │   └── ApprovalClosed, ApprovalDecided
 ├── DecisionNotAllowed       the approval does not accept that decision
 ├── TokenMismatch            the token was made for something else
@@ -252,6 +253,16 @@ class NotHeld(Refused):
 
     def __init__(self, run: str, holds: str, way_out: str) -> None:
         super().__init__(f"no operator holds {run}; {way_out}", run=run, holds=holds)
+
+
+class ParentDoesNotWait(Refused):
+    """The run that started this one does not wait for its end any more."""
+
+    reason = "PARENT_DOES_NOT_WAIT"
+
+    def __init__(self, run: str, parent_run: str, state: str) -> None:
+        message = f"{parent_run}, which is {state}, does not wait for {run} any more; continue {parent_run} instead"
+        super().__init__(message, run=run, parent_run=parent_run, state=state)
 
 
 class NotInDoubt(Refused):

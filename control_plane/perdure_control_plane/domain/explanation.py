@@ -45,6 +45,14 @@ class UnresolvedEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitedChild:
+    """A child run that has not ended, or whose end is on its way."""
+
+    wait: Wait
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
 class NextAttempt:
     """An attempt that follows a failed one by itself."""
 
@@ -95,7 +103,18 @@ class UnderWay:
     attempts: tuple[tuple[Instance, int], ...]
 
 
-Why = Ended | PendingStop | UnresolvedEffect | StandingHold | Wait | NextAttempt | Unserved | Queued | UnderWay
+Why = (
+    Ended
+    | PendingStop
+    | UnresolvedEffect
+    | StandingHold
+    | Wait
+    | AwaitedChild
+    | NextAttempt
+    | Unserved
+    | Queued
+    | UnderWay
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """Flows: one start of a playbook, and what became of the work under it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from perdure.runlog.json_objects import JsonObject
-from perdure.runlog.states import RunState
+from perdure.runlog.states import TERMINAL, RunState
 from perdure_control_plane.domain.ids import (
     AgentId,
     ApprovalId,
@@ -112,12 +112,22 @@ STATUS_OF_RUN: dict[RunState, FlowStatus] = {
 }
 """What a run in a state makes of its flow, unless another run has more weight."""
 
+Awaited = Mapping[RunId, Collection[RunId]]
+"""Of each run that waits for nothing but the ends of runs that it has started: those."""
+
+NOBODY: Awaited = {}
+
 PRECEDENCE: tuple[FlowStatus, ...] = tuple(FlowStatus)
 """The first that matches holds; the enum's own order."""
 
 
 def flow_verdict(
-    flow: Flow, runs: Sequence[Run], contract: Sequence[ContractCheck], *, walked_to_end: bool = False
+    flow: Flow,
+    runs: Sequence[Run],
+    contract: Sequence[ContractCheck],
+    *,
+    awaited: Awaited = NOBODY,
+    walked_to_end: bool = False,
 ) -> Verdict:
     """What became of a flow whose runs are these; the root is among them unless it cannot be read.
 
@@ -128,7 +138,10 @@ def flow_verdict(
     root = next((run for run in runs if run.run_id == flow.root_run_id), None)
     if root is None:
         return Verdict(FlowStatus.UNKNOWN, f"runs/{flow.root_run_id}")
-    found = [Verdict(_status_of(run, walked_to_end=walked_to_end and run is root), run.name) for run in runs]
+    found = [
+        Verdict(status, run.name)
+        for run, status in _effective(runs, awaited, walked_to_end=root.run_id if walked_to_end else None)
+    ]
     decided = min(found, key=lambda verdict: PRECEDENCE.index(verdict.status))
     if decided.status is FlowStatus.SUCCEEDED:
         missing = next((check for check in contract if not check.passed), None)
@@ -136,6 +149,28 @@ def flow_verdict(
             return Verdict(FlowStatus.FAILED, "")
         return Verdict(FlowStatus.SUCCEEDED, root.name)
     return decided
+
+
+def _effective(
+    runs: Sequence[Run], awaited: Awaited, *, walked_to_end: RunId | None
+) -> Iterator[tuple[Run, FlowStatus]]:
+    """The runs that say what becomes of their flow, each with what it says.
+
+    A child that has ended speaks through its parent, which goes on or ends as its plan says; and a run that waits for
+    children alone through those that have not ended. One that was interrupted waits for a person, and so does its parent.
+    """
+    by_id = {run.run_id: run for run in runs}
+    for run in runs:
+        children = [by_id[child] for child in awaited.get(run.run_id, ()) if child in by_id]
+        if children:
+            if all(child.head.ended_sequence for child in children):
+                yield run, FlowStatus.RUNNING if any(map(_is_over, children)) else FlowStatus.WAITING
+        elif run.identity.parent_run_id is None or not _is_over(run):
+            yield run, _status_of(run, walked_to_end=run.run_id == walked_to_end)
+
+
+def _is_over(run: Run) -> bool:
+    return run.head.state in TERMINAL and run.head.state is not RunState.INTERRUPTED
 
 
 def is_settled(runs: Sequence[Run]) -> bool:

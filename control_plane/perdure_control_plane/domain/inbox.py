@@ -25,11 +25,12 @@ class WaitState(StrEnum):
 
 
 class WaitKind(StrEnum):
-    """What a wait is for; the values are the names of the fields of WaitOpened."""
+    """What a wait is for; the values are the names of the fields of WaitOpened, and `child` where a run was started."""
 
     APPROVAL = "approval"
     TIMER = "timer"
     SIGNAL = "signal"
+    CHILD = "child"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Wait:
     """Name of the signal that it waits for; empty where it is for none."""
     opened_at: int
     deadline_at: int
+    child_run_id: RunId | None = None
+    """The run whose end it waits for; None where it waits for something else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ def requested_by(caller: Caller) -> Outside:
 
 CLAIM = Outside(run_events_pb2.OUTSIDE_CAUSE_CLAIM, SYSTEM)
 SWEEP = Outside(run_events_pb2.OUTSIDE_CAUSE_SWEEP, SYSTEM)
+MESSAGE = Outside(run_events_pb2.OUTSIDE_CAUSE_MESSAGE, SYSTEM)
 RESTORE = Outside(run_events_pb2.OUTSIDE_CAUSE_RESTORE, SYSTEM)
 
 

@@ -26,6 +26,7 @@ class RunFilter:
     flow_id: FlowId | None = None
     session_id: SessionId | None = None
     playbook_id: PlaybookId | None = None
+    parent_run_id: RunId | None = None
     conditions: tuple[RunCondition, ...] = ()
     """Of which one is true; none: of any."""
 

@@ -12,6 +12,10 @@ class Session:
     session_id: SessionId
     root_agent_id: AgentId
     created_at: int
+    parent_session_id: SessionId | None = None
+    """The session of the run that started the one which this session is of."""
+    spawned_by_run_id: RunId | None = None
+    """That run, which its root agent was spawned by; known where the session is made."""
 
     @property
     def name(self) -> str:

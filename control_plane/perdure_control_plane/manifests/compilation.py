@@ -6,6 +6,7 @@ from typing import Any, Final
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2, plans_pb2
+from perdure_control_plane.manifests.children import NO_CHILDREN, ChildPlaybook, Children
 from perdure_control_plane.manifests.compiled_contracts import edge_contract, needs, promises
 from perdure_control_plane.manifests.compiled_values import duration, json_of
 from perdure_control_plane.manifests.failure_takers import compiled, failures
@@ -19,6 +20,7 @@ from perdure_control_plane.manifests.model import (
     Manifest,
     Node,
     Phase,
+    PlaybookNode,
     Retry,
     WaitNode,
 )
@@ -28,8 +30,8 @@ DEFAULT_EXPIRY_SECONDS: Final = 24 * 3600.0
 """Time an approval stays open where its node names none."""
 
 
-def compile_plan(manifest: Manifest, digest: str) -> plans_pb2.Plan:
-    """The plan of a manifest. `digest` is the manifest's own."""
+def compile_plan(manifest: Manifest, digest: str, children: Children = NO_CHILDREN) -> plans_pb2.Plan:
+    """The plan of a manifest. `digest` is the manifest's own; `children` has every version that it starts."""
     plan = plans_pb2.Plan(
         playbook_id=manifest.playbook_id,
         version=manifest.version,
@@ -42,7 +44,7 @@ def compile_plan(manifest: Manifest, digest: str) -> plans_pb2.Plan:
     for required in [*manifest.required_evidence, *(r for phase in manifest.phases for r in phase.required_evidence)]:
         plan.required_evidence.add(kind=required.kind, id=required.id, description=required.description)
     if manifest.nodes:
-        plan.nodes.extend(_node(manifest, node) for node in manifest.nodes)
+        plan.nodes.extend(_node(manifest, node, children) for node in manifest.nodes)
         plan.edges.extend(_edges(manifest))
         plan.edges.extend(_failure_edge(edge) for edge in manifest.edges if edge.on)
     else:
@@ -75,7 +77,7 @@ def _failure_edge(edge: Edge) -> plans_pb2.PlanEdge:
     return plans_pb2.PlanEdge(source=edge.source, target=edge.target, on=failures(edge.on or ()), contract=agreed)
 
 
-def _node(manifest: Manifest, node: Node) -> plans_pb2.PlanNode:
+def _node(manifest: Manifest, node: Node, children: Children) -> plans_pb2.PlanNode:
     made = plans_pb2.PlanNode(id=node.id, description=node.description, inject_into=node.on_failure.inject_into or "")
     match node:
         case AgenticNode():
@@ -98,6 +100,10 @@ def _node(manifest: Manifest, node: Node) -> plans_pb2.PlanNode:
         case WaitNode():
             made.effect = instances_pb2.EFFECT_NONE
             made.wait.CopyFrom(_wait(node))
+        case PlaybookNode():
+            made.effect = instances_pb2.EFFECT_NONE
+            made.playbook.CopyFrom(_playbook(node, children[node.playbook_id, node.version]))
+            _set_call(made, node.inputs, None)
         case _:
             raise TypeError(f"a node of type {type(node).__name__} has no plan")
     _set_retries(made, node)
@@ -117,7 +123,9 @@ def _set_call(made: plans_pb2.PlanNode, inputs: dict[str, Any], timeout_seconds:
 
 def _set_retries(made: plans_pb2.PlanNode, node: Node) -> None:
     cap = node.on_failure.max_iterations
-    if cap is None and (made.effect not in GUARDED or made.inject_into):
+    # A child is a whole procedure: like an effect it is not repeated unless its author says so.
+    once = made.effect in GUARDED or made.HasField("playbook")
+    if cap is None and (not once or made.inject_into):
         cap = DEFAULT_ITERATION_CAP
     if cap is not None:
         made.iteration_cap = cap
@@ -136,6 +144,18 @@ def _agentic(manifest: Manifest, node: AgenticNode) -> plans_pb2.AgenticNode:
         tools=_allowed_tools(manifest, node.tools),
         workspace=node.workspace,
         output_schema=schema,
+    )
+
+
+def _playbook(node: PlaybookNode, child: ChildPlaybook) -> plans_pb2.PlaybookNode:
+    return plans_pb2.PlaybookNode(
+        playbook_id=node.playbook_id,
+        version=node.version,
+        digest=child.digest,
+        plan_digest=child.plan_digest,
+        input_schema=child.plan.input_schema,
+        effect=child.effect,
+        depth=child.depth,
     )
 
 

@@ -217,15 +217,26 @@ class WaitNode(Node):
     payload_schema: JsonObject | None = None
 
 
+class PlaybookNode(Node):
+    """A run of another playbook."""
+
+    type: Literal["playbook"]
+    playbook_id: Name
+    version: Name
+    digest: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] | None = None
+    inputs: JsonObject = {}
+
+
 class LaterNode(Node):
     """A kind of node that the plan format has and this version does not run."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    type: Literal["playbook", "map"]
+    type: Literal["map"]
 
 
 AnyNode = Annotated[
-    AgenticNode | DeterministicNode | FunctionNode | ApprovalNode | WaitNode | LaterNode, Field(discriminator="type")
+    AgenticNode | DeterministicNode | FunctionNode | ApprovalNode | WaitNode | PlaybookNode | LaterNode,
+    Field(discriminator="type"),
 ]
 
 

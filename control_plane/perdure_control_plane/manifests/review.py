@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from perdure.v1 import plans_pb2
 from perdure_control_plane.manifests.checks import doubts, faults
+from perdure_control_plane.manifests.children import NO_CHILDREN, Children, Reference, child_faults, references
 from perdure_control_plane.manifests.compilation import compile_plan
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.document import read
@@ -32,10 +33,15 @@ class Review:
     plan: plans_pb2.Plan | None = None
     playbook_id: str = ""
     version: str = ""
+    references: tuple[Reference, ...] = ()
+    """Versions that it starts as children."""
 
 
-def review(text: bytes) -> Review:
-    """Reads, checks and compiles a manifest; every fault is a diagnostic, none an exception."""
+def review(text: bytes, children: Children = NO_CHILDREN) -> Review:
+    """Reads, checks and compiles a manifest; every fault is a diagnostic, none an exception.
+
+    `children` are the stored ones of the versions that it starts, found from the `references` of a first review.
+    """
     try:
         document = read(text)
     except DocumentUnreadable as error:
@@ -44,13 +50,15 @@ def review(text: bytes) -> Review:
     try:
         manifest = Manifest.model_validate(document.values)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        told = [_diagnostic(one["type"], one["loc"], one["msg"], one["input"]) for one in found[:MAX_DIAGNOSTICS]]
-        errors = _bounded(told, len(found))
+        listed = error.errors(include_url=False)
+        told = [_diagnostic(one["type"], one["loc"], one["msg"], one["input"]) for one in listed[:MAX_DIAGNOSTICS]]
+        errors = _bounded(told, len(listed))
         return Review(document.digest, errors, playbook_id=playbook_id, version=version)
-    errors, warnings = _bounded(faults(manifest)), _bounded(doubts(manifest))
-    plan = None if errors else compile_plan(manifest, document.digest)
-    return Review(document.digest, errors, warnings, manifest, plan, playbook_id, version)
+    found = [*faults(manifest), *child_faults(manifest, children)]
+    errors, warnings = _bounded(found), _bounded(doubts(manifest))
+    plan = None if errors else compile_plan(manifest, document.digest, children)
+    named = references(manifest)
+    return Review(document.digest, errors, warnings, manifest, plan, playbook_id, version, named)
 
 
 def _word(value: object) -> str:

@@ -23,6 +23,8 @@ class Mark(NamedTuple):
     state: RunState
     open_waits: int
     outside_sequence: int
+    child: bool
+    children: int
 
     @classmethod
     def of(cls, head: RunHead) -> "Mark":
@@ -35,6 +37,8 @@ class Mark(NamedTuple):
             head.state,
             head.open_waits,
             head.outside_sequence,
+            head.child,
+            head.children,
         )
 
 

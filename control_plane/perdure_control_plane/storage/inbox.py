@@ -22,6 +22,12 @@ class Inbox:
         wanted = run_waits.c.run_id.in_(run_ids) & (run_waits.c.state == WaitState.OPEN.value)
         return sorted((_wait(row) for row in self._connection.execute(_WAITS.where(wanted))), key=_ends_first)
 
+    def wait_for_child(self, run_id: RunId, child_run_id: RunId) -> tuple[str, WaitState] | None:
+        """The instance with which a run waited for a child's end, and where that wait stands; None where it never did."""
+        of_child = (run_waits.c.child_run_id == child_run_id) & (run_waits.c.run_id == run_id)
+        row = self._connection.execute(select(run_waits.c.instance, run_waits.c.state).where(of_child)).first()
+        return None if row is None else (row[0], WaitState(row[1]))
+
     def waits_past_deadline(self, at: int, limit: int) -> list[Wait]:
         """Open waits whose time was over by then, the first that it was over for first."""
         due = _WAITS.where(_TIMED, run_waits.c.deadline_at <= at).order_by(run_waits.c.deadline_at, run_waits.c.run_id)
@@ -62,6 +68,7 @@ _WAITS: Final = select(
     run_waits.c.signal,
     run_waits.c.opened_at,
     run_waits.c.deadline_at,
+    run_waits.c.child_run_id,
 )
 
 _TIMED: Final = (run_waits.c.state == WaitState.OPEN.value) & (run_waits.c.deadline_at > literal_column("0"))
@@ -74,6 +81,6 @@ def _ends_first(wait: Wait) -> tuple[bool, int, str]:
 
 
 def _wait(row: Any) -> Wait:
-    run_id, instance, kind, approval_id, signal, opened_at, deadline_at = row
-    approval = ApprovalId(approval_id) if approval_id else None
-    return Wait(RunId(run_id), instance, WaitKind(kind), approval, signal, opened_at, deadline_at)
+    run_id, instance, kind, approval_id, signal, opened_at, deadline_at, child_id = row
+    approval, child = ApprovalId(approval_id) if approval_id else None, RunId(child_id) if child_id else None
+    return Wait(RunId(run_id), instance, WaitKind(kind), approval, signal, opened_at, deadline_at, child)

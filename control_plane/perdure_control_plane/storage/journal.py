@@ -35,6 +35,7 @@ class Appended:
 
 _MOVING: Final = frozenset({
     "lease_returned", "run_paused", "run_ended", "node_in_doubt", "wait_opened", "wait_closed", "fact_taken_up",
+    "child_started",
 })  # fmt: skip
 """Kinds after which more of the run row has moved than ordinals and sequences."""
 
@@ -133,6 +134,7 @@ class Journal:
         run_id, before = move.run_id, move.before
         sequence, ordinal, lease_id = before.last_sequence, before.next_ordinal, before.lease_id or ""
         waits, facts = before.open_waits > 0, before.outside_sequence > 0
+        child, children = before.child, before.children > 0
         for incoming in admitted:
             sequence += 1
             event = incoming.stored
@@ -143,9 +145,10 @@ class Journal:
             )
             ordinal += 1
             if is_projected(incoming.kind, incoming.message):
-                stored = Stored(run_id, sequence, now, lease_id, incoming.message, waits, facts)
+                stored = Stored(run_id, sequence, now, lease_id, incoming.message, waits, facts, child, children)
                 move.changes += self._projections.changes(incoming.kind, stored)
-                waits = waits or incoming.kind == "wait_opened"
+                waits = waits or incoming.kind in ("wait_opened", "child_started")
+                children = children or incoming.kind == "child_started"
 
 
 class _Group:

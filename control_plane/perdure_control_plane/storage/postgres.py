@@ -129,11 +129,14 @@ class PostgresStore(ListenedStore):
         if self.failure:
             raise StoreUnavailable("postgresql", self.failure)
         begin = READ_COMMITTED if guarded else SERIALIZABLE
-        result, changed = await self._repeated(begin, lambda tx: (body(tx), tx.log.changed))
+        result, changed, messages = await self._repeated(
+            begin, lambda tx: (body(tx), tx.log.changed, tx.projections.messages.sent)
+        )
         if changed:
             self._keep_heads(changed)
             runs = [run.run_id for run in changed]
-            self._publish(Committed(runs, runs, any(run.head.state is RunState.QUEUED for run in changed)))
+            queued = any(run.head.state is RunState.QUEUED for run in changed)
+            self._publish(Committed(runs, runs, queued, messages))
         return result
 
     def _keep_heads(self, changed: Iterable[Run]) -> None:

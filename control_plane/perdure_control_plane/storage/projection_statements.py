@@ -6,6 +6,8 @@ from typing import Any, Final
 from sqlalchemy import Table, Update, bindparam, insert, select, update
 from sqlalchemy.engine import Dialect
 
+from perdure_control_plane.domain.inbox import WaitState
+from perdure_control_plane.storage.run_messages import RunMessageStatements
 from perdure_control_plane.storage.statements import Prepared
 from perdure_control_plane.storage.tables import approvals, run_inbox, run_waits, runs, tasks
 
@@ -20,6 +22,14 @@ NEW_TASK: Final[dict[str, Any]] = {**NO_RESULT, "terminal_reason": None, "ended_
 _TASK_END: Final = ("state", "terminal_reason", "ended_at", *NO_RESULT)
 
 _WAIT_END: Final = ("state", "fact_sequence", "deadline_at")
+NEW_WAIT: Final[dict[str, Any]] = {
+    "approval_id": None,
+    "signal": "",
+    "state": WaitState.OPEN.value,
+    "fact_sequence": 0,
+    "deadline_at": 0,
+    "child_run_id": None,
+}
 NO_DECISION: Final[dict[str, Any]] = {"decision": None, "decider": None, "authenticated": 0, "reason": ""}
 _APPROVAL_END: Final = ("state", "closed_at", *NO_DECISION)
 
@@ -28,6 +38,7 @@ class ProjectionStatements:
     """Statements over the projections, compiled once. In an update, `where_` marks the parameters that select."""
 
     def __init__(self, dialect: Dialect) -> None:
+        self.messages: Final = RunMessageStatements(dialect)
         self.begin_task: Final = _insert_from_run(dialect, tasks, {"session_id": runs.c.session_id})
         self.end_task: Final = _update(dialect, tasks, ["task_id"], _TASK_END)
         self.lose_tasks: Final = _update(dialect, tasks, ["run_id", "state"], ["state", "terminal_reason", "ended_at"])

@@ -12,19 +12,22 @@ from perdure.runlog.folding import facts_that_outlive
 from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import instance
 from perdure.runlog.wait_rules import RESOLVES
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import ApprovalState, Decision
-from perdure_control_plane.domain.inbox import FactState, WaitState
+from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
+from perdure_control_plane.domain.run_message import MessageKind
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 from perdure_control_plane.storage.lists import pack
 from perdure_control_plane.storage.payloads import PayloadStatements
 from perdure_control_plane.storage.projection_statements import (
     NEW_TASK,
+    NEW_WAIT,
     NO_DECISION,
     NO_RESULT,
     ProjectionStatements,
 )
+from perdure_control_plane.storage.run_messages import Outgoing
 from perdure_control_plane.storage.statements import Change
 
 
@@ -32,7 +35,8 @@ from perdure_control_plane.storage.statements import Change
 class Stored:
     """One event as it is being stored. `lease_id` is None for a control plane's own.
 
-    `waits` and `facts` say whether the run had open waits, and whether it ever had a fact, before the event.
+    `waits` and `facts` say whether the run had open waits, and whether it ever had a fact, before the event; `child` and
+    `children` whether another run has started it, and whether it had started any.
     """
 
     run_id: str
@@ -42,6 +46,8 @@ class Stored:
     event: RunEvent
     waits: bool
     facts: bool
+    child: bool
+    children: bool
 
 
 def is_projected(kind: str, event: RunEvent) -> bool:
@@ -59,6 +65,7 @@ class Projections:
     def __init__(self, statements: ProjectionStatements, payloads: PayloadStatements) -> None:
         self._statements = statements
         self.payloads: Final = payloads
+        self.messages = Outgoing(statements.messages)
 
     def changes(self, kind: str, stored: Stored) -> Iterable[Change]:
         """What an event changes beside the run row, in this order; nothing where `is_projected` says so."""
@@ -112,25 +119,23 @@ class Projections:
         opened = stored.event.wait_opened
         where = str(instance(opened.instance))
         deadline = due_at(opened, stored.at)
-        wait = {
-            "run_id": stored.run_id,
-            "instance": where,
-            "kind": opened.WhichOneof("wait"),
-            "approval_id": opened.approval.approval_id or None,
-            "signal": opened.signal.name,
-            "state": WaitState.OPEN.value,
-            "opened_sequence": stored.sequence,
-            "fact_sequence": 0,
-            "opened_at": stored.at,
-            "deadline_at": deadline,
-        }
-        yield self._statements.open_wait.change(wait)
+        wait = {"kind": opened.WhichOneof("wait"), "signal": opened.signal.name, "deadline_at": deadline}
+        wait |= {"approval_id": opened.approval.approval_id or None}
+        yield self._statements.open_wait.change(_new_wait(stored, where) | wait)
         if opened.WhichOneof("wait") == "approval":
             values = _new_approval(stored, opened.approval, where, deadline)
             yield self._statements.ask_approval.change(values)
 
+    def _child_started(self, stored: Stored) -> Iterator[Change]:
+        started = stored.event.child_started
+        wait = _new_wait(stored, str(instance(started.instance))) | {"kind": WaitKind.CHILD.value}
+        wait |= {"child_run_id": started.run_id}
+        yield self._statements.open_wait.change(wait)
+
     def _wait_closed(self, stored: Stored) -> Iterator[Change]:
         where = str(instance(stored.event.wait_closed.instance))
+        if stored.children:
+            yield self.messages.tell_awaited(stored.run_id, stored.sequence, stored.at, where, MessageKind.CANCEL)
         yield from self._move_wait(stored, where, WaitState.CLOSED)
         yield from self._end_approval(stored, where, {"state": ApprovalState.CLOSED.value})
 
@@ -141,12 +146,13 @@ class Projections:
         if fact == "late_report" and recorded.late_report.reopens_doubt:
             values = {"where_instance": where, "where_fact": "resolution", **_open_facts(stored)}
             yield self._statements.void_facts.change(values)
-        if fact in RESOLVES:
+        stale = recorded.child_ended.stale
+        if (fact in RESOLVES or fact == "child_ended") and not stale:
             yield from self._move_wait(stored, where, WaitState.RESOLVED, stored.sequence)
             yield from self._end_approval(stored, where, _approval_end(recorded))
         if fact in _FACTS:
             values = {"run_id": stored.run_id, "sequence": stored.sequence, "instance": where or None, "fact": fact}
-            values |= {"signal": recorded.signal.name, "state": FactState.OPEN.value}
+            values |= {"signal": recorded.signal.name, "state": (FactState.STALE if stale else FactState.OPEN).value}
             yield self._statements.record_fact.change(values)
 
     def _move_wait(self, stored: Stored, where: str, to: WaitState, fact_sequence: int = 0) -> Iterator[Change]:
@@ -175,8 +181,27 @@ class Projections:
         wait = {"where_run_id": stored.run_id, "where_fact_sequence": sequence, "state": WaitState.TAKEN.value}
         yield self._statements.take_wait.change(wait)
 
+    def _stop_requested(self, stored: Stored) -> Iterator[Change]:
+        if stored.children:
+            cancel = stored.event.stop_requested.kind == run_events_pb2.STOP_KIND_CANCEL
+            yield self.messages.stop_children(stored.run_id, stored.sequence, stored.at, cancel=cancel)
+
+    def _run_continued(self, stored: Stored) -> Iterator[Change]:
+        for child in stored.event.run_continued.children:
+            where = str(instance(child.instance))
+            wait = {"where_run_id": stored.run_id, "where_instance": where, "where_state": WaitState.CLOSED.value}
+            opened = {"state": WaitState.OPEN.value, "fact_sequence": 0, "deadline_at": 0}
+            yield self._statements.move_wait.change(wait | opened)
+            yield self.messages.tell_awaited(stored.run_id, stored.sequence, stored.at, where, MessageKind.CONTINUE)
+
     def _run_ended(self, stored: Stored) -> Iterator[Change]:
         yield from self._executor_lost(stored)
+        state = stored.event.run_ended.state
+        if stored.child and state != run_states_pb2.RUN_STATE_INTERRUPTED:
+            yield self.messages.tell_parent(stored.run_id, stored.sequence, stored.at)
+        if stored.children:
+            cancel = state == run_states_pb2.RUN_STATE_CANCELLED
+            yield self.messages.stop_children(stored.run_id, stored.sequence, stored.at, cancel=cancel)
         if stored.waits:
             yield from self._close_waits(stored, WaitState.OPEN)
             asked = {
@@ -208,6 +233,11 @@ def decision_of(kind: fact_events_pb2.DecisionKind.ValueType) -> Decision:
 
 def _open_facts(stored: Stored) -> dict[str, Any]:
     return {"where_run_id": stored.run_id, "where_state": FactState.OPEN.value, "state": FactState.STALE.value}
+
+
+def _new_wait(stored: Stored, where: str) -> dict[str, Any]:
+    place = {"run_id": stored.run_id, "instance": where}
+    return {**NEW_WAIT, **place, "opened_sequence": stored.sequence, "opened_at": stored.at}
 
 
 def _new_approval(stored: Stored, asked: fact_events_pb2.ApprovalWait, where: str, deadline: int) -> dict[str, Any]:
@@ -256,7 +286,7 @@ def _task_end(settled: node_events_pb2.NodeSettled) -> dict[str, Any]:
     }
 
 
-_FACTS: Final = frozenset({*RESOLVES, "resolution", "signal"})
+_FACTS: Final = frozenset({*RESOLVES, "resolution", "signal", "child_ended"})
 """Facts that something follows from, and which stand in the inbox until it has."""
 
 _REASONS: Final = {
@@ -272,7 +302,10 @@ PROJECTED: Final[dict[str, Callable[[Projections, Stored], Iterator[Change]]]] =
     "node_in_doubt": Projections._node_in_doubt,
     "lease_revoked": Projections._executor_lost,
     "lease_returned": Projections._executor_lost,
+    "stop_requested": Projections._stop_requested,
     "run_ended": Projections._run_ended,
+    "run_continued": Projections._run_continued,
+    "child_started": Projections._child_started,
     "wait_opened": Projections._wait_opened,
     "wait_closed": Projections._wait_closed,
     "fact_recorded": Projections._fact_recorded,

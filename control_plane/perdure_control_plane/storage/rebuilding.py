@@ -29,6 +29,7 @@ from perdure_control_plane.storage.tables import (
     payload_references,
     run_events,
     run_inbox,
+    run_messages,
     run_queue,
     run_waits,
     runs,
@@ -115,6 +116,7 @@ class Rebuilder:
             for key in sorted({*kept, *rebuilt}):
                 found += _compare(table.name, key, kept.get(key), rebuilt.get(key))
             self._scratch.execute(delete(table))
+        self._scratch.execute(delete(run_messages))
         return found
 
 
@@ -132,7 +134,7 @@ class Rebuilding:
     def take(self, event: RunEvent, at: int, lease_id: str | None) -> None:
         """Folds the next event. Raises IllegalEvent where it cannot follow."""
         head, self._at = self._head, at
-        waits, facts = head.open_waits > 0, head.outside_sequence > 0
+        waits, facts, child, children = head.open_waits > 0, head.outside_sequence > 0, head.child, head.children > 0
         advance(head, event, at, by_holder=lease_id is not None)
         kind = event.WhichOneof("kind") or ""
         changes: list[Change] = []
@@ -143,7 +145,7 @@ class Rebuilding:
             self._saved = Mark.of(head)
         elif kind not in _COUNTED_ONLY:
             self._save()
-        stored = Stored(self._run_id, head.last_sequence, at, lease_id, event, waits, facts)
+        stored = Stored(self._run_id, head.last_sequence, at, lease_id, event, waits, facts, child, children)
         execute_changes(self._driver, [[*changes, *self._transaction.projections.changes(kind, stored)]])
 
     def finish(self) -> None:

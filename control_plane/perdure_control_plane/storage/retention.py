@@ -13,7 +13,17 @@ from perdure_control_plane.domain.retention import Outlook
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.deletions import RUNS, Deletion, Deletions
 from perdure_control_plane.storage.payloads import Payloads
-from perdure_control_plane.storage.tables import approvals, flows, metadata, requests, run_events, runs
+from perdure_control_plane.storage.tables import (
+    agents,
+    approvals,
+    flows,
+    metadata,
+    requests,
+    run_events,
+    run_messages,
+    runs,
+    sessions,
+)
 
 OF_RUNS: Final = tuple(table for table in metadata.sorted_tables if "run_id" in table.c and table is not run_events)
 """Tables whose rows go with their run; its events, which may be many, follow bit by bit."""
@@ -52,6 +62,10 @@ class Retention:
         self._forget_requests(flow, ids)
         for table in OF_RUNS:
             self._connection.execute(delete(table).where(table.c.run_id.in_(ids)))
+        self._connection.execute(delete(run_messages).where(run_messages.c.target.in_(ids)))
+        of_children = [run.identity.session_id for run in of_flow if run.identity.parent_run_id is not None]
+        for table in (agents, sessions):  # a child's session is of its run alone
+            self._connection.execute(delete(table).where(table.c.session_id.in_(of_children)))
         self._connection.execute(delete(flows).where(flows.c.flow_id == flow.flow_id))
         last = max(run.head.ended_at for run in of_flow)
         gone = [Deletion(run.name, run.head.ended_at, run.head.last_sequence) for run in of_flow]

@@ -88,6 +88,7 @@ class RunLog:
         """Folds events onto a head: what is to be stored of that, without what follows the run's state."""
         move = Move(run_id, Mark.of(head), head, whole=True, events=[], changes=[])
         waits, facts = head.open_waits > 0, head.outside_sequence > 0
+        child, children = head.child, head.children > 0
         for event in events:
             advance(head, event, self._now, by_holder=False)
             sequence, kind = head.last_sequence, event.WhichOneof("kind") or ""
@@ -95,7 +96,7 @@ class RunLog:
             if len(stored) > INLINE_BYTES:
                 stored = self._projections.payloads.apart(run_id, stored, self._now, move.changes)
             move.events.append(outside_row(run_id, sequence, self._now, origin, number, stored))
-            projected = Stored(run_id, sequence, self._now, None, event, waits, facts)
+            projected = Stored(run_id, sequence, self._now, None, event, waits, facts, child, children)
             move.changes += self._projections.changes(kind, projected)
         return move
 

@@ -50,6 +50,8 @@ def head_row(head: RunHead) -> Row:
         head.in_doubt,
         head.resolved_effects,
         head.open_waits,
+        int(head.child),
+        head.children,
         head.fruitless_takeovers,
         head.deadline_at,
         head.ended_sequence,
@@ -63,7 +65,9 @@ def head_row(head: RunHead) -> Row:
 def head_from(row: Any) -> RunHead:
     """The head that a row holds, its values in the order of HEAD_COLUMNS."""
     state, holds, ready, stop, *rest = row
-    return RunHead(RunState(state), holds, bool(ready), None if stop is None else Stop(stop), *rest)
+    head = RunHead(RunState(state), holds, bool(ready), None if stop is None else Stop(stop), *rest)
+    head.child = bool(head.child)
+    return head
 
 
 def identity_row(run: RunIdentity) -> Row:

@@ -205,6 +205,7 @@ class Runs:
             (runs.c.flow_id, wanted.flow_id),
             (runs.c.session_id, wanted.session_id),
             (runs.c.playbook_id, wanted.playbook_id),
+            (runs.c.parent_run_id, wanted.parent_run_id),
         ):
             if value is not None:
                 query = query.where(column == value)

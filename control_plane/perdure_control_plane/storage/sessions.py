@@ -34,11 +34,12 @@ class Sessions:
             "session_id": session.session_id,
             "root_agent_id": session.root_agent_id,
             "created_at": session.created_at,
+            "parent_session_id": session.parent_session_id,
         }
         agent_row = {
             "agent_id": session.root_agent_id,
             "session_id": session.session_id,
-            "spawned_by_run_id": None,
+            "spawned_by_run_id": session.spawned_by_run_id,
             "created_at": session.created_at,
         }
         self._connection.execute(insert(sessions).values(session_row))

@@ -29,6 +29,7 @@ from perdure.runlog.states import RunState
 from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.playbook import Publication
+from perdure_control_plane.domain.run_message import MessageKind
 from perdure_control_plane.domain.schedule import FiringState, Misfire, Overlap
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 
@@ -119,7 +120,13 @@ publication_changes = _table(
 
 plans = _table("plans", Column("digest", LargeBinary, primary_key=True), _bytes("plan"))
 
-sessions = _table("sessions", _key("session_id"), _text("root_agent_id"), _number("created_at"))
+sessions = _table(
+    "sessions",
+    _key("session_id"),
+    _text("root_agent_id"),
+    _number("created_at"),
+    Column("parent_session_id", Text),
+)
 
 agents = _table(
     "agents",
@@ -190,6 +197,8 @@ runs = _table(
     _number("in_doubt"),
     _number("resolved_effects"),
     _number("open_waits"),
+    _number("child"),
+    _number("children"),
     _number("fruitless_takeovers"),
     _number("deadline_at"),
     _number("ended_sequence"),
@@ -216,6 +225,13 @@ Index(
     runs.c.deadline_at,
     sqlite_where=runs.c.deadline_at > 0,
     postgresql_where=runs.c.deadline_at > 0,
+)
+
+Index(
+    "ix_runs_parent_run_id",
+    runs.c.parent_run_id,
+    sqlite_where=runs.c.parent_run_id.is_not(None),
+    postgresql_where=runs.c.parent_run_id.is_not(None),
 )
 
 _kept = (runs.c.holds > 0) | (runs.c.in_doubt > 0)
@@ -291,6 +307,7 @@ run_waits = _table(
     _number("fact_sequence"),
     _number("opened_at"),
     _number("deadline_at"),
+    Column("child_run_id", Text),
     _one_of("kind", WaitKind),
     _one_of("state", WaitState),
 )
@@ -299,6 +316,24 @@ Index(
     run_waits.c.deadline_at,
     sqlite_where=run_waits.c.deadline_at > 0,
     postgresql_where=run_waits.c.deadline_at > 0,
+)
+
+Index(
+    "ix_run_waits_child_run_id",
+    run_waits.c.child_run_id,
+    sqlite_where=run_waits.c.child_run_id.is_not(None),
+    postgresql_where=run_waits.c.child_run_id.is_not(None),
+)
+
+# What one run has to tell another and has not yet: no projection, for a row goes when the other's log has it.
+run_messages = _table(
+    "run_messages",
+    _key("target"),
+    _key("source"),
+    Column("source_sequence", Number, primary_key=True),
+    _text("kind"),
+    _number("sent_at"),
+    _one_of("kind", MessageKind),
 )
 
 approvals = _table(

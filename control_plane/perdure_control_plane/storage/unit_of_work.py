@@ -1,17 +1,19 @@
 """One transaction: what a use case's body is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final, cast
 
 from sqlalchemy.engine import Connection, Dialect
 
+from perdure_control_plane.domain.admission import Batch
 from perdure_control_plane.storage.approvals import Approvals
+from perdure_control_plane.storage.children import Children
 from perdure_control_plane.storage.executors import Executors, ExecutorStatements
 from perdure_control_plane.storage.flows import Flows, FlowStatements
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.inbox import Inbox
-from perdure_control_plane.storage.journal import Journal
+from perdure_control_plane.storage.journal import Appended, Journal
 from perdure_control_plane.storage.log_rows import LogRows
 from perdure_control_plane.storage.payloads import Payloads, PayloadStatements
 from perdure_control_plane.storage.playbooks import Playbooks, PlaybookStatements
@@ -23,6 +25,7 @@ from perdure_control_plane.storage.requests import Requests
 from perdure_control_plane.storage.retention import Retention
 from perdure_control_plane.storage.run_events import RunEvents, RunEventStatements
 from perdure_control_plane.storage.run_log import RunLog
+from perdure_control_plane.storage.run_messages import RunMessages
 from perdure_control_plane.storage.runs import Runs, RunStatements
 from perdure_control_plane.storage.schedules import Firings, Schedules
 from perdure_control_plane.storage.sessions import Sessions, SessionStatements
@@ -79,6 +82,21 @@ class SqlTransaction:
         self.journal: Final = Journal(driver, self.runs, rows, self.projections, heads)
 
     # The journal of every commit needs what stands above; most commits need nothing of the rest.
+
+    def append(self, batches: Sequence[Batch]) -> Appended:
+        """Appends holders' batches, and begins the runs that they start. Raises whatever the driver raises."""
+        if not any(batch.starts_children for batch in batches):
+            return self.journal.append(batches, self.now)
+        children = Children(self.connection, self.events, self.playbooks, self.sessions, self.log)
+        checked = children.checked(batches)
+        appended = self.journal.append(checked, self.now)
+        children.begin(checked, self.now)
+        return appended
+
+    @cached_property
+    def messages(self) -> RunMessages:
+        """What runs have to tell each other."""
+        return RunMessages(self.connection)
 
     @cached_property
     def payloads(self) -> Payloads:

@@ -55,6 +55,8 @@ class Committed:
     """Those of them that got events from outside, which their holder must be sent."""
     queued: bool
     """Whether a run became ready for an executor."""
+    messages: bool = False
+    """Whether a run has to tell another something."""
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class _Group:
     appended: Sequence[str] = ()
     facts: Sequence[str] = ()
     queued: bool = False
+    messages: bool = False
 
 
 class Writer:
@@ -197,13 +200,14 @@ class Writer:
 
     def _execute(self, group: _Group, transaction: SqlTransaction) -> None:
         if group.appends:
-            appended = transaction.journal.append([append.batch for append in group.appends], transaction.now)
+            appended = transaction.append([append.batch for append in group.appends])
             group.answers, group.appended, group.queued = appended.answers, appended.runs, appended.queued
         for body in group.bodies:
             self._run_body(transaction, body)
         if transaction.log.changed:
             group.facts = [run.run_id for run in transaction.log.changed]
             group.queued = group.queued or any(run.head.state is RunState.QUEUED for run in transaction.log.changed)
+        group.messages = transaction.projections.messages.sent
 
     def _run_body(self, transaction: SqlTransaction, body: _Body) -> None:
         def call() -> None:
@@ -223,7 +227,8 @@ class Writer:
                 append.reply(answer)
         self._appends.extendleft(reversed(busy))
         if group.appended or group.facts:
-            self._committed(Committed([*group.appended, *group.facts], group.facts, group.queued))
+            runs = [*group.appended, *group.facts]
+            self._committed(Committed(runs, group.facts, group.queued, group.messages))
 
     async def _recover(self, group: _Group, error: Exception) -> None:
         """Does each part of a group that failed again, alone, so that only the culprit suffers."""

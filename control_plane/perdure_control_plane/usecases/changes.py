@@ -24,6 +24,10 @@ class Commit(Protocol):
     def queued(self) -> bool:
         """Whether a run became ready for an executor."""
 
+    @property
+    def messages(self) -> bool:
+        """Whether a run has to tell another something."""
+
 
 class Changes:
     """Passes commits on to those who wait for them."""
@@ -33,6 +37,7 @@ class Changes:
         self._watchers: dict[str, dict[asyncio.Event, None]] = {}
         self._holders: dict[str, Callable[[str], None]] = {}
         self._executors: dict[asyncio.Event, None] = {}
+        self._messengers: set[asyncio.Event] = set()
         self._draining = False
 
     @property
@@ -52,6 +57,9 @@ class Changes:
                 holder(run_id)
         if commit.queued:
             for wake in self._executors:
+                wake.set()
+        if commit.messages:
+            for wake in self._messengers:
                 wake.set()
 
     def drain(self) -> None:
@@ -97,3 +105,7 @@ class Changes:
             self._executors.pop(wake, None)
 
         return end
+
+    def await_messages(self, wake: asyncio.Event) -> None:
+        """Sets `wake` whenever a run has to tell another something."""
+        self._messengers.add(wake)

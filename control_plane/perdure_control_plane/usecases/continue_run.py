@@ -1,11 +1,13 @@
 """Makes a run go on that has ended, or that is held because too much went wrong with it."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
+from perdure.runlog.effects import child_run_id
 from perdure.runlog.recovery import CONTINUE_RELEASES, Recovery, recovery
-from perdure.runlog.states import CONTINUABLE, FINAL
+from perdure.runlog.states import CONTINUABLE, FINAL, TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.caller import Caller
@@ -13,14 +15,19 @@ from perdure_control_plane.domain.errors import (
     AnswerStale,
     Conflict,
     ContinueNeeds,
+    ParentDoesNotWait,
     RunStateForbids,
 )
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.inbox import WaitState
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
+from perdure_control_plane.usecases.end_of_child import end_of_child
 from perdure_control_plane.usecases.fold_run import FoldedRun, fold_run
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
+
+WITH_ITS_PARENT: Final = "the run that started it goes on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,8 @@ class Continuing:
 async def continue_run(store: Store, caller: Caller, asked: Continuing) -> Run:
     """Queues the run, or pauses it where an effect is in doubt still.
 
-    Raises NotFound, RunStateForbids, AnswerStale, ContinueNeeds, RequestIdReused, Conflict.
+    Raises NotFound, RunStateForbids, AnswerStale, ContinueNeeds, ParentDoesNotWait, RequestIdReused,
+    Conflict.
     """
     folded = await fold_run(store, asked.run_id)
 
@@ -50,13 +58,22 @@ async def continue_run(store: Store, caller: Caller, asked: Continuing) -> Run:
             return run
         if run.head.last_sequence != folded.run.head.last_sequence:
             raise Conflict(run.name)
-        return tx.log.append(run, _events(folded, asked, tx.now), requested_by(caller))
+        return tx.log.append(run, _events(tx, folded, asked), requested_by(caller))
 
     return await store.write(body)
 
 
-def _events(folded: FoldedRun, asked: Continuing, now: int) -> list[RunEvent]:
-    plan = recovery(str(asked.run_id), folded.run.head, folded.walk, now)
+def continuing_events(tx: Transaction, folded: FoldedRun) -> list[RunEvent]:
+    """What makes a child that was interrupted go on with its parent, with its own time anew where that has passed."""
+    run, walk = folded.run, folded.walk
+    continued = run_events_pb2.RunContinued(answers_sequence=run.head.ended_sequence, reason=WITH_ITS_PARENT)
+    if 0 < run.head.deadline_at <= tx.now and walk.plan.message.HasField("timeout"):
+        continued.timeout.CopyFrom(walk.plan.message.timeout)
+    return _with_children(tx, folded, continued)
+
+
+def _events(tx: Transaction, folded: FoldedRun, asked: Continuing) -> list[RunEvent]:
+    plan = recovery(str(asked.run_id), folded.run.head, folded.walk, tx.now)
     state = folded.run.head.state
     if not plan.can_continue:
         way_out = "it goes on by itself" if plan.goes_on_by_itself else "it cannot be continued"
@@ -71,6 +88,7 @@ def _events(folded: FoldedRun, asked: Continuing, now: int) -> list[RunEvent]:
         raise AnswerStale(folded.run.name, asked.answers_sequence, plan.answers_sequence)
     if state not in CONTINUABLE:
         return _release_holds(folded, asked)
+    _check_parent(tx, folded.run)
     _check_needs(folded, asked, plan)
     continued = run_events_pb2.RunContinued(answers_sequence=asked.answers_sequence, reason=asked.reason)
     if plan.reopens is not None:
@@ -80,7 +98,34 @@ def _events(folded: FoldedRun, asked: Continuing, now: int) -> list[RunEvent]:
         timeout = Duration()
         timeout.FromMicroseconds(asked.timeout_micros)
         continued.timeout.CopyFrom(timeout)
-    return [RunEvent(run_continued=continued)]
+    return _with_children(tx, folded, continued)
+
+
+def _check_parent(tx: Transaction, run: Run) -> None:
+    """Raises ParentDoesNotWait for a child of which nobody would learn what it comes to."""
+    parent_id = run.identity.parent_run_id
+    if parent_id is None:
+        return
+    wait = tx.inbox.wait_for_child(parent_id, run.run_id)
+    if wait is None or wait[1] is not WaitState.OPEN:
+        raise ParentDoesNotWait(run.name, f"runs/{parent_id}", tx.runs.get(parent_id).head.state)
+
+
+def _with_children(tx: Transaction, folded: FoldedRun, continued: run_events_pb2.RunContinued) -> list[RunEvent]:
+    """A continue that waits again for the children it had, but for those that were cancelled.
+
+    The end of one that has ended by itself meanwhile, and was told to nobody who waited, is told now.
+    """
+    ends: list[RunEvent] = []
+    for where in folded.walk.awaited_children():
+        child = tx.runs.get(RunId(child_run_id(folded.run.run_id, where)))
+        if child.head.state is RunState.CANCELLED:
+            continue
+        continued.children.add(instance=where.message(), run_id=child.run_id)
+        told = all(message.source != child.run_id for message in tx.messages.to_run(folded.run.run_id))
+        if told and child.head.state in TERMINAL - {RunState.INTERRUPTED}:
+            ends += end_of_child(tx, str(where), child.run_id, child.head.ended_sequence, stale=False)
+    return [RunEvent(run_continued=continued), *ends]
 
 
 def _release_holds(folded: FoldedRun, asked: Continuing) -> list[RunEvent]:

@@ -20,7 +20,7 @@ async def create_playbook_version(store: Store, caller: Caller, text: bytes, req
 
     Raises PlaybookInvalid, VersionExists, RequestIdReused.
     """
-    reviewed = await validate_playbook(text)
+    reviewed = await validate_playbook(store, text)
     if reviewed.manifest is None or reviewed.plan is None:
         raise PlaybookInvalid(
             tuple(FieldFault(error.path, f"{error.code}: {error.reason}") for error in reviewed.errors)

@@ -11,6 +11,7 @@ from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.executor import ListedExecutor
 from perdure_control_plane.domain.explanation import (
+    AwaitedChild,
     Ended,
     Explanation,
     NextAttempt,
@@ -54,7 +55,9 @@ def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
     if over:
         return
     yield from (Reason(hold) for hold in standing_holds(tx, run))
-    yield from (Reason(wait, wait.deadline_at) for wait in tx.inbox.open_waits([run.run_id]))
+    for wait in tx.inbox.open_waits([run.run_id]):
+        why = wait if wait.child_run_id is None else AwaitedChild(wait, tx.runs.get(wait.child_run_id))
+        yield Reason(why, wait.deadline_at)
     if head.state is RunState.QUEUED:
         yield _queued(tx, run)
     if folded is not None and at_work:

@@ -65,8 +65,19 @@ async def _each_run(
         if concerns(run) and not is_repetition(tx, caller, own_id, method, run.name, asked.reason):
             move(tx, run, asked.reason, origin)
 
-    for run_id in await store.write(first):
-        await store.write(lambda tx, run_id=run_id: next_one(tx, run_id))  # type: ignore[misc]  # default binds now
+    def begun_since(tx: Transaction) -> list[RunId]:
+        """Runs that others have started before it was their turn."""
+        root = tx.flows.get(asked.flow_id).root_run_id
+        known = {*done, root}
+        return [run.run_id for run in tx.runs.of_flow(asked.flow_id) if run.run_id not in known and concerns(run)]
+
+    done: set[RunId] = set()
+    left = await store.write(first)
+    while left:
+        for run_id in left:
+            await store.write(lambda tx, run_id=run_id: next_one(tx, run_id))  # type: ignore[misc]  # default binds now
+        done.update(left)
+        left = await store.read(begun_since)
     return await get_flow(store, asked.flow_id)
 
 

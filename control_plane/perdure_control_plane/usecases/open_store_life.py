@@ -6,6 +6,7 @@ from typing import Final
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.head import Hold
+from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, plans_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -141,5 +142,5 @@ def _void(tx: Transaction, run: Run) -> bool:
 
 
 def _can_reach_effect(tx: Transaction, run: Run) -> bool:
-    plan = plans_pb2.Plan.FromString(tx.playbooks.plan(run.identity.plan_digest))
-    return any(node.effect in GUARDED for node in plan.nodes)
+    plan = WalkPlan(plans_pb2.Plan.FromString(tx.playbooks.plan(run.identity.plan_digest)))
+    return any(plan.worst_effect(node) in GUARDED for node in plan.nodes)

@@ -21,7 +21,7 @@ from perdure_control_plane.domain.ids import (
     SessionId,
     TaskId,
 )
-from perdure_control_plane.domain.inbox import InboxFact, Wait
+from perdure_control_plane.domain.inbox import InboxFact, Wait, WaitState
 from perdure_control_plane.domain.leases import Assignment, Outage, StoreMark, Unheld
 from perdure_control_plane.domain.origin import Outside
 from perdure_control_plane.domain.playbook import (
@@ -33,6 +33,7 @@ from perdure_control_plane.domain.playbook import (
 from perdure_control_plane.domain.queries import ApprovalFilter, FlowFilter, RunFilter
 from perdure_control_plane.domain.request import UsedRequest
 from perdure_control_plane.domain.run import Run
+from perdure_control_plane.domain.run_message import RunMessage
 from perdure_control_plane.domain.schedule import Firing, Schedule
 from perdure_control_plane.domain.session import Agent, Session
 from perdure_control_plane.domain.task import Task
@@ -165,6 +166,15 @@ class InboxRows(Protocol):
     def awaits_signal(self, run_id: RunId, signal: str) -> bool: ...
     def count_signals(self, run_id: RunId, signal: str = "") -> int: ...
     def facts(self, run_id: RunId, after: int, limit: int) -> list[InboxFact]: ...
+    def wait_for_child(self, run_id: RunId, child_run_id: RunId) -> tuple[str, WaitState] | None: ...
+
+
+class MessageRows(Protocol):
+    """What runs have to tell each other."""
+
+    def targets(self, limit: int) -> list[RunId]: ...
+    def to_run(self, target: RunId) -> list[RunMessage]: ...
+    def take(self, message: RunMessage) -> bool: ...
 
 
 class ScheduleRows(Protocol):
@@ -270,6 +280,8 @@ class Transaction(Protocol):
     def schedules(self) -> ScheduleRows: ...
     @property
     def firings(self) -> FiringRows: ...
+    @property
+    def messages(self) -> MessageRows: ...
     @property
     def tasks(self) -> TaskRows: ...
     @property

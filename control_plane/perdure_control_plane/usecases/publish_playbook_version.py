@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from perdure.v1 import plans_pb2
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     DigestMismatch,
@@ -24,6 +25,7 @@ from perdure_control_plane.domain.playbook import (
     Publication,
     PublicationChange,
     check_publishable,
+    check_startable,
 )
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
@@ -58,12 +60,21 @@ async def publish_playbook_version(store: Store, caller: Caller, asked: Publishi
         content = (asked.digest, asked.publication.value, tuple((e.kind, e.id, e.description) for e in asked.evidence))
         if not is_repetition(tx, caller, asked.request_id, "PublishPlaybookVersion", version.name, *content):
             check_publishable(version)
+            _check_children(tx, version)
             for evidence in asked.evidence:
                 check_resolves(tx, evidence)
             _publish(tx, caller, version, asked)
         return tx.playbooks.get_version(asked.playbook_id, asked.version)
 
     return await store.write(body)
+
+
+def _check_children(tx: Transaction, version: PlaybookVersion) -> None:
+    """Raises PublicationForbids where a child that it starts may not be started."""
+    plan = plans_pb2.Plan.FromString(tx.playbooks.plan(version.plan_digest))
+    for node in plan.nodes:
+        if node.HasField("playbook"):
+            check_startable(tx.playbooks.release(PlaybookId(node.playbook.playbook_id), node.playbook.version))
 
 
 def check_resolves(tx: Transaction, evidence: Evidence) -> None:

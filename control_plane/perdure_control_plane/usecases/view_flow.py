@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from perdure.runlog.instances import parse_instance
+from perdure.runlog.states import RunState
 from perdure_control_plane.domain.errors import DataCorrupt, NotFound, VersionUnsupported
 from perdure_control_plane.domain.flow import (
     ContractCheck,
@@ -13,7 +14,7 @@ from perdure_control_plane.domain.flow import (
     flow_verdict,
     is_settled,
 )
-from perdure_control_plane.domain.ids import FlowId
+from perdure_control_plane.domain.ids import FlowId, RunId
 from perdure_control_plane.domain.playbook import Evidence
 from perdure_control_plane.domain.queries import FlowFilter
 from perdure_control_plane.domain.run import Run
@@ -66,7 +67,8 @@ def view_of_new(flow: Flow, root: Run) -> FlowView:
 
 
 def _verdict(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[Verdict, tuple[ContractCheck, ...]]:
-    verdict = flow_verdict(flow, runs, ())
+    awaited = _awaited(tx, runs)
+    verdict = flow_verdict(flow, runs, (), awaited=awaited)
     try:
         walked_to_end = _walked_to_end(tx, flow, verdict)
         if not (walked_to_end or verdict.status is FlowStatus.SUCCEEDED):
@@ -74,7 +76,21 @@ def _verdict(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[Verdict,
         contract = _contract(tx, flow, runs)
     except (DataCorrupt, NotFound, VersionUnsupported):  # one flow that cannot be read must not hide the others
         return Verdict(FlowStatus.UNKNOWN, verdict.decided_by), ()
-    return flow_verdict(flow, runs, contract, walked_to_end=walked_to_end), contract
+    return flow_verdict(flow, runs, contract, awaited=awaited, walked_to_end=walked_to_end), contract
+
+
+def _awaited(tx: Transaction, runs: Sequence[Run]) -> dict[RunId, list[RunId]]:
+    """Of each run that waits for nothing but the ends of its children: those."""
+    paused = [
+        run.run_id for run in runs if run.head.children and run.head.state is RunState.PAUSED and not run.head.held
+    ]
+    waits = tx.inbox.open_waits(paused) if paused else []
+    others = {wait.run_id for wait in waits if wait.child_run_id is None}
+    found: dict[RunId, list[RunId]] = {}
+    for wait in waits:
+        if wait.child_run_id is not None and wait.run_id not in others:
+            found.setdefault(wait.run_id, []).append(wait.child_run_id)
+    return found
 
 
 def _walked_to_end(tx: Transaction, flow: Flow, verdict: Verdict) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final, Protocol
 
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -78,11 +78,16 @@ class Watcher:
             return shown, events
 
         told: object = None
-        known = [run.run_id for run in (await self._store.read(lambda tx: view(tx, tx.flows.get(flow_id)))).runs]
-        with self._subscribed(known) as wake:
+        wake, known = asyncio.Event(), set[RunId]()
+        with ExitStack() as subscribed:
             while True:
                 wake.clear()
                 shown, events = await self._store.read(body)
+                fresh = {run.run_id for run in shown.runs} - known
+                if fresh:  # among them, from the second time on, children that a run has started since
+                    subscribed.callback(self._changes.subscribe(wake, fresh))
+                    known |= fresh
+                    wake.set()  # what came between the reading and this woke nobody
                 for recorded in events:
                     yield recorded
                     cursors[RunId(recorded.run_id)] = recorded.sequence

@@ -51,9 +51,9 @@ def prepare(context: NodeContext) -> Prepared:
 
 def _effects_that_follow(context: NodeContext) -> list[JsonObject]:
     """What this decision lets happen that will not be repeated by itself, in the order of the plan."""
-    behind = [context.plan.nodes[node] for node in context.plan.behind_gate(context.node.id)]
+    behind = [(node, context.plan.worst_effect(node)) for node in context.plan.behind_gate(context.node.id)]
     return [
-        {"effect": instances_pb2.Effect.Name(node.effect).removeprefix("EFFECT_").lower(), "node": node.id}
-        for node in behind
-        if node.effect in GUARDED
+        {"effect": instances_pb2.Effect.Name(effect).removeprefix("EFFECT_").lower(), "node": node}
+        for node, effect in behind
+        if effect in GUARDED
     ]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from perdure.cli.explaining import tell
-from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_explanations_pb2 import RunExplanation, RunReason, Unserved
 
 FOUND = RunExplanation(run="runs/r")
@@ -97,6 +97,12 @@ TOLD: list[tuple[str, dict[str, Any], str, str]] = [
         {"queue": "q", "ahead": 1, "slots": 4, "taken_slots": 4},
         "waits in its queue q: 1 run is before it, 4 of 4 slots taken",
         "perdure runtime get",
+    ),
+    (
+        "child",
+        {"instance": "a:1#1", "run": "runs/r2", "state": run_states_pb2.RUN_STATE_INTERRUPTED},
+        "a:1#1 waits for the end of runs/r2, which is interrupted",
+        "perdure runs why r2",
     ),
     ("under_way", {"executor_id": "x"}, "executor x has it, and nothing of it is under way", ""),
     (

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from perdure.runlog.checker import LogChecker, Violation
-from perdure.runlog.effects import GUARDED
+from perdure.runlog.effects import GUARDED, child_run_id
 from perdure.runlog.folding import fold_event
 from perdure.runlog.head import RunHead, advance
-from perdure.runlog.instances import Instance
+from perdure.runlog.instances import Instance, Step
 from perdure.runlog.intents import Choose, Record, Start, StopWork
 from perdure.runlog.interpreter import decide
 from perdure.runlog.plans import WalkPlan
@@ -41,6 +41,8 @@ class Rehearsal:
     """The nodes that each goes on with, in turn, where its steps are guarded; then the first of them."""
     decided: list[RunEvent] = field(default_factory=list)
     """What `step` has yet to append of what was decided."""
+    prefix: tuple[Step, ...] = ()
+    """Path of the attempt that started it, where another run did."""
     started: list[str] = field(default_factory=list)
     """Text of every attempt that was begun, in order."""
 
@@ -67,7 +69,9 @@ class Rehearsal:
 
     def create(self) -> "Rehearsal":
         """Creates the run and leases it."""
-        self.outside(run_created=run_events_pb2.RunCreated(lineage=instances_pb2.Lineage(lineage_id="line")))
+        prefix = [instances_pb2.PathStep(node=step.node, visit=step.visit) for step in self.prefix]
+        lineage = instances_pb2.Lineage(lineage_id="line", prefix=prefix, prefix_redos=[0] * len(prefix))
+        self.outside(run_created=run_events_pb2.RunCreated(lineage=lineage))
         return self.lease()
 
     def lease(self) -> "Rehearsal":
@@ -182,6 +186,9 @@ class Rehearsal:
                 opened.timer.SetInParent()
             self.holder(wait_opened=opened)
             return True
+        if start.node.HasField("playbook"):
+            self.holder(child_started=_child(start))
+            return True
         started = node_events_pb2.NodeStarted(
             instance=start.instance.message(),
             effect=start.node.effect,
@@ -240,6 +247,17 @@ class Rehearsal:
         return self.checked().violations
 
 
+def _child(start: Start) -> fact_events_pb2.ChildStarted:
+    planned = start.node.playbook
+    return fact_events_pb2.ChildStarted(
+        instance=start.instance.message(),
+        run_id=child_run_id("run", start.instance),
+        playbook_id=planned.playbook_id,
+        playbook_version=planned.version,
+        plan_digest=planned.plan_digest,
+    )
+
+
 @pytest.fixture
 def rehearse() -> Iterator[Callable[..., Rehearsal]]:
     """Begins a rehearsal of a plan; each node's outcomes are played in turn, and then it succeeds.
@@ -248,8 +266,8 @@ def rehearse() -> Iterator[Callable[..., Rehearsal]]:
     """
     begun: list[Rehearsal] = []
 
-    def begin(plan: WalkPlan, **outcomes: list[Played]) -> Rehearsal:
-        begun.append(Rehearsal(plan, outcomes).create())
+    def begin(plan: WalkPlan, *prefix: Step, **outcomes: list[Played]) -> Rehearsal:
+        begun.append(Rehearsal(plan, outcomes, prefix=prefix).create())
         return begun[-1]
 
     yield begin

@@ -101,6 +101,12 @@ def _signal(waits: Any, run: str) -> _Words:
     return words, waits.open_time, f"perdure runs signal {run} {waits.signal}"
 
 
+def _child(child: Any, run: str) -> _Words:
+    state = enum_word(RunState.DESCRIPTOR, child.state)
+    words = f"{child.instance} waits for the end of {child.run}, which is {state}"
+    return words, child.start_time, f"perdure runs why {names.bare(child.run)}"
+
+
 def _next_attempt(attempt: Any, run: str) -> _Words:
     cause = enum_word(FailureCause.DESCRIPTOR, attempt.cause)
     words = f"{attempt.instance} begins after a pause, as the attempt before it failed ({cause})"
@@ -119,8 +125,8 @@ def _unserved(unserved: Any, run: str) -> _Words:
             words = f"no live executor of its queue {unserved.queue} has the provider {providers}"
             start += "".join(f" --provider {provider}" for provider in unserved.providers)
         case Unserved.LACK_LABEL:
-            labels = ", ".join(unserved.labels)
-            words = f"no live executor of its queue {unserved.queue} has the label{'s' * (len(unserved.labels) > 1)} {labels}"
+            labels = f"label{'s' * (len(unserved.labels) > 1)} {', '.join(unserved.labels)}"
+            words = f"no live executor of its queue {unserved.queue} has the {labels}"
             start += "".join(f" --label {label}" for label in unserved.labels)
         case _:
             words = f"no live executor of its queue {unserved.queue} knows its rules, version {unserved.fold_version}"
@@ -149,6 +155,7 @@ _TELL: Final[dict[str, Callable[[Any, str], _Words]]] = {
     "decision": _decision,
     "time": _time,
     "signal": _signal,
+    "child": _child,
     "next_attempt": _next_attempt,
     "unserved": _unserved,
     "queue_place": _queue_place,

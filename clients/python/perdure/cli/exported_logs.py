@@ -99,6 +99,8 @@ class ExportCheck:
         if checker is not None:
             self._examined.add(*checker.violations)
             whole = whole and checker.head.last_sequence == self._taken
+            if whole:
+                self._examined.tree.add(checker)
             if self._keep:
                 self.logs[self._run_id] = checker
         self._examined.finished(self._taken, whole=whole and checker is not None)

@@ -24,6 +24,7 @@ HINTS: Final = {
     "STOP_STANDS": "wait for the stop to end, or replace it: perdure runs cancel {run}",
     "ANSWER_STALE": "it has moved on; look again: perdure runs recovery {run}",
     "CONTINUE_NEEDS": "look at what it needs: perdure runs recovery {run}",
+    "PARENT_DOES_NOT_WAIT": "continue the run that started it: perdure runs recovery {parent_run}",
     "NOT_HELD": "look at what keeps it from going on: perdure runs why {run}",
     "NOT_IN_DOUBT": "look at what is in doubt: perdure runs recovery {run}",
     "REPORT_UNSEEN": "read the report first: perdure runs recovery {run}",

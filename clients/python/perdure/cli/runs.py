@@ -75,6 +75,9 @@ async def list_runs(
     flow_id: OfFlow = None,
     session_id: OfSession = None,
     playbook_id: OfPlaybook = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", metavar="RUN", help="Only those that this run has started.")
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
     output: Output = Format.TABLE,
 ) -> None:
@@ -84,6 +87,7 @@ async def list_runs(
         flow=names.flow(flow_id) if flow_id else "",
         session=names.session(session_id) if session_id else "",
         playbook=names.playbook(playbook_id) if playbook_id else "",
+        parent_run=names.run(parent) if parent else "",
         conditions=[condition.message() for condition in conditions or []],
         page_size=page_size(limit),
     )

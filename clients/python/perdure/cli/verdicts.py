@@ -11,6 +11,7 @@ from perdure.cli.printing.formats import Format, print_document, print_rows
 from perdure.cli.printing.words import counted, one_line
 from perdure.runlog.checker import Violation
 from perdure.runlog.rules import Rule
+from perdure.runlog.tree import Tree
 
 MEANINGS: Final = {
     Rule.SEQUENCE: "sequences count from 1 without gaps, in one run",
@@ -26,6 +27,7 @@ MEANINGS: Final = {
     Rule.ROW: "what the server shows of the run is what its log says",
     Rule.READABLE: "what is stored can be read",
     Rule.PROJECTION: "every table that follows from logs is what they give",
+    Rule.TREE: "a child run is one that its parent started, and its end is told once",
     Rule.ACKNOWLEDGED: "what was acknowledged is in the log",
     Rule.LAUNCHED: "a guarded effect was launched once, and after its start was stored",
 }
@@ -59,10 +61,16 @@ class Examined:
     violations: list[Violation] = field(default_factory=list)
     seen: dict[Rule, int] = field(default_factory=dict)
     """For each rule that needs a witness and has one, how many of its lines are about these runs."""
+    tree: Tree = field(default_factory=Tree)
+    """Runs that have started others, and those."""
 
     def finished(self, events: int, *, whole: bool) -> None:
         """One more run was looked at; `whole` where its log was folded to its end."""
         self.runs, self.events, self.broken_off = self.runs + 1, self.events + events, self.broken_off + (not whole)
+
+    def relate(self, *, at_rest: bool) -> None:
+        """Compares parents and children. `at_rest`: read at one moment, with nothing on its way between them."""
+        self.add(*self.tree.violations(at_rest=at_rest))
 
     def witnessed(self, rule: Rule, lines: int) -> None:
         """A witness was heard for a rule."""

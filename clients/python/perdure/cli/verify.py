@@ -64,6 +64,7 @@ def _examine_exports(files: list[pathlib.Path], witnesses: Witnesses) -> Examine
     check = ExportCheck(examined, keep=witnesses.any)
     for file in files:
         check.read(file)
+    examined.relate(at_rest=False)
     witnesses.compare(check.logs, examined, whole=False)
     return examined
 
@@ -72,8 +73,11 @@ async def _examine(perdure: Client, chosen: list[str], witnesses: Witnesses, *, 
     examined, checkers = Examined(out_of_sight=OF_STORES), {}
     for name in chosen:
         checker = await _check(perdure, name, examined)
+        if checker is not None:
+            examined.tree.add(checker)
         if checker is not None and witnesses.any:
             checkers[checker.run_id] = checker
+    examined.relate(at_rest=False)
     witnesses.compare(checkers, examined, whole=whole)
     return examined
 

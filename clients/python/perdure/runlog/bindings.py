@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 
 from perdure.runlog.instances import Instance
-from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2
@@ -36,6 +36,23 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
     merged["last_failed_node"] = error["node"] if error else None
     merged["last_approval"] = _approval(decision or walk.last_decision(where.node))
     return merged
+
+
+def run_output(walk: Walk) -> bytes:
+    """JSON of what a run leaves: the outputs of its last nodes, which the walk went on from nowhere, merged.
+
+    In declaration order; later keys win. Empty where none of them has an output.
+    """
+    nodes, beyond = walk.nodes, (Phase.PASSED_OVER, Phase.NOT_REACHED)
+    succeeded = (node for node in walk.plan.nodes if nodes[node].phase is Phase.SUCCEEDED)
+    last = (node for node in succeeded if all(nodes[after].phase in beyond for after in walk.plan.successors[node]))
+    outputs = [nodes[node].output for node in last if nodes[node].output]
+    if len(outputs) < 2:
+        return outputs[0] if outputs else b""
+    merged: JsonObject = {}
+    for output in outputs:
+        merged.update(json.loads(output))
+    return json_bytes(merged)
 
 
 def _last_error(walk: Walk, node: str, before: Iterable[str], *, behind: bool) -> JsonObject | None:

@@ -27,7 +27,7 @@ from perdure.runlog.rules import (
 )
 from perdure.runlog.wait_rules import due_faults, taker_faults
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, runs_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
 
@@ -64,6 +64,14 @@ class LogChecker:
         """Guarded attempts that began, in order."""
         self.done: Final[set[Instance]] = set()
         """Attempts that succeeded by their own work."""
+        self.children: Final[dict[str, fact_events_pb2.ChildStarted]] = {}
+        """Child runs that it has started, by id."""
+        self.told: Final[list[fact_events_pb2.ChildEnded]] = []
+        """Ends of children that were recorded for it."""
+        self.ends: Final[dict[int, run_events_pb2.RunEnded]] = {}
+        """Its own ends, by sequence."""
+        self.created: run_events_pb2.RunCreated | None = None
+        """Its first event."""
         self._plan_digest = plan_digest
         self._settled: set[Instance] = set()
         self._contents: dict[tuple[str, Instance], bytes] = {}
@@ -143,6 +151,14 @@ class LogChecker:
             where = instance(event.node_started.instance)
             key = idempotency_key(self.walk.lineage_id, where.path, self.walk.redos(where.node))
             self.begun[where] = Begun(where, key, self._taken)
+        elif kind == "run_created":
+            self.created = event.run_created
+        elif kind == "run_ended":
+            self.ends[self._taken] = event.run_ended
+        elif kind == "child_started":
+            self.children[event.child_started.run_id] = event.child_started
+        elif kind == "fact_recorded" and event.fact_recorded.HasField("child_ended"):
+            self.told.append(event.fact_recorded.child_ended)
         elif kind == "node_settled":
             settled = event.node_settled
             self._settled.add(instance(settled.instance))
@@ -160,9 +176,10 @@ class LogChecker:
                 self._contents[kind, instance(event.node_output.instance)] = event.node_output.json
             case "fact_content":
                 self._contents[kind, instance(event.fact_content.instance)] = event.fact_content.json
-            case "fact_recorded" if event.fact_recorded.HasField("resolution"):
+            case "fact_recorded" if event.fact_recorded.WhichOneof("fact") in ("resolution", "child_ended"):
                 recorded = event.fact_recorded
-                self._check_digest("fact_content", recorded.instance, recorded.resolution.output_digest)
+                digest = recorded.resolution.output_digest or recorded.child_ended.output_digest
+                self._check_digest("fact_content", recorded.instance, digest)
             case "fact_recorded" if event.fact_recorded.HasField("signal"):
                 recorded = event.fact_recorded
                 self._check_digest("fact_content", recorded.instance, recorded.signal.payload_digest)
@@ -172,6 +189,9 @@ class LogChecker:
             case "node_started":
                 started = event.node_started
                 self._check_digest("rendered_arguments", started.instance, started.arguments_digest)
+            case "child_started":
+                child = event.child_started
+                self._check_digest("rendered_arguments", child.instance, child.input_digest)
             case "node_settled":
                 settled = event.node_settled
                 self._check_digest("node_output", settled.instance, settled.output_digest)

@@ -18,6 +18,7 @@ LABELLED_KINDS: Final = (
     "jumped",
     "choice_made",
     "failure_taken",
+    "child_started",
     "run_continued",
 )
 """Kinds of events after which a position is worth listing."""
@@ -57,6 +58,8 @@ def _label(recorded: RecordedEvent) -> str:
             return f"{instance(choice.instance)} " + (f"goes on with {choice.target}" if choice.target else "failed")
         case "failure_taken":
             return f"failure of {instance(event.failure_taken.instance)} taken"
+        case "child_started":
+            return f"{instance(event.child_started.instance)} started runs/{event.child_started.run_id}"
         case "run_continued":
             return "continued"
         case _:

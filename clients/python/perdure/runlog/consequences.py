@@ -6,8 +6,9 @@ from perdure.runlog.inbox import Fact, OpenWait
 from perdure.runlog.instances import Instance, Step
 from perdure.runlog.intents import Intent, Record, Start
 from perdure.runlog.json_objects import json_bytes
+from perdure.runlog.states import run_state
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
 
@@ -46,6 +47,8 @@ def _consequences(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tup
             return (_settled(walk, where),)
         case "signal":
             return (_output(where, fact.content or b"{}"), _settled(walk, where))
+        case "child_ended":
+            return _child_ended(walk, where, fact)
         case _:
             return _resolved(walk, where, sequence, fact)
 
@@ -80,6 +83,20 @@ def _decided(walk: Walk, where: Instance, wait: OpenWait, decision: fact_events_
         "subject": shown.get("subject", {}),
     }
     return (_output(where, json_bytes(output)), _settled(walk, where))
+
+
+def _child_ended(walk: Walk, where: Instance, fact: Fact) -> tuple[RunEvent, ...]:
+    ended = fact.recorded.child_ended
+    if ended.state == run_states_pb2.RUN_STATE_COMPLETED:
+        settled = _settled(walk, where)
+    else:
+        cancelled = ended.state == run_states_pb2.RUN_STATE_CANCELLED
+        cause = instances_pb2.FAILURE_CAUSE_CHILD_CANCELLED if cancelled else instances_pb2.FAILURE_CAUSE_CHILD_FAILED
+        word = run_state(ended.state).value.lower().replace("_", " ")
+        told = f"runs/{ended.run_id} {word}{': ' if ended.message else ''}{ended.message}"
+        settled = _settled(walk, where, failed=cause, message=told.encode()[:1024].decode(errors="ignore"))
+    settled.node_settled.child.run_id, settled.node_settled.child.cause = ended.run_id, ended.cause
+    return (_output(where, fact.content), settled) if fact.content else (settled,)
 
 
 def _resolved(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:

@@ -31,6 +31,21 @@ def task_id(run_id: str, instance: Instance, lease_id: str) -> str:
     return _derived("task", run_id, str(instance), lease_id)
 
 
+def child_run_id(run_id: str, instance: Instance) -> str:
+    """The id of the run that an instance starts as its child."""
+    return _derived("child", run_id, str(instance))
+
+
+def child_session_id(child_run_id: str) -> str:
+    """The id of a child run's own session."""
+    return _derived("session", child_run_id)
+
+
+def child_agent_id(child_run_id: str) -> str:
+    """The id of the agent that works in a child run's session."""
+    return _derived("agent", child_run_id)
+
+
 def _derived(*parts: str) -> str:
     digest = bytearray(hashlib.sha256("\n".join(parts).encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80  # version 8: the maker's own scheme (RFC 9562)

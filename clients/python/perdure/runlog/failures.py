@@ -16,6 +16,7 @@ MENDED_BEFORE: Final = frozenset({
     instances_pb2.FAILURE_CAUSE_CHOICE_UNCLEAR,
     instances_pb2.FAILURE_CAUSE_REQUIRES_NOT_MET,
     instances_pb2.FAILURE_CAUSE_WAIT_TIMED_OUT,
+    instances_pb2.FAILURE_CAUSE_INPUT_INVALID,
 })  # fmt: skip
 """Causes that an earlier node may mend when it is done again, and another attempt would only meet again."""
 
@@ -29,6 +30,8 @@ NEVER_RETRIED: Final = MENDED_BEFORE | {
     instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED,
     instances_pb2.FAILURE_CAUSE_FUNCTION_UNKNOWN,
     instances_pb2.FAILURE_CAUSE_PROVIDER_NOT_CONFIGURED,
+    instances_pb2.FAILURE_CAUSE_CHILD_CANCELLED,
+    instances_pb2.FAILURE_CAUSE_CHILD_REFUSED,
 }
 """Causes that another attempt would only meet again."""
 

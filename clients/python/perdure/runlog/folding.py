@@ -7,7 +7,7 @@ the holder takes them up, so how they interleave with the walk cannot matter. Li
 from collections.abc import Callable
 from typing import Final
 
-from perdure.runlog.folding_inbox import INBOX_STEPS
+from perdure.runlog.folding_inbox import INBOX_STEPS, await_child
 from perdure.runlog.folding_nodes import NODE_STEPS, lose_work
 from perdure.runlog.head import Stop
 from perdure.runlog.instances import Step, instance
@@ -58,9 +58,11 @@ def facts_that_outlive(end: run_events_pb2.RunEnded) -> frozenset[str]:
 def _continued(walk: Walk, event: RunEvent, sequence: int) -> None:
     continued = event.run_continued
     walk.ended, walk.seen = None, sequence
+    for child in continued.children:
+        await_child(walk, instance(child.instance), child.run_id)
     for node in walk.active:
         state = walk.nodes[node]
-        if state.phase in (Phase.WAITING, Phase.LOST):
+        if state.phase is Phase.LOST or (state.phase is Phase.WAITING and walk.instance(node) not in walk.waits):
             state.phase = Phase.AGAIN
     if continued.HasField("reopened"):
         state = walk.nodes[instance(continued.reopened).node]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from perdure.runlog.inbox import RUN, Doubt, Fact, OpenWait
-from perdure.runlog.instances import instance
+from perdure.runlog.instances import Instance, instance
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2
@@ -13,11 +13,27 @@ from perdure.v1.run_events_pb2 import RunEvent
 
 def _wait_opened(walk: Walk, event: RunEvent, sequence: int) -> None:
     where = instance(event.wait_opened.instance)
+    _begin_to_wait(walk, where)
+    walk.waits[where] = OpenWait(event.wait_opened, walk.pending.pop(where, b""))
+
+
+def _child_started(walk: Walk, event: RunEvent, sequence: int) -> None:
+    started = event.child_started
+    where = instance(started.instance)
+    _begin_to_wait(walk, where)
+    await_child(walk, where, started.run_id)
+
+
+def _begin_to_wait(walk: Walk, where: Instance) -> None:
     state = walk.nodes[where.node]
     state.phase, state.visit, state.attempt, state.redo = Phase.WAITING, where.visit, where.attempt, 0
     walk.frontier.discard(where.node)
     walk.active.add(where.node)
-    walk.waits[where] = OpenWait(event.wait_opened, walk.pending.pop(where, b""))
+
+
+def await_child(walk: Walk, where: Instance, run_id: str) -> None:
+    """Waits for the end of a child run."""
+    walk.waits[where] = OpenWait(fact_events_pb2.WaitOpened(instance=where.message()), b"", child=run_id)
 
 
 def _wait_closed(walk: Walk, event: RunEvent, sequence: int) -> None:
@@ -37,7 +53,9 @@ def _fact_recorded(walk: Walk, event: RunEvent, sequence: int) -> None:
             _reported(walk, walk.doubts[where], recorded.late_report, sequence)
         case "signal":
             walk.facts[sequence] = Fact(recorded, walk.contents.pop(RUN, b""))
-        case "decision" | "wait_expired" | "timer_fired" if where in walk.waits:
+        case "child_ended" if recorded.child_ended.stale:
+            pass
+        case "decision" | "wait_expired" | "timer_fired" | "child_ended" if where in walk.waits:
             walk.waits[where].fact_sequence = sequence
             walk.facts[sequence] = Fact(recorded, walk.contents.pop(where, b""))
         case "resolution" if where in walk.doubts:
@@ -73,6 +91,7 @@ def _content(walk: Walk, event: RunEvent, sequence: int) -> None:
 INBOX_STEPS: Final[dict[str, Callable[[Walk, RunEvent, int], None]]] = {
     "wait_subject": _subject,
     "wait_opened": _wait_opened,
+    "child_started": _child_started,
     "wait_closed": _wait_closed,
     "fact_content": _content,
     "fact_recorded": _fact_recorded,

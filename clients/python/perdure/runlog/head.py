@@ -91,6 +91,10 @@ class RunHead:
     resolved_effects: int = 0
     """Those of them that an operator has resolved and the holder has yet to settle."""
     open_waits: int = 0
+    child: bool = False
+    """Whether another run started it, which is told of its end."""
+    children: int = 0
+    """Runs that it has started."""
     fruitless_takeovers: int = 0
     """Leases lost since the run last got on; a beginning is no getting on, nor is what work says before its end."""
     deadline_at: int = 0
@@ -158,6 +162,7 @@ def _refuse_unknown_control(head: RunHead, event: RunEvent, at: int) -> None:
 def _created(head: RunHead, event: RunEvent, at: int) -> None:
     if head.last_sequence != 1:
         raise IllegalEvent("a run is created once")
+    head.child = bool(event.run_created.lineage.parent_run_id)
     if event.run_created.HasField("timeout"):
         head.deadline_at = at + event.run_created.timeout.ToMicroseconds()
 
@@ -236,7 +241,7 @@ def _continued(head: RunHead, event: RunEvent, at: int) -> None:
     head.failure_message = head.failed_instance = ""
     if continued.HasField("timeout"):
         head.deadline_at = at + continued.timeout.ToMicroseconds()
-    head.ready = True
+    head.ready, head.open_waits = True, len(continued.children)
     head.move(RunState.PAUSED if head.held else RunState.QUEUED)
 
 
@@ -260,6 +265,11 @@ def _wait_opened(head: RunHead, event: RunEvent, at: int) -> None:
     head.open_waits += 1
 
 
+def _child_started(head: RunHead, event: RunEvent, at: int) -> None:
+    head.open_waits += 1
+    head.children += 1
+
+
 def _wait_closed(head: RunHead, event: RunEvent, at: int) -> None:
     head.open_waits -= 1
 
@@ -272,6 +282,9 @@ def _fact_recorded(head: RunHead, event: RunEvent, at: int) -> None:
             head.ready = True
         case "signal":
             head.ready = head.ready or recorded.signal.awaited
+        case "child_ended":
+            head.open_waits -= not recorded.child_ended.stale
+            head.ready = head.ready or not recorded.child_ended.stale
         case "resolution":
             head.in_doubt -= 1
             head.resolved_effects += 1
@@ -334,6 +347,7 @@ _STEPS: Final[dict[str, _Step]] = {
     "node_settled": _node_settled,
     "node_in_doubt": _node_in_doubt,
     "wait_opened": _wait_opened,
+    "child_started": _child_started,
     "wait_closed": _wait_closed,
     "fact_recorded": _fact_recorded,
     "fact_taken_up": _fact_taken_up,

@@ -35,6 +35,8 @@ class OpenWait:
     subject: bytes
     fact_sequence: int = 0
     """The fact that resolved it; 0 while it is open."""
+    child: str = ""
+    """Id of the run whose end it waits for; empty where it waits for something else."""
 
 
 @dataclass(slots=True)

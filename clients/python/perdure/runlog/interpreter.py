@@ -4,6 +4,9 @@ Pure, so that executors, the checker and tests come to the same answer. Every pr
 which `decide` derives the rest.
 """
 
+import hashlib
+
+from perdure.runlog.bindings import run_output
 from perdure.runlog.consequences import overdue, take_up
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.failures import Follows, after_failure
@@ -45,7 +48,7 @@ def _stop(walk: Walk) -> list[Intent]:
     natural = _natural_end(walk)
     if natural is not None:
         natural.stop_too_late = True
-        return [Record((RunEvent(run_ended=natural),))]
+        return [_end(walk, natural)]
     assert walk.stop is not None
     cause = instances_pb2.FAILURE_CAUSE_STOPPED
     if STOP_ENDS[walk.stop].message() == run_states_pb2.RUN_STATE_TIMED_OUT:
@@ -117,7 +120,7 @@ def _go_on(walk: Walk) -> list[Intent]:
         return starts
     if _working(walk):
         return []
-    return [_pause(ready=False)] if walk.waits else [Record((RunEvent(run_ended=_completed()),))]
+    return [_pause(ready=False)] if walk.waits else [_end(walk, _completed())]
 
 
 def _after_failures(walk: Walk, failures: list[Follows]) -> list[Intent]:
@@ -134,6 +137,15 @@ def _after_failures(walk: Walk, failures: list[Follows]) -> list[Intent]:
 
 def _completed() -> run_events_pb2.RunEnded:
     return run_events_pb2.RunEnded(state=run_states_pb2.RUN_STATE_COMPLETED)
+
+
+def _end(walk: Walk, ended: run_events_pb2.RunEnded) -> Record:
+    """The end of a run that comes by itself; of a child that has completed, with what it leaves to its parent."""
+    output = run_output(walk) if walk.prefix and ended.state == run_states_pb2.RUN_STATE_COMPLETED else b""
+    if not output:
+        return Record((RunEvent(run_ended=ended),))
+    ended.output_digest = hashlib.sha256(output).digest()
+    return Record((RunEvent(run_output=run_events_pb2.RunOutput(json=output)), RunEvent(run_ended=ended)))
 
 
 def _natural_end(walk: Walk) -> run_events_pb2.RunEnded | None:

@@ -7,13 +7,16 @@ from functools import cached_property
 from typing import Final
 
 from perdure.runlog.takers import Taker, takers
-from perdure.v1 import plans_pb2
+from perdure.v1 import instances_pb2, plans_pb2
 
 DEFAULT_ITERATION_CAP: Final = 3
 """Times a node may fail in a row where its author says nothing and its effect may be repeated."""
 
 DEFAULT_JUMP_LIMIT: Final = 10
 """Jumps a run may make in all."""
+
+MAX_DEPTH: Final = 8
+"""Levels of playbooks that may stand below one."""
 
 WORKSPACE_TOOLS: Final = ("list_files", "read_file", "search_files")
 """Tools that a plan may give its agents, and every executor has; they read, and change nothing."""
@@ -66,6 +69,11 @@ class WalkPlan:
         """A node and everything that comes after it, in declaration order: what a jump to it walks again."""
         after = self.behind(target)
         return tuple(node for node in self.nodes if node in after)
+
+    def worst_effect(self, node: str) -> instances_pb2.Effect.ValueType:
+        """What a node does to the world outside, or, where it starts a playbook, what anything in that does, at worst."""
+        spec = self.nodes[node]
+        return max(spec.effect, spec.playbook.effect)
 
     def behind(self, target: str) -> frozenset[str]:
         """A node and everything that comes after it."""

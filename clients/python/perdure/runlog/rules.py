@@ -19,7 +19,7 @@ from perdure.runlog.node_walk import Phase
 from perdure.runlog.states import RunState, run_state
 from perdure.runlog.wait_rules import RESOLVES, has_come, signal_faults
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, runs_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
 
@@ -54,6 +54,8 @@ class Rule(StrEnum):
     """Every table that follows from logs is what they give."""
     ACKNOWLEDGED = "ACKNOWLEDGED"
     """What was acknowledged is in the log."""
+    TREE = "TREE"
+    """A child run is one that its parent started, lives no longer than it, and its end is told once."""
     LAUNCHED = "LAUNCHED"
     """A guarded effect was launched once, after its start was stored, and before it is said to have happened."""
 
@@ -92,6 +94,8 @@ def step_faults(
             yield from _begin_faults(head, where, ran_ahead=False)
             if _decided_start(walk, where) is None:
                 yield Rule.PLAN, f"{where} is not what comes next; {_due(decide_unaware(walk))}"
+        case "child_started":
+            yield from _child_faults(head, walk, event.child_started)
         case "node_settled":
             yield from _settlement_faults(walk, settled, event.node_settled)
         case "node_in_doubt":
@@ -119,6 +123,18 @@ def _start_faults(head: RunHead, walk: Walk, started: node_events_pb2.NodeStarte
     said = (started.effect, started.redo, started.resolution_sequence)
     if said != (decided.node.effect, decided.redo, decided.resolution_sequence):
         yield Rule.PLAN, f"{where} began with another effect, redo or resolution than its plan and log say"
+
+
+def _child_faults(head: RunHead, walk: Walk, started: fact_events_pb2.ChildStarted) -> Iterator[Fault]:
+    where = instance(started.instance)
+    yield from _begin_faults(head, where, ran_ahead=False)
+    decided = _decided_start(walk, where)
+    planned = decided.node.playbook if decided is not None else plans_pb2.PlaybookNode()
+    said = (started.playbook_id, started.playbook_version, started.plan_digest)
+    if decided is None:
+        yield Rule.PLAN, f"{where} is not what comes next"
+    elif said != (planned.playbook_id, planned.version, planned.plan_digest):
+        yield Rule.PLAN, f"{where} started another playbook than its plan says"
 
 
 def _begin_faults(head: RunHead, where: Instance, *, ran_ahead: bool) -> Iterator[Fault]:
@@ -180,7 +196,11 @@ def _gist(settlement: node_events_pb2.NodeSettled) -> tuple[int, int, int]:
 
 def _record_faults(event: RunEvent, kind: str, intents: Sequence[Intent]) -> Iterator[Fault]:
     due = [one for intent in intents if isinstance(intent, Record) for one in intent.events]
-    if not any(one.WhichOneof("kind") == kind and _without_text(one) == _without_text(event) for one in due):
+    if any(one.WhichOneof("kind") == kind and _without_text(one) == _without_text(event) for one in due):
+        return
+    left = any(one.WhichOneof("kind") == "run_output" for one in due)
+    if not (left and event.run_ended.cause == instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE):
+        # How much a run may leave is a setting, which no log has.
         yield Rule.PLAN, f"{kind} is not what comes next; {_due(intents)}"
 
 
@@ -228,6 +248,11 @@ def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[
     elif fact == "signal":
         for fault in signal_faults(walk, recorded.signal):
             yield Rule.FACT, fault
+    elif fact == "child_ended":
+        wait = walk.waits.get(where) if where is not None else None
+        waited = wait is not None and not wait.fact_sequence and wait.child == recorded.child_ended.run_id
+        if waited == recorded.child_ended.stale:
+            yield Rule.FACT, f"the end of a child for {where}, which {'waits' if waited else 'does not wait'} for it"
     elif fact == "resolution":
         doubt = walk.doubts.get(where) if where is not None else None
         if doubt is None or doubt.resolution_sequence:

@@ -85,6 +85,12 @@ class Walk:
             return self.nodes[(again or decided)[-1]].decision if decided else None
         return back.decision
 
+    def awaited_children(self) -> list[Instance]:
+        """Attempts that started a child run whose end nothing follows from yet, in plan order; also after the end."""
+        waiting = (node for node in self.active if self.nodes[node].phase is Phase.WAITING)
+        started = {node for node in waiting if self.plan.nodes[node].HasField("playbook")}
+        return [self.instance(node) for node in self.plan.nodes if node in started]
+
     def jumps_over(self, node: str) -> bool:
         """Whether the walk is going back over a node."""
         return self.jump is not None and node in self.jump.region

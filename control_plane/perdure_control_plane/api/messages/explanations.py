@@ -7,6 +7,7 @@ from perdure.v1 import run_events_pb2, run_explanations_pb2
 from perdure_control_plane.api.messages.runs import hold, in_doubt
 from perdure_control_plane.api.messages.times import timestamp
 from perdure_control_plane.domain.explanation import (
+    AwaitedChild,
     Ended,
     Explanation,
     NextAttempt,
@@ -47,6 +48,8 @@ def _reason(run: Run, value: Reason) -> run_explanations_pb2.RunReason:
             message.hold.CopyFrom(hold(standing))
         case Wait() as wait:
             _set_wait(message, wait)
+        case AwaitedChild() as awaited:
+            message.child.CopyFrom(_child(awaited))
         case NextAttempt() as attempt:
             message.next_attempt.CopyFrom(_attempt(attempt))
         case Unserved() as unserved:
@@ -92,8 +95,19 @@ def _set_wait(message: run_explanations_pb2.RunReason, value: Wait) -> None:
             awaited = run_explanations_pb2.AwaitedSignal(instance=value.instance, open_time=since)
             awaited.signal = value.signal
             message.signal.CopyFrom(awaited)
+        case WaitKind.CHILD:
+            raise ValueError("a wait for a child is told together with that child")
         case _:
             assert_never(value.kind)
+
+
+def _child(value: AwaitedChild) -> run_explanations_pb2.AwaitedRun:
+    return run_explanations_pb2.AwaitedRun(
+        instance=value.wait.instance,
+        run=value.run.name,
+        state=value.run.head.state.message(),
+        start_time=timestamp(value.wait.opened_at),
+    )
 
 
 def _attempt(value: NextAttempt) -> run_explanations_pb2.NextAttempt:

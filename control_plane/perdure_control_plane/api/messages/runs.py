@@ -135,6 +135,7 @@ def _wait(value: Wait) -> runs_pb2.Wait:
         deadline_time=timestamp(value.deadline_at),
         signal=value.signal,
         reason=_wait_reason(value),
+        child_run=f"runs/{value.child_run_id}" if value.child_run_id else "",
     )
 
 

@@ -8,7 +8,10 @@ from perdure_control_plane.domain.session import Agent, Session
 def session(value: Session) -> sessions_pb2.Session:
     """A session."""
     return sessions_pb2.Session(
-        name=value.name, root_agent=f"agents/{value.root_agent_id}", create_time=timestamp(value.created_at)
+        name=value.name,
+        root_agent=f"agents/{value.root_agent_id}",
+        create_time=timestamp(value.created_at),
+        parent_session=f"sessions/{value.parent_session_id}" if value.parent_session_id else "",
     )
 
 

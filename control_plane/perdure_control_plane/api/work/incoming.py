@@ -37,6 +37,8 @@ def read_batch(message: execution_pb2.EventBatch, max_payload_bytes: int) -> Bat
         if fault:
             batch.malformed = _refused(batch, execution_pb2.REFUSAL_REASON_MALFORMED, f"{kind}: {fault}")
             return batch
+        if kind == "child_started":
+            batch.starts_children = True
         events.append(Incoming(kind, KIND_NUMBERS[kind], stored, event))
     return batch
 
@@ -110,6 +112,17 @@ def _wait_opened(message: Any) -> str:
     return fault or _instance(message)
 
 
+def _child_started(message: Any) -> str:
+    if (
+        not message.run_id
+        or not message.playbook_id
+        or len(message.plan_digest) != 32
+        or len(message.input_digest) != 32
+    ):
+        return "a run id, a playbook or a digest is missing"
+    return _instance(message)
+
+
 def _ended(message: Any) -> str:
     fault = _address(message.failed) if message.HasField("failed") else ""
     return fault or _line(message) or ("" if message.state else "state is missing")
@@ -155,6 +168,7 @@ _CHECKS: Final[dict[str, Callable[[Any], str]]] = {
     "jump_begun": _jump_begun,
     "choice_made": _choice_made,
     "failure_taken": _failure_taken,
+    "child_started": _child_started,
     "run_ended": _ended,
     "node_output": _instance,
     "output_files": _instance,

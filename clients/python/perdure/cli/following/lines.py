@@ -48,6 +48,10 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
                 if node.approval
                 else f"{node.where} waits {note(node)}"
             )
+        case "child_started":
+            started = event.child_started
+            playbook = f"{started.playbook_id} {started.playbook_version}"
+            yield f"{run.nodes[instance(started.instance)].where} started runs/{started.run_id} of {playbook}"
         case "fact_recorded" if event.fact_recorded.HasField("instance"):
             node = run.nodes[instance(event.fact_recorded.instance)]
             yield f"{node.where} {note(node)}"

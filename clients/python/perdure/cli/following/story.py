@@ -16,7 +16,7 @@ from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
-from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.flows_pb2 import Flow
 from perdure.v1.node_events_pb2 import ChoiceMade, OutputStream, TaskOutput
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -68,6 +68,8 @@ class NodeStory:
     """Name of the signal that it waits for."""
     timer: bool = False
     """Whether it waits for a moment, which comes by itself."""
+    child: str = ""
+    """Id of the run that it started."""
     note: str = ""
     printed: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     """Last whole lines that its command printed, on either stream."""
@@ -97,6 +99,10 @@ class NodeStory:
             case "signal":
                 self.signal = opened.signal.name
                 self.note = f"for the signal {self.signal}{f', {until}' if until else ''}"
+
+    def starts(self, child: fact_events_pb2.ChildStarted) -> None:
+        """Takes in that it starts another run, and waits for its end."""
+        self.stage, self.child, self.note = Stage.WAITING, child.run_id, f"runs/{child.run_id}"
 
 
 @dataclass(slots=True)
@@ -172,6 +178,8 @@ class RunStory:
                 self._move(event.node_in_doubt.instance, Stage.IN_DOUBT, event.node_in_doubt.message)
             case "wait_opened":
                 self._node(event.wait_opened.instance, moment).waits(event.wait_opened, recorded.stored_time)
+            case "child_started":
+                self._node(event.child_started.instance, moment).starts(event.child_started)
             case "choice_made":
                 stage = Stage.SUCCEEDED if event.choice_made.target else Stage.FAILED
                 self._move(event.choice_made.instance, stage, _of_choice(event.choice_made))
@@ -186,6 +194,8 @@ class RunStory:
                 self._lose()
             case "run_continued":
                 self.ended_at = None
+                for child in event.run_continued.children:
+                    self._move(child.instance, Stage.WAITING, f"runs/{child.run_id}")
 
     def _node(self, message: instances_pb2.Instance, moment: datetime) -> NodeStory:
         where = instance(message)
@@ -224,6 +234,9 @@ class RunStory:
                 decision = recorded.decision
                 kind = enum_word(fact_events_pb2.DecisionKind.DESCRIPTOR, decision.kind)
                 node.note = because(f"{kind} by {decision.decider}", decision.reason)
+            case "child_ended":
+                state = enum_word(run_states_pb2.RunState.DESCRIPTOR, recorded.child_ended.state)
+                node.note = because(f"runs/{node.child} {state}", recorded.child_ended.message)
             case "wait_expired":
                 node.note = "nobody decided in time" if node.approval else f"no signal {node.signal} came in time"
                 node.approval = ""

@@ -29,16 +29,26 @@ MOST_TO_COME: Final = 5
 def tree(story: Story, now: datetime) -> RenderableType:
     """The story as it stands at a moment, and what to type next where something waits."""
     trunk = Tree(_title(story), guide_style="dim", hide_root=story.flow is None)
+    below = {node.child for run in story.runs.values() for node in run.nodes.values() if node.child}
     for run in story.runs.values():
-        branch = trunk.add(_run_line(run, now))
-        for node in run.nodes.values():
-            twig = branch.add(_node_line(node, now))
-            for line in tail(node) if node.stage in (Stage.STARTED, Stage.FAILED) else ():
-                twig.add(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
-        for line in _to_come(run):
-            branch.add(Text(line, style="dim"))
+        if run.run_id not in below:
+            _add_run(trunk, run, story, now)
     steps = [Text(f"▶ {step}", style="bold") for step in next_steps(story)]
     return Group(trunk, *steps)
+
+
+def _add_run(trunk: Tree, run: RunStory, story: Story, now: datetime) -> None:
+    """Adds a run with its nodes, and below those that have started others these."""
+    branch = trunk.add(_run_line(run, now))
+    for node in run.nodes.values():
+        twig = branch.add(_node_line(node, now))
+        for line in tail(node) if node.stage in (Stage.STARTED, Stage.FAILED) else ():
+            twig.add(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
+        child = story.runs.get(node.child)
+        if child is not None:
+            _add_run(twig, child, story, now)
+    for line in _to_come(run):
+        branch.add(Text(line, style="dim"))
 
 
 def _title(story: Story) -> Text:

@@ -252,6 +252,18 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "run_messages",
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("source_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("sent_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint("kind IN ('ENDED', 'CANCEL', 'INTERRUPT', 'CONTINUE')", name=op.f("ck_run_messages_kind")),
+        sa.PrimaryKeyConstraint("target", "source", "source_sequence", name=op.f("pk_run_messages")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "run_queue",
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column("queue", sa.Text(), nullable=False),
@@ -276,11 +288,20 @@ def upgrade() -> None:
         sa.Column("fact_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("opened_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("deadline_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.CheckConstraint("kind IN ('approval', 'timer', 'signal')", name=op.f("ck_run_waits_kind")),
+        sa.Column("child_run_id", sa.Text(), nullable=True),
+        sa.CheckConstraint("kind IN ('approval', 'timer', 'signal', 'child')", name=op.f("ck_run_waits_kind")),
         sa.CheckConstraint("state IN ('OPEN', 'RESOLVED', 'TAKEN', 'CLOSED')", name=op.f("ck_run_waits_state")),
         sa.PrimaryKeyConstraint("run_id", "instance", name=op.f("pk_run_waits")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_run_waits_child_run_id",
+        "run_waits",
+        ["child_run_id"],
+        unique=False,
+        sqlite_where=sa.text("child_run_id IS NOT NULL"),
+        postgresql_where=sa.text("child_run_id IS NOT NULL"),
     )
     op.create_index(
         "ix_run_waits_deadline_at",
@@ -329,6 +350,8 @@ def upgrade() -> None:
         sa.Column("in_doubt", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("resolved_effects", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("open_waits", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("child", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("children", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("fruitless_takeovers", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("deadline_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("ended_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -371,6 +394,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("holds > 0 OR in_doubt > 0"),
         postgresql_where=sa.text("holds > 0 OR in_doubt > 0"),
+    )
+    op.create_index(
+        "ix_runs_parent_run_id",
+        "runs",
+        ["parent_run_id"],
+        unique=False,
+        sqlite_where=sa.text("parent_run_id IS NOT NULL"),
+        postgresql_where=sa.text("parent_run_id IS NOT NULL"),
     )
     op.create_index(op.f("ix_runs_session_id_created_at"), "runs", ["session_id", "created_at"], unique=False)
     op.create_index(op.f("ix_runs_state_created_at"), "runs", ["state", "created_at"], unique=False)
@@ -425,6 +456,7 @@ def upgrade() -> None:
         sa.Column("session_id", sa.Text(), nullable=False),
         sa.Column("root_agent_id", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("parent_session_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("session_id", name=op.f("pk_sessions")),
         sqlite_strict=True,
         sqlite_with_rowid=False,

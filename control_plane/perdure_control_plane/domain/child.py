@@ -1,0 +1,53 @@
+"""A child run: what its log begins with, as its parent's log and the plan it walks say. Pure."""
+
+from perdure.runlog import FOLD_VERSION
+from perdure.runlog.effects import child_agent_id, child_session_id
+from perdure.runlog.plans import WalkPlan
+from perdure.v1 import instances_pb2, run_events_pb2
+from perdure.v1.fact_events_pb2 import ChildStarted
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.ids import AgentId, RunId, SessionId
+from perdure_control_plane.domain.session import Session
+
+
+def child_session(parent: run_events_pb2.RunCreated, parent_run_id: RunId, child_id: str, at: int) -> Session:
+    """The session of a child run, under its parent's."""
+    return Session(
+        session_id=SessionId(child_session_id(child_id)),
+        root_agent_id=AgentId(child_agent_id(child_id)),
+        created_at=at,
+        parent_session_id=SessionId(parent.session_id),
+        spawned_by_run_id=parent_run_id,
+    )
+
+
+def first_events(
+    parent: run_events_pb2.RunCreated, parent_run_id: RunId, started: ChildStarted, plan: WalkPlan, value: bytes
+) -> list[RunEvent]:
+    """What a child's log begins with. It is of its parent's flow, lineage, queue, labels, priority and starter."""
+    lineage = instances_pb2.Lineage(
+        lineage_id=parent.lineage.lineage_id,
+        prefix=started.instance.path,
+        prefix_redos=[*parent.lineage.prefix_redos, 0],
+        parent_run_id=parent_run_id,
+    )
+    created = run_events_pb2.RunCreated(
+        flow_id=parent.flow_id,
+        session_id=child_session_id(started.run_id),
+        agent_id=child_agent_id(started.run_id),
+        lineage=lineage,
+        plan_digest=started.plan_digest,
+        fold_version=FOLD_VERSION,
+        term=1,
+        queue=parent.queue,
+        priority=parent.priority,
+        input_digest=started.input_digest,
+        providers=plan.message.providers,
+        labels=sorted({*parent.labels, *plan.message.labels}),
+        starter=parent.starter,
+        playbook_id=started.playbook_id,
+        playbook_version=started.playbook_version,
+    )
+    if plan.message.HasField("timeout"):
+        created.timeout.CopyFrom(plan.message.timeout)
+    return [RunEvent(run_created=created), RunEvent(run_input=run_events_pb2.RunInput(json=value))]

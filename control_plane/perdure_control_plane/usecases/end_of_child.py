@@ -1,0 +1,36 @@
+"""The fact with which a run learns that a run it started has ended."""
+
+from perdure.runlog.instances import parse_instance
+from perdure.v1 import fact_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.errors import DataCorrupt
+from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.usecases.ports import Transaction
+
+
+def end_of_child(tx: Transaction, where: str, child_id: RunId, sequence: int, *, stale: bool) -> list[RunEvent]:
+    """The fact, with what the child left, for the attempt that waits for it; `stale` where it does not wait any more."""
+    (recorded,) = tx.events.after(child_id, sequence - 1, limit=1, max_bytes=1)
+    end = recorded.event.run_ended
+    instance = parse_instance(where).message()
+    ended = fact_events_pb2.ChildEnded(
+        run_id=child_id,
+        ended_sequence=sequence,
+        state=end.state,
+        cause=end.cause,
+        message=end.message,
+        output_digest=end.output_digest,
+        stale=stale,
+    )
+    fact = RunEvent(fact_recorded=fact_events_pb2.FactRecorded(instance=instance, child_ended=ended))
+    if stale or not end.output_digest:
+        return [fact]
+    content = fact_events_pb2.FactContent(instance=instance, json=_output(tx, child_id, sequence))
+    return [RunEvent(fact_content=content), fact]
+
+
+def _output(tx: Transaction, child_id: RunId, sequence: int) -> bytes:
+    said = tx.events.last_of_kind_before(child_id, "run_output", sequence)
+    if said is None:
+        raise DataCorrupt(f"runs/{child_id}", f"what it left does not stand before its end at {sequence}")
+    return said.event.run_output.json

@@ -1,0 +1,30 @@
+"""Child runs: what the other playbook is given, checked against what it asks for."""
+
+import json
+
+from perdure.runlog.json_objects import json_bytes
+from perdure.v1 import instances_pb2
+from perdure_executor.expressions import render
+from perdure_executor.node_context import NodeContext, Prepared, Spawn
+from perdure_executor.results import CannotPrepare, Failed
+from perdure_executor.schema_check import SchemaCheck
+
+
+def prepare(context: NodeContext) -> Prepared:
+    """Renders the child's input, and checks it."""
+    spec = context.node.playbook
+    value = render(json.loads(context.node.inputs), context.see()) if context.node.inputs else {}
+    try:
+        size = len(json_bytes(value))
+    except ValueError as error:
+        raise CannotPrepare(
+            instances_pb2.FAILURE_CAUSE_NOT_CANONICAL, f"its input has no JSON form: {error}"
+        ) from error
+    if size > context.equipment.max_payload_bytes:
+        message = f"its input has {size} bytes; the limit is {context.equipment.max_payload_bytes}"
+        return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message)
+    fault = SchemaCheck(json.loads(spec.input_schema)).fault(value) if spec.input_schema else ""
+    if fault:
+        message = f"{spec.playbook_id} {spec.version} does not take this input: {fault}"
+        return Failed(instances_pb2.FAILURE_CAUSE_INPUT_INVALID, message)
+    return Spawn(value)

@@ -1,0 +1,206 @@
+"""A playbook that starts others: what they are given and leave, and what becomes of them when it stops."""
+
+import asyncio
+import json
+import pathlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from perdure.runlog.checker import LogChecker
+from perdure.runlog.plans import read_plan
+from perdure.runlog.tree import Tree
+from perdure.v1 import flows_pb2, instances_pb2, playbooks_pb2, run_states_pb2, runs_pb2
+
+LOOK_SECONDS = 0.02
+
+CHILD = """
+playbook_id: child
+version: 1.0.0
+title: A child
+objective: Say what it was given
+inputs: {type: object, properties: {word: {type: string}}, required: [word]}
+nodes:
+  - {id: say, type: function, function: say, effect: none, inputs: {word: "{{ word }}"}, on_failure: {max_iterations: 1}}
+"""
+
+PARENT = """
+playbook_id: parent
+version: 1.0.0
+title: A parent
+objective: Have something said
+nodes:
+  - {id: first, type: playbook, playbook_id: child, version: 1.0.0, inputs: {word: "{{ inputs.word }}"},
+     on_failure: {max_iterations: 2}}
+  - {id: then, type: function, function: look, effect: none, inputs: {said: "{{ nodes.first.said }}"}, depends: [first]}
+"""
+
+LASTING = """
+playbook_id: child
+version: 1.0.0
+title: A child
+objective: Last until it is let go
+nodes:
+  - {id: stay, type: deterministic, shell: true, command: "echo up >> did; while [ ! -e go ]; do sleep 0.05; done",
+     effect: none}
+  - {id: last, type: deterministic, command: printf, args: ['{"done": true}'], output: json, effect: none}
+"""
+
+FAMILY = """
+playbook_id: parent
+version: 1.0.0
+title: A parent
+objective: Have it done
+nodes:
+  - {id: child, type: playbook, playbook_id: child, version: 1.0.0}
+"""
+
+
+async def runs_of(service: Any, flow: flows_pb2.Flow) -> list[runs_pb2.Run]:
+    """A flow's runs, the parent first."""
+    listed = await service.runs.ListRuns(runs_pb2.ListRunsRequest(flow=flow.name))
+    return sorted(listed.runs, key=lambda run: bool(run.parent_run))
+
+
+@pytest.fixture
+def tree_violations() -> Callable[[Any, flows_pb2.Flow], Awaitable[list[str]]]:
+    """What the checker finds in the logs of a flow's runs, and between them."""
+
+    async def check(service: Any, flow: flows_pb2.Flow) -> list[str]:
+        tree, found = Tree(), []
+        for run in await runs_of(service, flow):
+            plan = await service.runs.GetRunPlan(runs_pb2.GetRunPlanRequest(name=run.name))
+            checker = LogChecker(run.name.removeprefix("runs/"), read_plan(plan.plan, plan.digest), plan.digest)
+            listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=run.name, page_size=500))
+            for recorded in listed.events:
+                checker.take(recorded)
+            checker.finish(run)
+            tree.add(checker)
+            found += checker.violations
+        return [str(violation) for violation in [*found, *tree.violations(at_rest=True)]]
+
+    return check
+
+
+def word(text: object) -> flows_pb2.FlowRequest:
+    return flows_pb2.FlowRequest(input=json.dumps({"word": text}).encode())
+
+
+async def settlement(service: Any, flow: flows_pb2.Flow) -> Any:
+    """How the parent's first node ended last."""
+    listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run, page_size=500))
+    return [one.event.node_settled for one in listed.events if one.event.HasField("node_settled")][-1]
+
+
+async def test_a_child_is_given_its_input_and_its_output_is_the_nodes(
+    serve: Any, hire: Any, tree_violations: Any
+) -> None:
+    seen: list[Any] = []
+
+    async def say(call: Any) -> dict[str, str]:
+        return {"said": call.inputs["word"] + "!"}
+
+    async def look(call: Any) -> None:
+        seen.append(call.inputs["said"])
+
+    service = await serve()
+    await service.publish(CHILD)
+    await hire(service, {"say": say, "look": look})
+
+    ended = await service.settled(await service.start(PARENT, request=word("hello")))
+
+    parent, child = await runs_of(service, ended)
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert seen == ["hello!"]
+    assert (child.parent_run, child.session == parent.session) == (parent.name, False)
+    assert await tree_violations(service, ended) == []
+
+
+async def test_a_child_that_fails_fails_its_node_and_another_attempt_is_another_child(
+    serve: Any, hire: Any, tree_violations: Any
+) -> None:
+    async def say(call: Any) -> None:
+        raise RuntimeError
+
+    service = await serve()
+    await service.publish(CHILD)
+    await hire(service, {"say": say})
+
+    ended = await service.settled(await service.start(PARENT, request=word("hello")))
+
+    parent, *children = await runs_of(service, ended)
+    last = await settlement(service, ended)
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_FAILED"
+    assert parent.failure_cause == instances_pb2.FAILURE_CAUSE_ITERATION_CAP_EXCEEDED
+    assert len(children) == 2
+    assert (last.cause, last.instance.attempt) == (instances_pb2.FAILURE_CAUSE_CHILD_FAILED, 2)
+    assert last.child.run_id in {child.name.removeprefix("runs/") for child in children}
+    assert last.child.cause == instances_pb2.FAILURE_CAUSE_ITERATION_CAP_EXCEEDED
+    assert await tree_violations(service, ended) == []
+
+
+async def test_a_child_is_not_begun_with_what_its_playbook_does_not_take(serve: Any, hire: Any) -> None:
+    service = await serve()
+    await service.publish(CHILD)
+    await hire(service)
+
+    ended = await service.settled(await service.start(PARENT, request=word(1)))
+
+    assert ended.failure_cause == instances_pb2.FAILURE_CAUSE_INPUT_INVALID
+    assert len(await runs_of(service, ended)) == 1
+
+
+async def test_a_child_of_a_revoked_playbook_fails_its_node_and_not_its_executor(serve: Any, hire: Any) -> None:
+    service = await serve()
+    version = await service.publish(CHILD)
+    flow = await service.start(PARENT, request=word("hello"))
+    revoking = playbooks_pb2.RevokePlaybookVersionRequest(name=version.name, digest=version.digest, reason="unsafe")
+    await service.playbooks.RevokePlaybookVersion(revoking)
+    await hire(service)
+
+    ended = await service.settled(flow)
+
+    assert ended.failure_cause == instances_pb2.FAILURE_CAUSE_CHILD_REFUSED
+    assert "REVOKED" in ended.failure_message
+
+
+async def lasting(serve: Any, employ: Any, folder: pathlib.Path) -> tuple[Any, flows_pb2.Flow, Any]:
+    """A parent whose child has begun to last, at an executor that is a process."""
+    service = await serve(lease_seconds=1.5, heartbeat_seconds=0.4, stall_allowance_seconds=0.5)
+    await service.publish(LASTING)
+    executor = employ(service, "first")
+    flow = await service.start(FAMILY)
+    while not (folder / "did").exists():  # noqa: ASYNC110  # a shell tells nobody that it has begun
+        await asyncio.sleep(LOOK_SECONDS)
+    return service, flow, executor
+
+
+async def test_a_child_goes_on_at_another_executor_and_its_parent_with_it(
+    serve: Any, employ: Any, tmp_path: pathlib.Path, tree_violations: Any
+) -> None:
+    service, flow, executor = await lasting(serve, employ, tmp_path)
+
+    executor.kill()
+    employ(service, "second")
+    (tmp_path / "go").touch()
+    ended = await service.settled(flow)
+
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert (tmp_path / "did").read_text() == "up\nup\n"
+    assert await tree_violations(service, ended) == []
+
+
+async def test_a_cancel_of_the_flow_ends_the_commands_of_its_children(
+    serve: Any, employ: Any, tmp_path: pathlib.Path, running_below: Any, tree_violations: Any
+) -> None:
+    service, flow, _ = await lasting(serve, employ, tmp_path)
+
+    await service.flows.CancelFlow(flows_pb2.CancelFlowRequest(name=flow.name))
+    ended = await service.settled(flow)
+
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_CANCELLED"
+    assert {run.state for run in await runs_of(service, ended)} == {run_states_pb2.RUN_STATE_CANCELLED}
+    assert await tree_violations(service, ended) == []
+    while any("did" in command for command in running_below(tmp_path)):  # noqa: ASYNC110  # the system tells nobody
+        await asyncio.sleep(LOOK_SECONDS)
