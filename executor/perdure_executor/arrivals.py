@@ -12,7 +12,9 @@ class Arrival:
 
     assignment: Assignment
     events: list[RecordedEvent]
-    """Its log so far."""
+    """Its log so far, or what is after the snapshot."""
+    snapshot: bytearray = field(default_factory=bytearray)
+    """The walk before those events, as far as it has come; empty where the log comes whole."""
     facts: list[RecordedEvent] = field(default_factory=list)
     """Facts that came after it was handed out."""
 
@@ -48,6 +50,7 @@ class Arrivals:
         arrival = self._arrivals.get(history.number)
         if arrival is None:
             return None
+        arrival.snapshot += history.snapshot
         arrival.events.extend(history.events)
         return self._arrivals.pop(history.number) if history.last else None
 

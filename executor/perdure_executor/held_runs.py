@@ -10,6 +10,7 @@ from perdure.runlog.kinds import FACT_KINDS
 from perdure.runlog.plans import WalkPlan, read_plan
 from perdure.v1 import execution_pb2
 from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
+from perdure.v1.run_snapshots_pb2 import WalkSnapshot
 from perdure_executor.arrivals import Arrival, Arrivals
 from perdure_executor.event_stream import MAX_BATCH_BYTES, EventStream
 from perdure_executor.late_reports import OwedReports
@@ -179,9 +180,10 @@ class HeldRuns:
         if arrival is None:
             return
         assert self._equipment is not None
-        assignment, history = arrival.assignment, arrival.events
+        assignment, history, snapshot = arrival.assignment, arrival.events, bytes(arrival.snapshot)
         seen = max(
-            (recorded.sequence for recorded in history if recorded.event.WhichOneof("kind") in FACT_KINDS), default=0
+            (recorded.sequence for recorded in history if recorded.event.WhichOneof("kind") in FACT_KINDS),
+            default=WalkSnapshot.FromString(snapshot).seen,
         )
         stream = EventStream(assignment.run_id, assignment.lease_id, seen, self._has_events, self._room.backlog)
         walker = Walker(self._plans[assignment.plan_digest], stream, self._equipment, self._lease, self._over)
@@ -189,7 +191,7 @@ class HeldRuns:
         self._settled_up.clear()
         if self._draining:
             walker.drain()
-        walker.begin(history)
+        walker.begin(snapshot, history)
         if arrival.facts:
             walker.facts_came(arrival.facts)
 

@@ -1,4 +1,7 @@
-"""What a holder knows of its run: the log it was handed, facts that came since, and events of its own, stored or not."""
+"""What a holder knows of its run: the log it was handed, facts that came since, and events of its own, stored or not.
+
+Events that are stored become part of a snapshot after a while, so that what is kept does not grow with the log.
+"""
 
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -6,6 +9,7 @@ from typing import Final
 from perdure.runlog.folding import fold_event
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
+from perdure.runlog.snapshots import restore_walk, take_snapshot
 from perdure.runlog.walk import Walk
 from perdure.v1 import instances_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
@@ -15,6 +19,11 @@ FOLLOWING: Final = frozenset({"fact_taken_up", "node_output", "node_settled", "j
 """Kinds of decisions that follow from what the log holds, and begin nothing."""
 
 
+KEPT_EVENTS: Final = 500
+"""Events that are kept at least before those that are stored become part of the snapshot; an event counts for a KiB of
+it, so that a large one is made as seldom as it is large."""
+
+
 class Story:
     """Folds events in the order the log will have them; what the server does not take is unfolded again."""
 
@@ -22,11 +31,21 @@ class Story:
         self.walk = Walk(plan)
         self._plan = plan
         self._stream = stream
+        self._snapshot = b""
+        """The walk before the events that are kept; empty where nothing is before them."""
         self._events: list[tuple[RunEvent, int, int]] = []
-        """Every event folded, with its sequence (0 for the holder's own) and its ordinal (0 for all others)."""
+        """Every event folded since, with its sequence (0 for the holder's own) and its ordinal (0 for all others)."""
+        self._shorten_at = KEPT_EVENTS
 
-    def begin(self, history: Iterable[RecordedEvent]) -> None:
-        """Folds the run's log."""
+    @property
+    def kept(self) -> int:
+        """How many events are held in memory."""
+        return len(self._events)
+
+    def begin(self, snapshot: bytes, history: Iterable[RecordedEvent]) -> None:
+        """Folds the run's log: what is after a snapshot, or all of it. Raises SnapshotUnreadable."""
+        self._snapshot = snapshot
+        self.walk = self._restored()
         for recorded in history:
             self._fold(recorded.event, recorded.sequence, 0)
 
@@ -47,7 +66,7 @@ class Story:
     def take_back(self, ordinal: int) -> list[Pending]:
         """Unfolds the holder's own events from an ordinal on, and returns them."""
         dropped = self._stream.drop_from(ordinal)
-        events, self._events, self.walk = self._events, [], Walk(self._plan)
+        events, self._events, self.walk = self._events, [], self._restored()
         for event, sequence, own in events:
             if own < ordinal:
                 self._fold(event, sequence, own)
@@ -61,6 +80,25 @@ class Story:
     def _fold(self, event: RunEvent, sequence: int, ordinal: int) -> None:
         fold_event(self.walk, event, sequence)
         self._events.append((event, sequence, ordinal))
+        if len(self._events) >= self._shorten_at:
+            self._shorten()
+
+    def _restored(self) -> Walk:
+        return restore_walk(self._plan, self._snapshot)[0] if self._snapshot else Walk(self._plan)
+
+    def _shorten(self) -> None:
+        """Makes a new snapshot with what is stored: that is never taken back."""
+        acknowledged = self._stream.acknowledged
+        pending = (place for place, (_, _, own) in enumerate(self._events) if own > acknowledged)
+        stored = next(pending, len(self._events))
+        if stored * 2 >= KEPT_EVENTS:
+            walk = self._restored()
+            for event, sequence, _ in self._events[:stored]:
+                fold_event(walk, event, sequence)
+            taken = take_snapshot(walk, 0)
+            self._snapshot = taken.state + taken.contents
+            del self._events[:stored]
+        self._shorten_at = len(self._events) + max(KEPT_EVENTS, len(self._snapshot) // 1024)
 
 
 def worth_keeping(dropped: list[Pending], begun: Collection[Instance]) -> list[Pending]:

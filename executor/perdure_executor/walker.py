@@ -78,9 +78,9 @@ class Walker:
         self._equipment = equipment
 
     @alone
-    def begin(self, history: list[RecordedEvent]) -> None:
-        """Folds the run's log and begins to walk."""
-        self._story.begin(history)
+    def begin(self, snapshot: bytes, history: list[RecordedEvent]) -> None:
+        """Folds the run's log, or what is after a snapshot of it, and begins to walk."""
+        self._story.begin(snapshot, history)
         self._step()
 
     @alone

@@ -11,6 +11,7 @@ import grpc.aio
 import structlog
 
 from perdure.runlog import FOLD_VERSION
+from perdure.runlog.snapshots import FORM
 from perdure.v1 import execution_pb2, execution_pb2_grpc
 from perdure.v1.execution_pb2 import WorkRequest
 from perdure_executor.commands import Supervisor
@@ -146,6 +147,7 @@ class Worker:
             labels=profile.labels,
             slots=profile.slots,
             version=profile.version,
+            snapshot_form=FORM,
         )
 
     async def _welcomed(self, welcome: execution_pb2.Welcome, said_hello_at: float) -> None:

@@ -21,8 +21,9 @@ from perdure_control_plane.storage.offline_reading import offline_reading
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.rebuilding import Rebuilder, Rebuilding, count_events, run_ids
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
-from perdure_control_plane.usecases.fold_run import log_events
+from perdure_control_plane.usecases.fold_run import stored_events
 from perdure_services.progress import Progress
+from perdure_services.refolding import Refolding
 from perdure_services.settings import ControlPlaneSettings
 
 COMPARED_AT_ONCE: Final = 100
@@ -80,10 +81,12 @@ class _StoreCheck:
         try:
             run = self._tx.runs.get(run_id)
             checker = LogChecker(run_id, self._plan(run), run.identity.plan_digest)
-            for recorded in log_events(self._tx, run_id):
+            refolding = Refolding(self._tx.snapshots.find(run_id))
+            for recorded, stored in stored_events(self._tx, run_id):
                 checker.take(recorded)
                 _rebuild(rebuilding, recorded)
                 taken += 1
+                found += refolding.faults_at(checker, recorded, stored)
             checker.finish(run_message(run))
             found += checker.violations
             whole = checker.head.last_sequence == taken

@@ -26,6 +26,7 @@ from perdure_control_plane.usecases.sweep import Swept, sweep
 from perdure_services.messages import deliver_on
 from perdure_services.retention import retain_on
 from perdure_services.settings import ControlPlaneSettings
+from perdure_services.snapshots import take_snapshots
 from perdure_services.stores import agreed_keys, begin_life, say_life, store_of
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,7 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
         await health.look()
         await server.start()
         started = True
-        beside = _begin_beside(desk, health, settings)
+        beside = _begin_beside(desk, store, health, settings)
         log.info("server.started", address=f"{settings.host}:{port}", data=str(store), open=True)
         try:
             yield f"{settings.host}:{port}"
@@ -90,11 +91,14 @@ async def _desk(store: SqliteStore | PostgresStore, settings: ControlPlaneSettin
     return Desk(store, changes, settings.timing, settings.limits, identity)
 
 
-def _begin_beside(desk: Desk, health: Health, settings: ControlPlaneSettings) -> list[asyncio.Task[None]]:
+def _begin_beside(
+    desk: Desk, store: SqliteStore | PostgresStore, health: Health, settings: ControlPlaneSettings
+) -> list[asyncio.Task[None]]:
     return [
         asyncio.create_task(_sweep_on(desk, settings), name="sweep"),
         asyncio.create_task(deliver_on(desk), name="messages"),
         asyncio.create_task(health.run(), name="health"),
+        asyncio.create_task(take_snapshots(store, settings.snapshot_events), name="snapshots"),
         asyncio.create_task(retain_on(desk.store, settings), name="retention"),
     ]
 

@@ -95,6 +95,7 @@ class ControlPlaneSettings(_Settings):
     takeover_limit: Annotated[int, Field(ge=1, le=100)] = 5
     max_queued_runs: Annotated[int, Field(ge=1)] = 100_000
     max_payload_bytes: Annotated[int, Field(ge=1024, le=3 * 1024 * 1024)] = 1024 * 1024
+    snapshot_events: Annotated[int, Field(ge=100)] = 500
     retention_days: Annotated[float, Field(ge=0, le=36500)] = 30.0
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -16,9 +16,9 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/domain/errors.py":
         (440, "the whole tree of refusals on one page, as its docstring draws it; each class is a few lines"),
     f"{SERVER}/storage/tables.py":
-        (500, "the whole schema on one page, in declarations; nobody reads half of a schema"),
+        (515, "the whole schema on one page, in declarations; nobody reads half of a schema"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py":
-        (530, "a migration is never changed once it has landed"),
+        (545, "a migration is never changed once it has landed"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py::upgrade":
         (520, "a migration is never changed once it has landed"),
     f"{SERVER}/storage/writer.py::Writer":
@@ -52,11 +52,11 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{RUNLOG}/head.py":
         (355, "one fold: a short function for each kind of event, and the table of them"),
     f"{SERVER}/usecases/ports.py":
-        (330, "what use cases need of the store, one protocol after the other; each is within eight methods"),
+        (335, "what use cases need of the store, one protocol after the other; each is within eight methods"),
     "clients/python/perdure/cli/schedules.py::create":
         (75, "a command's options are its parameters, one a line; its body is the request"),
     "protos/perdure/v1/execution.proto":
-        (320, "one stream: both sides of the conversation are read together"),
+        (325, "one stream: both sides of the conversation are read together"),
     "protos/perdure/v1/run_events.proto":
         (345, "the storage format of the run's own events; numbers and files of stored messages stay"),
     "protos/perdure/v1/plans.proto":
@@ -64,7 +64,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "clients/python/perdure/cli/following/lines.py::_of_event":
         (45, "one case for each kind of event that is told"),
     "protos/perdure/v1/runs.proto":
-        (425, "a service with its resource and its requests, as every other one; this one has fourteen methods"),
+        (425, "a service with its resource and its requests, as every other one; this one has sixteen methods"),
 }  # fmt: skip
 """Path, or path::name, with the most lines it may have and why it is over its budget."""
 

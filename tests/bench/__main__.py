@@ -12,6 +12,7 @@ cases (a name, or what a name begins with up to a `-`):
   takeover                  from the death of an executor, lease three seconds, to the work of another
   watch-N                   events a second to N watchers: 1, 10, 100
   paused                    runs that wait for a decision: memory, time to list, time to wake all
+  history-N                 one run of N events: bytes and milliseconds an event, and to go on: 100, 10000, 100000
   peers                     the same ten nodes on DBOS and LangGraph, on the same PostgreSQL; BENCH_PEERS=1 adds it
 
 PostgreSQL is the server that PERDURE_TEST_POSTGRES names, where databases are made and dropped, or one that is started
@@ -31,6 +32,7 @@ from dataclasses import asdict
 from typing import Final, Protocol
 
 from tests.bench.figures import Figure, median_of, table
+from tests.bench.histories import History
 from tests.bench.latencies import Latency
 from tests.bench.paused import Paused
 from tests.bench.peers import Peers
@@ -70,7 +72,8 @@ def cases(scale: float, paused: int) -> list[Case]:
     latencies = [Latency("start", scaled(200)), Latency("decision", scaled(100)), Latency("takeover", scaled(20))]
     watching = [Watching(watchers, scaled(runs)) for watchers, runs in ((1, 20), (10, 20), (100, 5))]
     with_output = Throughput("strict", 1000, scaled(RUNS[1000]), "nodes_with_output")
-    return [*throughput, with_output, *latencies, *watching, Paused(paused), Peers(scaled(100) / 20)]
+    histories = [History(scaled(events, 200)) if events > 100 else History(events) for events in (100, 10_000, 100_000)]
+    return [*throughput, with_output, *latencies, *watching, Paused(paused), *histories, Peers(scaled(100) / 20)]
 
 
 def main() -> int:

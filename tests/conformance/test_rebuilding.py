@@ -56,7 +56,8 @@ async def test_what_the_log_does_not_give_is_found(house: Any, asking: Any, bend
 
 
 async def test_a_row_of_a_run_that_has_no_log_is_found(house: Any, asking: Any) -> None:
-    queued = {"run_id": "ghost", "queue": "q", "priority": 0, "ready_at": 1, "fold_version": 1, "providers": "[]"}
+    needs = {"queue": "q", "fold_version": 1, "providers": "[]", "labels": "[]"}
+    queued = {"run_id": "ghost", "priority": 0, "ready_at": 1, **needs}
     await house.execute(insert(run_queue).values(queued))
 
     assert await house.differences() == ["run_queue ghost: no log gives this row"]

@@ -25,6 +25,7 @@ from perdure.v1 import (
     fact_events_pb2,
     flows_pb2,
     playbooks_pb2,
+    run_effects_pb2,
     run_events_pb2,
     runs_pb2,
     server_pb2,
@@ -284,6 +285,7 @@ LISTS: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
     "runs": lambda s, page: s.runs.ListRuns(runs_pb2.ListRunsRequest(**page)),
     "run events": lambda s, page: s.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name="runs/r", **page)),
     "checkpoints": lambda s, page: s.runs.ListCheckpoints(runs_pb2.ListCheckpointsRequest(name="runs/r", **page)),
+    "effects": lambda s, page: s.runs.ListEffects(run_effects_pb2.ListEffectsRequest(name="runs/r", **page)),
     "approvals": lambda s, page: s.approvals.ListApprovals(approvals_pb2.ListApprovalsRequest(**page)),
     "tasks": lambda s, page: s.tasks.ListTasks(tasks_pb2.ListTasksRequest(parent="sessions/s", **page)),
     "agents": lambda s, page: agents_pb2_grpc.AgentServiceStub(s.channel).ListAgents(

@@ -160,6 +160,7 @@ READY: dict[str, Callable[[Requester, str], Awaitable[dict[str, Any]]]] = {
     "GetRun": Requester.run,
     "ListRunEvents": Requester.run,
     "ListCheckpoints": Requester.run,
+    "ListEffects": Requester.run,
     "GetRunPlan": Requester.run,
     "GetRecovery": Requester.run,
     "WatchRun": Requester.run,

@@ -5,18 +5,19 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from perdure.runlog.checkpoints import LABELLED_KINDS, checkpoint
 from perdure.runlog.head import Stop
-from perdure.v1 import run_explanations_pb2, run_recovery_pb2, runs_pb2, runs_pb2_grpc
+from perdure.v1 import run_effects_pb2, run_explanations_pb2, run_recovery_pb2, runs_pb2, runs_pb2_grpc
 from perdure_control_plane.api import names, requests
 from perdure_control_plane.api.interceptors import caller
 from perdure_control_plane.api.messages import runs as messages
+from perdure_control_plane.api.messages.effects import effect
 from perdure_control_plane.api.messages.explanations import explanation
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.continue_run import continue_run
 from perdure_control_plane.usecases.explain_run import explain_run
 from perdure_control_plane.usecases.get_recovery import get_recovery
+from perdure_control_plane.usecases.list_effects import list_checkpoints, list_effects
 from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.ports import Store
 from perdure_control_plane.usecases.read_logs import run_events, run_plan
@@ -65,13 +66,20 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
     ) -> runs_pb2.ListCheckpointsResponse:
         """Lists the positions worth going back to."""
         run_id, size = names.run_id(request.name), self._pages.size(request.page_size)
-        after = self._pages.position(request) or 0
-        await self._store.read(lambda tx: tx.runs.get(run_id))
-        found = await self._store.read(lambda tx: tx.events.of_kinds(run_id, LABELLED_KINDS, after=after, limit=size))
+        found = await list_checkpoints(self._store, run_id, self._pages.position(request) or 0, size)
         listed, token = self._pages.page(
-            request, found, size, lambda recorded: recorded.sequence, lambda it: messages.checkpoint(checkpoint(it))
+            request, found, size, lambda judged: judged.checkpoint.sequence, messages.checkpoint
         )
         return runs_pb2.ListCheckpointsResponse(checkpoints=listed, next_page_token=token)
+
+    async def ListEffects(
+        self, request: run_effects_pb2.ListEffectsRequest, context: Any
+    ) -> run_effects_pb2.ListEffectsResponse:
+        """Lists what a run has done to the world outside."""
+        run_id, size = names.run_id(request.name), self._pages.size(request.page_size)
+        found = await list_effects(self._store, run_id, self._pages.position(request) or 0, size)
+        listed, token = self._pages.page(request, found, size, lambda entry: entry.begun_sequence, effect)
+        return run_effects_pb2.ListEffectsResponse(effects=listed, next_page_token=token)
 
     async def GetRunPlan(self, request: runs_pb2.GetRunPlanRequest, context: Any) -> runs_pb2.RunPlan:
         """Shows what a run walks."""

@@ -23,6 +23,8 @@ class Executor:
     fold_highest: int
     slots: int
     version: str
+    snapshot_form: str = ""
+    """Form of snapshots that it reads; known of one that has just said hello."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,12 @@ class Appended:
     """Runs that got events, now or in a commit of which nobody knew whether it was done."""
     queued: bool = False
     """Whether a run became ready for an executor."""
+    grown: list[RunId] = field(default_factory=list)
+    """Runs whose log has come past a multiple of GROWTH."""
+
+
+GROWTH: Final = 100
+"""Events by which a log grows before it is told that it has."""
 
 
 _MOVING: Final = frozenset({
@@ -77,7 +83,8 @@ class Journal:
                 self._heads.put(move.run_id, move.after)
         runs = dict.fromkeys([*(move.run_id for move in kept), *unread])
         queued = any(move.whole and move.after.state is RunState.QUEUED for move in kept)
-        return Appended(group.answers, list(runs), queued)
+        grown = [m.run_id for m in kept if m.before.last_sequence // GROWTH != m.after.last_sequence // GROWTH]
+        return Appended(group.answers, list(runs), queued, grown)
 
     def _fold_known(self, group: "_Group") -> tuple[list[Move], list[RunId]]:
         """Moves of the runs whose heads are known, and the runs whose rows must be read."""

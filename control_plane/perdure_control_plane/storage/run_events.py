@@ -107,9 +107,16 @@ class RunEvents:
 
     def after(self, run_id: RunId, sequence: int, *, limit: int, max_bytes: int) -> list[RecordedEvent]:
         """Events after a sequence, at most `limit` and, but for the first, `max_bytes` in all."""
+        return [event for event, _ in self.stored_after(run_id, sequence, limit=limit, max_bytes=max_bytes)]
+
+    def stored_after(
+        self, run_id: RunId, sequence: int, *, limit: int, max_bytes: int
+    ) -> list[tuple[RecordedEvent, bytes]]:
+        """As `after`, each with the event's bytes as they are stored."""
         values = {"run_id": run_id, "after": sequence, "limit": limit, "max_bytes": max_bytes}
         with contextlib.closing(self._statements.after.execute(self._driver, values)) as rows:
-            return self._recorded(list(_within(rows, max_bytes)))
+            whole = self._payloads.fill(list(_within(rows, max_bytes)))
+            return [(recorded(row), row[-1]) for row in whole]
 
     def beginnings(self, run_ids: Sequence[RunId], *, limit: int, max_bytes: int) -> dict[RunId, list[RecordedEvent]]:
         """The first events of some runs, at most `limit` of each, for as many runs in this order as `max_bytes` suffices.

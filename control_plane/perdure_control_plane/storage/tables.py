@@ -1,8 +1,8 @@
 """The tables. Times are microseconds since 1970 by the store's clock, and 0 means never; digests are raw SHA-256.
 
 `runs`, `run_queue`, `run_inbox`, `run_waits`, `approvals`, `tasks` and `payload_references` are projections: a test
-rebuilds every column of them from `run_events`. `executors` and `assignments` say who is alive and hold nothing that a log
-knows.
+rebuilds every column of them from `run_events`. `run_snapshots` is a cache of them: without it everything is as it was.
+`executors` and `assignments` say who is alive and hold nothing that a log knows.
 """
 
 from collections.abc import Iterable
@@ -268,6 +268,18 @@ payload_references = _table(
     Column("digest", LargeBinary, primary_key=True),
     _key("run_id"),
     Index(None, "run_id"),
+)
+
+run_snapshots = _table(
+    "run_snapshots",
+    _key("run_id"),
+    _number("sequence"),
+    _number("seen"),
+    _number("fold_version"),
+    _text("form"),
+    _bytes("head_digest"),
+    _bytes("state"),
+    _bytes("contents"),
 )
 
 run_queue = _table(

@@ -29,6 +29,7 @@ from perdure_control_plane.storage.run_messages import RunMessages
 from perdure_control_plane.storage.runs import Runs, RunStatements
 from perdure_control_plane.storage.schedules import Firings, Schedules
 from perdure_control_plane.storage.sessions import Sessions, SessionStatements
+from perdure_control_plane.storage.snapshots import Snapshots
 from perdure_control_plane.storage.sqlite_log_rows import SqliteLogRows
 from perdure_control_plane.storage.statements import DriverConnection, LazyConnection
 from perdure_control_plane.storage.tasks import Tasks
@@ -157,6 +158,11 @@ class SqlTransaction:
     def tasks(self) -> Tasks:
         """Tasks."""
         return Tasks(self.connection)
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """Snapshots of long runs."""
+        return Snapshots(self.connection)
 
     @cached_property
     def requests(self) -> Requests:

@@ -57,6 +57,8 @@ class Committed:
     """Whether a run became ready for an executor."""
     messages: bool = False
     """Whether a run has to tell another something."""
+    grown: Sequence[str] = ()
+    """Runs whose log has grown by another piece."""
 
 
 @dataclass(slots=True)
@@ -91,6 +93,7 @@ class _Group:
     facts: Sequence[str] = ()
     queued: bool = False
     messages: bool = False
+    grown: Sequence[str] = ()
 
 
 class Writer:
@@ -202,6 +205,7 @@ class Writer:
         if group.appends:
             appended = transaction.append([append.batch for append in group.appends])
             group.answers, group.appended, group.queued = appended.answers, appended.runs, appended.queued
+            group.grown = appended.grown
         for body in group.bodies:
             self._run_body(transaction, body)
         if transaction.log.changed:
@@ -228,7 +232,7 @@ class Writer:
         self._appends.extendleft(reversed(busy))
         if group.appended or group.facts:
             runs = [*group.appended, *group.facts]
-            self._committed(Committed(runs, group.facts, group.queued, group.messages))
+            self._committed(Committed(runs, group.facts, group.queued, group.messages, group.grown))
 
     async def _recover(self, group: _Group, error: Exception) -> None:
         """Does each part of a group that failed again, alone, so that only the culprit suffers."""

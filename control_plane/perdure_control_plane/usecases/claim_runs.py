@@ -12,7 +12,7 @@ from perdure_control_plane.domain.leases import Assignment
 from perdure_control_plane.domain.limits import Timing
 from perdure_control_plane.domain.origin import CLAIM
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.fold_run import READ_AT_ONCE
+from perdure_control_plane.usecases.fold_run import FEW, READ_AT_ONCE
 from perdure_control_plane.usecases.ports import Store, Transaction
 
 LOGS_BYTES: Final = 256 * 1024
@@ -60,7 +60,9 @@ async def claim_runs(store: Store, timing: Timing, claim: Claim) -> list[Claimed
             Assignment(run.run_id, _lease(run), claim.incarnation, claim.stream_number, number, ack_until)
             for number, run in numbered
         )
-        logs = tx.events.beginnings([run.run_id for run in leased], limit=READ_AT_ONCE, max_bytes=LOGS_BYTES)
+        # Of a long log only what is after its snapshot is sent, and that is found when the claim is committed.
+        short = [run.run_id for run in leased if run.head.last_sequence <= FEW]
+        logs = tx.events.beginnings(short, limit=READ_AT_ONCE, max_bytes=LOGS_BYTES)
         return [Claimed(number, run, _lease(run), logs.get(run.run_id, [])) for number, run in numbered]
 
     return await store.write(body, guarded=True)

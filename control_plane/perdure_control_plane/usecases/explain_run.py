@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from perdure.runlog.effects import idempotency_key
-from perdure.runlog.folding import fold_event
-from perdure.runlog.instances import Instance, instance
-from perdure.runlog.node_walk import Phase
+from perdure.runlog.instances import Instance
+from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -25,7 +24,7 @@ from perdure_control_plane.domain.explanation import (
 from perdure_control_plane.domain.ids import Incarnation, RunId
 from perdure_control_plane.domain.limits import QUEUE_POLL, SECOND, Timing
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, control_events, new_walk
+from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, fold
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.retry_time import retry_at
 from perdure_control_plane.usecases.standing_holds import standing_holds
@@ -49,7 +48,7 @@ def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
     if head.stop is not None:
         yield _pending_stop(tx, timing, run)
     at_work = head.state is RunState.RUNNING
-    folded, times = _fold_control(tx, run) if at_work or head.in_doubt else (None, {})
+    folded = fold(tx, run.run_id) if at_work or head.in_doubt else None
     if folded is not None:
         yield from _doubts(tx, timing, folded)
     if over:
@@ -61,7 +60,7 @@ def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
     if head.state is RunState.QUEUED:
         yield _queued(tx, run)
     if folded is not None and at_work:
-        yield from _at_work(tx, folded, times)
+        yield from _at_work(tx, folded)
 
 
 def _pending_stop(tx: Transaction, timing: Timing, run: Run) -> Reason:
@@ -69,17 +68,6 @@ def _pending_stop(tx: Transaction, timing: Timing, run: Run) -> Reason:
     assert run.head.stop is not None
     stop = PendingStop(run.head.stop, run.head.stop_at, asked.outside.actor, asked.event.stop_requested.reason)
     return Reason(stop, run.head.stop_at + timing.stop_grace)
-
-
-def _fold_control(tx: Transaction, run: Run) -> tuple[FoldedRun, dict[Instance, int]]:
-    """The run's walk without its payloads, and when each attempt last began or ended."""
-    walk, times = new_walk(tx, run), {}
-    for recorded in control_events(tx, run.run_id):
-        fold_event(walk, recorded.event, recorded.sequence)
-        match recorded.event.WhichOneof("kind"):
-            case "node_started" | "node_settled" as kind:
-                times[instance(getattr(recorded.event, kind).instance)] = recorded.stored_time.ToMicroseconds()
-    return FoldedRun(run, walk), times
 
 
 def _doubts(tx: Transaction, timing: Timing, folded: FoldedRun) -> Iterator[Reason]:
@@ -105,21 +93,28 @@ def _live(tx: Transaction) -> Iterator[ListedExecutor]:
         after = (page[-1].executor.executor_id, page[-1].executor.incarnation)
 
 
-def _at_work(tx: Transaction, folded: FoldedRun, times: dict[Instance, int]) -> Iterator[Reason]:
+def _at_work(tx: Transaction, folded: FoldedRun) -> Iterator[Reason]:
     run, walk = folded.run, folded.walk
     granted_at = _last(tx, run, "lease_granted").stored_time.ToMicroseconds()
     attempts = []
     for node in sorted(walk.active):
         state, where = walk.nodes[node], walk.instance(node)
         if state.phase is Phase.STARTED:
-            attempts.append((where, times[where]))
+            attempts.append((where, _time_of(tx, run, state)))
         elif state.phase is Phase.FAILED and state.retry_delay and not run.head.held and run.head.stop is None:
             # Whoever takes a run over lets the whole time go by once more.
-            due = max(times[where], granted_at) + round(state.retry_delay * SECOND)
+            failed_at = _time_of(tx, run, state)
+            due = max(failed_at, granted_at) + round(state.retry_delay * SECOND)
             following = Instance(where.path, where.attempt + 1)
-            yield Reason(NextAttempt(following, times[where], state.cause, state.message), due)
+            yield Reason(NextAttempt(following, failed_at, state.cause, state.message), due)
     lease_until = tx.executors.lease_until(Incarnation(run.head.incarnation or ""))
     yield Reason(UnderWay(run.head.executor_id or "", granted_at, tuple(attempts)), lease_until)
+
+
+def _time_of(tx: Transaction, run: Run, state: NodeWalk) -> int:
+    """When an attempt last began or ended."""
+    (recorded,) = tx.events.after(run.run_id, state.since - 1, limit=1, max_bytes=1)
+    return recorded.stored_time.ToMicroseconds()
 
 
 def _last(tx: Transaction, run: Run, kind: str) -> RecordedEvent:

@@ -5,15 +5,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.runlog import FOLD_VERSION
+from perdure.runlog.digests import NO_EVENTS
 from perdure.runlog.folding import fold_event
-from perdure.runlog.kinds import FIRST_DATA_KIND, KIND_NUMBERS
+from perdure.runlog.kinds import CONTROL_KINDS
 from perdure.runlog.plans import WalkPlan, read_plan
+from perdure.runlog.snapshots import FORM, SnapshotUnreadable, restore_walk
 from perdure.runlog.walk import Walk
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.run import Run
+from perdure_control_plane.domain.snapshot import RunSnapshot
 from perdure_control_plane.usecases.ports import Store, Transaction
+
+FEW: Final = 100
+"""Events that are folded sooner than a snapshot of them is looked for."""
 
 READ_AT_ONCE: Final = 1000
 READ_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
@@ -27,6 +33,16 @@ class FoldedRun:
     walk: Walk
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A walk at a sequence, the digest of the log up to there, and how many bytes the snapshot has that it came from."""
+
+    walk: Walk
+    sequence: int = 0
+    digest: bytes = NO_EVENTS
+    size: int = 0
+
+
 async def fold_run(store: Store, run_id: RunId) -> FoldedRun:
     """Folds a run's log as it is now; see `fold`. Raises NotFound, DataCorrupt, VersionUnsupported."""
     return await store.read(lambda tx: fold(tx, run_id))
@@ -36,10 +52,37 @@ def fold(tx: Transaction, run_id: RunId) -> FoldedRun:
     """Folds a run's log inside a transaction, without what it was given and has produced: however large that is, it can
     be said where the run stands. Raises NotFound, DataCorrupt, VersionUnsupported."""
     run = tx.runs.get(run_id)
+    position = position_of(tx, run, contents=False)
+    for recorded in control_events(tx, run_id, position.sequence):
+        fold_event(position.walk, recorded.event, recorded.sequence)
+    return FoldedRun(run, position.walk)
+
+
+def position_of(tx: Transaction, run: Run, *, contents: bool = True) -> Position:
+    """The latest position of a run whose walk need not be folded: that of its snapshot, or the beginning of its log.
+
+    Without `contents` the walk has nothing of what people and programs wrote. Raises DataCorrupt, VersionUnsupported.
+    """
     walk = new_walk(tx, run)
-    for recorded in control_events(tx, run_id):
-        fold_event(walk, recorded.event, recorded.sequence)
-    return FoldedRun(run, walk)
+    found = readable_snapshot(tx, run, contents=contents)
+    if found is None:
+        return Position(walk)
+    try:
+        restored, sequence = restore_walk(walk.plan, found.walk.state + found.walk.contents)
+    except SnapshotUnreadable:
+        return Position(walk)  # a cache that was lost costs time and nothing else; a check of the store says what it is
+    size = len(found.walk.state) + len(found.walk.contents)
+    return Position(restored, sequence, found.head_digest, size)
+
+
+def readable_snapshot(tx: Transaction, run: Run, *, contents: bool = True) -> RunSnapshot | None:
+    """The snapshot of a run, where it has one and this version reads its form."""
+    if run.head.last_sequence <= FEW:
+        return None
+    found = tx.snapshots.find(run.run_id, contents=contents)
+    if found is None or (found.walk.form, found.fold_version) != (FORM, run.identity.fold_version):
+        return None
+    return found
 
 
 def new_walk(tx: Transaction, run: Run) -> Walk:
@@ -57,13 +100,8 @@ def plan_of(tx: Transaction, run: Run) -> WalkPlan:
         raise DataCorrupt(run.name, str(error)) from error
 
 
-CONTROL_KINDS: Final = tuple(kind for kind, number in KIND_NUMBERS.items() if number < FIRST_DATA_KIND)
-"""Kinds without payloads: what stands where follows from them alone."""
-
-
-def control_events(tx: Transaction, run_id: RunId) -> Iterator[RecordedEvent]:
-    """Every event without a payload, read piece by piece. Raises DataCorrupt."""
-    after = 0
+def control_events(tx: Transaction, run_id: RunId, after: int = 0) -> Iterator[RecordedEvent]:
+    """Every event without a payload after a sequence, read piece by piece. Raises DataCorrupt."""
     while piece := tx.events.of_kinds(run_id, CONTROL_KINDS, after=after, limit=READ_AT_ONCE):
         yield from piece
         after = piece[-1].sequence
@@ -76,6 +114,11 @@ def whole_log(tx: Transaction, run_id: RunId, after: int = 0) -> list[RecordedEv
 
 def log_events(tx: Transaction, run_id: RunId, after: int = 0) -> Iterator[RecordedEvent]:
     """Every event after a sequence, read piece by piece. Raises DataCorrupt."""
-    while piece := tx.events.after(run_id, after, limit=READ_AT_ONCE, max_bytes=READ_BYTES_AT_ONCE):
+    return (recorded for recorded, _ in stored_events(tx, run_id, after))
+
+
+def stored_events(tx: Transaction, run_id: RunId, after: int = 0) -> Iterator[tuple[RecordedEvent, bytes]]:
+    """As `log_events`, each with its bytes as they are stored."""
+    while piece := tx.events.stored_after(run_id, after, limit=READ_AT_ONCE, max_bytes=READ_BYTES_AT_ONCE):
         yield from piece
-        after = piece[-1].sequence
+        after = piece[-1][0].sequence

@@ -36,6 +36,7 @@ from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.run_message import RunMessage
 from perdure_control_plane.domain.schedule import Firing, Schedule
 from perdure_control_plane.domain.session import Agent, Session
+from perdure_control_plane.domain.snapshot import RunSnapshot
 from perdure_control_plane.domain.task import Task
 
 T = TypeVar("T")
@@ -71,6 +72,9 @@ class EventReader(Protocol):
     def beginnings(
         self, run_ids: Sequence[RunId], *, limit: int, max_bytes: int
     ) -> dict[RunId, list[RecordedEvent]]: ...
+    def stored_after(
+        self, run_id: RunId, sequence: int, *, limit: int, max_bytes: int
+    ) -> list[tuple[RecordedEvent, bytes]]: ...
     def facts_after(self, run_id: RunId, sequence: int) -> list[RecordedEvent]: ...
     def of_kinds(self, run_id: RunId, kinds: Iterable[str], *, after: int, limit: int) -> list[RecordedEvent]: ...
     def last_of_kind_before(self, run_id: RunId, kind: str, sequence: int) -> RecordedEvent | None: ...
@@ -213,6 +217,13 @@ class TaskRows(Protocol):
     def names_of_flow(self, flow_id: FlowId) -> tuple[str, ...]: ...
 
 
+class SnapshotRows(Protocol):
+    """Snapshots of long runs: a cache."""
+
+    def find(self, run_id: RunId, *, contents: bool = True) -> RunSnapshot | None: ...
+    def put(self, snapshot: RunSnapshot) -> None: ...
+
+
 class RequestRows(Protocol):
     """Request ids that were used."""
 
@@ -284,6 +295,8 @@ class Transaction(Protocol):
     def messages(self) -> MessageRows: ...
     @property
     def tasks(self) -> TaskRows: ...
+    @property
+    def snapshots(self) -> SnapshotRows: ...
     @property
     def requests(self) -> RequestRows: ...
     @property

@@ -56,7 +56,7 @@ class Walked:
             providers={},
         )
         self.walker = Walker(self.plan, self.stream, equipment, self.lease, self._over)
-        self.walker.begin(list(self.log))
+        self.walker.begin(b"", list(self.log))
 
     def _counted(self, name: str, function: Any) -> Any:
         async def call(asked: Any) -> Any:

@@ -24,6 +24,7 @@ from perdure.cli.recovery import add_recovery_commands
 from perdure.cli.signalling import add_signalling_commands
 from perdure.client import Client, pages
 from perdure.runlog.states import RunState
+from perdure.v1.run_effects_pb2 import ListEffectsRequest
 from perdure.v1.runs_pb2 import (
     CancelRunRequest,
     GetRunRequest,
@@ -121,9 +122,25 @@ app.command("export")(export_runs)
 async def list_checkpoints(
     perdure: Client, run: RunName, limit: Limit = DEFAULT_LIMIT, output: Output = Format.TABLE
 ) -> None:
-    """List the positions of a run's log at which a node had settled, a wait had opened, or the run had ended."""
+    """List the positions of a run's log at which a node had settled, a wait had opened, or the run had ended.
+
+    Of each it says whether it is safe to branch from, or what would be done twice.
+    """
     request = ListCheckpointsRequest(name=names.run(run), page_size=page_size(limit))
     await list_items(pages(perdure.runs.ListCheckpoints, request), lambda page: page.checkpoints, limit, output)
+
+
+@app.command("effects")
+@connected
+async def list_effects(
+    perdure: Client, run: RunName, limit: Limit = DEFAULT_LIMIT, output: Output = Format.TABLE
+) -> None:
+    """List what a run has done, or may have done, to the world outside: each attempt with an effect, as it began.
+
+    With -o json also who resolved it and how, and what lost executors reported late.
+    """
+    request = ListEffectsRequest(name=names.run(run), page_size=page_size(limit))
+    await list_items(pages(perdure.runs.ListEffects, request), lambda page: page.effects, limit, output)
 
 
 @app.command()

@@ -28,13 +28,14 @@ MEANINGS: Final = {
     Rule.READABLE: "what is stored can be read",
     Rule.PROJECTION: "every table that follows from logs is what they give",
     Rule.TREE: "a child run is one that its parent started, and its end is told once",
+    Rule.SNAPSHOT: "a snapshot is what the log folds to at its position",
     Rule.ACKNOWLEDGED: "what was acknowledged is in the log",
     Rule.LAUNCHED: "a guarded effect was launched once, and after its start was stored",
 }
 
 _NEEDS: Final = {Rule.ACKNOWLEDGED: "--acks FILE", Rule.LAUNCHED: "--launches FILE"}
 
-OF_STORES: Final = frozenset({Rule.PROJECTION})
+OF_STORES: Final = frozenset({Rule.PROJECTION, Rule.SNAPSHOT})
 """Rules about what only the store itself has."""
 
 

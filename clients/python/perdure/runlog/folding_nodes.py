@@ -36,6 +36,7 @@ def _node_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     node, visit = step.node, step.visit
     state = walk.nodes[node]
     state.phase, state.visit, state.attempt, state.redo = Phase.STARTED, visit, attempt, started.redo
+    state.since = sequence
     walk.frontier.discard(node)
     walk.active.add(node)
     if started.resolution_sequence:
@@ -48,6 +49,7 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
     settled = event.node_settled
     node = settled.instance.path[-1].node
     state = walk.nodes[node]
+    state.since = sequence
     output = b""
     if walk.pending or walk.doubts or walk.waits or walk.units:
         where = instance(settled.instance)

@@ -12,6 +12,9 @@ KIND_NUMBERS: Final[dict[str, int]] = {
 FIRST_DATA_KIND: Final = 100
 """Field number in RunEvent from which kinds change nothing and may be skipped by a reader that does not know them."""
 
+CONTROL_KINDS: Final = tuple(kind for kind, number in KIND_NUMBERS.items() if number < FIRST_DATA_KIND)
+"""Kinds without payloads: what stands where follows from them alone."""
+
 FACT_KINDS: Final = frozenset({"stop_requested", "run_continued", "fact_recorded"})
 """Kinds of outside events that the holder must have seen before it may synchronise."""
 

@@ -48,6 +48,8 @@ class NodeWalk:
     visit: int = 0
     attempt: int = 0
     redo: int = 0
+    since: int = 0
+    """Sequence of the event with which its attempt last began or ended; 0 for one that is not stored yet."""
     failures: int = 0
     """Failures in a row, over visits."""
     extra_attempts: int = 0

@@ -52,6 +52,8 @@ class Rule(StrEnum):
     """What is stored can be read."""
     PROJECTION = "PROJECTION"
     """Every table that follows from logs is what they give."""
+    SNAPSHOT = "SNAPSHOT"
+    """A snapshot is what the log folds to at its position."""
     ACKNOWLEDGED = "ACKNOWLEDGED"
     """What was acknowledged is in the log."""
     TREE = "TREE"

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from perdure.runlog.checkpoints import Checkpoint
 from perdure.runlog.head import Hold, RunHead
 from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import RunState
@@ -13,6 +12,7 @@ from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.playbook import version_name
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.get_recovery import FoundRecovery
+from perdure_control_plane.usecases.list_effects import JudgedCheckpoint
 
 
 def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = ()) -> runs_pb2.Run:
@@ -117,13 +117,19 @@ def in_doubt(value: EffectInDoubt, task: str, retry_at: int) -> run_recovery_pb2
     )
 
 
-def checkpoint(value: Checkpoint) -> run_recovery_pb2.Checkpoint:
-    """A position in a run's log."""
+def checkpoint(judged: JudgedCheckpoint) -> run_recovery_pb2.Checkpoint:
+    """A position in a run's log, and what stands against branching from it."""
+    value, safety = judged.checkpoint, judged.safety
     return run_recovery_pb2.Checkpoint(
         checkpoint_id=value.checkpoint_id,
         sequence=value.sequence,
         label=value.label,
         stored_time=value.stored_time,
+        safe=safety.safe,
+        unsettled=map(str, safety.unsettled),
+        repeats=safety.repeats,
+        guarded_repeats=safety.guarded_repeats,
+        held=safety.held,
     )
 
 

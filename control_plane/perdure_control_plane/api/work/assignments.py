@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from perdure.runlog.snapshots import FORM
 from perdure.v1 import execution_pb2
 from perdure.v1.execution_pb2 import WorkResponse
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -19,7 +20,7 @@ from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.domain.limits import QUEUE_POLL, SECOND
 from perdure_control_plane.usecases.claim_runs import Claim, Claimed, claim_runs
-from perdure_control_plane.usecases.fold_run import READ_AT_ONCE
+from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, readable_snapshot
 from perdure_control_plane.usecases.take_over import take_back_undelivered
 
 log = structlog.get_logger(__name__)
@@ -140,15 +141,37 @@ class Assignments:
 
     async def _send_rest(self, taken: Claimed) -> None:
         after, granted = _last_sequence(taken.log), taken.run.head.last_sequence
-        while after < granted:
-            piece = await self._desk.store.read(
-                lambda tx, after=after: tx.events.after(  # type: ignore[misc]  # default binds now
-                    taken.run.run_id, after, limit=READ_AT_ONCE, max_bytes=HISTORY_BYTES
-                )
-            )
-            after = piece[-1].sequence
+        if after >= granted:
+            return
+        if not after:
+            after = await self._send_snapshot(taken)
+        while True:
+            piece = await self._read(taken.run.run_id, after) if after < granted else []
+            after = _last_sequence(piece) or after
+            # A snapshot may have been taken since the claim: then nothing is after it that must be sent now.
             history = execution_pb2.History(number=taken.number, events=piece, last=after >= granted)
             self._outbox.say(WorkResponse(histories=[history]))
+            if history.last:
+                return
+
+    async def _read(self, run_id: RunId, after: int) -> list[RecordedEvent]:
+        return await self._desk.store.read(
+            lambda tx: tx.events.after(run_id, after, limit=READ_AT_ONCE, max_bytes=HISTORY_BYTES)
+        )
+
+    async def _send_snapshot(self, taken: Claimed) -> int:
+        """Sends the snapshot of a long log in pieces, where there is one that the executor can read; its sequence, or 0."""
+        run = taken.run
+        if self._executor.snapshot_form != FORM:
+            return 0
+        found = await self._desk.store.read(lambda tx: readable_snapshot(tx, run))
+        if found is None:
+            return 0
+        whole = found.walk.state + found.walk.contents
+        for first in range(0, len(whole), HISTORY_BYTES):
+            piece = whole[first : first + HISTORY_BYTES]
+            self._outbox.say(WorkResponse(histories=[execution_pb2.History(number=taken.number, snapshot=piece)]))
+        return found.walk.sequence
 
 
 def _last_sequence(log: list[RecordedEvent]) -> int:

@@ -22,6 +22,10 @@ MAX_SLOTS: Final = 10_000
 """Most runs that an executor may say it holds at once."""
 
 
+MAX_FORM: Final = 128
+"""Most characters of the name of a form."""
+
+
 def read_hello(hello: execution_pb2.Hello) -> Executor:
     """The executor that says hello, on no stream yet. Raises FieldInvalid or VersionUnsupported."""
     if not hello.protocol.lowest <= PROTOCOL <= hello.protocol.highest:
@@ -42,6 +46,7 @@ def read_hello(hello: execution_pb2.Hello) -> Executor:
         fold_highest=hello.fold.highest,
         slots=hello.slots,
         version=line(hello.version, "hello.version"),
+        snapshot_form=hello.snapshot_form[:MAX_FORM],
     )
 
 

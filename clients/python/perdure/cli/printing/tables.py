@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from perdure.cli.durations import short_duration
 from perdure.cli.names import bare
+from perdure.cli.printing.checkpoints import branching_words
 from perdure.cli.printing.words import age, at, enum_word, label, one_line
 from perdure.runlog.instances import instance
 from perdure.v1.approvals_pb2 import Approval
@@ -126,7 +127,18 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "Checkpoint": (
         _text("CHECKPOINT", "checkpoint_id"),
         _text("AFTER", "label"),
+        Column("BRANCHING FROM IT", lambda found, now: branching_words(found)),
         _age("AGE", "stored_time"),
+    ),
+    "EffectRecord": (
+        _text("ATTEMPT", "instance"),
+        _word("EFFECT", "effect"),
+        _word("STATE", "state"),
+        _word("OUTCOME", "outcome"),
+        _text("BEGUN AT", "begun_sequence"),
+        _text("EXECUTOR", "executor_id"),
+        _text("KEY", "idempotency_key"),
+        _age("AGE", "begin_time"),
     ),
     "Approval": (
         _id("APPROVAL", "name"),

@@ -277,6 +277,20 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "run_snapshots",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("seen", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("fold_version", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("form", sa.Text(), nullable=False),
+        sa.Column("head_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.LargeBinary(), nullable=False),
+        sa.Column("contents", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_run_snapshots")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "run_waits",
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column("instance", sa.Text(), nullable=False),
