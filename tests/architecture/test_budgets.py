@@ -64,7 +64,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "clients/python/perdure/cli/following/lines.py::_of_event":
         (45, "one case for each kind of event that is told"),
     "protos/perdure/v1/runs.proto":
-        (425, "a service with its resource and its requests, as every other one; this one has sixteen methods"),
+        (430, "a service with its resource and its requests, as every other one; this one has sixteen methods"),
 }  # fmt: skip
 """Path, or path::name, with the most lines it may have and why it is over its budget."""
 

@@ -62,10 +62,10 @@ async def lose(house: Any, clock: Any) -> None:
 
 
 async def fail(holder: Any) -> None:
-    """Lets the first attempt of `a` fail, which is to be tried again after 20 seconds."""
+    """Lets the first attempt of `a` fail, which is to be tried again after 4 seconds."""
     cause, message = instances_pb2.FAILURE_CAUSE_EXIT_CODE, "it exited with 1"
     failed = holder.settled("a", outcome=instances_pb2.OUTCOME_FAILED, cause=cause, message=message)
-    failed.node_settled.retry_delay.FromSeconds(20)
+    failed.node_settled.retry_delay.FromSeconds(4)
     assert isinstance(await holder.send(holder.started("a"), failed), Ack)
 
 
@@ -170,7 +170,7 @@ async def test_a_run_that_waits_for_its_next_attempt_says_until_when(house: Any,
     assert isinstance(first.why, NextAttempt)
     assert (str(first.why.instance), first.why.failed_at) == ("a:1#2", failed_at)
     assert (first.why.cause, first.why.message) == (instances_pb2.FAILURE_CAUSE_EXIT_CODE, "it exited with 1")
-    assert first.next_check_at == failed_at + 20 * SECOND
+    assert first.next_check_at == failed_at + 4 * SECOND
     assert isinstance(second.why, UnderWay)
 
 
@@ -183,7 +183,7 @@ async def test_whoever_takes_a_run_over_lets_the_pause_go_by_once_more(house: An
 
     first, _ = (await explain(house, holder.run_id)).reasons
 
-    assert first.next_check_at == clock.now + 20 * SECOND
+    assert first.next_check_at == clock.now + 4 * SECOND
 
 
 async def test_a_run_that_asks_a_person_says_where_and_until_when(house: Any, gated: Any, clock: Any) -> None:

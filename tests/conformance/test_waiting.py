@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from perdure.runlog.states import RunState
-from perdure.v1 import fact_events_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.admission import Ack, Behind
 from perdure_control_plane.domain.caller import OPEN_CALLER
@@ -16,6 +16,7 @@ from perdure_control_plane.domain.errors import FieldInvalid, InboxFull, Request
 from perdure_control_plane.domain.inbox import FactState
 from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.domain.queries import RunCondition, RunFilter
+from perdure_control_plane.usecases.explain_run import explain_run
 from perdure_control_plane.usecases.signal_run import Signalling, signal_run
 from perdure_control_plane.usecases.stop_run import Stop, stop_run
 from tests.conformance.conftest import place
@@ -234,3 +235,21 @@ async def test_what_comes_with_a_signal_is_what_its_digest_says(house: Any, wait
     assert content.fact_content.json == b'{"amount":7}'
     assert fact.fact_recorded.signal.payload_digest == hashlib.sha256(b'{"amount":7}').digest()
     assert not fact.fact_recorded.signal.awaited
+
+
+async def test_a_long_pause_before_the_next_attempt_is_over_when_its_time_has_come(
+    house: Any, clock: Any, holder: Any
+) -> None:
+    cause = instances_pb2.FAILURE_CAUSE_EXIT_CODE
+    failed = holder.settled("a", outcome=instances_pb2.OUTCOME_FAILED, cause=cause, message="it exited with 1")
+    failed.node_settled.retry_delay.FromSeconds(20)
+    opened = fact_events_pb2.WaitOpened(instance=place("a"), backoff=fact_events_pb2.BackoffWait())
+    opened.timeout.FromSeconds(20)
+    await holder.send(holder.started("a"), failed, RunEvent(wait_opened=opened), holder.paused())
+
+    (reason,) = (await explain_run(house.store, house.timing, holder.run_id)).reasons
+    await rest(house, clock, 21)
+
+    assert (str(reason.why.instance), reason.why.message) == ("a:1#2", "it exited with 1")
+    assert reason.next_check_at == reason.why.failed_at + 20 * SECOND
+    assert (await house.run(holder.run_id)).head.state is RunState.QUEUED

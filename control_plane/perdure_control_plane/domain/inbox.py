@@ -31,6 +31,7 @@ class WaitKind(StrEnum):
     TIMER = "timer"
     SIGNAL = "signal"
     CHILD = "child"
+    BACKOFF = "backoff"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ class RunCondition(StrEnum):
     AWAITS_DECISION = "AWAITS_DECISION"
     AWAITS_TIME = "AWAITS_TIME"
     AWAITS_SIGNAL = "AWAITS_SIGNAL"
+    BACKS_OFF = "BACKS_OFF"
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ _CONDITIONS: Final = {
     RunCondition.AWAITS_DECISION: _awaits(WaitKind.APPROVAL),
     RunCondition.AWAITS_TIME: _awaits(WaitKind.TIMER),
     RunCondition.AWAITS_SIGNAL: _awaits(WaitKind.SIGNAL),
+    RunCondition.BACKS_OFF: _awaits(WaitKind.BACKOFF),
 }
 
 _COLUMNS: Final = [runs.c[name] for name in RUN_COLUMNS]

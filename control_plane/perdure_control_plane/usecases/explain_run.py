@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from perdure.runlog.effects import idempotency_key
-from perdure.runlog.instances import Instance
+from perdure.runlog.instances import Instance, parse_instance
 from perdure.runlog.node_walk import NodeWalk, Phase
+from perdure.runlog.pauses import LONG_PAUSE
 from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -22,6 +23,7 @@ from perdure_control_plane.domain.explanation import (
     queue_reason,
 )
 from perdure_control_plane.domain.ids import Incarnation, RunId
+from perdure_control_plane.domain.inbox import Wait, WaitKind
 from perdure_control_plane.domain.limits import QUEUE_POLL, SECOND, Timing
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, fold
@@ -54,9 +56,11 @@ def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
     if over:
         return
     yield from (Reason(hold) for hold in standing_holds(tx, run))
-    for wait in tx.inbox.open_waits([run.run_id]):
-        why = wait if wait.child_run_id is None else AwaitedChild(wait, tx.runs.get(wait.child_run_id))
-        yield Reason(why, wait.deadline_at)
+    waits = tx.inbox.open_waits([run.run_id])
+    if folded is None and any(wait.kind is WaitKind.BACKOFF for wait in waits):
+        folded = fold(tx, run.run_id)
+    for wait in waits:
+        yield Reason(_awaited(tx, folded, wait), wait.deadline_at)
     if head.state is RunState.QUEUED:
         yield _queued(tx, run)
     if folded is not None and at_work:
@@ -93,6 +97,16 @@ def _live(tx: Transaction) -> Iterator[ListedExecutor]:
         after = (page[-1].executor.executor_id, page[-1].executor.incarnation)
 
 
+def _awaited(tx: Transaction, folded: FoldedRun | None, wait: Wait) -> Wait | AwaitedChild | NextAttempt:
+    if wait.child_run_id is not None:
+        return AwaitedChild(wait, tx.runs.get(wait.child_run_id))
+    if wait.kind is not WaitKind.BACKOFF:
+        return wait
+    assert folded is not None
+    where = parse_instance(wait.instance)
+    return _next_attempt(tx, folded.run, where, folded.walk.nodes[where.node])
+
+
 def _at_work(tx: Transaction, folded: FoldedRun) -> Iterator[Reason]:
     run, walk = folded.run, folded.walk
     granted_at = _last(tx, run, "lease_granted").stored_time.ToMicroseconds()
@@ -101,14 +115,24 @@ def _at_work(tx: Transaction, folded: FoldedRun) -> Iterator[Reason]:
         state, where = walk.nodes[node], walk.instance(node)
         if state.phase is Phase.STARTED:
             attempts.append((where, _time_of(tx, run, state)))
-        elif state.phase is Phase.FAILED and state.retry_delay and not run.head.held and run.head.stop is None:
+        elif _is_tried_again(state, run):
             # Whoever takes a run over lets the whole time go by once more.
-            failed_at = _time_of(tx, run, state)
-            due = max(failed_at, granted_at) + round(state.retry_delay * SECOND)
-            following = Instance(where.path, where.attempt + 1)
-            yield Reason(NextAttempt(following, failed_at, state.cause, state.message), due)
+            attempt = _next_attempt(tx, run, where, state)
+            yield Reason(attempt, max(attempt.failed_at, granted_at) + round(state.retry_delay * SECOND))
     lease_until = tx.executors.lease_until(Incarnation(run.head.incarnation or ""))
     yield Reason(UnderWay(run.head.executor_id or "", granted_at, tuple(attempts)), lease_until)
+
+
+def _is_tried_again(state: NodeWalk, run: Run) -> bool:
+    """Whether the run's holder waits out a short pause; a long one is a wait of the run."""
+    pausing = state.phase is Phase.FAILED and 0 < state.retry_delay < LONG_PAUSE
+    return pausing and not run.head.held and run.head.stop is None
+
+
+def _next_attempt(tx: Transaction, run: Run, where: Instance, state: NodeWalk) -> NextAttempt:
+    """The one that comes after an attempt which failed."""
+    following = Instance(where.path, where.attempt + 1)
+    return NextAttempt(following, _time_of(tx, run, state), state.cause, state.message)
 
 
 def _time_of(tx: Transaction, run: Run, state: NodeWalk) -> int:

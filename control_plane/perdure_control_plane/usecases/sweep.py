@@ -159,7 +159,7 @@ def _stop_past_deadline(tx: Transaction, run: Run, swept: Swept) -> None:
 def _end_wait(tx: Transaction, wait: Wait, outages: list[Outage], swept: Swept) -> None:
     run = tx.runs.get(wait.run_id)
     recorded = fact_events_pb2.FactRecorded(instance=parse_instance(wait.instance).message())
-    if wait.kind is WaitKind.TIMER:
+    if wait.kind in (WaitKind.TIMER, WaitKind.BACKOFF):
         # A moment comes when it comes: nobody had less time because the store was away.
         recorded.timer_fired.due_time.FromMicroseconds(wait.deadline_at)
         swept.fired.append(wait.run_id)

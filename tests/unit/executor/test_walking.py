@@ -10,7 +10,7 @@ from perdure.v1 import instances_pb2, plans_pb2, run_states_pb2
 from tests.unit.executor.walked import HOLD, INTERRUPT, LAPSED, RELEASE, Walked, done, raises, until
 
 AT_MOST_ONCE = instances_pb2.EFFECT_AT_MOST_ONCE
-SEVEN = Duration(seconds=7)
+FOUR = Duration(seconds=4)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ async def test_a_retry_whose_delay_is_over_under_a_hold_begins_when_the_hold_is_
     timers: list[Any] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "call_later", lambda delay, call, *arguments: timers.append((delay, call, arguments)))
-    walked = walk(("a", {"iteration_cap": 2, "backoff": plans_pb2.Backoff(initial=SEVEN, maximum=SEVEN)}, raises))
+    walked = walk(("a", {"iteration_cap": 2, "backoff": plans_pb2.Backoff(initial=FOUR, maximum=FOUR)}, raises))
     await walked.settle()
     ((delay, over, arguments),) = timers
     walked.outside(**HOLD)
@@ -108,7 +108,7 @@ async def test_a_retry_whose_delay_is_over_under_a_hold_begins_when_the_hold_is_
     walked.deliver()
     await walked.settle()
 
-    assert delay == 7
+    assert delay == 4
     assert (before, walked.called) == (["a"], ["a", "a"])
     assert walked.violations() == []
 

@@ -11,7 +11,8 @@ from perdure.runlog.checker import LogChecker, Violation
 from perdure.runlog.effects import GUARDED, child_run_id
 from perdure.runlog.folding import fold_event
 from perdure.runlog.head import RunHead, advance
-from perdure.runlog.instances import Instance, Step
+from perdure.runlog.inbox import due_at
+from perdure.runlog.instances import Instance, Step, instance
 from perdure.runlog.intents import Choose, Record, Start, StopWork
 from perdure.runlog.interpreter import decide
 from perdure.runlog.plans import WalkPlan
@@ -39,6 +40,8 @@ class Rehearsal:
     running: list[Start] = field(default_factory=list)
     choices: dict[str, list[str | None]] = field(default_factory=dict)
     """The nodes that each goes on with, in turn, where its steps are guarded; then the first of them."""
+    clock: int = 0
+    """When what is appended is stored, in microseconds."""
     decided: list[RunEvent] = field(default_factory=list)
     """What `step` has yet to append of what was decided."""
     prefix: tuple[Step, ...] = ()
@@ -112,8 +115,8 @@ class Rehearsal:
         if self.decided:
             self.append(self.decided.pop(0), by_holder=True)
 
-    def finish(self, played: Played, index: int = 0) -> "Rehearsal":
-        """Ends the work that was begun first, or as which `index` says, as given."""
+    def finish(self, played: Played, index: int = 0, *, pause: float = 0.0) -> "Rehearsal":
+        """Ends the work that was begun first, or as which `index` says, as given; `pause` seconds before it is repeated."""
         start = self.running.pop(index)
         outcome, cause, output = played
         if outcome == instances_pb2.OUTCOME_FAILED and self.walk.jumps_over(start.node.id):
@@ -124,12 +127,21 @@ class Rehearsal:
         settled = node_events_pb2.NodeSettled(
             instance=where, effect=start.node.effect, outcome=outcome, cause=cause, message="as played"
         )
+        if pause:
+            settled.retry_delay.FromMicroseconds(round(pause * 1e6))
         self.holder(node_settled=settled)
         return self
 
     def holder(self, **kind: Any) -> None:
         """Appends an event of the holder."""
         self.append(RunEvent(**kind), by_holder=True)
+
+    def pass_pause(self, where: Instance) -> None:
+        """Lets the pause after an attempt go by."""
+        opened = next(one for one in reversed(self.recorded) if instance(one.event.wait_opened.instance) == where)
+        fired = fact_events_pb2.TimerFired()
+        fired.due_time.FromMicroseconds(due_at(opened.event.wait_opened, opened.stored_time.ToMicroseconds()))
+        self.fact(where, timer_fired=fired)
 
     def kinds(self) -> list[str]:
         """Kinds of the log's events, in order."""
@@ -228,7 +240,9 @@ class Rehearsal:
             recorded.holder.epoch, recorded.holder.ordinal = self.head.epoch, self.head.next_ordinal
         else:
             recorded.outside.SetInParent()
-        advance(self.head, event, 0, by_holder=by_holder)
+        self.clock = max(self.clock, event.fact_recorded.timer_fired.due_time.ToMicroseconds())
+        recorded.stored_time.FromMicroseconds(self.clock)
+        advance(self.head, event, self.clock, by_holder=by_holder)
         fold_event(self.walk, event, self.head.last_sequence)
         self.log.append((event, by_holder))
         self.recorded.append(recorded)

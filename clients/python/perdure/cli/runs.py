@@ -45,6 +45,7 @@ class Condition(StrEnum):
     AWAITS_DECISION = "awaits-decision"
     AWAITS_TIME = "awaits-time"
     AWAITS_SIGNAL = "awaits-signal"
+    BACKS_OFF = "backs-off"
 
     def message(self) -> RunCondition.ValueType:
         """It as it is on the wire."""

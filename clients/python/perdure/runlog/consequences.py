@@ -43,6 +43,8 @@ def _consequences(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tup
             return _decided(walk, where, walk.waits[where], fact.recorded.decision)
         case "wait_expired":
             return (_expired(walk, where, walk.waits[where]),)
+        case "timer_fired" if walk.waits[where].opened.HasField("backoff"):
+            return ()  # the next attempt itself follows
         case "timer_fired":
             return (_settled(walk, where),)
         case "signal":

@@ -62,6 +62,7 @@ def _continued(walk: Walk, event: RunEvent, sequence: int) -> None:
         await_child(walk, instance(child.instance), child.run_id)
     for node in walk.active:
         state = walk.nodes[node]
+        state.retry_delay = 0.0  # whoever lets it go on does not want a pause
         if state.phase is Phase.LOST or (state.phase is Phase.WAITING and walk.instance(node) not in walk.waits):
             state.phase = Phase.AGAIN
     if continued.HasField("reopened"):

@@ -13,6 +13,9 @@ from perdure.v1.run_events_pb2 import RunEvent
 
 def _wait_opened(walk: Walk, event: RunEvent, sequence: int) -> None:
     where = instance(event.wait_opened.instance)
+    if event.wait_opened.HasField("backoff"):
+        walk.waits[where] = OpenWait(event.wait_opened, b"")
+        return
     _begin_to_wait(walk, where)
     walk.waits[where] = OpenWait(event.wait_opened, walk.pending.pop(where, b""))
 

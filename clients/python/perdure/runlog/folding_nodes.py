@@ -41,6 +41,8 @@ def _node_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     walk.active.add(node)
     if started.resolution_sequence:
         walk.doubts.pop(Instance((*walk.prefix, Step(node, visit)), attempt - 1), None)
+    if walk.waits:
+        walk.waits.pop(Instance((*walk.prefix, Step(node, visit)), attempt - 1), None)  # the pause before it
     if walk.pending:
         walk.pending.pop(instance(started.instance), None)  # what a lost execution of it had produced
 

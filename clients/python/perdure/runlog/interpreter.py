@@ -14,6 +14,7 @@ from perdure.runlog.head import STOP_ENDS
 from perdure.runlog.instances import Instance
 from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
 from perdure.runlog.node_walk import Phase
+from perdure.runlog.pauses import after_pause, pauses
 from perdure.runlog.starting import begin
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
@@ -89,6 +90,7 @@ def _clear_doubts(walk: Walk, doubted: list[str]) -> list[Intent]:
 
 def _go_on(walk: Walk) -> list[Intent]:
     starts: list[Intent] = []
+    waits: list[Intent] = []
     failures: list[Follows] = []
     for node in _in_order(walk, walk.active):
         state = walk.nodes[node]
@@ -110,14 +112,18 @@ def _go_on(walk: Walk) -> list[Intent]:
             case Phase.FAILED:
                 match after_failure(walk, node, state):
                     case Start() as retry:
-                        starts.append(retry)
+                        match after_pause(walk, node, retry):
+                            case Start() as due:
+                                starts.append(due)
+                            case fact_events_pb2.WaitOpened() as opened:
+                                waits.append(Record((RunEvent(wait_opened=opened),)))
                     case other:
                         failures.append(other)
     if failures:
         return _after_failures(walk, failures)
     starts.extend(begin(walk, node, walk.nodes[node].visit + 1, 1, 0) for node in _in_order(walk, walk.frontier))
-    if starts:
-        return starts
+    if starts or waits:
+        return [*waits, *starts]
     if _working(walk):
         return []
     return [_pause(ready=False)] if walk.waits else [_end(walk, _completed())]
@@ -170,7 +176,8 @@ def _has_work(walk: Walk) -> bool:
     if not walk.waits:
         return True  # at the least, to end
     waiting = (Phase.WAITING, Phase.STARTED)
-    return bool(walk.frontier or walk.untaken()) or any(walk.nodes[node].phase not in waiting for node in walk.active)
+    ready = (node for node in walk.active if walk.nodes[node].phase not in waiting and not pauses(walk, node))
+    return bool(walk.frontier or walk.untaken()) or next(ready, None) is not None
 
 
 def _in_order(walk: Walk, nodes: set[str]) -> list[str]:

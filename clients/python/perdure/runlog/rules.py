@@ -94,7 +94,9 @@ def step_faults(
         case "wait_opened":
             where = instance(event.wait_opened.instance)
             yield from _begin_faults(head, where, ran_ahead=False)
-            if _decided_start(walk, where) is None:
+            if event.wait_opened.HasField("backoff"):
+                yield from _record_faults(event, kind, decide_unaware(walk))
+            elif _decided_start(walk, where) is None:
                 yield Rule.PLAN, f"{where} is not what comes next; {_due(decide_unaware(walk))}"
         case "child_started":
             yield from _child_faults(head, walk, event.child_started)
@@ -238,9 +240,9 @@ def taking_faults(walk: Walk, voided: Collection[int], taken: int) -> Iterator[F
 def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[Fault]:
     """Whether somebody waits for the fact, and whether it is about what was asked."""
     where = instance(recorded.instance) if recorded.HasField("instance") else None
+    wait = walk.waits.get(where) if where is not None else None
     fact = recorded.WhichOneof("fact") or ""
     if fact in RESOLVES:
-        wait = walk.waits.get(where) if where is not None else None
         if wait is None or wait.fact_sequence or wait.opened.WhichOneof("wait") not in RESOLVES[fact]:
             yield Rule.FACT, f"{fact} for {where}, which does not wait for it"
         elif fact == "decision":
@@ -248,10 +250,8 @@ def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[
         elif fact == "wait_expired" and has_come(walk, wait.opened.signal.name):
             yield Rule.FACT, f"{where} expired, and the signal that it waits for had come"
     elif fact == "signal":
-        for fault in signal_faults(walk, recorded.signal):
-            yield Rule.FACT, fault
+        yield from ((Rule.FACT, fault) for fault in signal_faults(walk, recorded.signal))
     elif fact == "child_ended":
-        wait = walk.waits.get(where) if where is not None else None
         waited = wait is not None and not wait.fact_sequence and wait.child == recorded.child_ended.run_id
         if waited == recorded.child_ended.stale:
             yield Rule.FACT, f"the end of a child for {where}, which {'waits' if waited else 'does not wait'} for it"

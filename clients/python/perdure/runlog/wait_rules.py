@@ -11,7 +11,7 @@ from perdure.v1 import fact_events_pb2
 RESOLVES: Final[Mapping[str, frozenset[str]]] = {
     "decision": frozenset({"approval"}),
     "wait_expired": frozenset({"approval", "signal"}),
-    "timer_fired": frozenset({"timer"}),
+    "timer_fired": frozenset({"timer", "backoff"}),
 }
 """The kinds of waits that each kind of fact which is addressed to one resolves."""
 

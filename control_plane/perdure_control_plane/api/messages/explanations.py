@@ -97,6 +97,8 @@ def _set_wait(message: run_explanations_pb2.RunReason, value: Wait) -> None:
             message.signal.CopyFrom(awaited)
         case WaitKind.CHILD:
             raise ValueError("a wait for a child is told together with that child")
+        case WaitKind.BACKOFF:
+            raise ValueError("a pause is told as the attempt that follows it")
         case _:
             assert_never(value.kind)
 

@@ -107,6 +107,8 @@ def _wait_opened(message: Any) -> str:
         case "timer":
             if message.timer.HasField("until_time") == message.HasField("timeout"):
                 fault = "timer lacks a moment, or has two"
+        case "backoff":
+            fault = "" if message.HasField("timeout") else "backoff lacks its time"
         case "signal":
             fault = "" if NAME.fullmatch(message.signal.name) else "signal lacks a name"
     return fault or _instance(message)

@@ -41,7 +41,7 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
             yield f"run {run.run_id} is queued"
         case "node_started" | "node_settled" | "node_in_doubt" | "wait_closed" as kind:
             yield from _of_node(run.nodes[instance(getattr(event, kind).instance)])
-        case "wait_opened":
+        case "wait_opened" if not event.wait_opened.HasField("backoff"):
             node = run.nodes[instance(event.wait_opened.instance)]
             yield (
                 f"{node.where} waits for a decision: {note(node)}"

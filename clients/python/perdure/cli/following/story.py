@@ -177,7 +177,8 @@ class RunStory:
             case "node_in_doubt":
                 self._move(event.node_in_doubt.instance, Stage.IN_DOUBT, event.node_in_doubt.message)
             case "wait_opened":
-                self._node(event.wait_opened.instance, moment).waits(event.wait_opened, recorded.stored_time)
+                if not event.wait_opened.HasField("backoff"):
+                    self._node(event.wait_opened.instance, moment).waits(event.wait_opened, recorded.stored_time)
             case "child_started":
                 self._node(event.child_started.instance, moment).starts(event.child_started)
             case "choice_made":
@@ -241,7 +242,7 @@ class RunStory:
                 node.note = "nobody decided in time" if node.approval else f"no signal {node.signal} came in time"
                 node.approval = ""
             case "timer_fired":
-                node.note = "its time has come"
+                node.note = "its time has come" if node.timer else "it is tried again"
             case "resolution":
                 kind = enum_word(fact_events_pb2.ResolutionKind.DESCRIPTOR, recorded.resolution.kind)
                 node.note = because(f"resolved as {kind}{by_whom}", recorded.resolution.reason)

@@ -303,7 +303,9 @@ def upgrade() -> None:
         sa.Column("opened_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("deadline_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("child_run_id", sa.Text(), nullable=True),
-        sa.CheckConstraint("kind IN ('approval', 'timer', 'signal', 'child')", name=op.f("ck_run_waits_kind")),
+        sa.CheckConstraint(
+            "kind IN ('approval', 'timer', 'signal', 'child', 'backoff')", name=op.f("ck_run_waits_kind")
+        ),
         sa.CheckConstraint("state IN ('OPEN', 'RESOLVED', 'TAKEN', 'CLOSED')", name=op.f("ck_run_waits_state")),
         sa.PrimaryKeyConstraint("run_id", "instance", name=op.f("pk_run_waits")),
         sqlite_strict=True,

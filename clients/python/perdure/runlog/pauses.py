@@ -1,0 +1,32 @@
+"""The pause between a failed attempt and the next: a long one is a wait of the run, so that nobody holds it meanwhile."""
+
+from typing import Final
+
+from perdure.runlog.intents import Start
+from perdure.runlog.walk import Walk
+from perdure.v1 import fact_events_pb2
+
+LONG_PAUSE: Final = 5.0
+"""Seconds from which a pause is a wait. It says what a log means, as every rule of the interpreter does."""
+
+
+def after_pause(walk: Walk, node: str, retry: Start) -> Start | fact_events_pb2.WaitOpened | None:
+    """The next attempt; or the wait before it, which is to be opened; or None while that is open."""
+    if retry.delay < LONG_PAUSE:
+        return retry
+    where = walk.instance(node)
+    wait = walk.waits.get(where)
+    if wait is None:
+        opened = fact_events_pb2.WaitOpened(instance=where.message(), backoff=fact_events_pb2.BackoffWait())
+        opened.timeout.FromMicroseconds(round(retry.delay * 1e6))
+        return opened
+    if not wait.fact_sequence or not walk.facts[wait.fact_sequence].taken:
+        return None
+    retry.delay = 0.0
+    return retry
+
+
+def pauses(walk: Walk, node: str) -> bool:
+    """Whether a node waits to be tried again, and its time has not come."""
+    wait = walk.waits.get(walk.instance(node))
+    return wait is not None and wait.opened.HasField("backoff") and not wait.fact_sequence
