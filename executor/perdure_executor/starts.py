@@ -31,4 +31,6 @@ def child_started(run_id: str, start: Start, digest: bytes) -> RunEvent:
         plan_digest=planned.plan_digest,
         input_digest=digest,
     )
+    if start.node.HasField("timeout"):
+        child.timeout.CopyFrom(start.node.timeout)
     return RunEvent(child_started=child)

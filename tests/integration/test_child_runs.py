@@ -165,6 +165,26 @@ async def test_a_child_of_a_revoked_playbook_fails_its_node_and_not_its_executor
     assert "REVOKED" in ended.failure_message
 
 
+async def test_a_child_whose_node_has_a_time_limit_is_ended_by_it_though_nobody_holds_it(
+    serve: Any, hire: Any, tree_violations: Any
+) -> None:
+    waiting = CHILD.partition("nodes:")[0] + "nodes: [{id: stay, type: wait, signal: never}]"
+    service = await serve()
+    await service.publish(waiting)
+    await hire(service, {"look": None})
+
+    limited = PARENT.replace("max_iterations: 2}", "max_iterations: 2}, timeout_seconds: 0.2")
+    ended = await service.settled(await service.start(limited, request=word("hello")))
+
+    parent, *children = await runs_of(service, ended)
+    last = await settlement(service, ended)
+    assert parent.failure_cause == instances_pb2.FAILURE_CAUSE_ITERATION_CAP_EXCEEDED
+    assert [child.state for child in children] == [run_states_pb2.RUN_STATE_TIMED_OUT] * 2
+    assert (last.cause, last.instance.attempt) == (instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT, 2)
+    assert last.child.cause == instances_pb2.FAILURE_CAUSE_DEADLINE
+    assert await tree_violations(service, ended) == []
+
+
 async def lasting(serve: Any, employ: Any, folder: pathlib.Path) -> tuple[Any, flows_pb2.Flow, Any]:
     """A parent whose child has begun to last, at an executor that is a process."""
     service = await serve(lease_seconds=1.5, heartbeat_seconds=0.4, stall_allowance_seconds=0.5)

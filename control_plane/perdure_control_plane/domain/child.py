@@ -48,6 +48,7 @@ def first_events(
         playbook_id=started.playbook_id,
         playbook_version=started.playbook_version,
     )
-    if plan.message.HasField("timeout"):
-        created.timeout.CopyFrom(plan.message.timeout)
+    limited = started if started.HasField("timeout") else plan.message
+    if limited.HasField("timeout"):
+        created.timeout.CopyFrom(limited.timeout)
     return [RunEvent(run_created=created), RunEvent(run_input=run_events_pb2.RunInput(json=value))]

@@ -195,6 +195,9 @@ def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
             )
         if isinstance(node, ApprovalNode) and node.policy != "conservative":
             yield _unsupported(f"{path}.policy", "approvals are decided by a person; leave it at `conservative`")
+        if isinstance(node, DeterministicNode) and node.timeout_ms is not None and node.timeout_seconds is not None:
+            reason = "the time limit is timeout_seconds, or the same in milliseconds; leave out one"
+            yield Diagnostic(f"{path}.timeout_ms", "TIMEOUT_UNCLEAR", reason)
         if isinstance(node, AgenticNode) and node.agent is None and node.skill is None:
             yield Diagnostic(f"{path}.agent", "FIELD_MISSING", "name the agent, or the skill")
     if not manifest.tools.enforce:

@@ -1,5 +1,6 @@
 """Makes the plan of a manifest that has no faults."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -87,7 +88,7 @@ def _node(manifest: Manifest, node: Node, children: Children) -> plans_pb2.PlanN
         case DeterministicNode():
             made.effect = _effect(node.effect)
             made.deterministic.CopyFrom(_command(node))
-            _set_call(made, {}, node.timeout_ms / 1000 if node.timeout_ms else None)
+            _set_call(made, {}, node.timeout_ms / 1000 if node.timeout_ms else node.timeout_seconds)
         case FunctionNode():
             made.effect = _effect(node.effect)
             made.function.function = node.function
@@ -102,8 +103,9 @@ def _node(manifest: Manifest, node: Node, children: Children) -> plans_pb2.PlanN
             made.wait.CopyFrom(_wait(node))
         case PlaybookNode():
             made.effect = instances_pb2.EFFECT_NONE
-            made.playbook.CopyFrom(_playbook(node, children[node.playbook_id, node.version]))
-            _set_call(made, node.inputs, None)
+            child = children[node.playbook_id, node.version]
+            made.playbook.CopyFrom(_playbook(node, child))
+            _set_call(made, node.inputs, _limit(node, child))
         case _:
             raise TypeError(f"a node of type {type(node).__name__} has no plan")
     _set_retries(made, node)
@@ -157,6 +159,13 @@ def _playbook(node: PlaybookNode, child: ChildPlaybook) -> plans_pb2.PlaybookNod
         effect=child.effect,
         depth=child.depth,
     )
+
+
+def _limit(node: PlaybookNode, child: ChildPlaybook) -> float | None:
+    """The node's time limit, where it is not the child's own that ends it anyway."""
+    own = child.plan.timeout.ToMicroseconds() / 1e6 if child.plan.HasField("timeout") else math.inf
+    limit = node.timeout_seconds
+    return limit if limit is not None and limit < own else None
 
 
 def _phase(manifest: Manifest, phase: Phase) -> plans_pb2.PlanNode:

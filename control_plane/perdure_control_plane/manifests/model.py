@@ -182,6 +182,7 @@ class DeterministicNode(Node):
     output: Literal["text", "json"] = "text"
     success_exit_codes: list[Annotated[int, Field(ge=0, le=255)]] = [0]
     effect: Effect | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=86400)] | None = None
     timeout_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
 
 
@@ -225,6 +226,7 @@ class PlaybookNode(Node):
     version: Name
     digest: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] | None = None
     inputs: JsonObject = {}
+    timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
 
 
 class LaterNode(Node):

@@ -69,3 +69,20 @@ def test_a_plan_has_the_digests_the_schema_and_the_worst_effect_of_what_it_start
         depth=1,
     )
     assert not plan.nodes[0].HasField("iteration_cap")
+
+
+@pytest.mark.parametrize(
+    ("own", "limit", "planned"), [(0, 9.5, 9.5), (10, 9.5, 9.5), (10, 10, 0), (9, 9.5, 0), (9, None, 0)]
+)
+def test_a_time_limit_is_in_the_plan_where_it_is_shorter_than_the_childs_own(
+    own: int, limit: float | None, planned: float
+) -> None:
+    known = child()
+    if own:
+        known.plan.timeout.FromSeconds(own)
+
+    plan = reviewed(known, timeout_seconds=limit).plan
+
+    assert plan is not None
+    assert plan.nodes[0].timeout.ToMicroseconds() / 1e6 == planned
+    assert plan.nodes[0].HasField("timeout") == bool(planned)

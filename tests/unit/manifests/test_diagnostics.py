@@ -138,6 +138,8 @@ FAULTS: dict[str, tuple[Fields, Faults]] = {
     "a tool is unknown": ({"nodes": [agent(tools=["launch"])]}, [("nodes[0].tools[0]", "TOOL_UNKNOWN")]),
     "there are phases and nodes": (
         {"phases": [{"phase_id": "p", "objective": "x"}], "nodes": [work()]}, [("phases", "PHASES_AND_NODES")]),
+    "a command has two time limits": (
+        {"nodes": [command(timeout_ms=5, timeout_seconds=6)]}, [("nodes[0].timeout_ms", "TIMEOUT_UNCLEAR")]),
     "a wait says nothing of its end": ({"nodes": [wait()]}, [("nodes[0].type", "WAIT_UNCLEAR")]),
     "a wait has two ends": ({"nodes": [wait(signal="x", duration_seconds=5)]}, [("nodes[0].signal", "WAIT_UNCLEAR")]),
     "a wait for a time has a time limit": (

@@ -269,6 +269,7 @@ def _child(start: Start) -> fact_events_pb2.ChildStarted:
         playbook_id=planned.playbook_id,
         playbook_version=planned.version,
         plan_digest=planned.plan_digest,
+        timeout=start.node.timeout if start.node.HasField("timeout") else None,
     )
 
 

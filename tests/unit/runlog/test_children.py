@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +71,20 @@ def test_a_child_that_a_person_cancelled_is_not_started_anew(parent: Any, at: An
     parent.lease().go()
 
     assert parent.ended.cause == instances_pb2.FAILURE_CAUSE_CHILD_CANCELLED
+
+
+def test_a_child_that_its_nodes_time_limit_ended_is_another_failure_than_one_that_missed_its_own_deadline(
+    rehearse: Any, plans: Any, at: Any
+) -> None:
+    causes = []
+    for limit in (Duration(seconds=5), None):
+        child = plans.node("child", playbook=CHILD_PLAYBOOK, timeout=limit)
+        run = rehearse(plans.line(child, plans.node("z"))).go()
+        run.fact(at("child"), **ended(at("child"), RunState.TIMED_OUT, cause=instances_pb2.FAILURE_CAUSE_DEADLINE))
+        causes.append(run.lease().go().ended.cause)
+        assert run.violations() == []
+
+    assert causes == [instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT, instances_pb2.FAILURE_CAUSE_CHILD_FAILED]
 
 
 def test_an_end_that_nobody_waits_for_changes_nothing(parent: Any, at: Any) -> None:

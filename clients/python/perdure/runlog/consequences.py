@@ -7,8 +7,9 @@ from perdure.runlog.instances import Instance, Step
 from perdure.runlog.intents import Intent, Record, Start
 from perdure.runlog.json_objects import json_bytes
 from perdure.runlog.states import run_state
+from perdure.runlog.takers import Cause
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_states_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
 
@@ -92,13 +93,22 @@ def _child_ended(walk: Walk, where: Instance, fact: Fact) -> tuple[RunEvent, ...
     if ended.state == run_states_pb2.RUN_STATE_COMPLETED:
         settled = _settled(walk, where)
     else:
-        cancelled = ended.state == run_states_pb2.RUN_STATE_CANCELLED
-        cause = instances_pb2.FAILURE_CAUSE_CHILD_CANCELLED if cancelled else instances_pb2.FAILURE_CAUSE_CHILD_FAILED
+        cause = _cause_of_end(walk.plan.nodes[where.node], ended.state)
         word = run_state(ended.state).value.lower().replace("_", " ")
         told = f"runs/{ended.run_id} {word}{': ' if ended.message else ''}{ended.message}"
         settled = _settled(walk, where, failed=cause, message=told.encode()[:1024].decode(errors="ignore"))
     settled.node_settled.child.run_id, settled.node_settled.child.cause = ended.run_id, ended.cause
     return (_output(where, fact.content), settled) if fact.content else (settled,)
+
+
+def _cause_of_end(spec: plans_pb2.PlanNode, state: run_states_pb2.RunState.ValueType) -> Cause:
+    if state == run_states_pb2.RUN_STATE_CANCELLED:
+        return instances_pb2.FAILURE_CAUSE_CHILD_CANCELLED
+    if state == run_states_pb2.RUN_STATE_TIMED_OUT and spec.HasField("timeout"):
+        return (
+            instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
+        )  # where a node has a limit, it is shorter than its child's own
+    return instances_pb2.FAILURE_CAUSE_CHILD_FAILED
 
 
 def _resolved(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:

@@ -134,11 +134,11 @@ def _child_faults(head: RunHead, walk: Walk, started: fact_events_pb2.ChildStart
     yield from _begin_faults(head, where, ran_ahead=False)
     decided = _decided_start(walk, where)
     planned = decided.node.playbook if decided is not None else plans_pb2.PlaybookNode()
-    said = (started.playbook_id, started.playbook_version, started.plan_digest)
+    said = (started.playbook_id, started.playbook_version, started.plan_digest, started.timeout)
     if decided is None:
         yield Rule.PLAN, f"{where} is not what comes next"
-    elif said != (planned.playbook_id, planned.version, planned.plan_digest):
-        yield Rule.PLAN, f"{where} started another playbook than its plan says"
+    elif said != (planned.playbook_id, planned.version, planned.plan_digest, decided.node.timeout):
+        yield Rule.PLAN, f"{where} started another playbook, or with another time limit, than its plan says"
 
 
 def _begin_faults(head: RunHead, where: Instance, *, ran_ahead: bool) -> Iterator[Fault]:

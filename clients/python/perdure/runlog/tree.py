@@ -83,9 +83,11 @@ class Tree:
             if at_rest:
                 yield _violation(child, 1, f"runs/{parent.run_id} has not started it")
             return
+        limit = started.timeout if started.HasField("timeout") else child.created.timeout
         said = (lineage.lineage_id, list(lineage.prefix), child.created.plan_digest, child.created.input_digest)
         line = parent.created.lineage.lineage_id
-        if said != (line, list(started.instance.path), started.plan_digest, started.input_digest):
+        due = (line, list(started.instance.path), started.plan_digest, started.input_digest)
+        if said != due or child.created.timeout != limit:
             yield _violation(child, 1, "it was created otherwise than its parent says")
 
 

@@ -122,6 +122,8 @@ def _child_started(message: Any) -> str:
         or len(message.input_digest) != 32
     ):
         return "a run id, a playbook or a digest is missing"
+    if message.HasField("timeout") and message.timeout.ToMicroseconds() <= 0:
+        return "its time limit is no time"
     return _instance(message)
 
 
