@@ -2,6 +2,8 @@
 
 import asyncio
 import pathlib
+import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +11,8 @@ from typing import Any
 
 import grpc.aio
 import pytest
+import pytest_asyncio
+from sqlalchemy import create_engine, event
 
 from perdure.runlog.instances import Instance, Step
 from perdure.runlog.plans import WalkPlan
@@ -29,7 +33,8 @@ from perdure.v1 import (
     sessions_pb2_grpc,
     tasks_pb2_grpc,
 )
-from perdure_control_plane.storage.sqlite import SqliteStore
+from perdure_control_plane.storage.migrate import migrate
+from perdure_control_plane.storage.sqlite import DATABASE, SqliteStore
 from perdure_executor.node_context import Function
 from perdure_executor.worker import Worker
 from perdure_services import logs, process  # noqa: F401  # first: it sets what gRPC reads when it is imported
@@ -79,9 +84,33 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A SQLite database with the schema in it, and nothing else."""
+    path = tmp_path_factory.mktemp("migrated") / DATABASE
+    engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT")
+    event.listen(engine, "connect", _say_begin_ourselves)
+    migrate(engine)
+    engine.dispose()
+    return path
+
+
+def _say_begin_ourselves(connection: sqlite3.Connection, record: Any) -> None:
+    connection.isolation_level = None
+
+
 @pytest.fixture
-async def store(tmp_path: pathlib.Path, clock: ManualClock) -> AsyncIterator[SqliteStore]:
-    opened = SqliteStore(tmp_path / "data", clock)
+def data_dir(tmp_path: pathlib.Path, migrated: pathlib.Path) -> pathlib.Path:
+    """The data directory of a store that has been made and never used."""
+    directory = tmp_path / "data"
+    directory.mkdir(mode=0o700)
+    shutil.copyfile(migrated, directory / DATABASE)
+    return directory
+
+
+@pytest.fixture
+async def store(data_dir: pathlib.Path, clock: ManualClock) -> AsyncIterator[SqliteStore]:
+    opened = SqliteStore(data_dir, clock)
     await opened.open()
     yield opened
     await opened.close()
@@ -206,6 +235,21 @@ def serve(stack: AsyncExitStack, tmp_path: pathlib.Path) -> Serve:
         return Service(address, channel, settings.data_dir)
 
     return start
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_service(tmp_path_factory: pytest.TempPathFactory, migrated: pathlib.Path) -> AsyncIterator[Service]:
+    """A control plane for which nobody works; tests of a module that runs in one event loop share it."""
+    data_dir = tmp_path_factory.mktemp("shared")
+    shutil.copyfile(migrated, data_dir / DATABASE)
+    settings = load_control_plane(
+        None, {"port": 0, "drain_notice_seconds": 0, "heartbeat_seconds": 0.2, "data_dir": data_dir}
+    )
+    async with (
+        control_plane(settings, asyncio.Event()) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        yield Service(address, channel, data_dir)
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import math
 from functools import lru_cache
 from typing import Any
 
-import cel
-
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.templates import Expression, TemplateInvalid, parts
 from perdure.v1 import instances_pb2
@@ -66,6 +64,8 @@ def _evaluate(source: str, bindings: JsonObject) -> Any:
 
 @lru_cache(maxsize=4096)
 def _compiled(source: str) -> Any:
+    import cel  # late: it brings a terminal's editor along, for which no program should wait at its start
+
     return cel.compile(source)
 
 

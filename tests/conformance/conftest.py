@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import pathlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -290,12 +289,10 @@ def _differences(tx: SqlTransaction) -> list[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def store(
-    request: pytest.FixtureRequest, tmp_path: pathlib.Path, clock: Any
-) -> AsyncIterator[SqliteStore | PostgresStore]:
+async def store(request: pytest.FixtureRequest, clock: Any) -> AsyncIterator[SqliteStore | PostgresStore]:
     """Each store in turn: what these tests say holds for all."""
     if request.param == "sqlite":
-        opened: SqliteStore | PostgresStore = SqliteStore(tmp_path / "data", clock)
+        opened: SqliteStore | PostgresStore = SqliteStore(request.getfixturevalue("data_dir"), clock)
         await opened.open()
         yield opened
         await opened.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+import pytest_asyncio
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
@@ -16,6 +17,8 @@ from grpc_status import rpc_status
 
 from perdure.v1 import runs_pb2
 from perdure_control_plane.api.mount import SERVICES
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MANIFEST = {
     "playbook_id": "p",
@@ -174,11 +177,10 @@ READY: dict[str, Callable[[Requester, str], Awaitable[dict[str, Any]]]] = {
 """What makes a request that a method would take, where an empty one would not get far."""
 
 
-@pytest.fixture
-async def requester(serve: Any) -> Requester:
-    service = await serve()
-    await service.start(json.dumps(MANIFEST))
-    return Requester(service)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def requester(shared_service: Any) -> Requester:
+    await shared_service.start(json.dumps(MANIFEST))
+    return Requester(shared_service)
 
 
 async def answer(channel: grpc.aio.Channel, method: MethodDescriptor, request: Message) -> None:

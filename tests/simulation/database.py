@@ -16,7 +16,7 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store
 from perdure_control_plane.storage.tables import metadata
-from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
+from perdure_control_plane.storage.unit_of_work import SqlTransaction, statements_of
 from perdure_control_plane.storage.upkeep import Upkeep
 from tests.simulation.loop import EPOCH, Process, SimulatedLoop
 from tests.simulation.record import Record
@@ -50,7 +50,7 @@ class Shelf:
         event.listen(engine, "connect", _say_begin_ourselves)
         metadata.create_all(engine)
         self.connection: Final = engine.connect()
-        self.statements: Final = Statements(engine.dialect)
+        self.statements: Final = statements_of(engine.dialect)
         self._empty: Final = sqlite3.connect(":memory:")
         self.raw.backup(self._empty)
 

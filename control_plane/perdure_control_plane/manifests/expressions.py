@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
-
-import cel
+from typing import TYPE_CHECKING, Any, Final
 
 from perdure.runlog.templates import TemplateInvalid, expressions
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Manifest, Node, WaitNode
 from perdure_control_plane.manifests.readings import Reading, reading
 from perdure_control_plane.manifests.wording import no_cel
+
+if TYPE_CHECKING:
+    import cel
 
 MAX_BYTES: Final = 2048
 """Longest expression: a longer one may nest so deep that reading it ends the process."""
@@ -42,7 +43,7 @@ class Template:
         return tuple(sorted(set().union(*(one.nodes for one in self.readings))))
 
     @cached_property
-    def _read(self) -> tuple[tuple[str, ...], tuple[cel.Program, ...]]:
+    def _read(self) -> tuple[tuple[str, ...], tuple["cel.Program", ...]]:
         """Faults, and the expressions that have none."""
         try:
             found = [_compiled(source) for source in dict.fromkeys(self._sources())]
@@ -130,8 +131,10 @@ def _strings(path: str, value: Any) -> Iterator[tuple[str, str]]:
                 yield from _strings(f"{path}[{index}]", inner)
 
 
-def _compiled(source: str) -> cel.Program | str:
+def _compiled(source: str) -> "cel.Program | str":
     """A compiled expression, or what is wrong with it."""
+    import cel  # late: it brings a terminal's editor along, for which no program should wait at its start
+
     if len(source.encode()) > MAX_BYTES:
         return f"an expression has more than {MAX_BYTES} bytes: {source[:60]}"
     try:

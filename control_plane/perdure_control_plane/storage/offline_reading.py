@@ -15,7 +15,7 @@ from perdure_control_plane.storage.migrate import require_current_schema
 from perdure_control_plane.storage.sqlite import DATABASE, check_structure
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store, plain_sentence
 from perdure_control_plane.storage.store_broken import StoreBroken
-from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
+from perdure_control_plane.storage.unit_of_work import SqlTransaction, statements_of
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def _reading(path: pathlib.Path) -> Iterator[SqlTransaction]:
             require_current_schema(connection)
             driver: Any = connection.connection.driver_connection
             driver.execute("BEGIN")
-            yield SqlTransaction(connection, driver, Statements(engine.dialect), HeadCache(), 0, is_of_the_store)
+            yield SqlTransaction(connection, driver, statements_of(engine.dialect), HeadCache(), 0, is_of_the_store)
             driver.execute("ROLLBACK")
     finally:
         engine.dispose()

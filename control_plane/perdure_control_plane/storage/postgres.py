@@ -36,7 +36,7 @@ from perdure_control_plane.storage.postgres_session import (
     connected,
 )
 from perdure_control_plane.storage.store_broken import StoreAway, StoreBroken
-from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
+from perdure_control_plane.storage.unit_of_work import SqlTransaction, statements_of
 from perdure_control_plane.storage.writer import Committed, Writer
 
 log = structlog.get_logger(__name__)
@@ -107,7 +107,7 @@ class PostgresStore(ListenedStore):
                 raise
             raise (StoreAway if is_away(error) else StoreBroken)(f"{self}: {sentence}") from error
         self._engine: AsyncEngine = engine
-        self._transactions = Transactions(Statements(engine.dialect), self._clock)
+        self._transactions = Transactions(statements_of(engine.dialect), self._clock)
 
     async def close(self) -> None:
         """Commits what was submitted and gives the connections back."""

@@ -35,7 +35,7 @@ from perdure_control_plane.storage.tables import (
     runs,
     tasks,
 )
-from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
+from perdure_control_plane.storage.unit_of_work import SqlTransaction, statements_of
 
 PROJECTED_TABLES: Final = (runs, run_queue, run_inbox, run_waits, approvals, tasks, payload_references)
 """Tables whose every column follows from `run_events`."""
@@ -90,13 +90,13 @@ class Rebuilder:
         """`connection` reads the store; what it reads should be one snapshot."""
         self._kept = connection
         engine = create_engine("sqlite://", poolclass=StaticPool, isolation_level="AUTOCOMMIT")
-        metadata.create_all(engine)
+        metadata.create_all(engine, checkfirst=False)
         self._scratch = engine.connect()
         driver: Any = self._scratch.connection.driver_connection
         if isinstance(driver, sqlite3.Connection):
             driver.isolation_level = None
         self._driver: DriverConnection = driver
-        statements = Statements(engine.dialect)
+        statements = statements_of(engine.dialect)
         self._transaction = SqlTransaction(self._scratch, driver, statements, HeadCache(), 0, is_of_the_store)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from perdure_control_plane.storage.migrate import migrate
 from perdure_control_plane.storage.sqlite_errors import DAMAGED, damage, is_of_the_store, plain_sentence, unavailable
 from perdure_control_plane.storage.sqlite_session import SqliteSession, driver_of
 from perdure_control_plane.storage.store_broken import StoreBroken
-from perdure_control_plane.storage.unit_of_work import SqlTransaction, Statements
+from perdure_control_plane.storage.unit_of_work import SqlTransaction, statements_of
 from perdure_control_plane.storage.writer import Writer
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class SqliteStore(ListenedStore):
         except BaseException:
             self._lock.close()
             raise
-        self._statements = Statements(self._engine.dialect)
+        self._statements = statements_of(self._engine.dialect)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         session = await asyncio.get_running_loop().run_in_executor(self._thread, self._open_session)

@@ -1,9 +1,10 @@
 """One transaction: what a use case's body is given."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final, cast
 
+from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure_control_plane.domain.admission import Batch
@@ -34,6 +35,16 @@ from perdure_control_plane.storage.sqlite_log_rows import SqliteLogRows
 from perdure_control_plane.storage.statements import DriverConnection, LazyConnection
 from perdure_control_plane.storage.tasks import Tasks
 from perdure_control_plane.storage.upkeep import Upkeep
+
+
+def statements_of(dialect: Dialect) -> "Statements":
+    """The statements for a dialect, which this process compiles once, however many stores it opens."""
+    return _compiled(f"{dialect.name}.{dialect.driver}")
+
+
+@cache
+def _compiled(dialect_name: str) -> "Statements":
+    return Statements(registry.load(dialect_name)())
 
 
 class Statements:
