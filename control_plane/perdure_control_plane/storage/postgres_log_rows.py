@@ -2,9 +2,12 @@
 
 A statement is told values as arrays, one for each column. It locks the rows that are where they must be, passes over those
 that another transaction is writing to, and says which rows it has stored.
+
+For a single run there is a statement with values in place of arrays: the database then knows that it is for one row, and
+keeps the plan. A plan for arrays it makes anew each time, which takes longer than to carry it out for one run.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -12,7 +15,9 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    FromClause,
     Select,
+    Subquery,
     Table,
     TableValuedAlias,
     Text,
@@ -21,6 +26,7 @@ from sqlalchemy import (
     column,
     func,
     insert,
+    literal_column,
     select,
     true,
     update,
@@ -51,7 +57,9 @@ class PostgresLogStatements:
 
     def __init__(self, dialect: Dialect) -> None:
         self.append: Final = _MoveStatement(APPENDED_COLUMNS, _HELD, _HELD_EVENT, dialect)
+        self.append_one: Final = _OneMoveStatement(APPENDED_COLUMNS, _HELD, _HELD_EVENT, dialect)
         self.save: Final = _MoveStatement(HEAD_COLUMNS, _GUARD, _EVENT, dialect)
+        self.save_one: Final = _OneMoveStatement(HEAD_COLUMNS, _GUARD, _EVENT, dialect)
         self.heads: Final = Prepared(_heads(), dialect)
 
 
@@ -82,14 +90,21 @@ class PostgresLogRows:
         stored: list[RunId] = []
         if small:
             rows = [(*_guard(move), move.before.lease_id, *appended_row(move.after)) for move in small]
-            stored += self._execute(self._statements.append, rows, small, alone=alone)
+            statement = self._statements.append_one if len(small) == 1 else self._statements.append
+            stored += self._execute(statement, rows, small, alone=alone)
         if whole:
             rows = [_guard(move) + head_row(move.after) for move in whole]
-            stored += self._execute(self._statements.save, rows, whole, alone=alone)
+            statement = self._statements.save_one if len(whole) == 1 else self._statements.save
+            stored += self._execute(statement, rows, whole, alone=alone)
         return stored
 
     def _execute(
-        self, statement: "_MoveStatement", rows: Sequence[Row], moves: Sequence[Move], *, alone: bool
+        self,
+        statement: "_MoveStatement | _OneMoveStatement",
+        rows: Sequence[Row],
+        moves: Sequence[Move],
+        *,
+        alone: bool,
     ) -> list[RunId]:
         columns = statement.parameters(rows, moves)
         execute = statement.prepared.execute_alone if alone else statement.prepared.execute_row
@@ -113,10 +128,12 @@ class _MoveStatement:
     """
 
     def __init__(self, columns: Sequence[str], guard: Sequence[str], event: Sequence[str], dialect: Dialect) -> None:
-        self.prepared: Final = Prepared(_move(columns, guard, event), dialect)
-        self._given = [f"given_where_{name}" for name in guard] + [f"given_{name}" for name in columns]
-        self._events = ["events_of_run", *(f"events_{name}" for name in event)]
-        self._pick = itemgetter(*(run_events.c.keys().index(name) for name in event))
+        given = _given("given", runs, _likes(columns, guard))
+        events = _given("events", run_events, {"of_run": "sequence"} | {name: name for name in event})
+        self.prepared: Final = Prepared(_move(columns, guard, event, given, events), dialect)
+        self._given = _names("given", _likes(columns, guard))
+        self._events = ["events_of_run", *_names("events", event)]
+        self._pick = _picker(event)
 
     def parameters(self, given: Sequence[Row], moves: Sequence[Move]) -> Row:
         """An array for each column of those rows, and of the moves' events, in the order that the statement takes them."""
@@ -127,8 +144,41 @@ class _MoveStatement:
         return self.prepared.parameters(values)
 
 
-def _move(columns: Sequence[str], guard: Sequence[str], event: Sequence[str]) -> Select[Any]:
-    given = _given("given", runs, {f"where_{name}": name for name in guard} | {name: name for name in columns})
+class _OneMoveStatement:
+    """The same for one run: only what is given for its events are arrays."""
+
+    def __init__(self, columns: Sequence[str], guard: Sequence[str], event: Sequence[str], dialect: Dialect) -> None:
+        given = _given_once("given", runs, _likes(columns, guard))
+        events = _given("events", run_events, {name: name for name in event})
+        self.prepared: Final = Prepared(_move(columns, guard, event, given, events), dialect)
+        self._names = _names("given", _likes(columns, guard)) + _names("events", event)
+        self._pick = _picker(event)
+
+    def parameters(self, given: Sequence[Row], moves: Sequence[Move]) -> Row:
+        """That row's values, and an array for each column of the move's events, in the statement's order."""
+        ((row,), (move,)) = given, moves
+        events = zip(*map(self._pick, move.events), strict=True)
+        values: dict[str, Any] = dict(zip(self._names, (*row, *events), strict=True))
+        values["stored_at"] = move.events[0][_STORED_AT]
+        return self.prepared.parameters(values)
+
+
+def _likes(columns: Sequence[str], guard: Sequence[str]) -> dict[str, str]:
+    """What is given for a run, each with the column of `runs` that it is like."""
+    return {f"where_{name}": name for name in guard} | {name: name for name in columns}
+
+
+def _names(given: str, names: Iterable[str]) -> list[str]:
+    return [f"{given}_{name}" for name in names]
+
+
+def _picker(event: Sequence[str]) -> Callable[[Row], Row]:
+    return itemgetter(*(run_events.c.keys().index(name) for name in event))
+
+
+def _move(
+    columns: Sequence[str], guard: Sequence[str], event: Sequence[str], given: FromClause, events: FromClause
+) -> Select[Any]:
     in_place = [runs.c[name] == given.c[f"where_{name}"] for name in guard]
     locked = select(runs.c.run_id).where(*in_place).with_for_update(key_share=True, skip_locked=True).lateral("locked")
     free = select(given).join(locked, true()).cte("free")
@@ -139,15 +189,20 @@ def _move(columns: Sequence[str], guard: Sequence[str], event: Sequence[str]) ->
         .returning(runs.c.run_id, free.c.number, *(free.c[f"where_{name}"] for name in guard))
         .cte("moved")
     )
-    events = _given("events", run_events, {"of_run": "sequence"} | {name: name for name in event})
     values: dict[str, ColumnElement[Any]] = {"run_id": moved.c.run_id} | {name: events.c[name] for name in event}
     if "lease_id" in guard:
         values["stored_at"] = bindparam("stored_at", type_=BigInteger)
         values["lease_id"], values["epoch"] = moved.c.where_lease_id, moved.c.where_epoch
         values["ordinal"] = moved.c.where_next_ordinal + events.c.sequence - moved.c.where_last_sequence - 1
-    rows = select(*values.values()).join(moved, moved.c.number == events.c.of_run)
-    stored = insert(run_events).from_select(list(values), rows).cte("stored")
+    of_run = moved.c.number == events.c.of_run if "of_run" in events.c else true()
+    stored = insert(run_events).from_select(list(values), select(*values.values()).join(moved, of_run)).cte("stored")
     return select(moved.c.run_id).add_cte(stored)
+
+
+def _given_once(name: str, table: Table, columns: Mapping[str, str]) -> Subquery:
+    """One row of values; each column has the type of one of the table's."""
+    values = [bindparam(f"{name}_{own}", type_=table.c[like].type).label(own) for own, like in columns.items()]
+    return select(*values, literal_column("1").label("number")).subquery(name)
 
 
 def _given(name: str, table: Table, columns: Mapping[str, str]) -> TableValuedAlias:
