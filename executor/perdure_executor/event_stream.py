@@ -154,7 +154,7 @@ class EventStream:
 
     def is_for(self, answer: execution_pb2.Answer) -> bool:
         """Whether the answer is to this lease and to a batch whose events still count."""
-        return answer.lease_id == self.lease_id and answer.tail == self._tail
+        return answer.tail == self._tail and answer.lease_id == self.lease_id
 
     def acknowledge(self, ordinal: int) -> list[Pending]:
         """Everything up to an ordinal is stored. Returns the events this says so of for the first time."""

@@ -3,6 +3,7 @@
 import datetime
 import json
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +28,15 @@ def render(value: Any, bindings: JsonObject) -> Any:
             return [render(inner, bindings) for inner in value]
         case _:
             return value
+
+
+def render_stored(stored: bytes, see: Callable[[], JsonObject]) -> Any:
+    """JSON as a plan has it, with every expression in its strings evaluated; `see` is asked only where there is one.
+
+    Raises CannotPrepare.
+    """
+    value = json.loads(stored)
+    return render(value, see()) if b"{{" in stored else value
 
 
 def holds(guard: str, bindings: JsonObject) -> bool:

@@ -127,11 +127,13 @@ class HeldRuns:
     def take_in(self, response: WorkResponse) -> None:
         """Takes in what the server says."""
         for answer in response.answers:
+            kind = answer.WhichOneof("answer")
             walker = self._walkers.get((answer.run_id, answer.lease_id))
-            if walker is not None and (answer.HasField("rejected") or walker.stream.is_for(answer)):
-                self._note_if_store_went_back(walker, answer)
+            if walker is not None and (kind == "rejected" or walker.stream.is_for(answer)):
+                if kind == "resend":
+                    self._note_if_store_went_back(walker, answer)
                 walker.answered(answer)
-            elif answer.HasField("rejected") and self._arrivals.drop(answer.run_id, answer.lease_id):
+            elif kind == "rejected" and self._arrivals.drop(answer.run_id, answer.lease_id):
                 self._say_credits()
         for assignment in response.assignments:
             self._assigned(assignment)
@@ -154,7 +156,7 @@ class HeldRuns:
             self.wake.set()
 
     def _note_if_store_went_back(self, walker: Walker, answer: execution_pb2.Answer) -> None:
-        if answer.HasField("resend") and answer.resend.from_ordinal <= walker.stream.acknowledged:
+        if answer.resend.from_ordinal <= walker.stream.acknowledged:
             lost = execution_pb2.StoreWentBack(
                 run_id=answer.run_id, lease_id=answer.lease_id, acknowledged_ordinal=walker.stream.acknowledged
             )
@@ -196,11 +198,13 @@ class HeldRuns:
             walker.facts_came(arrival.facts)
 
     def _has_events(self, stream: EventStream) -> None:
-        if (stream.run_id, stream.lease_id) in self._walkers:
+        if stream not in self._dirty:
+            if (stream.run_id, stream.lease_id) not in self._walkers:
+                return
             self._dirty[stream] = None
             self.wake.set()
-            if self._room.changed_with(stream):
-                self._say_credits()
+        if self._room.changed_with(stream):
+            self._say_credits()
 
     def _over(self, walker: Walker) -> None:
         self._walkers.pop((walker.stream.run_id, walker.stream.lease_id), None)

@@ -24,11 +24,10 @@ class Room:
 
     def changed_with(self, stream: EventStream) -> bool:
         """Whether a stream's last event has changed what `free` says."""
-        changed = self.changed
         if stream.releasing != (stream in self._leaving):
             self._leaving ^= {stream}
-            changed = True
-        return changed
+            return True
+        return self.changed
 
     @property
     def changed(self) -> bool:

@@ -13,9 +13,12 @@ def started(start: Start, prepared: Prepared, digest: bytes) -> RunEvent:
     event = RunEvent()
     started = event.node_started
     started.instance.CopyFrom(start.instance.message())
-    started.effect, started.redo, started.arguments_digest = start.node.effect, start.redo, digest
-    started.resolution_sequence = start.resolution_sequence
-    if isinstance(prepared, Work):
+    started.effect, started.redo = start.node.effect, start.redo
+    if digest:
+        started.arguments_digest = digest
+    if start.resolution_sequence:
+        started.resolution_sequence = start.resolution_sequence
+    if isinstance(prepared, Work) and prepared.command:
         started.command = prepared.command
     return event
 

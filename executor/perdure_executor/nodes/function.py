@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import json
 import traceback
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,7 +12,7 @@ from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.calls import NeverCalled
-from perdure_executor.expressions import render
+from perdure_executor.expressions import render_stored
 from perdure_executor.node_context import Call, Function, NodeContext, NodeFailure, Prepared, Reporter, Work, line
 from perdure_executor.results import Failed, Result, Stopped, Succeeded
 
@@ -29,7 +28,7 @@ def prepare(context: NodeContext) -> Prepared:
     if function is None:
         message = f"no function {name!r} is registered; start the executor with --functions MODULE"
         return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_UNKNOWN, message)
-    inputs: JsonObject = render(json.loads(context.node.inputs), context.see()) if context.node.inputs else {}
+    inputs: JsonObject = render_stored(context.node.inputs, context.see) if context.node.inputs else {}
     return Work(lambda reporter: _call(function, context, inputs, reporter), inputs or None)
 
 

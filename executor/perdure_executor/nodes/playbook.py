@@ -4,7 +4,7 @@ import json
 
 from perdure.runlog.json_objects import json_bytes
 from perdure.v1 import instances_pb2
-from perdure_executor.expressions import render
+from perdure_executor.expressions import render_stored
 from perdure_executor.node_context import NodeContext, Prepared, Spawn
 from perdure_executor.results import CannotPrepare, Failed
 from perdure_executor.schema_check import SchemaCheck
@@ -13,7 +13,7 @@ from perdure_executor.schema_check import SchemaCheck
 def prepare(context: NodeContext) -> Prepared:
     """Renders the child's input, and checks it."""
     spec = context.node.playbook
-    value = render(json.loads(context.node.inputs), context.see()) if context.node.inputs else {}
+    value = render_stored(context.node.inputs, context.see) if context.node.inputs else {}
     try:
         size = len(json_bytes(value))
     except ValueError as error:

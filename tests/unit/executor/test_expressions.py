@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from perdure.v1 import instances_pb2
-from perdure_executor.expressions import render
+from perdure_executor.expressions import render, render_stored
 from perdure_executor.results import CannotPrepare
 
 
@@ -43,3 +43,15 @@ def test_what_json_has_no_value_for_fails_the_node_and_says_why(expression: str,
 
     assert refused.value.failure.cause == instances_pb2.FAILURE_CAUSE_EXPRESSION
     assert said in refused.value.failure.message
+
+
+def test_nobody_looks_at_what_a_node_sees_for_inputs_without_an_expression() -> None:
+    looked: list[str] = []
+
+    def see() -> dict[str, Any]:
+        looked.append("looked")
+        return {"who": "world"}
+
+    assert render_stored(b'{"a": ["plain", {"b": "{ x }"}]}', see) == {"a": ["plain", {"b": "{ x }"}]}
+    assert not looked
+    assert render_stored(b'{"a": ["{{ who }}"]}', see) == {"a": ["world"]}
