@@ -127,13 +127,11 @@ class HeldRuns:
     def take_in(self, response: WorkResponse) -> None:
         """Takes in what the server says."""
         for answer in response.answers:
-            kind = answer.WhichOneof("answer")
             walker = self._walkers.get((answer.run_id, answer.lease_id))
-            if walker is not None and (kind == "rejected" or walker.stream.is_for(answer)):
-                if kind == "resend":
-                    self._note_if_store_went_back(walker, answer)
+            if walker is not None and (walker.stream.is_for(answer) or answer.HasField("rejected")):
+                self._note_if_store_went_back(walker, answer)
                 walker.answered(answer)
-            elif kind == "rejected" and self._arrivals.drop(answer.run_id, answer.lease_id):
+            elif answer.HasField("rejected") and self._arrivals.drop(answer.run_id, answer.lease_id):
                 self._say_credits()
         for assignment in response.assignments:
             self._assigned(assignment)
@@ -156,7 +154,7 @@ class HeldRuns:
             self.wake.set()
 
     def _note_if_store_went_back(self, walker: Walker, answer: execution_pb2.Answer) -> None:
-        if answer.resend.from_ordinal <= walker.stream.acknowledged:
+        if answer.HasField("resend") and answer.resend.from_ordinal <= walker.stream.acknowledged:
             lost = execution_pb2.StoreWentBack(
                 run_id=answer.run_id, lease_id=answer.lease_id, acknowledged_ordinal=walker.stream.acknowledged
             )

@@ -71,6 +71,17 @@ async def test_a_time_starts_the_flow_when_it_comes_and_not_before(house: Any, c
     assert len(await flows(house)) == 1
 
 
+async def test_what_a_firing_starts_is_what_was_asked_for_where_it_may_run_too(house: Any, clock: Any) -> None:
+    start = await house.asked()
+    await make(house, start=replace(start, queue="nights", labels=("gpu", "site-berlin"), priority=7))
+    clock.advance(3600)
+    await fire(house)
+
+    (flow,) = await flows(house)
+    who = (await house.run(flow.root_run_id)).identity
+    assert (who.queue, who.labels, who.priority) == ("nights", ("gpu", "site-berlin"), 7)
+
+
 async def test_two_servers_that_fire_at_once_start_one_flow(house: Any, clock: Any) -> None:
     await make(house)
     clock.advance(3600)

@@ -25,6 +25,7 @@ def start_of(schedule: Schedule) -> Start:
     values["input"] = base64.b64decode(values["input"])
     values["source"] = RequestSource(**values["source"])
     values["playbook_id"], values["session_id"] = PlaybookId(values["playbook_id"]), SessionId(values["session_id"])
+    values["labels"] = tuple(values["labels"])
     values["flow_id"] = FlowId(values["flow_id"]) if values["flow_id"] else None
     return Start(**values)
 

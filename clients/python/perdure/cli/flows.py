@@ -10,17 +10,28 @@ from perdure.cli.asking import can_ask, confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.deciding import ask_for_decisions
 from perdure.cli.doubts import tell_doubts
-from perdure.cli.durations import duration_message, parse_duration
+from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.following.follow import Bounds, Until, UntilOption, flow_verdict, follow_flow, look_ahead
 from perdure.cli.following.story import Story
-from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
+from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, LARGEST_PAGE, list_items, page_size
 from perdure.cli.options import FlowName, Limit, OfPlaybook, OfSession, Output, Reason, Yes
 from perdure.cli.pausing import add_flow_pausing_commands
 from perdure.cli.printing.formats import Format, print_brief, print_one
 from perdure.cli.printing.words import at
+from perdure.cli.start_options import (
+    InSession,
+    Labels,
+    Priority,
+    Queue,
+    RunTimeout,
+    StartedDigest,
+    StartedPlaybook,
+    StartedVersion,
+    start_request,
+)
 from perdure.cli.waiting import unserved, waiting_steps
 from perdure.client import Client, pages
 from perdure.v1.flows_pb2 import CancelFlowRequest, Flow, GetFlowRequest, ListFlowsRequest, StartFlowRequest
@@ -28,34 +39,22 @@ from perdure.v1.runs_pb2 import ListRunsRequest
 
 app = noun("Flows: one for each start of a playbook, with everything that was done for it.")
 
-RunTimeout = Annotated[
-    str | None,
-    typer.Option("--timeout", metavar="DURATION", help="Time the run may take: 30s, 5m, 2h. Replaces the playbook's."),
-]
 WaitTimeout = Annotated[
     str | None, typer.Option("--wait-timeout", metavar="DURATION", help="Longest time to follow it: 30s, 5m, 2h.")
 ]
 Key = Annotated[
     str, typer.Option("--idempotency-key", metavar="KEY", help="The same key never starts twice; a fresh one if none.")
 ]
-Queue = Annotated[str, typer.Option("--queue", metavar="QUEUE", help="Queue to wait in; left out: default.")]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option("--label", metavar="LABEL", help="Label that an executor must have; repeat for more."),
-]
-Priority = Annotated[int, typer.Option("--priority", help="-100 to 100; higher is handed out first.")]
 
 
 @app.command()
 @connected
 async def start(
     perdure: Client,
-    playbook_id: Annotated[str, typer.Option("--playbook-id", metavar="PLAYBOOK", help="The playbook to start.")],
-    version: Annotated[str, typer.Option("--version", metavar="VERSION", help="Which version of it.")],
-    digest: Annotated[
-        str, typer.Option("--digest", metavar="SHA256", help="Its digest, so that what starts is what was reviewed.")
-    ],
-    session_id: Annotated[str, typer.Option("--session-id", metavar="SESSION", help="The session it is work of.")],
+    playbook_id: StartedPlaybook,
+    version: StartedVersion,
+    digest: StartedDigest,
+    session_id: InSession,
     flow_id: Annotated[str, typer.Option("--flow-id", metavar="ID", help="Id for the flow; the server chooses.")] = "",
     idempotency_key: Key = "",
     request_file: RequestFile = None,
@@ -72,18 +71,10 @@ async def start(
     output: Output = Format.TABLE,
 ) -> ExitCode:
     """Start a published version of a playbook, named by id, version and digest, in a session that exists."""
-    request = StartFlowRequest(
-        playbook_version=names.version(playbook_id, version),
-        digest=digest,
-        session=names.session(session_id),
-        idempotency_key=idempotency_key or str(uuid.uuid4()),
-        flow_id=names.bare(names.flow(flow_id)) if flow_id else "",
-        request=flow_request(request_file, input_json, inputs, content),
-        queue=queue,
-        labels=labels or (),
-        priority=priority,
-        timeout=duration_message(run_limit),
-    )
+    which, given = (playbook_id, version, digest), (request_file, input_json, inputs, content)
+    request = start_request(which, session_id, given, queue, labels, priority, run_limit)
+    request.idempotency_key = idempotency_key or str(uuid.uuid4())
+    request.flow_id = names.bare(names.flow(flow_id)) if flow_id else ""
     bounds = Bounds(until, parse_duration(wait_timeout, "--wait-timeout") if wait_timeout else None)
     return await start_and_follow(perdure, request, bounds if wait else None, output)
 

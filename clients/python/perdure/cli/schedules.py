@@ -9,14 +9,23 @@ from perdure.cli import names
 from perdure.cli.asking import confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.durations import duration_message
-from perdure.cli.flows import Priority, Queue, RunTimeout
-from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
+from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import Limit, Output, Yes
 from perdure.cli.printing.formats import Format, print_one
+from perdure.cli.start_options import (
+    InSession,
+    Labels,
+    Priority,
+    Queue,
+    RunTimeout,
+    StartedDigest,
+    StartedPlaybook,
+    StartedVersion,
+    start_request,
+)
 from perdure.client import Client, pages
-from perdure.v1.flows_pb2 import StartFlowRequest
 from perdure.v1.schedules_pb2 import (
     CreateScheduleRequest,
     DeleteScheduleRequest,
@@ -59,12 +68,10 @@ ScheduleName = Annotated[str, typer.Argument(metavar="SCHEDULE", help="The sched
 async def create(
     perdure: Client,
     schedule: ScheduleName,
-    playbook_id: Annotated[str, typer.Option("--playbook-id", metavar="PLAYBOOK", help="The playbook to start.")],
-    version: Annotated[str, typer.Option("--version", metavar="VERSION", help="Which version of it.")],
-    digest: Annotated[
-        str, typer.Option("--digest", metavar="SHA256", help="Its digest, so that what starts is what was reviewed.")
-    ],
-    session_id: Annotated[str, typer.Option("--session-id", metavar="SESSION", help="The session it is work of.")],
+    playbook_id: StartedPlaybook,
+    version: StartedVersion,
+    digest: StartedDigest,
+    session_id: InSession,
     cron: Annotated[
         str, typer.Option("--cron", metavar="FIELDS", help="Minute, hour, day of month, month, day of week.")
     ] = "",
@@ -91,24 +98,17 @@ async def create(
     input_json: InputJson = None,
     content: Content = None,
     queue: Queue = "",
+    labels: Labels = None,
     priority: Priority = 0,
     run_limit: RunTimeout = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make a schedule for a published version of a playbook, named by id, version and digest."""
-    start = StartFlowRequest(
-        playbook_version=names.version(playbook_id, version),
-        digest=digest,
-        session=names.session(session_id),
-        request=flow_request(request_file, input_json, inputs, content),
-        queue=queue,
-        priority=priority,
-        timeout=duration_message(run_limit),
-    )
+    which, given = (playbook_id, version, digest), (request_file, input_json, inputs, content)
     if bool(cron) == bool(every):
         raise typer.BadParameter("give one of --cron and --every")
     wanted = Schedule(
-        start=start,
+        start=start_request(which, session_id, given, queue, labels, priority, run_limit),
         time_zone=time_zone,
         overlap=OverlapPolicy.Value(f"OVERLAP_POLICY_{overlap.name}"),
         misfire=MisfirePolicy.Value(f"MISFIRE_POLICY_{misfire.name}"),

@@ -11,13 +11,14 @@ from perdure.cli.connection import connected
 from perdure.cli.durations import duration_message, parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
-from perdure.cli.flows import RunTimeout, WaitTimeout, start_and_follow
+from perdure.cli.flows import WaitTimeout, start_and_follow
 from perdure.cli.following.follow import Bounds, Until, UntilOption
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import verb
 from perdure.cli.manifests import read_document, show_diagnostics
 from perdure.cli.options import Output
 from perdure.cli.printing.formats import Format
+from perdure.cli.start_options import RunTimeout
 from perdure.client import Client
 from perdure.v1.flows_pb2 import StartFlowRequest
 from perdure.v1.playbooks_pb2 import (
