@@ -4,6 +4,7 @@ Only a hint: every statement that stores a head repeats where its row must be, a
 read again.
 """
 
+import operator
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
@@ -29,17 +30,10 @@ class Mark(NamedTuple):
     @classmethod
     def of(cls, head: RunHead) -> "Mark":
         """The mark of a head before it is folded further."""
-        return cls(
-            head.last_sequence,
-            head.epoch,
-            head.next_ordinal,
-            head.lease_id,
-            head.state,
-            head.open_waits,
-            head.outside_sequence,
-            head.child,
-            head.children,
-        )
+        return cls._make(_values(head))
+
+
+_values: Final = operator.attrgetter(*Mark._fields)
 
 
 class HeadCache:

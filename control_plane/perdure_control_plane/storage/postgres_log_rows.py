@@ -8,6 +8,7 @@ keeps the plan. A plan for arrays it makes anew each time, which takes longer th
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
+    Integer,
     Select,
     Subquery,
     Table,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     Text,
     any_,
     bindparam,
+    cast,
     column,
     func,
     insert,
@@ -128,18 +131,19 @@ class _MoveStatement:
     """
 
     def __init__(self, columns: Sequence[str], guard: Sequence[str], event: Sequence[str], dialect: Dialect) -> None:
-        given = _given("given", runs, _likes(columns, guard))
-        events = _given("events", run_events, {"of_run": "sequence"} | {name: name for name in event})
-        self.prepared: Final = Prepared(_move(columns, guard, event, given, events), dialect)
-        self._given = _names("given", _likes(columns, guard))
-        self._events = ["events_of_run", *_names("events", event)]
+        likes, events = _likes(columns, guard), {"of_run": "sequence"} | {name: name for name in event}
+        given = _given("given", runs, likes), _given("events", run_events, events)
+        self.prepared: Final = Prepared(_move(columns, guard, event, *given), dialect)
+        self._names = _names("given", likes) + _names("events", events)
+        self._numbers = [_is_number(runs, like) for like in likes.values()]
+        self._numbers += [_is_number(run_events, like) for like in events.values()]
         self._pick = _picker(event)
 
     def parameters(self, given: Sequence[Row], moves: Sequence[Move]) -> Row:
         """An array for each column of those rows, and of the moves' events, in the order that the statement takes them."""
         events = [(number, *self._pick(row)) for number, move in enumerate(moves, 1) for row in move.events]
-        values: dict[str, Any] = dict(zip(self._given, map(list, zip(*given, strict=True)), strict=True))
-        values.update(zip(self._events, map(list, zip(*events, strict=True)), strict=True))
+        arrays = map(_array, self._numbers, chain(zip(*given, strict=True), zip(*events, strict=True)))
+        values: dict[str, Any] = dict(zip(self._names, arrays, strict=True))
         values["stored_at"] = moves[0].events[0][_STORED_AT]
         return self.prepared.parameters(values)
 
@@ -152,12 +156,13 @@ class _OneMoveStatement:
         events = _given("events", run_events, {name: name for name in event})
         self.prepared: Final = Prepared(_move(columns, guard, event, given, events), dialect)
         self._names = _names("given", _likes(columns, guard)) + _names("events", event)
+        self._numbers = [_is_number(run_events, name) for name in event]
         self._pick = _picker(event)
 
     def parameters(self, given: Sequence[Row], moves: Sequence[Move]) -> Row:
         """That row's values, and an array for each column of the move's events, in the statement's order."""
         ((row,), (move,)) = given, moves
-        events = zip(*map(self._pick, move.events), strict=True)
+        events = map(_array, self._numbers, zip(*map(self._pick, move.events), strict=True))
         values: dict[str, Any] = dict(zip(self._names, (*row, *events), strict=True))
         values["stored_at"] = move.events[0][_STORED_AT]
         return self.prepared.parameters(values)
@@ -207,9 +212,23 @@ def _given_once(name: str, table: Table, columns: Mapping[str, str]) -> Subquery
 
 def _given(name: str, table: Table, columns: Mapping[str, str]) -> TableValuedAlias:
     """Rows of values from arrays, numbered from 1; each column has the type of one of the table's."""
-    arrays = [bindparam(f"{name}_{own}", type_=ARRAY(table.c[like].type.as_generic())) for own, like in columns.items()]
+    arrays = [_parameter(f"{name}_{own}", table, like) for own, like in columns.items()]
     typed = [column(own, table.c[like].type) for own, like in columns.items()]
     return func.unnest(*arrays).table_valued(*typed, with_ordinality="number", name=name).render_derived()
+
+
+def _parameter(name: str, table: Table, like: str) -> ColumnElement[Any]:
+    array = ARRAY(table.c[like].type.as_generic())
+    return cast(bindparam(name, type_=Text), array) if _is_number(table, like) else bindparam(name, type_=array)
+
+
+def _is_number(table: Table, column: str) -> bool:
+    """Whether an array of the column's values is told as text: the driver takes each number in hand several times."""
+    return isinstance(table.c[column].type, Integer) and not table.c[column].nullable
+
+
+def _array(number: bool, values: Sequence[Any]) -> Any:
+    return f"{{{','.join(map(str, values))}}}" if number else list(values)
 
 
 def _heads() -> Select[Any]:

@@ -44,6 +44,7 @@ from perdure_control_plane.storage.tables import assignments, run_queue, run_wai
 ZERO: Final[ColumnElement[int]] = literal_column("0")
 """Zero as it stands in the conditions of partial indexes; a bound value would not be recognised there."""
 
+_RUNNING: Final = RunState.RUNNING.value
 _UNENDED: Final = tuple(state.value for state in (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED))
 
 
@@ -178,7 +179,7 @@ class Runs:
         row: Row = (
             *appended_row(after),
             run_id,
-            RunState.RUNNING.value,
+            _RUNNING,
             before.lease_id,
             before.last_sequence,
             before.epoch,
