@@ -66,6 +66,10 @@ class Executors:
         until: int | None = self._connection.scalar(select(executors.c.lease_until).where(_is(incarnation)))
         return until or 0
 
+    def keep(self, incarnation: Incarnation) -> None:
+        """Lets nobody renew an executor's lease before this transaction ends."""
+        self._connection.execute(select(executors.c.incarnation).where(_is(incarnation)).with_for_update(read=True))
+
     def live_providers(self, at: int) -> Sequence[tuple[str, ...]]:
         """The providers of each executor whose lease runs."""
         query = select(executors.c.providers).where(executors.c.lease_until > at)

@@ -22,6 +22,12 @@ class Inbox:
         wanted = run_waits.c.run_id.in_(run_ids) & (run_waits.c.state == WaitState.OPEN.value)
         return sorted((_wait(row) for row in self._connection.execute(_WAITS.where(wanted))), key=_ends_first)
 
+    def is_open(self, wait: Wait) -> bool:
+        """Whether nothing has resolved or closed a wait since it was read."""
+        same = (run_waits.c.run_id == wait.run_id) & (run_waits.c.instance == wait.instance)
+        query = select(run_waits.c.run_id).where(same, _TIMED, run_waits.c.deadline_at == wait.deadline_at)
+        return self._connection.execute(query).first() is not None
+
     def wait_for_child(self, run_id: RunId, child_run_id: RunId) -> tuple[str, WaitState] | None:
         """The instance with which a run waited for a child's end, and where that wait stands; None where it never did."""
         of_child = (run_waits.c.child_run_id == child_run_id) & (run_waits.c.run_id == run_id)

@@ -138,11 +138,9 @@ class Queue:
         )
         return [_assignment(row) for row in self._connection.execute(query)]
 
-    def unheld(self, at: int, limit: int) -> list[Unheld]:
-        """Running runs whose assignment or executor is missing, whose executor's lease or confirmation is overdue.
-
-        An event under the lease confirms the assignment, too.
-        """
+    def unheld(self, at: int, limit: int, run_id: RunId | None = None) -> list[Unheld]:
+        """Running runs, or one of them, whose assignment or executor is missing, whose executor's lease or confirmation
+        is overdue. An event under the lease confirms the assignment, too."""
         lease_until = func.coalesce(executors.c.lease_until, literal_column("0"))
         unconfirmed = case((runs.c.next_ordinal == 1, assignments.c.ack_until), else_=literal_column("0"))
         ack_until = func.coalesce(unconfirmed, literal_column("0"))
@@ -157,6 +155,8 @@ class Queue:
             .where((lease_until < at) | ((ack_until > 0) & (ack_until < at)))
             .limit(limit)
         )
+        if run_id is not None:
+            query = query.where(runs.c.run_id == run_id)
         return [Unheld(*row) for row in self._connection.execute(query)]
 
     def place(self, run_id: RunId) -> Place:

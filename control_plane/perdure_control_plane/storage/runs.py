@@ -79,6 +79,7 @@ class RunStatements:
         )
         self.insert: Final = Prepared(insert(runs), dialect)
         self.get: Final = Prepared(select(*_COLUMNS).where(by_id), dialect)
+        self.lock: Final = Prepared(select(*_COLUMNS).where(by_id).with_for_update(key_share=True), dialect)
         self.get_each: Final = None if dialect.name == "sqlite" else Prepared(_get_each(), dialect)
         # Where others write at the same time, nobody moves the row between this and the statement that follows from it.
         head = select(*(runs.c[name] for name in HEAD_COLUMNS)).where(by_id).with_for_update(key_share=True)
@@ -144,6 +145,13 @@ class Runs:
         if run is None:
             raise missing(self._connection, f"runs/{run_id}")
         return run
+
+    def lock(self, run_id: RunId) -> Run:
+        """The run, which nobody else moves before this transaction ends. Raises NotFound, Deleted."""
+        row = self._statements.lock.execute_row(self._driver, (run_id,)).fetchone()
+        if row is None:
+            raise missing(self._connection, f"runs/{run_id}")
+        return run_from(row)
 
     def get_each(self, run_ids: Sequence[RunId]) -> list[Run]:
         """The runs in this order, without those that are not there."""

@@ -27,7 +27,8 @@ class Upkeep:
         self._note(_TRIAL, at)
 
     def _note(self, name: str, at: int) -> int:
-        row = self._connection.execute(select(sweeps.c.ticked_at).where(sweeps.c.name == name)).first()
+        known = select(sweeps.c.ticked_at).where(sweeps.c.name == name).with_for_update()
+        row = self._connection.execute(known).first()
         if row is None:
             self._connection.execute(insert(sweeps).values(name=name, ticked_at=at))
             return 0

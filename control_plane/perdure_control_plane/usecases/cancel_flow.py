@@ -21,9 +21,9 @@ async def cancel_flow(store: Store, caller: Caller, flow_id: FlowId, reason: str
     def body(tx: Transaction) -> FlowView:
         flow = tx.flows.get(flow_id)
         if not is_repetition(tx, caller, request_id, "CancelFlow", flow.name, reason):
-            root = tx.runs.get(flow.root_run_id)
+            root = tx.runs.lock(flow.root_run_id)
             if root.head.state not in FINAL:
                 stop_now(tx, root, Stop.CANCEL, reason, requested_by(caller))
         return view(tx, flow)
 
-    return await store.write(body)
+    return await store.write(body, guarded=True)

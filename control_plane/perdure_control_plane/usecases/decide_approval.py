@@ -16,6 +16,7 @@ from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import field_invalid
 from perdure_control_plane.domain.ids import ApprovalId
 from perdure_control_plane.domain.origin import requested_by
+from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.get_approval import subject_of
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
@@ -39,19 +40,21 @@ async def decide_approval(store: Store, keys: TokenKeys, caller: Caller, asked: 
     """
     if asked.decision is Decision.REJECTED and not asked.reason.strip():
         raise field_invalid("reason", "is required to reject; whoever mends it reads it")
-    keys.check(await store.read(lambda tx: tx.approvals.get(asked.approval_id)), asked.token)
+    known = await store.read(lambda tx: tx.approvals.get(asked.approval_id))
+    keys.check(known, asked.token)
 
     def body(tx: Transaction) -> Approval:
+        run = tx.runs.lock(known.run_id)
         approval = tx.approvals.get(asked.approval_id)
         content = (asked.decision.value, asked.reason)
         repeated = is_repetition(tx, caller, asked.request_id, "DecideApproval", approval.name, *content)
         if not repeated and not _is_decided_so(approval, caller, asked):
             check_decidable(approval, asked.decision)
-            _record(tx, caller, approval, asked)
+            _record(tx, run, caller, approval, asked)
             approval = tx.approvals.get(asked.approval_id)
         return replace(approval, subject=subject_of(tx, approval))
 
-    return await store.write(body)
+    return await store.write(body, guarded=True)
 
 
 def _is_decided_so(approval: Approval, caller: Caller, asked: Deciding) -> bool:
@@ -62,7 +65,7 @@ def _is_decided_so(approval: Approval, caller: Caller, asked: Deciding) -> bool:
     )
 
 
-def _record(tx: Transaction, caller: Caller, approval: Approval, asked: Deciding) -> None:
+def _record(tx: Transaction, run: Run, caller: Caller, approval: Approval, asked: Deciding) -> None:
     decision = fact_events_pb2.Decision(
         approval_id=approval.approval_id,
         kind=fact_events_pb2.DecisionKind.Value(f"DECISION_KIND_{asked.decision}"),
@@ -73,4 +76,4 @@ def _record(tx: Transaction, caller: Caller, approval: Approval, asked: Deciding
     )
     where = parse_instance(approval.instance).message()
     recorded = fact_events_pb2.FactRecorded(instance=where, decision=decision)
-    tx.log.append(tx.runs.get(approval.run_id), [RunEvent(fact_recorded=recorded)], requested_by(caller))
+    tx.log.append(run, [RunEvent(fact_recorded=recorded)], requested_by(caller))

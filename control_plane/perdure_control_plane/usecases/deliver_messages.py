@@ -61,11 +61,11 @@ async def _deliver(store: Store, target: RunId) -> int:
     run, due = await store.read(lambda tx: (tx.runs.get(target), tx.messages.to_run(target)))
     goes_on = run.head.state is RunState.INTERRUPTED and any(one.kind is MessageKind.CONTINUE for one in due)
     folded = await fold_run(store, target) if goes_on else None
-    return await store.write(lambda tx: _tell(tx, target, folded))
+    return await store.write(lambda tx: _tell(tx, target, folded), guarded=True)
 
 
 def _tell(tx: Transaction, target: RunId, folded: FoldedRun | None) -> int:
-    run, told = tx.runs.get(target), 0
+    run, told = tx.runs.lock(target), 0
     for message in tx.messages.to_run(target):
         if message.kind is MessageKind.CONTINUE and not _may_continue(run, folded):
             break

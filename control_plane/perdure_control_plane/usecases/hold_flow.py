@@ -50,9 +50,9 @@ async def _each_run(
     origin = requested_by(caller)
 
     def first(tx: Transaction) -> list[RunId]:
-        flow = tx.flows.get(asked.flow_id)
-        root, *others = sorted(tx.runs.of_flow(asked.flow_id), key=lambda run: run.run_id != flow.root_run_id)
-        concerned = [run.run_id for run in others if concerns(run)]
+        root = tx.runs.lock((flow := tx.flows.get(asked.flow_id)).root_run_id)
+        others = {run.run_id: run for run in tx.runs.of_flow(asked.flow_id) if run.run_id != root.run_id}
+        concerned = [run_id for run_id, run in others.items() if concerns(run)]
         if not is_repetition(tx, caller, asked.request_id, method, flow.name, asked.reason) and (
             concerns(root) or not concerned
         ):
@@ -60,7 +60,7 @@ async def _each_run(
         return concerned
 
     def next_one(tx: Transaction, run_id: RunId) -> None:
-        run = tx.runs.get(run_id)
+        run = tx.runs.lock(run_id)
         own_id = f"{asked.request_id}/{run_id}" if asked.request_id else ""
         if concerns(run) and not is_repetition(tx, caller, own_id, method, run.name, asked.reason):
             move(tx, run, asked.reason, origin)
@@ -72,10 +72,10 @@ async def _each_run(
         return [run.run_id for run in tx.runs.of_flow(asked.flow_id) if run.run_id not in known and concerns(run)]
 
     done: set[RunId] = set()
-    left = await store.write(first)
+    left = await store.write(first, guarded=True)
     while left:
         for run_id in left:
-            await store.write(lambda tx, run_id=run_id: next_one(tx, run_id))  # type: ignore[misc]  # default binds now
+            await store.write(lambda tx, run_id=run_id: next_one(tx, run_id), guarded=True)  # type: ignore[misc]  # default binds now
         done.update(left)
         left = await store.read(begun_since)
     return await get_flow(store, asked.flow_id)

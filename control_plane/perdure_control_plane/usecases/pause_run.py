@@ -21,12 +21,12 @@ async def pause_run(store: Store, caller: Caller, run_id: RunId, reason: str, re
     """
 
     def body(tx: Transaction) -> Run:
-        run = tx.runs.get(run_id)
+        run = tx.runs.lock(run_id)
         if is_repetition(tx, caller, request_id, "PauseRun", run.name, reason):
             return run
         return pause_now(tx, run, reason, requested_by(caller))
 
-    return await store.write(body)
+    return await store.write(body, guarded=True)
 
 
 def pause_now(tx: Transaction, run: Run, reason: str, origin: Outside) -> Run:

@@ -21,12 +21,12 @@ async def resume_run(store: Store, caller: Caller, run_id: RunId, reason: str, r
     """
 
     def body(tx: Transaction) -> Run:
-        run = tx.runs.get(run_id)
+        run = tx.runs.lock(run_id)
         if is_repetition(tx, caller, request_id, "ResumeRun", run.name, reason):
             return run
         return resume_now(tx, run, reason, requested_by(caller))
 
-    return await store.write(body)
+    return await store.write(body, guarded=True)
 
 
 def resume_now(tx: Transaction, run: Run, reason: str, origin: Outside) -> Run:

@@ -41,7 +41,7 @@ async def signal_run(store: Store, limits: Limits, caller: Caller, asked: Signal
     _check_payload(waits, value)
 
     def body(tx: Transaction) -> Run:
-        run = tx.runs.get(asked.run_id)
+        run = tx.runs.lock(asked.run_id)
         if is_repetition(tx, caller, asked.request_id, "SignalRun", run.name, asked.signal, asked.payload):
             return run
         check_not_over(run)
@@ -49,7 +49,7 @@ async def signal_run(store: Store, limits: Limits, caller: Caller, asked: Signal
             raise InboxFull(run.name, limits.max_kept_signals)
         return tx.log.append(run, _events(tx, asked), requested_by(caller))
 
-    return await store.write(body)
+    return await store.write(body, guarded=True)
 
 
 def _waits_for(tx: Transaction, asked: Signalling) -> list[plans_pb2.WaitNode]:

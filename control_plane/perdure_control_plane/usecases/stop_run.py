@@ -21,12 +21,12 @@ async def stop_run(store: Store, caller: Caller, run_id: RunId, stop: Stop, reas
     """
 
     def body(tx: Transaction) -> Run:
-        run = tx.runs.get(run_id)
+        run = tx.runs.lock(run_id)
         if is_repetition(tx, caller, request_id, f"Stop.{stop}", run.name, reason):
             return run
         return stop_now(tx, run, stop, reason, requested_by(caller))
 
-    return await store.write(body)
+    return await store.write(body, guarded=True)
 
 
 def stop_now(tx: Transaction, run: Run, stop: Stop, reason: str, origin: Outside) -> Run:

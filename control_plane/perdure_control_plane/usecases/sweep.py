@@ -12,7 +12,7 @@ from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
-from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.ids import Incarnation, RunId
 from perdure_control_plane.domain.inbox import Wait, WaitKind
 from perdure_control_plane.domain.leases import Outage, Unheld, overdue
 from perdure_control_plane.domain.limits import SECOND, Timing
@@ -27,6 +27,8 @@ AT_ONCE: Final = 200
 """Runs of one sort that a sweep handles in a transaction; the next sweep goes on."""
 
 IN_DOUBT: Final = "EFFECT_IN_DOUBT"
+
+_OVER: Final = TERMINAL | {RunState.MOVED}
 
 KEEP_OUTAGES: Final = 7 * 24 * 3600 * SECOND
 KEEP_EXECUTORS: Final = 24 * 3600 * SECOND
@@ -68,7 +70,7 @@ class Swept:
 
 async def sweep(store: Store, timing: Timing) -> Swept:
     """Sweeps once. After a gap in which the store took no writes it notes the outage and lapses nothing."""
-    swept = await store.write(lambda tx: _sweep(tx, timing))
+    swept = await store.write(lambda tx: _sweep(tx, timing), guarded=True)
     swept.held = [await _with_instances(store, held) for held in swept.held]
     return swept
 
@@ -105,7 +107,10 @@ def _sweep(tx: Transaction, timing: Timing) -> Swept:
 def _due(
     tx: Transaction, timing: Timing, outages: list[Outage], swept: Swept
 ) -> Iterator[tuple[RunId, Callable[[], None]]]:
-    """What is overdue, each with what is done about it. Each sort is read when those before it were handled."""
+    """What is overdue, each with what is done about it. Each sort is read when those before it were handled.
+
+    Whoever handles one locks its run, and looks again: others write meanwhile.
+    """
     for unheld in tx.queue.unheld(tx.now, AT_ONCE):
         yield unheld.run_id, partial(_requeue_unheld, tx, timing, unheld, outages, swept)
     for run in tx.runs.stopping_since(tx.now - timing.stop_grace, AT_ONCE):
@@ -117,9 +122,11 @@ def _due(
 
 
 def _requeue_unheld(tx: Transaction, timing: Timing, unheld: Unheld, outages: list[Outage], swept: Swept) -> None:
-    cause = _revocation_cause(tx, unheld, outages)
-    run = tx.runs.get(unheld.run_id)
-    if cause is not None and run.head.state is RunState.RUNNING:
+    run = tx.runs.lock(unheld.run_id)
+    tx.executors.keep(Incarnation(run.head.incarnation or ""))
+    (found,) = tx.queue.unheld(tx.now, 1, run.run_id) or (None,)
+    cause = _revocation_cause(found, tx.now, outages) if found is not None else None
+    if cause is not None:
         run = take_over(tx, timing, run, cause)
         if run.head.state in TERMINAL:
             swept.ended.append(run.run_id)
@@ -131,19 +138,20 @@ def _requeue_unheld(tx: Transaction, timing: Timing, unheld: Unheld, outages: li
 
 
 def _revocation_cause(
-    tx: Transaction, unheld: Unheld, outages: list[Outage]
+    unheld: Unheld, now: int, outages: list[Outage]
 ) -> run_events_pb2.RevocationCause.ValueType | None:
     if unheld.lease_until == 0:
         return run_events_pb2.REVOCATION_CAUSE_LAPSED
-    if overdue(unheld.lease_until, unheld.renewed_at, tx.now, outages):
+    if overdue(unheld.lease_until, unheld.renewed_at, now, outages):
         return run_events_pb2.REVOCATION_CAUSE_LAPSED
-    if unheld.ack_until and unheld.ack_until < tx.now:
+    if unheld.ack_until and unheld.ack_until < now:
         return run_events_pb2.REVOCATION_CAUSE_NOT_ACKNOWLEDGED
     return None
 
 
 def _end_overdue_stop(tx: Transaction, timing: Timing, run: Run, outages: list[Outage], swept: Swept) -> None:
-    stop, since = run.head.stop, run.head.stop_at
+    run = tx.runs.lock(run.run_id)
+    stop, since = run.head.stop if run.head.state is RunState.RUNNING else None, run.head.stop_at
     if stop is None or not overdue(since + timing.stop_grace, since, tx.now, outages):
         return
     run = tx.log.append(run, [revocation(run, run_events_pb2.REVOCATION_CAUSE_STOP_OVERDUE)], SWEEP)
@@ -152,12 +160,17 @@ def _end_overdue_stop(tx: Transaction, timing: Timing, run: Run, outages: list[O
 
 
 def _stop_past_deadline(tx: Transaction, run: Run, swept: Swept) -> None:
+    run = tx.runs.lock(run.run_id)
+    if run.head.state in _OVER or run.head.stop is not None or not 0 < run.head.deadline_at <= tx.now:
+        return
     stop_now(tx, run, Stop.DEADLINE, "the run's deadline has passed", SWEEP)
     swept.ended.append(run.run_id)
 
 
 def _end_wait(tx: Transaction, wait: Wait, outages: list[Outage], swept: Swept) -> None:
-    run = tx.runs.get(wait.run_id)
+    run = tx.runs.lock(wait.run_id)
+    if not tx.inbox.is_open(wait):
+        return
     recorded = fact_events_pb2.FactRecorded(instance=parse_instance(wait.instance).message())
     if wait.kind in (WaitKind.TIMER, WaitKind.BACKOFF):
         # A moment comes when it comes: nobody had less time because the store was away.

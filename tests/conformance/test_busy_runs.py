@@ -1,0 +1,181 @@
+"""Runs whose holders write to them without a pause: whatever others do to them gets through at the first try."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from perdure.runlog.head import Hold, Stop
+from perdure.runlog.states import RunState
+from perdure.v1 import fact_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.approval import Decision
+from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.storage import postgres
+from perdure_control_plane.storage.postgres import PostgresStore
+from perdure_control_plane.usecases.cancel_flow import cancel_flow
+from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
+from perdure_control_plane.usecases.get_approval import get_approval
+from perdure_control_plane.usecases.hold_flow import HoldingFlow, pause_flow
+from perdure_control_plane.usecases.pause_run import pause_run
+from perdure_control_plane.usecases.resume_run import resume_run
+from perdure_control_plane.usecases.signal_run import Signalling, signal_run
+from perdure_control_plane.usecases.stop_run import stop_run
+from tests.conformance.conftest import place
+from tests.conformance.stores import ON_POSTGRES
+
+pytestmark = ON_POSTGRES
+
+Act = Callable[[Any, Any], Awaitable[Any]]
+
+WAITING = """
+playbook_id: busy
+version: 1.0.0
+title: Two branches
+objective: One works while the other waits
+nodes:
+  - {id: a, type: function, function: noop, effect: none}
+  - {id: w, type: wait, signal: paid}
+  - {id: g, type: approval, prompt: "Go on?"}
+"""
+
+
+@pytest.fixture
+async def busy(house: Any) -> Any:
+    """The holder of a run that works and waits."""
+    await house.start(WAITING, timeout_micros=8_000_000)
+    (holder,) = await house.claim(await house.connect())
+    opened = fact_events_pb2.WaitOpened(instance=place("w"), signal=fact_events_pb2.SignalWait(name="paid"))
+    opened.timeout.FromSeconds(4)
+    await holder.send(holder.started("a"), RunEvent(wait_opened=opened), *holder.asks("g"))
+    return holder
+
+
+@pytest.fixture(autouse=True)
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is tried a second time."""
+    monkeypatch.setattr(postgres, "REPEATS", 1)
+
+
+@asynccontextmanager
+async def written_to(store: PostgresStore, run_id: str) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+    """A run of which another transaction has written a new version that is not committed; gives what waits until others
+    stand before it, or one of them is through."""
+    connection = await asyncpg.connect(store.url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+    async def stand(*doing: Any) -> None:
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while not (any(one.done() for one in doing) or await connection.fetchval(waiting) == len(doing)):
+            pass
+
+    try:
+        async with connection.transaction():
+            await connection.execute("UPDATE runs SET next_ordinal = next_ordinal WHERE run_id = $1", run_id)
+            yield stand
+    finally:
+        await connection.close()
+
+
+async def cancel(house: Any, run: Any) -> None:
+    await stop_run(house.store, OPEN_CALLER, run.run_id, Stop.CANCEL, "", "")
+
+
+async def cancel_its_flow(house: Any, run: Any) -> None:
+    await cancel_flow(house.store, OPEN_CALLER, (await house.run(run.run_id)).identity.flow_id, "", "")
+
+
+async def pause(house: Any, run: Any) -> None:
+    await pause_run(house.store, OPEN_CALLER, run.run_id, "", "")
+
+
+async def pause_its_flow(house: Any, run: Any) -> None:
+    flow_id = (await house.run(run.run_id)).identity.flow_id
+    await pause_flow(house.store, OPEN_CALLER, HoldingFlow(flow_id, "", ""))
+
+
+async def signal(house: Any, run: Any) -> None:
+    await signal_run(house.store, Limits(), OPEN_CALLER, Signalling(run.run_id, "paid", b"{}", ""))
+
+
+async def decide(house: Any, run: Any, attempt: int = 1) -> None:
+    asked = await get_approval(house.store, house.keys, f"{run.run_id}-g-{attempt}")
+    deciding = Deciding(asked.approval.approval_id, Decision.APPROVED, asked.token, "", "")
+    await decide_approval(house.store, house.keys, OPEN_CALLER, deciding)
+
+
+async def sweep(house: Any, run: Any) -> None:
+    assert (await house.sweep()).failed == {}
+
+
+ACTS: dict[str, tuple[int, Act, str]] = {
+    "a cancel": (0, cancel, "stop_requested"),
+    "a cancel of its flow": (0, cancel_its_flow, "stop_requested"),
+    "a pause": (0, pause, "fact_recorded"),
+    "a pause of its flow": (0, pause_its_flow, "fact_recorded"),
+    "a signal": (0, signal, "fact_recorded"),
+    "a decision": (0, decide, "fact_recorded"),
+    "the end of a time": (4, sweep, "fact_recorded"),
+    "its deadline": (7, sweep, "stop_requested"),
+}
+
+
+@pytest.mark.parametrize(("later", "act", "kind"), ACTS.values(), ids=list(ACTS))
+async def test_what_is_done_to_a_run_that_is_being_written_to_waits_for_its_turn_and_is_done(
+    house: Any, busy: Any, clock: Any, later: int, act: Act, kind: str
+) -> None:
+    for _ in range(later):
+        clock.advance(1)
+        await house.sweep()
+    clock.advance(1)
+    async with written_to(house.store, busy.run_id) as stand:
+        doing = asyncio.ensure_future(act(house, busy))
+        await stand(doing)
+        assert not doing.done()
+
+    await doing
+
+    assert (await house.kinds(busy.run_id)).count(kind) == 1
+
+
+async def test_a_wait_that_somebody_ends_while_a_sweep_waits_for_its_run_does_not_expire(
+    house: Any, busy: Any, clock: Any
+) -> None:
+    await busy.send(*busy.asks("g", timeout_seconds=1, attempt=2))
+    await house.sweep()
+    clock.advance(2)
+    async with written_to(house.store, busy.run_id) as stand:
+        deciding = asyncio.ensure_future(decide(house, busy, attempt=2))
+        await stand(deciding)
+        sweeping = asyncio.ensure_future(house.sweep())
+        await stand(deciding, sweeping)
+
+    await deciding
+    swept = await sweeping
+
+    assert (swept.expired, swept.failed) == ([], {})
+    assert (await house.kinds(busy.run_id)).count("fact_recorded") == 1
+
+
+async def test_a_run_that_is_written_to_without_a_pause_is_paused_and_resumed_each_time(house: Any, busy: Any) -> None:
+    enough = asyncio.Event()
+
+    async def write() -> None:
+        while not enough.is_set():
+            await busy.send(busy.log_line("a", "on and on"))
+
+    writing = asyncio.ensure_future(write())
+    for _ in range(10):
+        await pause_run(house.store, OPEN_CALLER, busy.run_id, "", "")
+        await resume_run(house.store, OPEN_CALLER, busy.run_id, "", "")
+    held = (await house.run(busy.run_id)).head.holds
+    await cancel(house, busy)
+    enough.set()
+    await writing
+
+    run = await house.run(busy.run_id)
+    assert (held, run.head.state, run.head.stop) == (Hold(0), RunState.RUNNING, Stop.CANCEL)
+    assert (await house.kinds(busy.run_id)).count("fact_recorded") == 20
