@@ -14,13 +14,15 @@ EXECUTOR = "executor/perdure_executor"
 
 LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/domain/errors.py":
-        (440, "the whole tree of refusals on one page, as its docstring draws it; each class is a few lines"),
+        (460, "the whole tree of refusals on one page, as its docstring draws it; each class is a few lines"),
+    f"{SERVER}/manifests/model.py":
+        (320, "every field that a manifest may have, on one page"),
     f"{SERVER}/storage/tables.py":
-        (515, "the whole schema on one page, in declarations; nobody reads half of a schema"),
+        (540, "the whole schema on one page, in declarations; nobody reads half of a schema"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py":
-        (545, "a migration is never changed once it has landed"),
+        (575, "a migration is never changed once it has landed"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py::upgrade":
-        (520, "a migration is never changed once it has landed"),
+        (560, "a migration is never changed once it has landed"),
     f"{SERVER}/storage/writer.py::Writer":
         (195, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":
@@ -50,21 +52,21 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{EXECUTOR}/event_stream.py::EventStream":
         (170, "one queue of events: a short method for each thing that can happen to it on its way"),
     f"{RUNLOG}/head.py":
-        (355, "one fold: a short function for each kind of event, and the table of them"),
+        (375, "one fold: a short function for each kind of event, and the table of them"),
     f"{SERVER}/usecases/ports.py":
-        (335, "what use cases need of the store, one protocol after the other; each is within eight methods"),
+        (370, "what use cases need of the store, one protocol after the other; each is within eight methods"),
     "clients/python/perdure/cli/schedules.py::create":
         (75, "a command's options are its parameters, one a line; its body is the request"),
     "protos/perdure/v1/execution.proto":
         (325, "one stream: both sides of the conversation are read together"),
     "protos/perdure/v1/run_events.proto":
-        (345, "the storage format of the run's own events; numbers and files of stored messages stay"),
+        (360, "the storage format of the run's own events; numbers and files of stored messages stay"),
     "protos/perdure/v1/plans.proto":
         (320, "the format of plans: what a plan may hold is read on one page"),
     "clients/python/perdure/cli/following/lines.py::_of_event":
         (45, "one case for each kind of event that is told"),
     "protos/perdure/v1/runs.proto":
-        (430, "a service with its resource and its requests, as every other one; this one has sixteen methods"),
+        (450, "a service with its resource and its requests, as every other one; this one has sixteen methods"),
 }  # fmt: skip
 """Path, or path::name, with the most lines it may have and why it is over its budget."""
 

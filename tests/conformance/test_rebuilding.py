@@ -56,7 +56,14 @@ async def test_what_the_log_does_not_give_is_found(house: Any, asking: Any, bend
 
 
 async def test_a_row_of_a_run_that_has_no_log_is_found(house: Any, asking: Any) -> None:
-    needs = {"queue": "q", "fold_version": 1, "providers": "[]", "labels": "[]"}
+    needs = {
+        "queue": "q",
+        "fold_version": 1,
+        "providers": "[]",
+        "labels": "[]",
+        "concurrency_key": "",
+        "concurrency_limit": 0,
+    }
     queued = {"run_id": "ghost", "priority": 0, "ready_at": 1, **needs}
     await house.execute(insert(run_queue).values(queued))
 

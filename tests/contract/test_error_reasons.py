@@ -5,7 +5,7 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -26,6 +26,7 @@ SAMPLES: dict[Any, Any] = {
     str: "sample",
     int: 7,
     FieldFault: FieldFault("field", "is wrong"),
+    Sequence[str]: ("runs/sample",),
     tuple[FieldFault, ...]: (FieldFault("field", "is wrong"),),
 }
 

@@ -114,10 +114,10 @@ def test_the_page_of_playbooks_has_every_field_of_a_document(read: Any) -> None:
 
 def test_the_page_of_playbooks_has_every_field_of_a_document_s_parts(read: Any) -> None:
     said = [set(named(row[1])) for row in table(read("docs/playbooks.md"), "### Its parts")]
-    defaults = {"builtin", "offline"}
+    defaults = {"builtin", "offline", "queue", "refuse"}
     kinds = (
         model.Input, model.Role, model.Phase, model.Requirement, model.Tools, model.RuntimeDefaults, model.Scopes,
-        model.Edge, model.FailureTaker,
+        model.Concurrency, model.Edge, model.FailureTaker,
     )  # fmt: skip
 
     assert [row - defaults for row in said] == [fields(kind) for kind in kinds]

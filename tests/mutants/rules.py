@@ -18,6 +18,7 @@ RULES: Final = {
     "takeover limit": "A run that ends every executor is held.",
     "generations": "A store that went back voids its leases and holds what may have had an effect, before anything goes on.",
     "routing": "A run goes to an executor that has what it needs, and is given back when nothing of it runs.",
+    "limits": "No more go on than a limit allows, whoever hands them out; what was given back is there for others.",
     "start before launch": "Guarded work begins when its start is stored and enough of the lease is left.",
     "work end": "What runs is over before anybody else may do it again.",
     "doubt": "A lost guarded effect is held for a person, whose answer has seen the last report.",

@@ -54,6 +54,7 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.ScopeMissing: (grpc.StatusCode.PERMISSION_DENIED, None),
     errors.TooLarge: (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
     errors.InboxFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
+    errors.ConcurrencyLimitReached: (grpc.StatusCode.RESOURCE_EXHAUSTED, 30.0),
     errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, 1.0),
     errors.Conflict: (grpc.StatusCode.ABORTED, 0.05),
     errors.ServerDraining: (grpc.StatusCode.UNAVAILABLE, 1.0),

@@ -21,6 +21,7 @@ PerdureError
 ├── ScopeMissing             the caller may not do this
 ├── TooLarge                 a payload is over the limit
 ├── QueueFull                too many runs wait
+├── ConcurrencyLimitReached  as many runs of a key go on as may
 ├── Conflict                 the run changed meanwhile
 ├── ServerDraining           the server is about to end
 ├── StoreUnavailable         the store cannot write now
@@ -30,7 +31,7 @@ PerdureError
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -365,6 +366,19 @@ class QueueFull(PerdureError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} runs wait for an executor already; start again when some have gone", limit=limit)
+
+
+class ConcurrencyLimitReached(PerdureError):
+    """As many runs of a key go on, or are about to, as may, and its playbook has others refused."""
+
+    reason = "CONCURRENCY_LIMIT_REACHED"
+
+    def __init__(self, key: str, limit: int, runs: Sequence[str]) -> None:
+        message = f"{len(runs)} of at most {limit} runs of the concurrency key {key!r} go on: {', '.join(runs[:3])}"
+        more = "" if len(runs) <= 3 else ", …"
+        first = ",".join(runs[:3])
+        message += f"{more}; start again when one has ended"
+        super().__init__(message, key=key, limit=limit, count=len(runs), runs=first)
 
 
 class InboxFull(PerdureError):

@@ -35,6 +35,10 @@ class RunIdentity:
     starter: Principal
     created_at: int
     """Microseconds since 1970, by the store's clock."""
+    concurrency_key: str = ""
+    """What it is counted by where it needs a place; empty where it needs none."""
+    concurrency_limit: int = 0
+    """Runs of its key of which it may be one."""
 
     @property
     def name(self) -> str:

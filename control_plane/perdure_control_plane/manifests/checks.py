@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure_control_plane.manifests.concurrency import concurrency_faults
 from perdure_control_plane.manifests.contracts import contract_doubts, contract_faults
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.expressions import expression_faults, places
@@ -33,6 +34,7 @@ def faults(manifest: Manifest) -> list[Diagnostic]:
         *contract_faults(manifest, ordered),
         *wait_faults(manifest),
         *taking_faults(manifest),
+        *concurrency_faults(manifest),
         *(coverage_faults(manifest, ordered) if ordered else ()),
         *_tools(manifest),
         *_not_run_yet(manifest),

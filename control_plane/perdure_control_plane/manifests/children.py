@@ -71,6 +71,9 @@ def _faults(manifest: Manifest, node: PlaybookNode, child: ChildPlaybook | None)
             f"{name} starts playbooks {child.depth - 1} levels deep; at most {MAX_DEPTH} levels stand below a playbook"
         )
         yield "playbook_id", "PLAYBOOK_TOO_DEEP", reason
+    elif child.plan.HasField("concurrency"):
+        reason = f"{name} has a concurrency key, which a child does not heed; give the key to this playbook instead"
+        yield "playbook_id", "CHILD_CONCURRENCY", reason
     else:
         for missing in _missing(child.input_schema.get("required"), node):
             yield "inputs", "INPUT_MISSING", f"{name} needs the input {missing!r}"

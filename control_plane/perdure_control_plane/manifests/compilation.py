@@ -57,6 +57,12 @@ def compile_plan(manifest: Manifest, digest: str, children: Children = NO_CHILDR
     providers = {node.agentic.provider for node in plan.nodes if node.WhichOneof("kind") == "agentic"}
     plan.providers.extend(sorted(providers))
     plan.labels.extend(sorted(set(manifest.labels)))
+    if (concurrency := manifest.concurrency) is not None:
+        plan.concurrency.CopyFrom(
+            plans_pb2.PlanConcurrency(
+                key=concurrency.key, limit=concurrency.limit, refuse=concurrency.at_limit == "refuse"
+            )
+        )
     return plan
 
 

@@ -270,6 +270,14 @@ class FailureTaker(Part):
     message: Annotated[str, StringConstraints(max_length=256)] | None = None
 
 
+class Concurrency(Part):
+    """How many runs go on at once whose key says the same."""
+
+    key: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    limit: Annotated[int, Field(ge=1, le=100_000)]
+    at_limit: Literal["queue", "refuse"] = "queue"
+
+
 class Manifest(Part):
     """A whole playbook version."""
 
@@ -293,4 +301,5 @@ class Manifest(Part):
     error_handlers: Annotated[list[FailureTaker], Field(max_length=100)] = []
     timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
     labels: Annotated[list[Name], Field(max_length=20)] = []
+    concurrency: Concurrency | None = None
     metadata: JsonObject = {}

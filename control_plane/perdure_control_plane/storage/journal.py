@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from perdure.runlog.head import RunHead
-from perdure.runlog.states import RunState
 from perdure_control_plane.domain.admission import Answer, Batch, Incoming, Rejected, admit
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.heads import HeadCache, Mark
@@ -30,7 +29,7 @@ class Appended:
     runs: list[RunId] = field(default_factory=list)
     """Runs that got events, now or in a commit of which nobody knew whether it was done."""
     queued: bool = False
-    """Whether a run became ready for an executor."""
+    """Whether a run became ready for an executor, or gave back a place that others want."""
     grown: list[RunId] = field(default_factory=list)
     """Runs whose log has come past a multiple of GROWTH."""
 
@@ -82,7 +81,7 @@ class Journal:
             if move.after.lease_id is not None:
                 self._heads.put(move.run_id, move.after)
         runs = dict.fromkeys([*(move.run_id for move in kept), *unread])
-        queued = any(move.whole and move.after.state is RunState.QUEUED for move in kept)
+        queued = any(move.whole and move.after.calls_executors for move in kept)
         grown = [m.run_id for m in kept if m.before.last_sequence // GROWTH != m.after.last_sequence // GROWTH]
         return Appended(group.answers, list(runs), queued, grown)
 

@@ -13,7 +13,6 @@ import structlog
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from perdure.runlog.states import RunState
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.listened_store import ListenedStore
@@ -135,7 +134,7 @@ class PostgresStore(ListenedStore):
         if changed:
             self._keep_heads(changed)
             runs = [run.run_id for run in changed]
-            queued = any(run.head.state is RunState.QUEUED for run in changed)
+            queued = any(run.head.calls_executors for run in changed)
             self._publish(Committed(runs, runs, queued, messages))
         return result
 

@@ -1,33 +1,16 @@
-"""The queue of ready runs, and who was handed which: `run_queue` and `assignments`."""
+"""Who was handed which run, and where in the queue a ready run stands: `assignments` and `run_queue`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import (
-    ARRAY,
-    Select,
-    Text,
-    any_,
-    bindparam,
-    case,
-    cast,
-    func,
-    insert,
-    literal_column,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import bindparam, case, func, insert, literal_column, or_, select, update
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.states import RunState
-from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.explanation import Place
 from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
 from perdure_control_plane.domain.leases import Assignment, Unheld
-from perdure_control_plane.storage.lists import pack, unpack
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
 from perdure_control_plane.storage.tables import assignments, executors, run_queue, runs
 
@@ -36,11 +19,6 @@ class QueueStatements:
     """Statements over the queue and the assignments, compiled once."""
 
     def __init__(self, dialect: Dialect) -> None:
-        needs = (run_queue.c.queue, run_queue.c.fold_version, run_queue.c.providers, run_queue.c.labels)
-        ordered = select(run_queue.c.run_id, *needs)
-        ordered = ordered.order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
-        self.first: Final = Prepared(ordered.limit(bindparam("limit")), dialect)
-        self.servable: Final = Prepared(_servable(), dialect) if dialect.name == "postgresql" else None
         self.assign: Final = Prepared(insert(assignments), dialect)
         acked = update(assignments).where(
             assignments.c.run_id == bindparam("where_run_id"), assignments.c.lease_id == bindparam("where_lease_id")
@@ -48,73 +26,13 @@ class QueueStatements:
         self.acknowledge: Final = Prepared(acked.values(ack_until=bindparam("ack_until")), dialect)
 
 
-def _servable() -> Select[Any]:
-    """Ready runs that an executor can do, locked, without those that are locked."""
-    return (
-        select(run_queue.c.run_id)
-        .where(
-            run_queue.c.queue == any_(bindparam("queues", type_=ARRAY(Text))),
-            run_queue.c.fold_version.between(bindparam("fold_lowest"), bindparam("fold_highest")),
-            cast(run_queue.c.providers, JSONB).contained_by(cast(bindparam("providers", type_=Text), JSONB)),
-            cast(run_queue.c.labels, JSONB).contained_by(cast(bindparam("labels", type_=Text), JSONB)),
-        )
-        .order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
-        .limit(bindparam("limit"))
-        .with_for_update(skip_locked=True)
-    )
-
-
 class Queue:
     """Reads the queue and keeps the assignments."""
-
-    SCAN_FACTOR: Final = 4
-    """How far past the runs it may hand out a claim looks, so that runs it cannot serve do not block those it can."""
-    SCAN_LEAST: Final = 20
-    """How many runs a claim looks at in any case."""
 
     def __init__(self, connection: Connection, driver: DriverConnection, statements: QueueStatements) -> None:
         self._connection = connection
         self._driver = driver
         self._statements = statements
-
-    def servable(self, executor: Executor, limit: int) -> list[RunId]:
-        """Ready runs that the executor can do, in the order they are to be handed out.
-
-        Where several servers hand out, those that another is handing out at this moment are passed over.
-        """
-        if self._statements.servable is not None:
-            values = {
-                "queues": list(executor.queues),
-                "fold_lowest": executor.fold_lowest,
-                "fold_highest": executor.fold_highest,
-                "providers": pack(executor.providers),
-                "labels": pack(executor.labels),
-                "limit": limit,
-            }
-            return [row[0] for row in self._statements.servable.execute(self._driver, values)]
-        scan = max(limit * self.SCAN_FACTOR, self.SCAN_LEAST)
-        rows = self._statements.first.execute(self._driver, {"limit": scan}).fetchall()
-        served = [row[0] for row in rows if _serves(executor, *row[1:])]
-        if len(served) < limit and len(rows) == scan:
-            served = self._all_servable(executor, limit)
-        return served[:limit]
-
-    def _all_servable(self, executor: Executor, limit: int) -> list[RunId]:
-        query = (
-            select(run_queue.c.run_id, run_queue.c.providers, run_queue.c.labels)
-            .where(
-                run_queue.c.queue.in_(executor.queues),
-                run_queue.c.fold_version.between(executor.fold_lowest, executor.fold_highest),
-            )
-            .order_by(run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
-        )
-        found: list[RunId] = []
-        for run_id, providers, labels in self._connection.execute(query):
-            if _has(executor.providers, providers) and _has(executor.labels, labels):
-                found.append(run_id)
-            if len(found) == limit:
-                break
-        return found
 
     def assign(self, given: Iterable[Assignment]) -> None:
         """Notes that runs were handed out."""
@@ -178,16 +96,3 @@ def _assignment(row: Any) -> tuple[Assignment, int]:
     *values, last_fact, has_events = row
     assignment = Assignment(*values)
     return (replace(assignment, ack_until=0) if has_events else assignment), last_fact
-
-
-def _serves(executor: Executor, queue: str, fold_version: int, providers: str, labels: str) -> bool:
-    return (
-        queue in executor.queues
-        and executor.fold_lowest <= fold_version <= executor.fold_highest
-        and _has(executor.providers, providers)
-        and _has(executor.labels, labels)
-    )
-
-
-def _has(there: Sequence[str], needed: str) -> bool:
-    return needed == "[]" or set(unpack(needed)) <= set(there)

@@ -125,4 +125,6 @@ def identity_of(run_id: RunId, created: RunCreated, at: int) -> RunIdentity:
         labels=tuple(created.labels),
         starter=Principal(created.starter),
         created_at=at,
+        concurrency_key=created.concurrency.key,
+        concurrency_limit=created.concurrency.limit,
     )

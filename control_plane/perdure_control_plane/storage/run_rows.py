@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from perdure.runlog.head import RunHead, Stop
+from perdure.runlog.places import Place
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.run import Run, RunIdentity
 from perdure_control_plane.storage.lists import pack, unpack
@@ -59,6 +60,7 @@ def head_row(head: RunHead) -> Row:
         head.failure_cause,
         head.failure_message,
         head.failed_instance,
+        int(head.place),
     )
 
 
@@ -66,7 +68,7 @@ def head_from(row: Any) -> RunHead:
     """The head that a row holds, its values in the order of HEAD_COLUMNS."""
     state, holds, ready, stop, *rest = row
     head = RunHead(RunState(state), holds, bool(ready), None if stop is None else Stop(stop), *rest)
-    head.child = bool(head.child)
+    head.child, head.place = bool(head.child), Place(head.place)
     return head
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.head import RunHead
+from perdure.runlog.places import Place
 from perdure.runlog.states import TERMINAL, RunState
 from perdure_control_plane.domain.ids import FlowId, RunId
 from perdure_control_plane.domain.inbox import WaitKind, WaitState
@@ -88,8 +90,7 @@ class RunStatements:
         held = (runs.c.state == RunState.RUNNING.value) & (runs.c.lease_id == bindparam("where_lease_id"))
         appended = update(runs).where(by_id, held, unchanged).values(_bound(APPENDED_COLUMNS))
         self.append: Final = Prepared(appended, dialect)
-        queued = [column if column.name in runs.c else bindparam(column.name) for column in _queue_source()]
-        into_queue = select(*queued).where(by_id)
+        into_queue = select(*_queue_source()).where(by_id)
         self.enqueue: Final = Prepared(
             insert(run_queue).from_select([column.name for column in run_queue.c], into_queue), dialect
         )
@@ -122,8 +123,15 @@ def _bound(columns: Iterable[str]) -> dict[str, Any]:
     return {name: bindparam(name) for name in columns}
 
 
-def _queue_source() -> list[Any]:
-    return [runs.c.get(column.name, column) for column in run_queue.c]
+def _queue_source() -> list[ColumnElement[Any]]:
+    """What a ready run's row of the queue holds, column by column. Who has a place needs to look for none."""
+    wants = runs.c.place == literal_column(str(int(Place.WANTED)))
+    own = {
+        "ready_at": bindparam("ready_at"),
+        "concurrency_key": case((wants, runs.c.concurrency_key), else_=literal_column("''")),
+        "concurrency_limit": case((wants, runs.c.concurrency_limit), else_=ZERO),
+    }
+    return [own[column.name] if column.name in own else runs.c[column.name] for column in run_queue.c]
 
 
 class Runs:

@@ -177,6 +177,8 @@ runs = _table(
     _text("labels"),
     _text("starter"),
     _number("created_at"),
+    _text("concurrency_key"),
+    _number("concurrency_limit"),
     _text("state"),
     _number("holds"),
     _number("ready"),
@@ -206,6 +208,7 @@ runs = _table(
     _number("failure_cause"),
     _text("failure_message"),
     _text("failed_instance"),
+    _number("place"),
     _one_of("state", RunState),
     _one_of("stop", Stop, or_null=True),
     CheckConstraint(f"(state = '{RunState.RUNNING.value}') = (lease_id IS NOT NULL)", name="lease_while_running"),
@@ -232,6 +235,16 @@ Index(
     runs.c.parent_run_id,
     sqlite_where=runs.c.parent_run_id.is_not(None),
     postgresql_where=runs.c.parent_run_id.is_not(None),
+)
+
+# Runs that want a place of a key, or have one.
+_of_a_key = (runs.c.place > 0) & (runs.c.place < 3)
+Index(
+    "ix_runs_of_a_key",
+    runs.c.concurrency_key,
+    runs.c.place,
+    sqlite_where=_of_a_key,
+    postgresql_where=_of_a_key,
 )
 
 _kept = (runs.c.holds > 0) | (runs.c.in_doubt > 0)
@@ -291,6 +304,9 @@ run_queue = _table(
     _number("fold_version"),
     _text("providers"),
     _text("labels"),
+    # Of a run that wants a place; empty and 0 for one that has it, or needs none.
+    _text("concurrency_key"),
+    _number("concurrency_limit"),
     Index("ix_run_queue_order", text("priority DESC"), "ready_at", "run_id"),
 )
 

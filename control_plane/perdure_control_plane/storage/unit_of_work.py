@@ -17,11 +17,13 @@ from perdure_control_plane.storage.inbox import Inbox
 from perdure_control_plane.storage.journal import Appended, Journal
 from perdure_control_plane.storage.log_rows import LogRows
 from perdure_control_plane.storage.payloads import Payloads, PayloadStatements
+from perdure_control_plane.storage.places import Places
 from perdure_control_plane.storage.playbooks import Playbooks, PlaybookStatements
 from perdure_control_plane.storage.postgres_log_rows import PostgresLogRows, PostgresLogStatements
 from perdure_control_plane.storage.projection_statements import ProjectionStatements
 from perdure_control_plane.storage.projections import Projections
 from perdure_control_plane.storage.queue import Queue, QueueStatements
+from perdure_control_plane.storage.ready_runs import ReadyRuns, ReadyStatements
 from perdure_control_plane.storage.requests import Requests
 from perdure_control_plane.storage.retention import Retention
 from perdure_control_plane.storage.run_events import RunEvents, RunEventStatements
@@ -55,6 +57,7 @@ class Statements:
         self.events: Final = RunEventStatements(dialect)
         self.payloads: Final = PayloadStatements(dialect)
         self.projections: Final = ProjectionStatements(dialect)
+        self.ready: Final = ReadyStatements(dialect)
         self.queue: Final = QueueStatements(dialect)
         self.executors: Final = ExecutorStatements(dialect)
         self.playbooks: Final = PlaybookStatements(dialect)
@@ -121,8 +124,18 @@ class SqlTransaction:
         return RunEvents(self.connection, self._driver, self._statements.events, self.payloads)
 
     @cached_property
+    def places(self) -> Places:
+        """Places of runs among those of one key."""
+        return Places(self.connection)
+
+    @cached_property
+    def ready(self) -> ReadyRuns:
+        """Ready runs, for those who could do them."""
+        return ReadyRuns(self.connection, self._driver, self._statements.ready, self.places)
+
+    @cached_property
     def queue(self) -> Queue:
-        """Ready runs, and who was handed which."""
+        """Who was handed which run, and where others stand."""
         return Queue(self.connection, self._driver, self._statements.queue)
 
     @cached_property

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from perdure.runlog.states import RunState
 from perdure.v1 import execution_pb2
 from perdure_control_plane.domain.admission import Answer, Batch, Refused
 from perdure_control_plane.domain.errors import StoreUnavailable
@@ -210,7 +209,7 @@ class Writer:
             self._run_body(transaction, body)
         if transaction.log.changed:
             group.facts = [run.run_id for run in transaction.log.changed]
-            group.queued = group.queued or any(run.head.state is RunState.QUEUED for run in transaction.log.changed)
+            group.queued = group.queued or any(run.head.calls_executors for run in transaction.log.changed)
         group.messages = transaction.projections.messages.sent
 
     def _run_body(self, transaction: SqlTransaction, body: _Body) -> None:

@@ -52,7 +52,7 @@ async def claim_runs(store: Store, timing: Timing, claim: Claim) -> list[Claimed
         executor = tx.executors.live(claim.incarnation, claim.stream_number, tx.now)
         if executor is None or tx.upkeep.is_another_copy():
             return []
-        ready = tx.runs.get_each(tx.queue.servable(executor, claim.limit))
+        ready = tx.runs.get_each(tx.ready.servable(executor, claim.limit))
         leased = tx.log.append_each([(run, [_grant(claim, executor, run)]) for run in ready], CLAIM)
         ack_until = tx.now + timing.assignment_ack
         numbered = list(enumerate(leased, claim.next_number))

@@ -9,7 +9,7 @@ from perdure_control_plane.domain.flow import RequestSource
 from perdure_control_plane.domain.ids import FlowId, PlaybookId, SessionId
 from perdure_control_plane.domain.schedule import Schedule
 from perdure_control_plane.usecases.ports import Transaction
-from perdure_control_plane.usecases.start_flow import Checked, Start
+from perdure_control_plane.usecases.start_flow import Checked, Start, place_needed
 
 
 def kept(start: Start) -> str:
@@ -35,4 +35,6 @@ def checked_start(tx: Transaction, schedule: Schedule, scheduled_at: int) -> Che
     start = replace(start_of(schedule), idempotency_key=f"schedule.{schedule.uid}.{scheduled_at}")
     release = tx.playbooks.release(start.playbook_id, start.version)
     plan = plans_pb2.Plan.FromString(tx.playbooks.plan(release.plan_digest))
-    return Checked(start, plan, start.input or b"{}")
+    value = start.input or b"{}"
+    place = place_needed(plan, json.loads(value))
+    return Checked(start, plan, value, place)

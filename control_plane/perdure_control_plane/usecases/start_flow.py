@@ -12,10 +12,12 @@ from google.protobuf.duration_pb2 import Duration
 from perdure.runlog import FOLD_VERSION
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, plans_pb2, run_events_pb2
-from perdure.v1.run_events_pb2 import RunEvent
+from perdure.v1.run_events_pb2 import ConcurrencyPlace, RunEvent
 from perdure_control_plane.domain.caller import Caller
+from perdure_control_plane.domain.concurrency import place_of
 from perdure_control_plane.domain.errors import (
     AlreadyExists,
+    ConcurrencyLimitReached,
     DigestMismatch,
     ProviderNotConfigured,
     QueueFull,
@@ -94,6 +96,8 @@ class Checked:
     asked: Start
     plan: plans_pb2.Plan
     value: bytes
+    place: ConcurrencyPlace | None
+    """What it needs of the runs of its key; None where it needs nothing."""
 
 
 class FlowStarter:
@@ -109,7 +113,7 @@ class FlowStarter:
         """Begins the flow, or returns the one that the key began with the same request.
 
         Raises FieldInvalid, TooLarge, NotFound, DigestMismatch, PublicationForbids, ProviderNotConfigured, QueueFull,
-        AlreadyExists, RequestIdReused.
+        ConcurrencyLimitReached, AlreadyExists, RequestIdReused.
         """
         checked = await self.check(asked)
         depth = await self._depth.current()
@@ -126,11 +130,11 @@ class FlowStarter:
             raise field_invalid("request.metadata", description)
         self._check_sizes(asked)
         plan = await self._plan(asked)
-        value = self._checked_input(plan, asked)
+        value, place = self._checked_input(plan, asked)
         if asked.provider and list(plan.providers) != [asked.provider]:
             named = ", ".join(plan.providers) or "no provider"
             raise field_invalid("request.provider", f"is {asked.provider!r}; the playbook names {named}")
-        return Checked(asked, plan, value)
+        return Checked(asked, plan, value, place)
 
     async def _plan(self, asked: Start) -> plans_pb2.Plan:
         key = (asked.playbook_id, asked.version)
@@ -155,17 +159,25 @@ class FlowStarter:
                 raise TooLarge(f"request.{field}", size, limit)
 
     @staticmethod
-    def _checked_input(plan: plans_pb2.Plan, asked: Start) -> bytes:
+    def _checked_input(plan: plans_pb2.Plan, asked: Start) -> tuple[bytes, ConcurrencyPlace | None]:
         value = json_object(asked.input, "request.input")
         if plan.input_schema:
             check_schema(plan.input_schema, value, "request.input")
-        return asked.input or b"{}"
+        place = place_needed(plan, value)
+        return asked.input or b"{}", place
+
+
+def place_needed(plan: plans_pb2.Plan, value: JsonObject) -> ConcurrencyPlace | None:
+    """The place that a run of a plan needs; None where it needs none. Raises FieldInvalid."""
+    needed = plan.concurrency
+    return place_of(needed.key, needed.limit, value) if plan.HasField("concurrency") else None
 
 
 def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked, depth: int) -> FlowView:
     """Begins a flow inside a transaction, or returns the one that the key began. `depth` is that of the queue.
 
-    Raises PublicationForbids, NotFound, ProviderNotConfigured, QueueFull, AlreadyExists, RequestIdReused.
+    Raises PublicationForbids, NotFound, ProviderNotConfigured, QueueFull, ConcurrencyLimitReached, AlreadyExists,
+    RequestIdReused.
     """
     asked, plan = checked.asked, checked.plan
     digest = asked.digest_of_request()
@@ -182,9 +194,11 @@ def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked
     if depth >= limits.max_queued_runs:
         raise QueueFull(limits.max_queued_runs)
     _check_providers(tx, plan)
+    if plan.concurrency.refuse and checked.place is not None:
+        _check_room(tx, checked.place)
     flow = _new_flow(tx, caller, asked, digest)
     tx.flows.add(flow)
-    events = _first_events(flow, session, asked, plan, release, checked.value, caller)
+    events = _first_events(flow, session, checked, release, caller)
     return view_of_new(flow, tx.log.create(flow.root_run_id, events, requested_by(caller)))
 
 
@@ -203,6 +217,13 @@ def _check_providers(tx: Transaction, plan: plans_pb2.Plan) -> None:
         missing = min(wanted - set(live[0])) if len(live) == 1 else min(wanted)
         setting = f"start an executor with --provider {missing} and the key that this provider needs"
         raise ProviderNotConfigured(missing, setting)
+
+
+def _check_room(tx: Transaction, place: ConcurrencyPlace) -> None:
+    tx.places.lock()
+    there = tx.places.of_key(place.key, place.limit)
+    if len(there) >= place.limit:
+        raise ConcurrencyLimitReached(place.key, place.limit, [f"runs/{run_id}" for run_id in there])
 
 
 def _new_flow(tx: Transaction, caller: Caller, asked: Start, digest: bytes) -> Flow:
@@ -230,15 +251,8 @@ def _new_flow(tx: Transaction, caller: Caller, asked: Start, digest: bytes) -> F
     )
 
 
-def _first_events(
-    flow: Flow,
-    session: Session,
-    asked: Start,
-    plan: plans_pb2.Plan,
-    release: Release,
-    value: bytes,
-    caller: Caller,
-) -> list[RunEvent]:
+def _first_events(flow: Flow, session: Session, checked: Checked, release: Release, caller: Caller) -> list[RunEvent]:
+    asked, plan, value = checked.asked, checked.plan, checked.value
     created = run_events_pb2.RunCreated(
         flow_id=flow.flow_id,
         session_id=flow.session_id,
@@ -255,6 +269,7 @@ def _first_events(
         starter=caller.principal,
         playbook_id=flow.playbook_id,
         playbook_version=flow.version,
+        concurrency=checked.place,
     )
     if asked.timeout_micros:
         timeout = Duration()

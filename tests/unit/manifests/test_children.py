@@ -19,7 +19,8 @@ SCHEMA = {"type": "object", "required": ["word"]}
 def child(**fields: Any) -> ChildPlaybook:
     """A stored version that needs an input, and has an effect that is not repeated."""
     nodes = [plans_pb2.PlanNode(id="say", effect=instances_pb2.EFFECT_AT_MOST_ONCE), *fields.pop("nodes", ())]
-    plan = plans_pb2.Plan(nodes=nodes, input_schema=json.dumps(SCHEMA).encode())
+    concurrency = plans_pb2.PlanConcurrency(key="k", limit=1) if fields.pop("keyed", False) else None
+    plan = plans_pb2.Plan(nodes=nodes, input_schema=json.dumps(SCHEMA).encode(), concurrency=concurrency)
     known = {"digest": "d" * 64, "plan_digest": b"p" * 32, "plan": plan, "input_schema": SCHEMA, "revoked": False}
     return ChildPlaybook(**{**known, **fields})
 
@@ -38,6 +39,7 @@ REFUSED = {
     "the version is revoked": (child(revoked=True), {}, "version", "PLAYBOOK_REVOKED"),
     "another digest was reviewed": (child(), {"digest": "e" * 64}, "digest", "DIGEST_MISMATCH"),
     "it needs an input that is not given": (child(), {"inputs": {}}, "inputs", "INPUT_MISSING"),
+    "it has a concurrency key": (child(keyed=True), {}, "playbook_id", "CHILD_CONCURRENCY"),
     "it starts others too deep": (child(nodes=[DEEP]), {}, "playbook_id", "PLAYBOOK_TOO_DEEP"),
 }
 

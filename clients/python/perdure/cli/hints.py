@@ -35,6 +35,7 @@ HINTS: Final = {
     "DECISION_NOT_ALLOWED": "look at what it accepts: perdure approvals get {approval}",
     "SCOPE_MISSING": "ask whoever runs the server for the scope",
     "PAYLOAD_TOO_LARGE": "make it smaller, or keep it elsewhere and pass a reference; the limits: perdure runtime get",
+    "CONCURRENCY_LIMIT_REACHED": "start it again when one of these has ended: {runs}",
     "QUEUE_FULL": "start it again when some runs have gone; the queue: perdure status",
     "PROVIDER_NOT_CONFIGURED": "configure the provider at an executor; what they have: perdure runtime get",
     "SERVER_DRAINING": "try again in a moment",

@@ -15,6 +15,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.instances import instance
 from perdure.runlog.kinds import FACT_KINDS, FIRST_DATA_KIND, PROGRESS_KINDS
+from perdure.runlog.places import Place
 from perdure.runlog.states import (
     CONTINUABLE,
     TERMINAL,
@@ -103,6 +104,12 @@ class RunHead:
     failure_cause: int = 0
     failure_message: str = ""
     failed_instance: str = ""
+    place: Place = Place.NONE
+
+    @property
+    def calls_executors(self) -> bool:
+        """Whether somebody may be handed a run now: this one, or another that wants the place it has given back."""
+        return self.state is RunState.QUEUED or self.place is Place.GIVEN_BACK
 
     @property
     def held(self) -> bool:
@@ -165,6 +172,8 @@ def _created(head: RunHead, event: RunEvent, at: int) -> None:
     head.child = bool(event.run_created.lineage.parent_run_id)
     if event.run_created.HasField("timeout"):
         head.deadline_at = at + event.run_created.timeout.ToMicroseconds()
+    if event.run_created.HasField("concurrency"):
+        head.place = Place.WANTED
 
 
 def _granted(head: RunHead, event: RunEvent, at: int) -> None:
@@ -174,6 +183,8 @@ def _granted(head: RunHead, event: RunEvent, at: int) -> None:
     head.epoch = grant.epoch
     head.lease_id, head.executor_id, head.incarnation = grant.lease_id, grant.executor_id, grant.incarnation
     head.generation, head.next_ordinal, head.tail = grant.generation, 1, 0
+    if head.place is Place.WANTED:
+        head.place = Place.HELD
 
 
 def _revoked(head: RunHead, event: RunEvent, at: int) -> None:
@@ -216,6 +227,8 @@ def _ended(head: RunHead, event: RunEvent, at: int) -> None:
     head.failed_instance = _instance_text(ended)
     head.in_doubt = head.open_effects - head.resolved_effects
     head.ready, head.open_waits = False, 0
+    if head.place is not Place.NONE:
+        head.place = Place.GIVEN_BACK
 
 
 def _terminal_state(message: run_states_pb2.RunState.ValueType) -> RunState:
@@ -242,6 +255,8 @@ def _continued(head: RunHead, event: RunEvent, at: int) -> None:
     if continued.HasField("timeout"):
         head.deadline_at = at + continued.timeout.ToMicroseconds()
     head.ready, head.open_waits = True, len(continued.children)
+    if head.place is not Place.NONE:
+        head.place = Place.WANTED
     head.move(RunState.PAUSED if head.held else RunState.QUEUED)
 
 

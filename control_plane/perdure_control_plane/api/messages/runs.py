@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from perdure.runlog.head import Hold, RunHead
+from perdure.runlog.places import Place
 from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2, run_recovery_pb2, runs_pb2
@@ -44,6 +45,9 @@ def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = 
     message.pause_reason = pause_reason(head, waits)
     if head.stop is not None:
         message.stop = run_events_pb2.StopKind.Value(f"STOP_KIND_{head.stop}")
+    if who.concurrency_key:
+        message.concurrency.key, message.concurrency.limit = who.concurrency_key, who.concurrency_limit
+        message.concurrency.has_place = head.place is Place.HELD
     if head.lease_id is not None:
         message.lease.CopyFrom(
             runs_pb2.RunLease(lease_id=head.lease_id, executor_id=head.executor_id or "", epoch=head.epoch)

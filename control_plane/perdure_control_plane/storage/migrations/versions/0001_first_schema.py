@@ -272,6 +272,8 @@ def upgrade() -> None:
         sa.Column("fold_version", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("providers", sa.Text(), nullable=False),
         sa.Column("labels", sa.Text(), nullable=False),
+        sa.Column("concurrency_key", sa.Text(), nullable=False),
+        sa.Column("concurrency_limit", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_run_queue")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
@@ -346,6 +348,8 @@ def upgrade() -> None:
         sa.Column("labels", sa.Text(), nullable=False),
         sa.Column("starter", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("concurrency_key", sa.Text(), nullable=False),
+        sa.Column("concurrency_limit", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("holds", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("ready", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -375,6 +379,7 @@ def upgrade() -> None:
         sa.Column("failure_cause", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("failure_message", sa.Text(), nullable=False),
         sa.Column("failed_instance", sa.Text(), nullable=False),
+        sa.Column("place", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.CheckConstraint("(state = 'RUNNING') = (lease_id IS NOT NULL)", name=op.f("ck_runs_lease_while_running")),
         sa.CheckConstraint(
             "state <> 'QUEUED' OR (holds = 0 AND in_doubt = 0 AND ready = 1)", name=op.f("ck_runs_queued_is_ready")
@@ -410,6 +415,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("holds > 0 OR in_doubt > 0"),
         postgresql_where=sa.text("holds > 0 OR in_doubt > 0"),
+    )
+    op.create_index(
+        "ix_runs_of_a_key",
+        "runs",
+        ["concurrency_key", "place"],
+        unique=False,
+        sqlite_where=sa.text("place > 0 AND place < 3"),
+        postgresql_where=sa.text("place > 0 AND place < 3"),
     )
     op.create_index(
         "ix_runs_parent_run_id",
