@@ -15,7 +15,7 @@ MAX_BATCH_BYTES: Final = 1024 * 1024
 """What a batch holds at most, unless its first event alone is larger."""
 
 _LARGE: Final = frozenset({
-    "node_output", "task_output", "unit_content", "rendered_arguments", "wait_subject", "output_files",
+    "node_output", "task_output", "unit_content", "rendered_arguments", "wait_subject", "output_files", "map_items",
 })  # fmt: skip
 _SMALL_BYTES: Final = 100
 """What an event without a payload counts for."""

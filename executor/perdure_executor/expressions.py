@@ -39,6 +39,11 @@ def render_stored(stored: bytes, see: Callable[[], JsonObject]) -> Any:
     return render(value, see()) if b"{{" in stored else value
 
 
+def value_of(source: str, bindings: JsonObject) -> Any:
+    """What a CEL expression comes to, as JSON has it. Raises CannotPrepare."""
+    return _evaluate(source, bindings)
+
+
 def holds(guard: str, bindings: JsonObject) -> bool:
     """Whether a CEL expression is true. Raises CannotPrepare where it is neither that nor false."""
     value = _evaluate(guard, bindings)

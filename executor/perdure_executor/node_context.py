@@ -126,7 +126,16 @@ class Spawn:
     """What the child is given."""
 
 
-Prepared = Work | Ask | Spawn | Failed
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A node that is done for every item of a list."""
+
+    count: int
+    items: bytes
+    """JSON of the list."""
+
+
+Prepared = Work | Ask | Spawn | Mapped | Failed
 
 TEXT_LIMIT: Final = 1024
 """Bytes of a line for people."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.failures import is_tried_again
+from perdure.runlog.instances import place_of
 from perdure.runlog.intents import Start
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import NodeWalk
@@ -47,24 +48,37 @@ def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes
 
 
 def bounded(events: Sequence[RunEvent], walk: Walk, max_payload_bytes: int) -> Sequence[RunEvent]:
-    """What follows from the log, as it may be stored: with the pause before another attempt, and an end that a child's
-    parent can be told of."""
+    """What follows from the log, as it may be stored: with the pause before another attempt, an output that a map may
+    leave, and an end that a child's parent can be told of."""
     for event in events:
         if event.node_settled.outcome == instances_pb2.OUTCOME_FAILED:
             _draw_pause(event, walk)
-    left = events[0].run_output.json
-    if len(left) <= max_payload_bytes:
+    size = max(len(events[0].run_output.json), len(events[0].node_output.json))
+    if size <= max_payload_bytes:
         return events
     cause = instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE
-    message = f"what it leaves has {len(left)} bytes; the limit is {max_payload_bytes}"
+    message = f"what it leaves has {size} bytes; the limit is {max_payload_bytes}"
+    if settled := [event.node_settled for event in events if event.HasField("node_settled")]:
+        return (_too_large(settled[0], cause, message),)
     failed = run_events_pb2.RunEnded(state=run_states_pb2.RUN_STATE_FAILED, cause=cause, message=message)
     return (RunEvent(run_ended=failed),)
 
 
+def _too_large(
+    settled: node_events_pb2.NodeSettled, cause: instances_pb2.FailureCause.ValueType, message: str
+) -> RunEvent:
+    where, failed = settled.instance, instances_pb2.OUTCOME_FAILED
+    return RunEvent(
+        node_settled=node_events_pb2.NodeSettled(
+            instance=where, effect=settled.effect, outcome=failed, cause=cause, message=message
+        )
+    )
+
+
 def _draw_pause(event: RunEvent, walk: Walk) -> None:
     settled = event.node_settled
-    node = walk.plan.nodes[settled.instance.path[-1].node]
-    before = walk.nodes[node.id]
+    place = place_of(settled.instance.path[-1])
+    node, before = walk.plan.spec(place), walk.nodes[place]
     if is_tried_again(node, settled.cause, before.failures + 1, before.extra_attempts):
         delay = retry_delay(node, before.failures + 1)
         if delay:

@@ -1,10 +1,12 @@
-"""The event with which an attempt begins."""
+"""The events with which an attempt begins."""
+
+import hashlib
 
 from perdure.runlog.effects import child_run_id
 from perdure.runlog.intents import Start
-from perdure.v1 import fact_events_pb2
+from perdure.v1 import fact_events_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_executor.node_context import Prepared, Work
+from perdure_executor.node_context import Ask, Mapped, Prepared, Work
 
 
 def started(start: Start, prepared: Prepared, digest: bytes) -> RunEvent:
@@ -37,3 +39,20 @@ def child_started(run_id: str, start: Start, digest: bytes) -> RunEvent:
     if start.node.HasField("timeout"):
         child.timeout.CopyFrom(start.node.timeout)
     return RunEvent(child_started=child)
+
+
+def waiting(start: Start, asked: Ask) -> list[RunEvent]:
+    """Says that an attempt waits, and what a person is shown."""
+    opened = RunEvent(wait_opened=asked.wait)
+    if not asked.subject:
+        return [opened]
+    subject = fact_events_pb2.WaitSubject(instance=start.instance.message(), canonical_json=asked.subject)
+    return [RunEvent(wait_subject=subject), opened]
+
+
+def mapping(start: Start, mapped: Mapped) -> list[RunEvent]:
+    """Says what a map is over, and that it begins."""
+    where, digest = start.instance.message(), hashlib.sha256(mapped.items).digest()
+    begun = node_events_pb2.MapBegun(instance=where, count=mapped.count, items_digest=digest)
+    items = node_events_pb2.MapItems(instance=where, json=mapped.items)
+    return [RunEvent(map_items=items), RunEvent(map_begun=begun)]

@@ -110,6 +110,7 @@ def worth_keeping(dropped: list[Pending], begun: Collection[Instance]) -> list[P
     if any(pending.kind == "jump_begun" for pending in dropped):
         _fail_again(dropped)
     told = {place(pending) for pending in dropped if pending.keep}
+    mapped = {where.path[-1]._replace(item=0) for where in (*begun, *told) if where.path and where.path[-1].item}
     undone = {place(pending) for pending in dropped if pending.kind == "node_settled" and pending.synchronising}
     # A signal that had come before may have been taken by a wait that is not there after all.
     undone |= {place(pending) for pending in dropped if pending.kind == "wait_opened"}
@@ -119,6 +120,9 @@ def worth_keeping(dropped: list[Pending], begun: Collection[Instance]) -> list[P
         if pending.kind == "node_started":
             if where in begun or where in told:
                 pending.event.node_started.ran_ahead = True
+                kept.append(pending)
+        elif pending.kind in ("map_items", "map_begun"):
+            if where.path[-1] in mapped:  # items of it have begun: it is over what they have seen
                 kept.append(pending)
         elif pending.keep or (pending.kind in FOLLOWING and not pending.synchronising and where not in undone):
             kept.append(pending)

@@ -20,19 +20,19 @@ from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.kinds import RELEASING_KINDS
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.ways import contracts_before
-from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2
+from perdure.v1 import execution_pb2, instances_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_executor.choices import choice
 from perdure_executor.event_stream import EventStream
 from perdure_executor.faults import alone
 from perdure_executor.late_reports import late_reports
 from perdure_executor.lease_keeper import LeaseKeeper
-from perdure_executor.node_context import Ask, Equipment, NodeContext, Spawn, Work
+from perdure_executor.node_context import Ask, Equipment, Mapped, NodeContext, Spawn, Work
 from perdure_executor.node_run import NodeRun
 from perdure_executor.nodes import prepare
 from perdure_executor.results import Failed, Result, Stopped, TimedOut
 from perdure_executor.settlements import bounded, jumped_over, settlement, stopped
-from perdure_executor.starts import child_started, started
+from perdure_executor.starts import child_started, mapping, started, waiting
 from perdure_executor.story import Story, place, worth_keeping
 
 log = structlog.get_logger(__name__)
@@ -195,13 +195,9 @@ class Walker:
             digest = self._say_arguments(start, prepared.arguments)
             self._append(child_started(self.stream.run_id, start, digest), keep=False)
             return True
-        if isinstance(prepared, Ask):
-            if prepared.subject:
-                subject = fact_events_pb2.WaitSubject(
-                    instance=start.instance.message(), canonical_json=prepared.subject
-                )
-                self._append(RunEvent(wait_subject=subject), keep=False)
-            self._append(RunEvent(wait_opened=prepared.wait), keep=False)
+        if isinstance(prepared, Ask | Mapped):
+            for event in waiting(start, prepared) if isinstance(prepared, Ask) else mapping(start, prepared):
+                self._append(event, keep=False)
             return True
         digest = b""
         if isinstance(prepared, Work) and prepared.arguments is not None:
@@ -225,7 +221,7 @@ class Walker:
             see=lambda: bindings(walk, where),
             equipment=self._equipment,
             units=walk.units.get(where, {}),
-            steps=contracts_before(walk, start.node.id),
+            steps=() if where.path[-1].item else contracts_before(walk, start.node.id),
         )
 
     def _say_arguments(self, start: Start, arguments: JsonObject) -> bytes:
@@ -263,7 +259,8 @@ class Walker:
             self._append(stopped(start, Stopped(result.task, begun)), keep=True)
             return
         walk = self._story.walk
-        events = settlement(start, result, walk.nodes[start.node.id], self._equipment.max_payload_bytes)
+        before = walk.nodes[start.instance.place]
+        events = settlement(start, result, before, self._equipment.max_payload_bytes)
         for event in jumped_over(events) if walk.jumps_over(start.node.id) else events:
             self._append(event, keep=True)
 

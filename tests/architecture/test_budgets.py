@@ -40,11 +40,11 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{RUNLOG}/checker.py::LogChecker":
         (170, "one log taken event by event: what is checked of each, and what is kept for whoever compares"),
     "clients/python/perdure/cli/following/story.py":
-        (320, "what is followed, from the story down to an attempt, read together"),
+        (330, "what is followed, from the story down to an attempt, read together"),
     "clients/python/perdure/cli/following/story.py::tell":
         (45, "one case for each kind of event that shows"),
     "clients/python/perdure/cli/following/story.py::RunStory":
-        (165, "one run folded for being shown: a short method for each kind of event that shows"),
+        (170, "one run folded for being shown: a short method for each kind of event that shows"),
     f"{EXECUTOR}/walker.py":
         (320, "one walk: what it decides, does and is answered is read together"),
     f"{EXECUTOR}/walker.py::Walker":

@@ -181,7 +181,7 @@ MANIFESTS = {
     "an unknown inject_into": (
         [{"id": "a", **STEP, "on_failure": {"inject_into": "z"}}], ["nodes[0].on_failure.inject_into"]),
     "a duplicate id": ([{"id": "a", **STEP}, {"id": "a", **STEP}], ["nodes[1].id"]),
-    "a node that is not run yet": ([{"id": "a", "type": "map", "items": "x"}], ["nodes[0].type"]),
+    "a map that does nothing": ([{"id": "a", "type": "map", "items": "x"}], ["nodes[0].node"]),
 }  # fmt: skip
 
 

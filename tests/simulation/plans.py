@@ -1,4 +1,4 @@
-"""Small playbooks, drawn by chance: lines, branches, choices, gates, jumps back, and every class of effect."""
+"""Small playbooks, drawn by chance: lines, branches, choices, maps, gates, jumps back, and every class of effect."""
 
 import json
 import random
@@ -27,7 +27,7 @@ class PlanMaker:
         exits: list[str] = []
         for _ in range(self._chance.randint(2, 4)):
             (segment,) = self._chance.choices(
-                [self._single, self._gate, self._wait, self._fan, self._choice], [5, 2, 2, 3, 2]
+                [self._single, self._gate, self._wait, self._fan, self._choice, self._map], [5, 2, 2, 3, 2, 2]
             )
             exits = segment(exits)
         if len(exits) > 1:
@@ -91,6 +91,19 @@ class PlanMaker:
             {"from": chooser["id"], "to": other["id"]},
         ]
         return [one["id"], other["id"]]
+
+    def _map(self, after: list[str]) -> list[str]:
+        inside = self._function(after)
+        node_id, fields = inside.pop("id"), dict(inside)
+        inside.clear()
+        inside.update(
+            id=node_id, type="map", node=fields, items=f"[{', '.join('12345'[: self._chance.randint(0, 5)])}]"
+        )
+        inside["max_parallel"] = self._chance.randint(1, 3)
+        if self._chance.random() < 0.5:
+            inside["on_item_failure"] = "continue"
+        self._trunk.append(node_id)
+        return [node_id]
 
     def _function(self, after: list[str]) -> dict[str, Any]:
         (effect,) = self._chance.choices(EFFECTS, [4, 3, 3, 1])

@@ -17,6 +17,7 @@ CAPABILITIES = (
     "inject_into",
     "fan_out",
     "choice",
+    "map",
     "watch",
     "takeover",
 )

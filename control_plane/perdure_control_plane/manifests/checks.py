@@ -9,11 +9,11 @@ from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.expressions import expression_faults, places
 from perdure_control_plane.manifests.failure_takers import coverage_faults, taking_faults
 from perdure_control_plane.manifests.graph import Graph, choice_faults
+from perdure_control_plane.manifests.maps import map_faults, placed
 from perdure_control_plane.manifests.model import (
     AgenticNode,
     ApprovalNode,
     DeterministicNode,
-    LaterNode,
     Manifest,
     WaitNode,
 )
@@ -33,6 +33,7 @@ def faults(manifest: Manifest) -> list[Diagnostic]:
         *schema_faults(manifest),
         *contract_faults(manifest, ordered),
         *wait_faults(manifest),
+        *map_faults(manifest),
         *taking_faults(manifest),
         *concurrency_faults(manifest),
         *(coverage_faults(manifest, ordered) if ordered else ()),
@@ -49,10 +50,10 @@ def doubts(manifest: Manifest) -> list[Diagnostic]:
         found.append(Diagnostic("phases", "NO_PHASES", "there is nothing to do: no phases and no nodes"))
     if not manifest.acceptance_criteria:
         found.append(Diagnostic("acceptance_criteria", "NO_ACCEPTANCE_CRITERIA", "nothing says when it is done well"))
-    for index, node in enumerate(manifest.nodes):
+    for path, node, _ in placed(manifest):
         if isinstance(node, DeterministicNode) and node.effect is None:
             reason = "counts as at_most_once: it is tried once, and a lost executor leaves it in doubt"
-            found.append(Diagnostic(f"nodes[{index}].effect", "EFFECT_UNSTATED", reason))
+            found.append(Diagnostic(f"{path}.effect", "EFFECT_UNSTATED", reason))
     return [
         *found,
         *_repeated_effects(manifest),
@@ -85,25 +86,25 @@ def _passed_over(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _repeated_effects(manifest: Manifest) -> Iterator[Diagnostic]:
-    for index, node in enumerate(manifest.nodes):
+    for path, node, _ in placed(manifest):
         effect = getattr(node, "effect", None)
         cap = node.on_failure.max_iterations
         if effect in ("at_most_once", "compensable") and cap is not None and cap > 1:
             article = "an" if effect == "at_most_once" else "a"
             reason = f"max_iterations {cap} repeats {article} {effect} effect after a failure"
-            yield Diagnostic(f"nodes[{index}].on_failure.max_iterations", "EFFECT_REPEATED", reason)
+            yield Diagnostic(f"{path}.on_failure.max_iterations", "EFFECT_REPEATED", reason)
 
 
 def _nul(manifest: Manifest) -> Iterator[Diagnostic]:
-    for index, node in enumerate(manifest.nodes):
+    for path, node, _ in placed(manifest):
         if isinstance(node, DeterministicNode):
             texts = {"command": node.command, "cwd": node.cwd}
             texts |= {f"args[{place}]": text for place, text in enumerate(node.args)}
             texts |= {f"env.{name}": text for name, text in node.env.items()}
-            for path, text in texts.items():
+            for field, text in texts.items():
                 if "\0" in text:
                     reason = "it holds a NUL character, so no program can be started with it"
-                    yield Diagnostic(f"nodes[{index}].{path}", "NUL_CHARACTER", reason)
+                    yield Diagnostic(f"{path}.{field}", "NUL_CHARACTER", reason)
 
 
 def _unknown_evidence(manifest: Manifest) -> Iterator[Diagnostic]:
@@ -172,9 +173,9 @@ def _tools(manifest: Manifest) -> Iterator[Diagnostic]:
     for index, tool in enumerate(manifest.tools.allow):
         if tool in manifest.tools.deny:
             yield Diagnostic(f"tools.allow[{index}]", "TOOL_CONFLICT", f"{tool!r} is both allowed and denied")
-    for index, node in enumerate(manifest.nodes):
+    for outer, node, _ in placed(manifest):
         for place, tool in enumerate((node.tools or []) if isinstance(node, AgenticNode) else []):
-            path = f"nodes[{index}].tools[{place}]"
+            path = f"{outer}.tools[{place}]"
             if tool not in WORKSPACE_TOOLS:
                 yield Diagnostic(
                     path, "TOOL_UNKNOWN", f"there is no tool {tool!r}; there are {', '.join(WORKSPACE_TOOLS)}"
@@ -185,10 +186,7 @@ def _tools(manifest: Manifest) -> Iterator[Diagnostic]:
 
 def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
     """What the format has and this version does not run: refused, so that nobody relies on it."""
-    for index, node in enumerate(manifest.nodes):
-        path = f"nodes[{index}]"
-        if isinstance(node, LaterNode):
-            yield _unsupported(f"{path}.type", f"nodes of type {node.type!r} are not run by this version")
+    for path, node, _ in placed(manifest):
         if node.on_failure.escalate:
             yield _unsupported(f"{path}.on_failure.escalate", "say it by an error handler whose action is `escalate`")
         if isinstance(node, ApprovalNode) and node.on_timeout != "fail":

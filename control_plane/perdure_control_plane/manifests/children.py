@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
-from perdure.runlog.plans import MAX_DEPTH
+from perdure.runlog.plans import MAX_DEPTH, worst_effect
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.model import Manifest, PlaybookNode
@@ -32,9 +32,7 @@ class ChildPlaybook:
     @property
     def effect(self) -> instances_pb2.Effect.ValueType:
         """The worst that it, or a child of it, does to the world outside."""
-        return max(
-            (max(node.effect, node.playbook.effect) for node in self.plan.nodes), default=instances_pb2.EFFECT_NONE
-        )
+        return max(map(worst_effect, self.plan.nodes), default=instances_pb2.EFFECT_NONE)
 
 
 Children = Mapping[Reference, ChildPlaybook]

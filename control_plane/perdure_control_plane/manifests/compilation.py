@@ -19,6 +19,7 @@ from perdure_control_plane.manifests.model import (
     Edge,
     FunctionNode,
     Manifest,
+    MapNode,
     Node,
     Phase,
     PlaybookNode,
@@ -54,7 +55,8 @@ def compile_plan(manifest: Manifest, digest: str, children: Children = NO_CHILDR
         plan.edges.extend(plans_pb2.PlanEdge(source=a, target=b) for a, b in zip(ids, ids[1:], strict=False))
     graph = Graph.of(manifest)
     plan.error_handlers.extend(compiled(manifest, handler, graph) for handler in manifest.error_handlers)
-    providers = {node.agentic.provider for node in plan.nodes if node.WhichOneof("kind") == "agentic"}
+    agents = (inside for node in plan.nodes for inside in (node, node.map.node) if inside.HasField("agentic"))
+    providers = {node.agentic.provider for node in agents}
     plan.providers.extend(sorted(providers))
     plan.labels.extend(sorted(set(manifest.labels)))
     if (concurrency := manifest.concurrency) is not None:
@@ -112,6 +114,9 @@ def _node(manifest: Manifest, node: Node, children: Children) -> plans_pb2.PlanN
             child = children[node.playbook_id, node.version]
             made.playbook.CopyFrom(_playbook(node, child))
             _set_call(made, node.inputs, _limit(node, child))
+        case MapNode():
+            made.effect = instances_pb2.EFFECT_NONE
+            made.map.CopyFrom(_map(manifest, node, children))
         case _:
             raise TypeError(f"a node of type {type(node).__name__} has no plan")
     _set_retries(made, node)
@@ -131,8 +136,8 @@ def _set_call(made: plans_pb2.PlanNode, inputs: dict[str, Any], timeout_seconds:
 
 def _set_retries(made: plans_pb2.PlanNode, node: Node) -> None:
     cap = node.on_failure.max_iterations
-    # A child is a whole procedure: like an effect it is not repeated unless its author says so.
-    once = made.effect in GUARDED or made.HasField("playbook")
+    # A child is a whole procedure: like an effect it is not repeated unless its author says so. Of a map the items are.
+    once = made.effect in GUARDED or made.HasField("playbook") or made.HasField("map")
     if cap is None and (not once or made.inject_into):
         cap = DEFAULT_ITERATION_CAP
     if cap is not None:
@@ -172,6 +177,16 @@ def _limit(node: PlaybookNode, child: ChildPlaybook) -> float | None:
     own = child.plan.timeout.ToMicroseconds() / 1e6 if child.plan.HasField("timeout") else math.inf
     limit = node.timeout_seconds
     return limit if limit is not None and limit < own else None
+
+
+def _map(manifest: Manifest, node: MapNode, children: Children) -> plans_pb2.MapNode:
+    inside = _node(manifest, node.node.model_copy(update={"id": node.id}), children)
+    made = plans_pb2.MapNode(items=node.items, node=inside, parallelism=node.max_parallel)
+    if node.on_item_failure == "fail":
+        made.tolerated_failures = 0
+    elif node.tolerated_failures is not None:
+        made.tolerated_failures = node.tolerated_failures
+    return made
 
 
 def _phase(manifest: Manifest, phase: Phase) -> plans_pb2.PlanNode:

@@ -1,13 +1,14 @@
 """Contracts of nodes and edges: whether they can be checked, and kept."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from perdure.runlog.templates import OPEN
 from perdure_control_plane.manifests import declared
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.graph import Graph
+from perdure_control_plane.manifests.maps import placed
 from perdure_control_plane.manifests.model import (
     AgenticNode,
     DeterministicNode,
@@ -24,10 +25,10 @@ _SHA256: Final = re.compile("[0-9A-Fa-f]{64}")
 def contract_faults(manifest: Manifest, graph: Graph | None) -> Iterator[Diagnostic]:
     """Faults of all contracts. `graph` has the order of nodes; None where nobody can tell."""
     known = {node.id: declared.outputs(node) for node in manifest.nodes}
-    for index, node in enumerate(manifest.nodes):
-        path = f"nodes[{index}]"
+    for path, node, outer in placed(manifest):
         if node.requires and node.requires.source is not None:
-            yield from _source_faults(f"{path}.requires", node, node.requires.source, known, graph)
+            before = None if graph is None else graph.before[outer.id]
+            yield from _source_faults(f"{path}.requires", node, node.requires.source, known, before)
         if node.ensures:
             yield from _promise_faults(f"{path}.ensures", node, node.ensures)
     first: dict[tuple[str, str, bool], int] = {}
@@ -52,12 +53,12 @@ def contract_doubts(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _source_faults(
-    path: str, node: Node, other: str, known: dict[str, declared.Fields], graph: Graph | None
+    path: str, node: Node, other: str, known: dict[str, declared.Fields], before: Collection[str] | None
 ) -> Iterator[Diagnostic]:
     if other not in known:
         yield Diagnostic(f"{path}.from", "NODE_UNKNOWN", f"there is no node {other!r}")
-    elif graph is not None and other not in graph.before[node.id]:
-        yield Diagnostic(f"{path}.from", "REFERENCE_NOT_BEFORE", f"{other!r} does not come before {node.id!r}")
+    elif before is not None and other not in before:
+        yield Diagnostic(f"{path}.from", "REFERENCE_NOT_BEFORE", f"{other!r} does not come before it")
     else:
         yield from _unknown_fields(f"{path}.fields", other, node.requires.fields if node.requires else [], known[other])
 

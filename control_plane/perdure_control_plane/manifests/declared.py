@@ -4,7 +4,15 @@ from collections.abc import Collection
 from typing import Final
 
 from perdure.runlog.json_objects import JsonObject
-from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Manifest, Node, WaitNode
+from perdure_control_plane.manifests.model import (
+    AgenticNode,
+    ApprovalNode,
+    DeterministicNode,
+    Manifest,
+    MapNode,
+    Node,
+    WaitNode,
+)
 
 Fields = Collection[str] | None
 """All fields that an object can have, or None where it can have any."""
@@ -14,6 +22,9 @@ TEXT_OUTPUT: Final = ("exit_code", "stdout", "stderr")
 
 APPROVAL_OUTPUT: Final = ("decision", "decider", "reason", "subject")
 """What a hold point has as output."""
+
+MAP_OUTPUT: Final = ("results", "errors")
+"""What a map has as output."""
 
 ANSWER_OUTPUT: Final = ("text", "usage")
 """What an agent has as output where nothing says what its answer is like."""
@@ -26,6 +37,8 @@ def outputs(node: Node) -> Fields:
             return TEXT_OUTPUT
         case ApprovalNode():
             return APPROVAL_OUTPUT
+        case MapNode():
+            return MAP_OUTPUT
         case WaitNode(signal=None):
             return ()
         case WaitNode(payload_schema=schema) if schema is not None:

@@ -5,14 +5,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.runlog.templates import TemplateInvalid, expressions
+from perdure.runlog.templates import OPEN, TemplateInvalid, expressions
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, DeterministicNode, Manifest, Node, WaitNode
+from perdure_control_plane.manifests.model import (
+    AgenticNode,
+    ApprovalNode,
+    DeterministicNode,
+    Manifest,
+    MapNode,
+    Node,
+    WaitNode,
+)
 from perdure_control_plane.manifests.readings import Reading, reading
 from perdure_control_plane.manifests.wording import no_cel
 
 if TYPE_CHECKING:
     import cel
+
+ITEM_NAMES: Final = ("item", "item_index")
+"""Names that the node inside a map sees beside what the map does."""
 
 MAX_BYTES: Final = 2048
 """Longest expression: a longer one may nest so deep that reading it ends the process."""
@@ -53,10 +64,12 @@ class Template:
         return faults, tuple(one for one in found if not isinstance(one, str))
 
 
-class Guard(Template):
-    """The condition of an edge: one expression, and nothing else."""
+class Bare(Template):
+    """One expression, and nothing else: the condition of an edge, the list of a map."""
 
     def _sources(self) -> list[str]:
+        if self._text.lstrip().startswith(OPEN):
+            raise TemplateInvalid(f"it is one expression; write it without {OPEN}")
         return [self._text]
 
 
@@ -67,6 +80,8 @@ class Place:
     path: str
     template: Template
     readable: frozenset[str] | None
+    names: tuple[str, ...] = ()
+    """Names that it sees beside what every expression does."""
 
 
 def places(manifest: Manifest, before: dict[str, set[str]] | None) -> Iterator[Place]:
@@ -76,11 +91,16 @@ def places(manifest: Manifest, before: dict[str, set[str]] | None) -> Iterator[P
         readable = None if before is None else frozenset(before[node.id])
         for path, text in templates(node):
             yield Place(f"nodes[{index}].{path}", known.setdefault(text, Template(text)), readable)
+        if isinstance(node, MapNode):
+            yield Place(f"nodes[{index}].items", Bare(node.items), readable)
+            for path, text in templates(node.node):
+                template = known.setdefault(text, Template(text))
+                yield Place(f"nodes[{index}].node.{path}", template, readable, ITEM_NAMES)
     for index, edge in enumerate(manifest.edges):
         if edge.when is not None:
             # It is evaluated when the node that the edge leaves has done its work, and sees what came of that.
             earlier = None if before is None else frozenset({*before[edge.source], edge.source})
-            yield Place(f"edges[{index}].when", Guard(edge.when), earlier)
+            yield Place(f"edges[{index}].when", Bare(edge.when), earlier)
 
 
 def expression_faults(manifest: Manifest, before: dict[str, set[str]] | None) -> Iterator[Diagnostic]:

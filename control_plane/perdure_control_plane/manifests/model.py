@@ -1,11 +1,12 @@
 """What a manifest may hold: its fields, their types and bounds. What must hold between them is in `checks`."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from perdure.runlog.instances import NAME
 from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.plans import MAX_ITEMS
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
@@ -229,17 +230,29 @@ class PlaybookNode(Node):
     timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
 
 
-class LaterNode(Node):
-    """A kind of node that the plan format has and this version does not run."""
+OneNode = AgenticNode | DeterministicNode | FunctionNode | ApprovalNode | WaitNode | PlaybookNode
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+class MapNode(Node):
+    """The same node for every item of a list."""
+
     type: Literal["map"]
+    items: Line
+    node: Annotated[Annotated[OneNode, Field(discriminator="type")], BeforeValidator(lambda given: _of_map(given))]
+    max_parallel: Annotated[int, Field(ge=1, le=MAX_ITEMS)] = 10
+    on_item_failure: Literal["fail", "continue"] = "fail"
+    tolerated_failures: Annotated[int, Field(ge=1, le=MAX_ITEMS)] | None = None
 
 
-AnyNode = Annotated[
-    AgenticNode | DeterministicNode | FunctionNode | ApprovalNode | WaitNode | PlaybookNode | LaterNode,
-    Field(discriminator="type"),
-]
+def _of_map(given: Any) -> Any:
+    if isinstance(given, dict) and "id" in given:
+        raise ValueError("the node inside a map has the map's id; leave its own out")
+    if isinstance(given, dict) and given.get("type") == "map":
+        raise ValueError("a map has no map inside; let one go over the results of the other")
+    return {**given, "id": "item"} if isinstance(given, dict) else given
+
+
+AnyNode = Annotated[OneNode | MapNode, Field(discriminator="type")]
 
 
 Words = Annotated[

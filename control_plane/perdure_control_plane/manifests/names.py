@@ -35,7 +35,8 @@ def name_doubts(manifest: Manifest, before: dict[str, set[str]] | None) -> Itera
         for read in place.template.readings:
             yield from doubts.about_outputs(place.path, read)
             yield from doubts.about_inputs(place.path, read)
-            yield from doubts.about_names(place.path, read, names, earlier or ())
+            seen = {*names, *place.names} if names is not None and place.names else names
+            yield from doubts.about_names(place.path, read, seen, earlier or ())
 
 
 class _Doubts:

@@ -98,6 +98,8 @@ def _place(kind: str, location: tuple[int | str, ...]) -> list[int | str]:
     if place[-1] == "[key]" and kind == "string_pattern_mismatch":
         place.pop()
     if place[0] == "nodes":
+        if place[2:4] == ["map", "node"]:
+            del place[4:5]
         del place[2:3]
     elif place[0] == "inputs":
         del place[1:2]

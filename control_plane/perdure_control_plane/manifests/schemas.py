@@ -11,6 +11,7 @@ from referencing.jsonschema import DRAFT202012
 
 from perdure.runlog.json_objects import JsonObject
 from perdure_control_plane.manifests.diagnostics import Diagnostic
+from perdure_control_plane.manifests.maps import placed
 from perdure_control_plane.manifests.model import AgenticNode, Manifest, WaitNode
 
 MAX_COMPLEX_ITEMS: Final = 100
@@ -21,14 +22,14 @@ def schema_faults(manifest: Manifest) -> Iterator[Diagnostic]:
     """Faults of all schemas."""
     if isinstance(manifest.inputs, dict):
         yield from _faults("inputs", manifest.inputs)
-    for index, node in enumerate(manifest.nodes):
+    for path, node, _ in placed(manifest):
         if isinstance(node, AgenticNode) and node.output_schema is not None:
-            yield from _faults(f"nodes[{index}].output_schema", node.output_schema)
+            yield from _faults(f"{path}.output_schema", node.output_schema)
         elif isinstance(node, WaitNode) and node.payload_schema is not None:
-            yield from _faults(f"nodes[{index}].payload_schema", node.payload_schema)
+            yield from _faults(f"{path}.payload_schema", node.payload_schema)
         for word, contract in (("requires", node.requires), ("ensures", node.ensures)):
             if contract is not None and contract.json_schema is not None:
-                yield from _faults(f"nodes[{index}].{word}.schema", contract.json_schema)
+                yield from _faults(f"{path}.{word}.schema", contract.json_schema)
     for index, edge in enumerate(manifest.edges):
         if edge.contract is not None and edge.contract.json_schema is not None:
             yield from _faults(f"edges[{index}].contract.schema", edge.contract.json_schema)

@@ -16,6 +16,8 @@ NODE_TYPES: Final[Mapping[str, type[model.Node]]] = {
     "function": model.FunctionNode,
     "approval": model.ApprovalNode,
     "wait": model.WaitNode,
+    "playbook": model.PlaybookNode,
+    "map": model.MapNode,
 }
 """The types of nodes that this version runs."""
 

@@ -80,7 +80,7 @@ def _doubts(tx: Transaction, timing: Timing, folded: FoldedRun) -> Iterator[Reas
     begun = tx.tasks.of_instances(folded.run.run_id, [str(where) for where in open_doubts]) if open_doubts else []
     tasks = {task.instance: task.name for task in begun}
     for where, doubt in open_doubts.items():
-        effect = EffectInDoubt(where, idempotency_key(walk.lineage_id, where.path, walk.redos(where.node)), doubt)
+        effect = EffectInDoubt(where, idempotency_key(walk.lineage_id, where.path, walk.redos(where.place)), doubt)
         free_at = retry_at(tx, timing, folded, doubt)
         yield Reason(UnresolvedEffect(effect, tasks.get(str(where), ""), free_at), free_at if free_at > tx.now else 0)
 
@@ -104,15 +104,15 @@ def _awaited(tx: Transaction, folded: FoldedRun | None, wait: Wait) -> Wait | Aw
         return wait
     assert folded is not None
     where = parse_instance(wait.instance)
-    return _next_attempt(tx, folded.run, where, folded.walk.nodes[where.node])
+    return _next_attempt(tx, folded.run, where, folded.walk.nodes[where.place])
 
 
 def _at_work(tx: Transaction, folded: FoldedRun) -> Iterator[Reason]:
     run, walk = folded.run, folded.walk
     granted_at = _last(tx, run, "lease_granted").stored_time.ToMicroseconds()
     attempts = []
-    for node in sorted(walk.active):
-        state, where = walk.nodes[node], walk.instance(node)
+    for place in sorted(walk.active, key=walk.instance):
+        state, where = walk.nodes[place], walk.instance(place)
         if state.phase is Phase.STARTED:
             attempts.append((where, _time_of(tx, run, state)))
         elif _is_tried_again(state, run):

@@ -6,7 +6,7 @@ from typing import Final
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.head import Hold
-from perdure.runlog.plans import WalkPlan
+from perdure.runlog.plans import WalkPlan, worst_effect
 from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, plans_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -143,4 +143,4 @@ def _void(tx: Transaction, run: Run) -> bool:
 
 def _can_reach_effect(tx: Transaction, run: Run) -> bool:
     plan = WalkPlan(plans_pb2.Plan.FromString(tx.playbooks.plan(run.identity.plan_digest)))
-    return any(plan.worst_effect(node) in GUARDED for node in plan.nodes)
+    return any(worst_effect(node) in GUARDED for node in plan.message.nodes)

@@ -5,7 +5,7 @@ from typing import Final
 
 from perdure_executor.contracts import check_needs
 from perdure_executor.node_context import NodeContext, Prepared
-from perdure_executor.nodes import agentic, approval, command, function, playbook, wait
+from perdure_executor.nodes import agentic, approval, command, function, mapping, playbook, wait
 from perdure_executor.promises import promising
 from perdure_executor.results import CannotPrepare
 
@@ -16,6 +16,7 @@ KINDS: Final[dict[str, Callable[[NodeContext], Prepared]]] = {
     "approval": approval.prepare,
     "wait": wait.prepare,
     "playbook": playbook.prepare,
+    "map": mapping.prepare,
 }
 """How each kind of node is made ready, by its field in PlanNode."""
 

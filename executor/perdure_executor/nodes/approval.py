@@ -9,6 +9,7 @@ import rfc8785
 
 from perdure.runlog.effects import GUARDED, approval_id
 from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.plans import worst_effect
 from perdure.v1 import fact_events_pb2, instances_pb2
 from perdure_executor.expressions import render, render_text
 from perdure_executor.node_context import Ask, NodeContext, Prepared
@@ -51,7 +52,8 @@ def prepare(context: NodeContext) -> Prepared:
 
 def _effects_that_follow(context: NodeContext) -> list[JsonObject]:
     """What this decision lets happen that will not be repeated by itself, in the order of the plan."""
-    behind = [(node, context.plan.worst_effect(node)) for node in context.plan.behind_gate(context.node.id)]
+    plan = context.plan
+    behind = [(node, worst_effect(plan.nodes[node])) for node in plan.behind_gate(context.node.id)]
     return [
         {"effect": instances_pb2.Effect.Name(effect).removeprefix("EFFECT_").lower(), "node": node}
         for node, effect in behind

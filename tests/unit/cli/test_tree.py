@@ -100,3 +100,25 @@ def test_a_choice_that_could_not_be_made_is_shown_as_a_failure_of_its_node() -> 
 
 def by_holder(**kind: Any) -> RecordedEvent:
     return RecordedEvent(run_id="r", holder=HolderOrigin(lease_id="l", epoch=1), event=RunEvent(**kind))
+
+
+def test_a_map_shows_how_many_items_are_done_and_those_that_are_not() -> None:
+    def item(index: int, number: int, stage: Stage) -> tuple[Instance, NodeStory]:
+        where = Instance((Step("fan", 1, index + 1),), number)
+        return where, NodeStory(where, NOW, stage)
+
+    tried = [
+        attempt("fan", 1, 1, Stage.STARTED),
+        item(0, 1, Stage.SUCCEEDED),
+        item(2, 1, Stage.FAILED),
+        item(1, 1, Stage.STARTED),
+        item(2, 2, Stage.STARTED),
+    ]
+    run = RunStory("r", nodes=dict(tried), way=Way(line("fan", "last")))
+    next(iter(run.nodes.values())).goes_over(5)
+
+    shown = [drawn_line.lstrip("│├└─ ") for drawn_line in drawn(run)]
+
+    assert shown[0].endswith("0 of 2 nodes done")
+    assert shown[1].endswith("goes over 5 items")
+    assert shown[2:] == ["1 of 5 items done", "● fan[1]  0s", "● fan[2] (attempt 2)  0s", "○ last"]

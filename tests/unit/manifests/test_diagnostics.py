@@ -151,7 +151,6 @@ FAULTS: dict[str, tuple[Fields, Faults]] = {
         {"nodes": [wait(until="{{ 1 + }}")]}, [("nodes[0].until", "EXPRESSION_INVALID")]),
     "what comes with a signal has no schema": (
         {"nodes": [wait(signal="x", payload_schema={"type": 5})]}, [("nodes[0].payload_schema", "SCHEMA_INVALID")]),
-    "a node is mapped": ({"nodes": [{"id": "a", "type": "map", "items": "x"}]}, [("nodes[0].type", "NOT_SUPPORTED")]),
     "a node starts a playbook that is not stored": (
         {"nodes": [{"id": "a", "type": "playbook", "playbook_id": "other", "version": "1"}]},
         [("nodes[0].playbook_id", "PLAYBOOK_UNKNOWN")]),
@@ -346,7 +345,7 @@ def test_what_names_the_playbook_is_told_though_the_rest_is_faulty(reviewed: Cal
             {"nodes": [{"id": "a", "type": "functoin"}]},
             (
                 "'functoin' is no type of node; "
-                "write one of agentic, deterministic, function, approval, wait; did you mean function?"
+                "write one of agentic, deterministic, function, approval, wait, playbook, map; did you mean function?"
             ),
         ),
     ],

@@ -1,6 +1,7 @@
 """A rehearsal: a run walked in memory, with a head and a log, by whoever plays the executor."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,8 @@ class Rehearsal:
     """Path of the attempt that started it, where another run did."""
     started: list[str] = field(default_factory=list)
     """Text of every attempt that was begun, in order."""
+    items: int = 3
+    """Items that every map is over."""
 
     def __post_init__(self) -> None:
         self.chooses: Callable[[Instance], str | None] = self._as_played
@@ -200,6 +203,12 @@ class Rehearsal:
             return True
         if start.node.HasField("playbook"):
             self.holder(child_started=_child(start))
+            return True
+        if start.node.HasField("map"):
+            listed = json.dumps(list(range(self.items))).encode()
+            where, digest = start.instance.message(), hashlib.sha256(listed).digest()
+            self.holder(map_items=node_events_pb2.MapItems(instance=where, json=listed))
+            self.holder(map_begun=node_events_pb2.MapBegun(instance=where, count=self.items, items_digest=digest))
             return True
         started = node_events_pb2.NodeStarted(
             instance=start.instance.message(),

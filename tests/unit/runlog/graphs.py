@@ -27,7 +27,9 @@ OPERATOR = fact_events_pb2.HOLD_CAUSE_OPERATOR
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, gates: bool = True, guards: bool = False, takers: bool = False) -> WalkPlan:
+def graphs(
+    draw: st.DrawFn, *, gates: bool = True, guards: bool = False, takers: bool = False, maps: bool = False
+) -> WalkPlan:
     """Any graph of up to eight nodes, as validation lets it pass: connected, and jumps go back to what all ways share."""
     count = draw(st.integers(2, 8))
     before = {0: set[int]()}
@@ -38,6 +40,8 @@ def graphs(draw: st.DrawFn, *, gates: bool = True, guards: bool = False, takers:
         shared = [through[other] for other in before[node]]
         through[node] = {node} | (set.intersection(*shared) if shared else set())
     nodes = [_node(draw, node, sorted(through[node] - {node}), gates=gates) for node in range(count)]
+    for node in nodes if maps else ():
+        _map(draw, node)
     edges = [
         plans_pb2.PlanEdge(source=f"n{other}", target=f"n{node}") for node in range(count) for other in before[node]
     ]
@@ -90,6 +94,21 @@ def _node(draw: st.DrawFn, node: int, shared: list[int], *, gates: bool) -> plan
     else:
         made.function.function = "noop"
     return made
+
+
+def _map(draw: st.DrawFn, node: plans_pb2.PlanNode) -> None:
+    """Has a node done for items, now and then."""
+    if not node.HasField("function") or draw(st.integers(0, 2)):
+        return
+    made = plans_pb2.MapNode(parallelism=draw(st.integers(1, 3)))
+    made.node.CopyFrom(node)
+    made.node.inject_into = ""
+    if draw(st.booleans()):
+        made.tolerated_failures = draw(st.integers(0, 2))
+    node.map.CopyFrom(made)
+    node.effect = REPEATABLE
+    if not node.inject_into:
+        node.ClearField("iteration_cap")
 
 
 @dataclass

@@ -95,7 +95,7 @@ def test_what_comes_after_a_failure_that_was_taken_is_done_only_on_the_way_that_
 
 
 @EXAMPLES
-@given(plan=graphs(guards=True, takers=True), data=st.data())
+@given(plan=graphs(guards=True, takers=True, maps=True), data=st.data())
 def test_another_executor_goes_on_from_any_position_as_the_first_would_have(plan: WalkPlan, data: Any) -> None:
     run = Rehearsal(plan).create()
     Disorder(run, data.draw).play(trouble=True)
@@ -113,7 +113,7 @@ def test_another_executor_goes_on_from_any_position_as_the_first_would_have(plan
 
 
 @EXAMPLES
-@given(plan=graphs(guards=True, takers=True), data=st.data())
+@given(plan=graphs(guards=True, takers=True, maps=True), data=st.data())
 def test_when_a_fact_comes_between_what_the_holder_does_changes_nothing(plan: WalkPlan, data: Any) -> None:
     run = Rehearsal(plan).create()
     Disorder(run, data.draw).play(trouble=True)

@@ -22,7 +22,7 @@ EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True, suppress_h
 
 
 @EXAMPLES
-@given(plan=graphs(guards=True), data=st.data())
+@given(plan=graphs(guards=True, maps=True), data=st.data())
 def test_from_whatever_position_a_walk_is_restored_it_goes_on_as_the_whole_log_says(plan: WalkPlan, data: Any) -> None:
     run = Rehearsal(plan).create()
     Disorder(run, data.draw).play(trouble=True)

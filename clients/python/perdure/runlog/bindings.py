@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
 
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import JsonObject, json_bytes
@@ -17,7 +19,8 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
     whose step to the join is declared later; `inputs`, the input alone; `request.content`; `nodes.<id>`, each ancestor's
     own output; `last_error` with `node`, `cause` and `message` where the node is tried again, the walk jumped back
     over it, or the plan took a failure before it, and `last_failed_node`, the first of these alone; `last_approval` with
-    `decision`, `decider` and `reason` after a hold point. What happens in another branch changes nothing here.
+    `decision`, `decider` and `reason` after a hold point. What happens in another branch changes nothing here. The node
+    inside a map sees what the map does, and `item` and `item_index`, from 0.
     """
     inputs: JsonObject = json.loads(walk.input)
     merged, nodes = dict(inputs), {}
@@ -30,12 +33,19 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
         merged.update(nodes[node])
     merged.update(inputs=inputs, request={"content": walk.content}, nodes=nodes)
     decision = walk.nodes[where.node].decision if behind else None
-    merged["last_error"] = error = _last_error(
-        walk, where.node, (*taken, where.node) if behind else taken, behind=behind
-    )
+    merged["last_error"] = error = _last_error(walk, where, (*taken, where.node) if behind else taken, behind=behind)
     merged["last_failed_node"] = error["node"] if error else None
     merged["last_approval"] = _approval(decision or walk.last_decision(where.node))
+    if item := where.path[-1].item:
+        merged.update(item=_list(walk.maps[where.node].items)[item - 1], item_index=item - 1)
     return merged
+
+
+@lru_cache(maxsize=16)
+def _list(items: bytes) -> list[Any]:
+    """A list, parsed once for all of its items; none of them changes it."""
+    found: list[Any] = json.loads(items)
+    return found
 
 
 def run_output(walk: Walk) -> bytes:
@@ -55,11 +65,11 @@ def run_output(walk: Walk) -> bytes:
     return json_bytes(merged)
 
 
-def _last_error(walk: Walk, node: str, before: Iterable[str], *, behind: bool) -> JsonObject | None:
-    state = walk.nodes[node]
+def _last_error(walk: Walk, where: Instance, before: Iterable[str], *, behind: bool) -> JsonObject | None:
+    node, state = where.node, walk.nodes[where.place]
     if state.failures and not behind:
         return _error(node, state.cause, state.message)
-    back = state.went_back
+    back = walk.nodes[node].went_back
     if back is not None and (back.source in walk.plan.ancestors(node) or (behind and back.source == node)):
         back = None  # what failed has succeeded since
     # What was taken in the region of a jump was taken since.

@@ -14,14 +14,14 @@ from perdure.runlog.folding import fold_event
 from perdure.runlog.head import IllegalEvent, RunHead, advance
 from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, instance
+from perdure.runlog.map_rules import count_faults
 from perdure.runlog.plans import WalkPlan
+from perdure.runlog.rest_rules import rest_faults, row_faults
 from perdure.runlog.rules import (
     Fault,
     Rule,
     fact_faults,
     origin_faults,
-    rest_faults,
-    row_faults,
     step_faults,
     taking_faults,
 )
@@ -29,6 +29,15 @@ from perdure.runlog.wait_rules import due_faults, taker_faults
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
+
+_CONTENTS: Final = {
+    "rendered_arguments": "json",
+    "node_output": "json",
+    "fact_content": "json",
+    "map_items": "json",
+    "wait_subject": "canonical_json",
+}
+"""Kinds of events with what another one has the digest of, and the field that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +158,7 @@ class LogChecker:
     def _note(self, event: RunEvent, kind: str) -> None:
         if kind == "node_started" and event.node_started.effect in GUARDED:
             where = instance(event.node_started.instance)
-            key = idempotency_key(self.walk.lineage_id, where.path, self.walk.redos(where.node))
+            key = idempotency_key(self.walk.lineage_id, where.path, self.walk.redos(where.place))
             self.begun[where] = Begun(where, key, self._taken)
         elif kind == "run_created":
             self.created = event.run_created
@@ -166,16 +175,13 @@ class LogChecker:
                 self.done.add(instance(settled.instance))
 
     def _check_content(self, event: RunEvent, kind: str) -> None:
+        if kind in _CONTENTS:
+            content = getattr(event, kind)
+            self._contents[kind, instance(content.instance)] = getattr(content, _CONTENTS[kind])
+            return
         match kind:
             case "run_created" if event.run_created.plan_digest != self._plan_digest:
                 self._violated([(Rule.DIGEST, "the plan is not the one the run was created with")])
-            case "rendered_arguments":
-                arguments = event.rendered_arguments
-                self._contents[kind, instance(arguments.instance)] = arguments.json
-            case "node_output":
-                self._contents[kind, instance(event.node_output.instance)] = event.node_output.json
-            case "fact_content":
-                self._contents[kind, instance(event.fact_content.instance)] = event.fact_content.json
             case "fact_recorded" if event.fact_recorded.WhichOneof("fact") in ("resolution", "child_ended"):
                 recorded = event.fact_recorded
                 digest = recorded.resolution.output_digest or recorded.child_ended.output_digest
@@ -183,12 +189,14 @@ class LogChecker:
             case "fact_recorded" if event.fact_recorded.HasField("signal"):
                 recorded = event.fact_recorded
                 self._check_digest("fact_content", recorded.instance, recorded.signal.payload_digest)
-            case "wait_subject":
-                subject = event.wait_subject
-                self._contents[kind, instance(subject.instance)] = subject.canonical_json
             case "node_started":
                 started = event.node_started
                 self._check_digest("rendered_arguments", started.instance, started.arguments_digest)
+            case "map_begun":
+                begun = event.map_begun
+                items = self._contents.get(("map_items", instance(begun.instance)))
+                self._violated((Rule.DIGEST, fault) for fault in count_faults(begun, items))
+                self._check_digest("map_items", begun.instance, begun.items_digest)
             case "child_started":
                 child = event.child_started
                 self._check_digest("rendered_arguments", child.instance, child.input_digest)

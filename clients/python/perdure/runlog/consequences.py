@@ -3,7 +3,7 @@
 import json
 
 from perdure.runlog.inbox import Fact, OpenWait
-from perdure.runlog.instances import Instance, Step
+from perdure.runlog.instances import Instance, node_of, step_at
 from perdure.runlog.intents import Intent, Record, Start
 from perdure.runlog.json_objects import json_bytes
 from perdure.runlog.states import run_state
@@ -23,18 +23,17 @@ def take_up(walk: Walk) -> list[Intent]:
     return []
 
 
-def overdue(walk: Walk, node: str) -> Start | tuple[RunEvent, ...]:
-    """What follows at a node from a fact that is taken up and whose consequences are not recorded."""
-    where, state = walk.instance(node), walk.nodes[node]
+def overdue(walk: Walk, place: str) -> Start | tuple[RunEvent, ...]:
+    """What follows at a place from a fact that is taken up and whose consequences are not recorded."""
+    where, state = walk.instance(place), walk.nodes[place]
     wait, doubt = walk.waits.get(where), walk.doubts.get(where)
     sequence = wait.fact_sequence if wait else doubt.resolution_sequence if doubt else 0
     if not sequence or not walk.facts[sequence].taken:
         return ()
     again = walk.facts[sequence].recorded.resolution.kind == fact_events_pb2.RESOLUTION_KIND_RETRY
-    if again and not walk.jumps_over(node):
-        path = (*walk.prefix, Step(node, state.visit))
-        next_attempt = Instance(path, state.attempt + 1)
-        return Start(walk.plan.nodes[node], next_attempt, state.redo + 1, 0.0, sequence)
+    if again and not walk.jumps_over(node_of(place)):
+        next_attempt = Instance((*walk.prefix, step_at(place, state.visit)), state.attempt + 1)
+        return Start(walk.plan.spec(place), next_attempt, state.redo + 1, 0.0, sequence)
     return _consequences(walk, where, sequence, walk.facts[sequence])
 
 
@@ -93,7 +92,7 @@ def _child_ended(walk: Walk, where: Instance, fact: Fact) -> tuple[RunEvent, ...
     if ended.state == run_states_pb2.RUN_STATE_COMPLETED:
         settled = _settled(walk, where)
     else:
-        cause = _cause_of_end(walk.plan.nodes[where.node], ended.state)
+        cause = _cause_of_end(walk.plan.spec(where.place), ended.state)
         word = run_state(ended.state).value.lower().replace("_", " ")
         told = f"runs/{ended.run_id} {word}{': ' if ended.message else ''}{ended.message}"
         settled = _settled(walk, where, failed=cause, message=told.encode()[:1024].decode(errors="ignore"))
@@ -139,7 +138,7 @@ def _settled(
     return RunEvent(
         node_settled=node_events_pb2.NodeSettled(
             instance=where.message(),
-            effect=walk.plan.nodes[where.node].effect,
+            effect=walk.plan.spec(where.place).effect,
             outcome=unfit if failed else instances_pb2.OUTCOME_SUCCEEDED,
             cause=failed,
             message=message,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from perdure.runlog.folding_inbox import INBOX_STEPS, await_child
-from perdure.runlog.folding_nodes import NODE_STEPS, lose_work
+from perdure.runlog.folding_nodes import NODE_STEPS, close_map, lose_work
 from perdure.runlog.head import Stop
 from perdure.runlog.instances import Step, instance
 from perdure.runlog.node_walk import Phase, WentBack
@@ -60,13 +60,13 @@ def _continued(walk: Walk, event: RunEvent, sequence: int) -> None:
     walk.ended, walk.seen = None, sequence
     for child in continued.children:
         await_child(walk, instance(child.instance), child.run_id)
-    for node in walk.active:
-        state = walk.nodes[node]
+    for place in walk.active:
+        state = walk.nodes[place]
         state.retry_delay = 0.0  # whoever lets it go on does not want a pause
-        if state.phase is Phase.LOST or (state.phase is Phase.WAITING and walk.instance(node) not in walk.waits):
+        if state.phase is Phase.LOST or (state.phase is Phase.WAITING and walk.instance(place) not in walk.waits):
             state.phase = Phase.AGAIN
     if continued.HasField("reopened"):
-        state = walk.nodes[instance(continued.reopened).node]
+        state = walk.nodes[instance(continued.reopened).place]
         state.phase, state.extra_attempts = Phase.AGAIN, state.extra_attempts + continued.extra_attempts
 
 
@@ -90,6 +90,7 @@ def _jumped(walk: Walk, event: RunEvent, sequence: int) -> None:
     for where in [where for where in walk.waits if where.node in region]:
         _void(walk, walk.waits.pop(where).fact_sequence)
     for node in region:
+        close_map(walk, node)
         state = walk.nodes[node]
         state.phase, state.went_back = Phase.NOT_REACHED, why
         state.excused, state.instead = False, frozenset()

@@ -28,10 +28,10 @@ def _child_started(walk: Walk, event: RunEvent, sequence: int) -> None:
 
 
 def _begin_to_wait(walk: Walk, where: Instance) -> None:
-    state = walk.nodes[where.node]
+    state = walk.nodes[where.place]
     state.phase, state.visit, state.attempt, state.redo = Phase.WAITING, where.visit, where.attempt, 0
-    walk.frontier.discard(where.node)
-    walk.active.add(where.node)
+    walk.frontier.discard(where.place)
+    walk.active.add(where.place)
 
 
 def await_child(walk: Walk, where: Instance, run_id: str) -> None:
@@ -80,7 +80,7 @@ def _fact_taken_up(walk: Walk, event: RunEvent, sequence: int) -> None:
     if taken.HasField("instance"):
         walk.waits[instance(taken.instance)].fact_sequence = taken.sequence
     if fact.recorded.WhichOneof("fact") == "decision":
-        walk.nodes[instance(fact.recorded.instance).node].decision = fact.recorded.decision
+        walk.nodes[instance(fact.recorded.instance).place].decision = fact.recorded.decision
 
 
 def _subject(walk: Walk, event: RunEvent, sequence: int) -> None:

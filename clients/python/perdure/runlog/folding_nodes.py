@@ -5,26 +5,26 @@ from typing import Final
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.inbox import Doubt
-from perdure.runlog.instances import Instance, Step, instance
+from perdure.runlog.instances import Instance, instance, place_of, step_at
 from perdure.runlog.node_walk import NodeWalk, Phase
-from perdure.runlog.walk import Walk
+from perdure.runlog.walk import OpenMap, Walk
 from perdure.runlog.ways import Way, missed, way
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
 
 def lose_work(walk: Walk, event: RunEvent, sequence: int) -> None:
-    """What was under way has no holder any more: it is in doubt, or begins again."""
-    for node in walk.active:
-        state = walk.nodes[node]
+    """What was under way has no holder any more: it is in doubt, or begins again. In an order that is the same anywhere."""
+    for place in sorted(walk.active, key=walk.instance):
+        state = walk.nodes[place]
         if state.phase is Phase.STARTED:
-            _lose(walk, node, state, sequence)
+            _lose(walk, place, state, sequence)
 
 
-def _lose(walk: Walk, node: str, state: NodeWalk, sequence: int) -> None:
-    if walk.plan.nodes[node].effect in GUARDED:
+def _lose(walk: Walk, place: str, state: NodeWalk, sequence: int) -> None:
+    if walk.plan.spec(place).effect in GUARDED:
         state.phase = Phase.IN_DOUBT
-        walk.doubts[walk.instance(node)] = Doubt(instances_pb2.FAILURE_CAUSE_EXECUTOR_LOST, "", sequence)
+        walk.doubts[walk.instance(place)] = Doubt(instances_pb2.FAILURE_CAUSE_EXECUTOR_LOST, "", sequence)
     else:
         state.phase = Phase.LOST
 
@@ -33,24 +33,25 @@ def _node_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     started = event.node_started
     where = started.instance
     step, attempt = where.path[-1], where.attempt
-    node, visit = step.node, step.visit
-    state = walk.nodes[node]
+    place, visit = place_of(step) if step.item else step.node, step.visit
+    state = walk.nodes[place]
     state.phase, state.visit, state.attempt, state.redo = Phase.STARTED, visit, attempt, started.redo
     state.since = sequence
-    walk.frontier.discard(node)
-    walk.active.add(node)
+    walk.frontier.discard(place)
+    walk.active.add(place)
     if started.resolution_sequence:
-        walk.doubts.pop(Instance((*walk.prefix, Step(node, visit)), attempt - 1), None)
+        walk.doubts.pop(Instance((*walk.prefix, step_at(place, visit)), attempt - 1), None)
     if walk.waits:
-        walk.waits.pop(Instance((*walk.prefix, Step(node, visit)), attempt - 1), None)  # the pause before it
+        walk.waits.pop(Instance((*walk.prefix, step_at(place, visit)), attempt - 1), None)  # the pause before it
     if walk.pending:
         walk.pending.pop(instance(started.instance), None)  # what a lost execution of it had produced
 
 
 def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
     settled = event.node_settled
-    node = settled.instance.path[-1].node
-    state = walk.nodes[node]
+    step = settled.instance.path[-1]
+    place = place_of(step) if step.item else step.node
+    state = walk.nodes[place]
     state.since = sequence
     output = b""
     if walk.pending or walk.doubts or walk.waits or walk.units:
@@ -60,15 +61,63 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
         walk.waits.pop(where, None)
         walk.units.pop(where, None)
     match settled.outcome:
+        case instances_pb2.OUTCOME_SUCCEEDED if step.item:
+            state.phase, state.output, state.failures = Phase.SUCCEEDED, output, 0
+            walk.active.discard(place)
         case instances_pb2.OUTCOME_SUCCEEDED:
-            _succeed(walk, node, state, output)
+            if walk.maps:
+                close_map(walk, place)
+            _succeed(walk, place, state, output)
         case instances_pb2.OUTCOME_FAILED:
-            _fail(walk, node, state, settled)
+            if walk.maps:
+                _put_items_down(walk, place)
+            _fail(walk, place, state, settled)
         case instances_pb2.OUTCOME_JUMPED_OVER:
             state.phase = Phase.NOT_REACHED
-            walk.active.discard(node)
+            walk.active.discard(place)
         case _:
             state.phase = Phase.AGAIN
+
+
+def close_map(walk: Walk, node: str) -> None:
+    """Forgets the items of a map that nothing follows from any more; does nothing for any other node."""
+    for place in walk.items(node):
+        walk.active.discard(place)
+        del walk.nodes[place]
+    walk.maps.pop(node, None)
+
+
+def _put_items_down(walk: Walk, node: str) -> None:
+    """Nothing follows at the items of a map that has failed, until somebody lets it go on."""
+    for place in walk.items(node):
+        walk.active.discard(place)
+        walk.waits.pop(walk.instance(place), None)
+
+
+def _map_begun(walk: Walk, event: RunEvent, sequence: int) -> None:
+    begun = event.map_begun
+    where = instance(begun.instance)
+    node, visit = where.node, where.visit
+    if not walk.plan.nodes[node].HasField("map"):
+        raise ValueError(f"{node} is no map")
+    state = walk.nodes[node]
+    state.phase, state.visit, state.attempt, state.since = Phase.MAPPING, visit, where.attempt, sequence
+    walk.frontier.discard(node)
+    walk.active.add(node)
+    known = walk.maps.get(node)
+    if known is None:
+        walk.maps[node] = OpenMap(begun, walk.pending.pop(where, b""))
+        walk.nodes |= {place: NodeWalk(visit=visit) for place in walk.items(node)}
+        return
+    known.begun = begun
+    for place in walk.items(node):
+        item = walk.nodes[place]
+        if item.phase is not Phase.SUCCEEDED:
+            item.failures, item.cause, item.message = 0, instances_pb2.FAILURE_CAUSE_UNSPECIFIED, ""
+
+
+def _map_items(walk: Walk, event: RunEvent, sequence: int) -> None:
+    walk.pending[instance(event.map_items.instance)] = event.map_items.json
 
 
 def _succeed(walk: Walk, node: str, state: NodeWalk, output: bytes) -> None:
@@ -138,6 +187,7 @@ def _failure_taken(walk: Walk, event: RunEvent, sequence: int) -> None:
     node = taken.instance.path[-1].node
     state = walk.nodes[node]
     state.excused = True
+    close_map(walk, node)
     if not taken.target:
         handlers = walk.plan.message.error_handlers
         if not 0 < taken.handler <= len(handlers):
@@ -158,7 +208,7 @@ def _fail(walk: Walk, node: str, state: NodeWalk, settled: node_events_pb2.NodeS
 
 def _node_in_doubt(walk: Walk, event: RunEvent, sequence: int) -> None:
     where = instance(event.node_in_doubt.instance)
-    walk.nodes[where.node].phase = Phase.IN_DOUBT
+    walk.nodes[where.place].phase = Phase.IN_DOUBT
     walk.doubts[where] = Doubt(event.node_in_doubt.cause, event.node_in_doubt.message)
 
 
@@ -176,6 +226,8 @@ NODE_STEPS: Final[dict[str, Callable[[Walk, RunEvent, int], None]]] = {
     "lease_returned": lose_work,
     "node_started": _node_started,
     "node_output": _output,
+    "map_items": _map_items,
+    "map_begun": _map_begun,
     "node_settled": _node_settled,
     "node_in_doubt": _node_in_doubt,
     "unit_content": _unit,

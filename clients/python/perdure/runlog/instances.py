@@ -22,9 +22,13 @@ class Step(NamedTuple):
     visit: int
     item: int = 0
 
+    @property
+    def place(self) -> str:
+        """Where in the walk of its run: the node, or `node[index]` for an item of a map."""
+        return item_place(self.node, self.item - 1) if self.item else self.node
+
     def __str__(self) -> str:
-        mapped = f"[{self.item - 1}]" if self.item else ""
-        return f"{self.node}{mapped}:{self.visit}"
+        return f"{self.place}:{self.visit}"
 
 
 class Instance(NamedTuple):
@@ -37,6 +41,11 @@ class Instance(NamedTuple):
     def node(self) -> str:
         """Id of the node in the run's own plan."""
         return self.path[-1].node
+
+    @property
+    def place(self) -> str:
+        """Where in the run's own walk: the node, or `node[index]` for an item of a map."""
+        return self.path[-1].place
 
     @property
     def visit(self) -> int:
@@ -64,6 +73,29 @@ def instance(message: instances_pb2.Instance) -> Instance:
         step = path[0]
         return Instance((Step(step.node, step.visit, step.item),), message.attempt)
     return Instance(tuple(Step(step.node, step.visit, step.item) for step in path), message.attempt)
+
+
+def item_place(node: str, index: int) -> str:
+    """The place of an item of a map in its walk. No node has such an id."""
+    return f"{node}[{index}]"
+
+
+def place_of(step: instances_pb2.PathStep) -> str:
+    """The place that a stored level of a path names."""
+    return item_place(step.node, step.item - 1) if step.item else step.node
+
+
+def node_of(place: str) -> str:
+    """The node that a place belongs to."""
+    return place if place[-1] != "]" else place.rpartition("[")[0]
+
+
+def step_at(place: str, visit: int) -> Step:
+    """A visit to a place."""
+    if place[-1] != "]":
+        return Step(place, visit)
+    node, _, index = place[:-1].rpartition("[")
+    return Step(node, visit, int(index) + 1)
 
 
 def parse_instance(text: str) -> Instance:

@@ -13,6 +13,7 @@ from perdure.runlog.failures import Follows, after_failure
 from perdure.runlog.head import STOP_ENDS
 from perdure.runlog.instances import Instance
 from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
+from perdure.runlog.mapping import go_on_with, jumped_over
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.pauses import after_pause, pauses
 from perdure.runlog.starting import begin
@@ -61,7 +62,7 @@ def _stop(walk: Walk) -> list[Intent]:
 def _finish_jump(walk: Walk, jump: run_events_pb2.JumpBegun) -> list[Intent]:
     intents: list[Intent] = []
     working = [where for where in _working(walk) if where.node in jump.region]
-    repeatable = tuple(where for where in working if walk.plan.nodes[where.node].effect not in GUARDED)
+    repeatable = tuple(where for where in working if walk.plan.spec(where.place).effect not in GUARDED)
     if repeatable:
         intents.append(StopWork(repeatable))
     for where, wait in walk.waits.items():
@@ -70,9 +71,12 @@ def _finish_jump(walk: Walk, jump: run_events_pb2.JumpBegun) -> list[Intent]:
             return [*intents, Record((RunEvent(wait_closed=closed),))]
     if working:
         return intents
-    doubted = [where.node for where in walk.doubts if where.node in jump.region]
+    doubted = [where.place for where in walk.doubts if where.node in jump.region]
     if doubted:
         return _clear_doubts(walk, doubted)
+    mapped = [node for node in walk.maps if node in jump.region and walk.nodes[node].phase is Phase.MAPPING]
+    if mapped:
+        return [jumped_over(walk, mapped[0])]
     return [Record((RunEvent(jumped=run_events_pb2.Jumped(target=jump.target)),))]
 
 
@@ -107,16 +111,17 @@ def _go_on(walk: Walk) -> list[Intent]:
                 starts.append(Choose(walk.instance(node)))
             case Phase.LOST:
                 starts.append(begin(walk, node, state.visit, state.attempt, state.redo))
+            case Phase.MAPPING | Phase.AGAIN if node in walk.maps:
+                if isinstance(of_items := go_on_with(walk, node), Record):
+                    return [of_items]
+                starts.extend(of_items)
             case Phase.AGAIN:
                 starts.append(begin(walk, node, state.visit, state.attempt + 1, state.redo))
             case Phase.FAILED:
                 match after_failure(walk, node, state):
                     case Start() as retry:
-                        match after_pause(walk, node, retry):
-                            case Start() as due:
-                                starts.append(due)
-                            case fact_events_pb2.WaitOpened() as opened:
-                                waits.append(Record((RunEvent(wait_opened=opened),)))
+                        if due := after_pause(walk, node, retry):
+                            (waits if isinstance(due, Record) else starts).append(due)
                     case other:
                         failures.append(other)
     if failures:
@@ -169,15 +174,24 @@ def _pause(*, ready: bool) -> Record:
 
 
 def _working(walk: Walk) -> tuple[Instance, ...]:
-    return tuple([walk.instance(node) for node in walk.active if walk.nodes[node].phase is Phase.STARTED])
+    return tuple([walk.instance(place) for place in walk.active if walk.nodes[place].phase is Phase.STARTED])
 
 
 def _has_work(walk: Walk) -> bool:
     if not walk.waits:
         return True  # at the least, to end
-    waiting = (Phase.WAITING, Phase.STARTED)
-    ready = (node for node in walk.active if walk.nodes[node].phase not in waiting and not pauses(walk, node))
+    ready = (node for node in _in_order(walk, walk.active) if _is_ready(walk, node))
     return bool(walk.frontier or walk.untaken()) or next(ready, None) is not None
+
+
+def _is_ready(walk: Walk, node: str) -> bool:
+    match walk.nodes[node].phase:
+        case Phase.WAITING | Phase.STARTED:
+            return False
+        case Phase.MAPPING:
+            return bool(go_on_with(walk, node))
+        case _:
+            return not pauses(walk, node)
 
 
 def _in_order(walk: Walk, nodes: set[str]) -> list[str]:

@@ -17,6 +17,8 @@ class Phase(Enum):
     IN_DOUBT = auto()
     AGAIN = auto()
     """Stopped or reopened: a new attempt starts."""
+    MAPPING = auto()
+    """A map over its items, some of which are under way or have yet to be."""
     FAILED = auto()
     CHOOSING = auto()
     """It has done what it was asked to, and which of its guarded steps is taken is to be found out."""
@@ -42,7 +44,7 @@ class WentBack:
 
 @dataclass(slots=True)
 class NodeWalk:
-    """One node of the run's plan."""
+    """One place of the walk: a node of the run's plan, or an item of a map."""
 
     phase: Phase = Phase.NOT_REACHED
     visit: int = 0

@@ -2,31 +2,32 @@
 
 from typing import Final
 
-from perdure.runlog.intents import Start
+from perdure.runlog.intents import Record, Start
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
 
 LONG_PAUSE: Final = 5.0
 """Seconds from which a pause is a wait. It says what a log means, as every rule of the interpreter does."""
 
 
-def after_pause(walk: Walk, node: str, retry: Start) -> Start | fact_events_pb2.WaitOpened | None:
-    """The next attempt; or the wait before it, which is to be opened; or None while that is open."""
+def after_pause(walk: Walk, place: str, retry: Start) -> Start | Record | None:
+    """The next attempt; or the beginning of a wait for it; or None while that is open."""
     if retry.delay < LONG_PAUSE:
         return retry
-    where = walk.instance(node)
+    where = walk.instance(place)
     wait = walk.waits.get(where)
     if wait is None:
         opened = fact_events_pb2.WaitOpened(instance=where.message(), backoff=fact_events_pb2.BackoffWait())
         opened.timeout.FromMicroseconds(round(retry.delay * 1e6))
-        return opened
+        return Record((RunEvent(wait_opened=opened),))
     if not wait.fact_sequence or not walk.facts[wait.fact_sequence].taken:
         return None
     retry.delay = 0.0
     return retry
 
 
-def pauses(walk: Walk, node: str) -> bool:
-    """Whether a node waits to be tried again, and its time has not come."""
-    wait = walk.waits.get(walk.instance(node))
+def pauses(walk: Walk, place: str) -> bool:
+    """Whether a place waits to be tried again, and its time has not come."""
+    wait = walk.waits.get(walk.instance(place))
     return wait is not None and wait.opened.HasField("backoff") and not wait.fact_sequence

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
+from perdure.runlog.instances import node_of
 from perdure.runlog.takers import Taker, takers
 from perdure.v1 import instances_pb2, plans_pb2
 
@@ -17,6 +18,9 @@ DEFAULT_JUMP_LIMIT: Final = 10
 
 MAX_DEPTH: Final = 8
 """Levels of playbooks that may stand below one."""
+
+MAX_ITEMS: Final = 100
+"""Items of a map: one executor does them all, and its run's log has them all."""
 
 WORKSPACE_TOOLS: Final = ("list_files", "read_file", "search_files")
 """Tools that a plan may give its agents, and every executor has; they read, and change nothing."""
@@ -70,10 +74,10 @@ class WalkPlan:
         after = self.behind(target)
         return tuple(node for node in self.nodes if node in after)
 
-    def worst_effect(self, node: str) -> instances_pb2.Effect.ValueType:
-        """What a node does to the world outside, or, where it starts a playbook, what anything in that does, at worst."""
-        spec = self.nodes[node]
-        return max(spec.effect, spec.playbook.effect)
+    def spec(self, place: str) -> plans_pb2.PlanNode:
+        """What is done at a place: the node, or, for an item of a map, the node inside."""
+        known = self.nodes.get(place)
+        return self.nodes[node_of(place)].map.node if known is None else known
 
     def behind(self, target: str) -> frozenset[str]:
         """A node and everything that comes after it."""
@@ -162,6 +166,11 @@ class WalkPlan:
             found.update(fresh)
             frontier.extend(fresh)
         return frozenset(found)
+
+
+def worst_effect(spec: plans_pb2.PlanNode) -> instances_pb2.Effect.ValueType:
+    """What a node does to the world outside, or what anything does at worst that it starts or has inside."""
+    return max(spec.effect, spec.playbook.effect, spec.map.node.effect)
 
 
 def read_plan(stored: bytes, digest: bytes) -> WalkPlan:

@@ -44,7 +44,7 @@ CONTINUE_RELEASES = Hold.TAKEOVER_LIMIT | Hold.STORE_RESTORED
 def recovery(run_id: str, head: RunHead, walk: Walk, now: int) -> Recovery:
     """How a run with this head and walk can go on. `now` is the store's time, in microseconds."""
     in_doubt = tuple(
-        EffectInDoubt(where, idempotency_key(walk.lineage_id, where.path, walk.redos(where.node)), doubt)
+        EffectInDoubt(where, idempotency_key(walk.lineage_id, where.path, walk.redos(where.place)), doubt)
         for where, doubt in walk.doubts.items()
         if not doubt.resolution_sequence
     )
@@ -60,7 +60,7 @@ def recovery(run_id: str, head: RunHead, walk: Walk, now: int) -> Recovery:
         needs=(*needs, *(("resolve",) if in_doubt else ()), *(("resume",) if paused else ())),
         reopens=reopens,
         done=_at(walk, Phase.SUCCEEDED, Phase.CHOOSING),
-        open=_at(walk, Phase.STARTED, Phase.LOST, Phase.WAITING, Phase.IN_DOUBT),
+        open=_at(walk, Phase.STARTED, Phase.LOST, Phase.WAITING, Phase.IN_DOUBT, Phase.MAPPING),
         in_doubt=in_doubt,
     )
 
@@ -75,4 +75,5 @@ def _needs(head: RunHead, walk: Walk, now: int) -> tuple[tuple[str, ...], Instan
 
 
 def _at(walk: Walk, *phases: Phase) -> tuple[Instance, ...]:
-    return tuple(walk.instance(node) for node in walk.plan.order if walk.nodes[node].phase in phases)
+    places = (place for node in walk.plan.order for place in (node, *walk.items(node)))
+    return tuple(walk.instance(place) for place in places if walk.nodes[place].phase in phases)

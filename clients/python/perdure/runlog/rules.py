@@ -15,11 +15,11 @@ from perdure.runlog.instances import Instance, instance
 from perdure.runlog.intents import Choose, Intent, Record, Start
 from perdure.runlog.interpreter import decide, decide_unaware
 from perdure.runlog.kinds import HOLDER_KINDS
+from perdure.runlog.map_rules import beginning_faults, ends
 from perdure.runlog.node_walk import Phase
-from perdure.runlog.states import RunState, run_state
 from perdure.runlog.wait_rules import RESOLVES, has_come, signal_faults
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2, runs_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
 
@@ -104,11 +104,13 @@ def step_faults(
             yield from _settlement_faults(walk, settled, event.node_settled)
         case "node_in_doubt":
             where = instance(event.node_in_doubt.instance)
-            if where not in _under_way(walk) or walk.plan.nodes[where.node].effect not in GUARDED:
+            if where not in _under_way(walk) or walk.plan.spec(where.place).effect not in GUARDED:
                 yield Rule.PLAN, f"{where} cannot be in doubt: it is no guarded work under way"
         case "lease_returned":
             for where in _under_way(walk):
                 yield Rule.PLAN, f"the run was given back while {where} was under way"
+        case "map_begun":
+            yield from ((Rule.PLAN, fault) for fault in beginning_faults(walk, event.map_begun))
         case "choice_made":
             yield from _choice_faults(walk, event.choice_made)
         case "jumped" | "failure_taken":
@@ -168,7 +170,7 @@ def _settlement_faults(
     where = instance(settlement.instance)
     if where in settled:
         yield Rule.SETTLED_ONCE, f"{where} was settled before"
-    elif settlement.effect != walk.plan.nodes[where.node].effect:
+    elif settlement.effect != walk.plan.spec(where.place).effect:
         yield Rule.PLAN, f"{where} was settled with another effect than its plan says"
     elif not _fits_jump(walk, where.node, settlement.outcome):
         yield Rule.PLAN, f"{where} was jumped over where no jump is, or failed where one is"
@@ -185,9 +187,11 @@ def _fits_jump(walk: Walk, node: str, outcome: instances_pb2.Outcome.ValueType) 
 
 
 def _follows(walk: Walk, where: Instance, settlement: node_events_pb2.NodeSettled) -> bool:
-    if where.node not in walk.active or walk.instance(where.node) != where:
+    if where.place not in walk.active or walk.instance(where.place) != where:
         return False
-    expected = overdue(walk, where.node)
+    if walk.nodes[where.place].phase is Phase.MAPPING:
+        return ends(walk, settlement)
+    expected = overdue(walk, where.place)
     if isinstance(expected, Start):
         return False
     due = [event.node_settled for event in expected if event.WhichOneof("kind") == "node_settled"]
@@ -270,31 +274,5 @@ def _decision_faults(decision: fact_events_pb2.Decision, asked: fact_events_pb2.
         yield Rule.FACT, "a decision that was not allowed"
 
 
-def rest_faults(head: RunHead, walk: Walk) -> Iterator[Fault]:
-    """Whether a run may rest where the log ends."""
-    if (head.state is RunState.RUNNING) != (head.lease_id is not None):
-        yield Rule.STATE, f"it is {head.state} and {head.lease_id or 'nobody'} holds it"
-    if head.state is RunState.QUEUED and (head.held or not head.ready):
-        yield Rule.STATE, "it is queued and may not go on"
-    if head.state is RunState.PAUSED and not head.held and (walk.untaken() or not head.open_waits):
-        yield Rule.STATE, "it is paused, and nothing keeps it from going on"
-    open_waits = sum(1 for wait in walk.waits.values() if not wait.fact_sequence)
-    if head.open_waits != open_waits:
-        yield Rule.STATE, f"it counts {head.open_waits} open waits; its walk has {open_waits}"
-    in_doubt = sum(1 for doubt in walk.doubts.values() if not doubt.resolution_sequence)
-    if head.in_doubt != in_doubt:
-        yield Rule.STATE, f"it counts {head.in_doubt} effects in doubt; its walk has {in_doubt}"
-
-
-def row_faults(head: RunHead, row: runs_pb2.Run) -> Iterator[Fault]:
-    """Whether the server shows the run as its log says it is."""
-    lease = (head.lease_id or "", head.epoch if head.lease_id else 0)
-    said = (head.state, head.last_sequence, head.ended_sequence, head.in_doubt, lease)
-    shown_lease = (row.lease.lease_id, row.lease.epoch)
-    shown = (run_state(row.state), row.last_sequence, row.ended_sequence, row.effects_in_doubt, shown_lease)
-    if said != shown:
-        yield Rule.ROW, f"the server shows {shown}; the log says {said}"
-
-
 def _under_way(walk: Walk) -> list[Instance]:
-    return [walk.instance(node) for node in walk.active if walk.nodes[node].phase is Phase.STARTED]
+    return [walk.instance(place) for place in walk.active if walk.nodes[place].phase is Phase.STARTED]

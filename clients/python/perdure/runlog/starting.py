@@ -1,11 +1,11 @@
 """The intent to begin an attempt of a node."""
 
-from perdure.runlog.instances import Instance, Step
+from perdure.runlog.instances import Instance, step_at
 from perdure.runlog.intents import Start
 from perdure.runlog.walk import Walk
 
 
-def begin(walk: Walk, node: str, visit: int, attempt: int, redo: int, delay: float = 0.0) -> Start:
+def begin(walk: Walk, place: str, visit: int, attempt: int, redo: int, delay: float = 0.0) -> Start:
     """Begins an attempt, `delay` seconds from now."""
-    path = (*walk.prefix, Step(node, visit))
-    return Start(walk.plan.nodes[node], Instance(path, attempt), redo, delay)
+    path = (*walk.prefix, step_at(place, visit))
+    return Start(walk.plan.spec(place), Instance(path, attempt), redo, delay)

@@ -4,10 +4,20 @@ from dataclasses import dataclass, field
 
 from perdure.runlog.head import Stop
 from perdure.runlog.inbox import Doubt, Fact, OpenWait
-from perdure.runlog.instances import Instance, Step
+from perdure.runlog.instances import Instance, Step, item_place, step_at
 from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.plans import WalkPlan
-from perdure.v1 import fact_events_pb2, run_events_pb2
+from perdure.v1 import fact_events_pb2, node_events_pb2, run_events_pb2
+
+
+@dataclass(slots=True)
+class OpenMap:
+    """What a map is over in its present visit. Its items are places of the walk."""
+
+    begun: node_events_pb2.MapBegun
+    """The last attempt's beginning."""
+    items: bytes
+    """JSON of the list."""
 
 
 @dataclass(slots=True)
@@ -16,6 +26,9 @@ class Walk:
 
     plan: WalkPlan
     nodes: dict[str, NodeWalk] = field(default_factory=dict)
+    """By place: every node of the plan, and every item of the maps that are under way or have failed."""
+    maps: dict[str, OpenMap] = field(default_factory=dict)
+    """By node id, those maps."""
     lineage_id: str = ""
     prefix: tuple[Step, ...] = ()
     prefix_redos: tuple[int, ...] = ()
@@ -31,7 +44,7 @@ class Walk:
     frontier: set[str] = field(default_factory=set)
     """Nodes of which a predecessor succeeded, and which have not been reached since."""
     active: set[str] = field(default_factory=set)
-    """Nodes begun and not settled, or settled in a way that something still follows from."""
+    """Places begun and not settled, or settled in a way that something still follows from."""
     holds: dict[fact_events_pb2.HoldCause.ValueType, int] = field(default_factory=dict)
     """Holds that stand, each with the sequence of the fact that placed it."""
     stop: Stop | None = None
@@ -59,14 +72,19 @@ class Walk:
         """Whether everything that can be reached has succeeded or been passed over, so that nothing is left to do."""
         return not self.active and not self.frontier
 
-    def instance(self, node: str) -> Instance:
-        """The address of a node's present attempt."""
-        state = self.nodes[node]
-        return Instance((*self.prefix, Step(node, state.visit)), state.attempt)
+    def instance(self, place: str) -> Instance:
+        """The address of the present attempt at a place."""
+        state = self.nodes[place]
+        return Instance((*self.prefix, step_at(place, state.visit)), state.attempt)
 
-    def redos(self, node: str) -> tuple[int, ...]:
-        """The redo of every level of a node's path; part of its idempotency key."""
-        return (*self.prefix_redos, self.nodes[node].redo)
+    def redos(self, place: str) -> tuple[int, ...]:
+        """The redo of every level of a place's path; part of its idempotency key."""
+        return (*self.prefix_redos, self.nodes[place].redo)
+
+    def items(self, node: str) -> tuple[str, ...]:
+        """The places of a map's items, in their order; none where it has none, or is over, or is no map."""
+        found = self.maps.get(node)
+        return () if found is None else tuple(item_place(node, index) for index in range(found.begun.count))
 
     def taken_before(self, node: str) -> tuple[str, ...]:
         """Everything before a node that the walk did not pass over, in the order in which outputs are merged."""
@@ -87,8 +105,8 @@ class Walk:
 
     def awaited_children(self) -> list[Instance]:
         """Attempts that started a child run whose end nothing follows from yet, in plan order; also after the end."""
-        waiting = (node for node in self.active if self.nodes[node].phase is Phase.WAITING)
-        started = {node for node in waiting if self.plan.nodes[node].HasField("playbook")}
+        waiting = (place for place in self.active if self.nodes[place].phase is Phase.WAITING)
+        started = {place for place in waiting if self.plan.spec(place).HasField("playbook")}
         return [self.instance(node) for node in self.plan.nodes if node in started]
 
     def jumps_over(self, node: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from perdure.runlog.instances import NAME, instance
 from perdure.runlog.kinds import KIND_NUMBERS
+from perdure.runlog.plans import MAX_ITEMS
 from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
 from perdure_control_plane.domain.errors import ProtocolViolation
@@ -127,6 +128,12 @@ def _child_started(message: Any) -> str:
     return _instance(message)
 
 
+def _map_begun(message: Any) -> str:
+    if not 0 <= message.count <= MAX_ITEMS or len(message.items_digest) != 32:
+        return "a digest is missing, or there are too many items"
+    return _instance(message)
+
+
 def _ended(message: Any) -> str:
     fault = _address(message.failed) if message.HasField("failed") else ""
     return fault or _line(message) or ("" if message.state else "state is missing")
@@ -173,6 +180,8 @@ _CHECKS: Final[dict[str, Callable[[Any], str]]] = {
     "choice_made": _choice_made,
     "failure_taken": _failure_taken,
     "child_started": _child_started,
+    "map_begun": _map_begun,
+    "map_items": _instance,
     "run_ended": _ended,
     "node_output": _instance,
     "output_files": _instance,

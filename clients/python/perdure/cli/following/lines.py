@@ -60,6 +60,9 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
         case "lease_revoked":
             held = f"; {', '.join(run.doubts)} is in doubt, and the run is held" if run.head.in_doubt else ""
             yield f"the executor was lost{held}"
+        case "map_begun":
+            node = run.nodes[instance(event.map_begun.instance)]
+            yield f"{node.where} {note(node)}"
         case "choice_made":
             node = run.nodes[instance(event.choice_made.instance)]
             yield f"{node.where} {'failed: ' if event.choice_made.cause else ''}{note(node)}"

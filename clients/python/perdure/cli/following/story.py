@@ -70,11 +70,18 @@ class NodeStory:
     """Whether it waits for a moment, which comes by itself."""
     child: str = ""
     """Id of the run that it started."""
+    items: int | None = None
+    """How many items it is over, where it is a map."""
     note: str = ""
     printed: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     """Last whole lines that its command printed, on either stream."""
     unfinished: dict[OutputStream.ValueType, str] = field(default_factory=dict)
     """The beginning of the next line of each stream."""
+
+    @property
+    def is_item(self) -> bool:
+        """Whether it is an item of a map."""
+        return self.where.path[-1].item > 0
 
     @property
     def has_printed(self) -> bool:
@@ -104,6 +111,10 @@ class NodeStory:
         """Takes in that it starts another run, and waits for its end."""
         self.stage, self.child, self.note = Stage.WAITING, child.run_id, f"runs/{child.run_id}"
 
+    def goes_over(self, items: int) -> None:
+        """Takes in that it is a map, and begins."""
+        self.items, self.note = items, f"goes over {items} item{'' if items == 1 else 's'}"
+
 
 @dataclass(slots=True)
 class RunStory:
@@ -124,7 +135,7 @@ class RunStory:
     @property
     def done(self) -> int:
         """How many nodes of its plan have succeeded when they were last come to."""
-        last = {node.where.path[-1].node: node.stage for node in self.nodes.values()}
+        last = {node.where.place: node.stage for node in self.nodes.values() if not node.is_item}
         return sum(stage is Stage.SUCCEEDED for stage in last.values())
 
     @property
@@ -181,6 +192,8 @@ class RunStory:
                     self._node(event.wait_opened.instance, moment).waits(event.wait_opened, recorded.stored_time)
             case "child_started":
                 self._node(event.child_started.instance, moment).starts(event.child_started)
+            case "map_begun":
+                self._node(event.map_begun.instance, moment).goes_over(event.map_begun.count)
             case "choice_made":
                 stage = Stage.SUCCEEDED if event.choice_made.target else Stage.FAILED
                 self._move(event.choice_made.instance, stage, _of_choice(event.choice_made))
@@ -194,9 +207,7 @@ class RunStory:
                 self.ended_at = moment
                 self._lose()
             case "run_continued":
-                self.ended_at = None
-                for child in event.run_continued.children:
-                    self._move(child.instance, Stage.WAITING, f"runs/{child.run_id}")
+                self._continue(event.run_continued)
 
     def _node(self, message: instances_pb2.Instance, moment: datetime) -> NodeStory:
         where = instance(message)
@@ -256,11 +267,22 @@ class RunStory:
     def _lose(self) -> None:
         """What had begun and not ended has lost its executor."""
         for node in self.nodes.values():
-            if node.stage is Stage.STARTED:
+            if node.items is not None and node.stage is Stage.STARTED:
+                node.stage = Stage.STOPPED if self.head.ended_sequence else Stage.STARTED
+            elif node.stage is Stage.STARTED:
                 node.stage = Stage.IN_DOUBT if node.guarded else Stage.LOST
                 node.note = "its executor was lost"
             elif node.stage is Stage.WAITING and self.head.ended_sequence:
                 node.stage = Stage.STOPPED
+
+    def _continue(self, continued: run_events_pb2.RunContinued) -> None:
+        """Goes on with the children and the maps that had not ended."""
+        self.ended_at = None
+        for child in continued.children:
+            self._move(child.instance, Stage.WAITING, f"runs/{child.run_id}")
+        for node in self.nodes.values():
+            if node.items is not None and node.ended_at is None:
+                node.stage = Stage.STARTED
 
 
 @dataclass(slots=True)

@@ -26,6 +26,10 @@ MOST_TO_COME: Final = 5
 """Nodes that are named before the walk has come to them; of more, their number is shown."""
 
 
+MOST_ITEMS: Final = 10
+"""Items of a map that are shown at once, beside those that are done."""
+
+
 def tree(story: Story, now: datetime) -> RenderableType:
     """The story as it stands at a moment, and what to type next where something waits."""
     trunk = Tree(_title(story), guide_style="dim", hide_root=story.flow is None)
@@ -41,7 +45,11 @@ def _add_run(trunk: Tree, run: RunStory, story: Story, now: datetime) -> None:
     """Adds a run with its nodes, and below those that have started others these."""
     branch = trunk.add(_run_line(run, now))
     for node in run.nodes.values():
+        if node.is_item:
+            continue  # it hangs below its map
         twig = branch.add(_node_line(node, now))
+        if node.items is not None:
+            _add_items(twig, run, node, now)
         for line in tail(node) if node.stage in (Stage.STARTED, Stage.FAILED) else ():
             twig.add(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
         child = story.runs.get(node.child)
@@ -49,6 +57,22 @@ def _add_run(trunk: Tree, run: RunStory, story: Story, now: datetime) -> None:
             _add_run(twig, child, story, now)
     for line in _to_come(run):
         branch.add(Text(line, style="dim"))
+
+
+def _add_items(twig: Tree, run: RunStory, of_map: NodeStory, now: datetime) -> None:
+    """Adds the last attempt of each item of a map that has begun, but for those that are done, whose number is enough."""
+    own = of_map.where.path[-1]
+    found = [node for node in run.nodes.values() if node.is_item and node.where.path[-1]._replace(item=0) == own]
+    items = sorted({node.where.path: node for node in found}.values(), key=lambda node: node.where)
+    open_ = [item for item in items if item.stage is not Stage.SUCCEEDED]
+    if of_map.items and of_map.stage is not Stage.SUCCEEDED:
+        twig.add(Text(f"{len(items) - len(open_)} of {of_map.items} items done", style="dim"))
+    for item in open_[:MOST_ITEMS]:
+        bough = twig.add(_node_line(item, now))
+        for line in tail(item) if item.stage in (Stage.STARTED, Stage.FAILED) else ():
+            bough.add(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
+    if len(open_) > MOST_ITEMS:
+        twig.add(Text(f"and {len(open_) - MOST_ITEMS} more", style="dim"))
 
 
 def _title(story: Story) -> Text:
@@ -81,7 +105,7 @@ def _node_line(node: NodeStory, now: datetime) -> Text:
     place = node.where.path[-1]
     again = [f"visit {place.visit}"] if place.visit > 1 else []
     again += [f"attempt {node.where.attempt}"] if node.where.attempt > 1 else []
-    line = Text.assemble((f"{sign} ", style), place.node, (f" ({', '.join(again)})" if again else "", "dim"))
+    line = Text.assemble((f"{sign} ", style), place.place, (f" ({', '.join(again)})" if again else "", "dim"))
     under_way = node.stage in (Stage.STARTED, Stage.WAITING)
     if node.ended_at is not None or under_way:
         line.append(f"  {_took(node.began_at, node.ended_at or now)}", style="dim")

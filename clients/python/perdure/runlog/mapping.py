@@ -1,0 +1,154 @@
+"""Maps: one node for every item of a list, some of them at once, and what follows when all of them are over.
+
+An item is a place of the walk beside the plan's nodes, named `node[index]`. It holds one of the map's places from its first
+attempt until it has succeeded, or failed for good.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Final
+
+from perdure.runlog.consequences import overdue
+from perdure.runlog.failures import is_tried_again
+from perdure.runlog.intents import Record, Start
+from perdure.runlog.json_objects import JsonObject, json_bytes
+from perdure.runlog.node_walk import Phase
+from perdure.runlog.pauses import after_pause, pauses
+from perdure.runlog.starting import begin
+from perdure.runlog.walk import Walk
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+
+_BETWEEN: Final = (Phase.LOST, Phase.AGAIN, Phase.FAILED)
+"""Where the next attempt would begin."""
+
+
+def go_on_with(walk: Walk, node: str) -> list[Start] | Record:
+    """What follows at a map: attempts of items to begin, none while it waits; or what a fact leads to, or its end."""
+    if walk.nodes[node].phase is Phase.AGAIN:
+        return _begun_again(walk, node)
+    failed = failed_items(walk, node)
+    failing = _fails(walk.plan.nodes[node].map, failed)
+    due: list[Start] = []
+    under_way = 0
+    for place in walk.items(node):
+        if place not in walk.active or place in failed:
+            continue
+        if failing and walk.nodes[place].phase in _BETWEEN:
+            if pauses(walk, place):
+                return _closed(walk, place)
+            continue  # nothing is begun for a map that fails anyway
+        under_way += 1
+        match _follows(walk, place):
+            case Record() as record:
+                return record
+            case Start() as start:
+                due.append(start)
+    if not failing:
+        due += _next(walk, node, under_way)
+    return due if due or under_way else Record(_end(walk, node, failed, failing=failing))
+
+
+def _begun_again(walk: Walk, node: str) -> Record:
+    """Another attempt of a map in the same visit: over the same list, for what has not succeeded."""
+    begun = node_events_pb2.MapBegun()
+    begun.CopyFrom(walk.maps[node].begun)
+    begun.instance.attempt = walk.nodes[node].attempt + 1
+    return Record((RunEvent(map_begun=begun),))
+
+
+def _follows(walk: Walk, place: str) -> Start | Record | None:
+    """What follows at an item under way."""
+    state = walk.nodes[place]
+    match state.phase:
+        case Phase.LOST:
+            return begin(walk, place, state.visit, state.attempt, state.redo)
+        case Phase.AGAIN:
+            return begin(walk, place, state.visit, state.attempt + 1, state.redo)
+        case Phase.FAILED:
+            retry = begin(walk, place, state.visit, state.attempt + 1, state.redo, state.retry_delay)
+            return after_pause(walk, place, retry)
+        case _:
+            match overdue(walk, place):
+                case Start() as redo:
+                    return redo
+                case settlement:
+                    return Record(settlement) if settlement else None
+
+
+def jumped_over(walk: Walk, node: str) -> Record:
+    """The end of a map that the walk goes back over, once none of its items is under way."""
+    settled = _settled(walk, node, instances_pb2.OUTCOME_JUMPED_OVER)
+    settled.node_settled.cause = instances_pb2.FAILURE_CAUSE_STOPPED
+    return Record((settled,))
+
+
+def failed_items(walk: Walk, node: str) -> list[str]:
+    """The items of a map under way that have failed for good, in their order."""
+    spec = walk.plan.nodes[node].map.node
+    failed = (place for place in walk.items(node) if walk.nodes[place].phase is Phase.FAILED and place in walk.active)
+    return [
+        place
+        for place in failed
+        if not is_tried_again(spec, walk.nodes[place].cause, walk.nodes[place].failures, extra_attempts=0)
+    ]
+
+
+def _next(walk: Walk, node: str, under_way: int) -> Iterator[Start]:
+    free = walk.plan.nodes[node].map.parallelism - under_way
+    for place in walk.items(node):
+        if free <= 0:
+            return
+        state = walk.nodes[place]
+        if place not in walk.active and state.phase is not Phase.SUCCEEDED:
+            free -= 1
+            yield begin(walk, place, state.visit, state.attempt + 1, state.redo)
+
+
+def _closed(walk: Walk, place: str) -> Record:
+    where, cause = walk.instance(place).message(), instances_pb2.FAILURE_CAUSE_STOPPED
+    return Record((RunEvent(wait_closed=fact_events_pb2.WaitClosed(instance=where, cause=cause)),))
+
+
+def _fails(spec: plans_pb2.MapNode, failed: list[str]) -> bool:
+    return spec.HasField("tolerated_failures") and len(failed) > spec.tolerated_failures
+
+
+def _end(walk: Walk, node: str, failed: list[str], *, failing: bool) -> tuple[RunEvent, ...]:
+    if failing:
+        settled = _settled(walk, node, instances_pb2.OUTCOME_FAILED)
+        settled.node_settled.cause = instances_pb2.FAILURE_CAUSE_ITEM_FAILED
+        settled.node_settled.message = _told(walk, failed)
+        return (settled,)
+    output = _results(walk, node, failed)
+    settled = _settled(walk, node, instances_pb2.OUTCOME_SUCCEEDED)
+    settled.node_settled.output_digest = hashlib.sha256(output).digest()
+    produced = node_events_pb2.NodeOutput(instance=settled.node_settled.instance, json=output)
+    return RunEvent(node_output=produced), settled
+
+
+def _told(walk: Walk, failed: list[str]) -> str:
+    state = walk.nodes[failed[0]]
+    said = f"{walk.instance(failed[0])} failed: {_cause(state.cause)}{': ' if state.message else ''}{state.message}"
+    told = said if len(failed) == 1 else f"{len(failed)} items failed; {said}"
+    return told.encode()[:1024].decode(errors="ignore")
+
+
+def _results(walk: Walk, node: str, failed: list[str]) -> bytes:
+    """JSON of what a map leaves. The items' outputs stand in it as they were stored."""
+    outputs = (b"null" if place in failed else walk.nodes[place].output or b"{}" for place in walk.items(node))
+    errors = [_error(walk, index, place) for index, place in enumerate(walk.items(node)) if place in failed]
+    return b'{"results":[' + b",".join(outputs) + b'],"errors":[' + b",".join(map(json_bytes, errors)) + b"]}"
+
+
+def _error(walk: Walk, index: int, place: str) -> JsonObject:
+    return {"index": index, "cause": _cause(walk.nodes[place].cause), "message": walk.nodes[place].message}
+
+
+def _cause(cause: instances_pb2.FailureCause.ValueType) -> str:
+    return instances_pb2.FailureCause.Name(cause).removeprefix("FAILURE_CAUSE_")
+
+
+def _settled(walk: Walk, node: str, outcome: instances_pb2.Outcome.ValueType) -> RunEvent:
+    where, effect = walk.instance(node).message(), walk.plan.nodes[node].effect
+    return RunEvent(node_settled=node_events_pb2.NodeSettled(instance=where, effect=effect, outcome=outcome))
