@@ -156,16 +156,15 @@ class EventStream:
         """Whether the answer is to this lease and to a batch whose events still count."""
         return answer.tail == self._tail and answer.lease_id == self.lease_id
 
-    def acknowledge(self, ordinal: int) -> list[Pending]:
-        """Everything up to an ordinal is stored. Returns the events this says so of for the first time."""
-        stored, size = [], 0
+    def acknowledge(self, ordinal: int) -> Pending | None:
+        """Everything up to an ordinal is stored. Returns the last event this says so of for the first time, if any."""
+        stored, size = None, 0
         while self._pending and self._pending[0].ordinal <= ordinal:
-            pending = self._pending.popleft()
-            size += pending.size
-            stored.append(pending)
-        if stored:
+            stored = self._pending.popleft()
+            size += stored.size
+        if stored is not None:
             self._forget(size)
-            self._acknowledged = stored[-1].ordinal
+            self._acknowledged = stored.ordinal
             self._sent = max(self._sent, self._acknowledged)
         while self._waiting and self._waiting[0][0] <= self._acknowledged:
             _, call = self._waiting.popleft()

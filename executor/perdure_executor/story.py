@@ -44,8 +44,9 @@ class Story:
 
     def begin(self, snapshot: bytes, history: Iterable[RecordedEvent]) -> None:
         """Folds the run's log: what is after a snapshot, or all of it. Raises SnapshotUnreadable."""
-        self._snapshot = snapshot
-        self.walk = self._restored()
+        if snapshot:
+            self._snapshot = snapshot
+            self.walk = self._restored()
         for recorded in history:
             self._fold(recorded.event, recorded.sequence, 0)
 

@@ -273,7 +273,7 @@ class Walker:
         self._log.debug("events.acknowledged", ordinal=ack.ordinal, sequence=ack.sequence)
         waited = self.stream.synchronising
         stored = self.stream.acknowledge(ack.ordinal)
-        if stored and stored[-1].kind in RELEASING_KINDS:
+        if stored is not None and stored.kind in RELEASING_KINDS:
             self._released = True
             self._cancel_delays()
             self._check_over()
