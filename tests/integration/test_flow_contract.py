@@ -22,6 +22,26 @@ required_evidence:
   - {kind: review, id: test}
 """
 
+CHILD = """
+playbook_id: child
+version: 1.0.0
+title: A child
+objective: Draft it
+nodes:
+  - {id: draft, type: deterministic, command: "true", effect: none}
+"""
+PARENT = """
+playbook_id: parent
+version: 1.0.0
+title: A parent
+objective: Have it drafted
+nodes:
+  - {id: below, type: playbook, playbook_id: child, version: 1.0.0}
+required_evidence:
+  - {kind: task, id: below/draft}
+  - {kind: task, id: draft}
+"""
+
 
 async def decide(service: Any, flow: flows_pb2.Flow, visit: int, word: str) -> None:
     """Decides what a flow asks for at a visit of its gate."""
@@ -79,3 +99,17 @@ async def test_a_flow_succeeds_with_the_evidence_that_it_requires_and_fails_with
         assert ended.failure_cause == instances_pb2.FAILURE_CAUSE_CONTRACT_NOT_MET
     else:
         assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+
+
+async def test_evidence_of_a_child_run_is_named_by_the_way_there_and_is_not_the_parents_own(
+    serve: Any, hire: Any
+) -> None:
+    service = await serve()
+    await hire(service)
+    await service.publish(CHILD)
+
+    ended = await service.settled(await service.start(PARENT))
+
+    checks = {check.evidence.id: check.passed for check in ended.contract.checks}
+    assert checks == {"below/draft": True, "draft": False}
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_FAILED"

@@ -15,6 +15,7 @@ from perdure_control_plane.manifests.model import (
     ApprovalNode,
     DeterministicNode,
     Manifest,
+    PlaybookNode,
     WaitNode,
 )
 from perdure_control_plane.manifests.names import name_doubts
@@ -112,9 +113,11 @@ def _unknown_evidence(manifest: Manifest) -> Iterator[Diagnostic]:
     approvals = {node.id for node in manifest.nodes if isinstance(node, ApprovalNode)}
     waits = {node.id for node in manifest.nodes if isinstance(node, WaitNode)}
     tasks = {node.id for node in manifest.nodes} - approvals - waits | {phase.phase_id for phase in manifest.phases}
+    children = {node.id for node in manifest.nodes if isinstance(node, PlaybookNode)}
     for index, required in enumerate(manifest.required_evidence):
         known = {"task": tasks, "approval": approvals}.get(required.kind)
-        if known is not None and required.id not in known:
+        child, inside, _ = required.id.partition("/")
+        if known is not None and required.id not in known and not (inside and child in children):
             reason = f"no node {required.id!r} leaves evidence of the kind {required.kind!r}"
             yield Diagnostic(f"required_evidence[{index}].id", "EVIDENCE_UNKNOWN", reason)
 

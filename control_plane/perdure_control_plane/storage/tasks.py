@@ -52,10 +52,11 @@ class Tasks:
         query = select(*_COLUMNS).where(wanted).order_by(tasks.c.started_at, tasks.c.task_id)
         return [_task(row) for row in self._connection.execute(query)]
 
-    def completed_instances(self, run_id: RunId) -> set[str]:
-        """Every attempt of a run whose task completed."""
-        completed = (tasks.c.run_id == run_id) & (tasks.c.state == TaskState.COMPLETED.value)
-        return set(self._connection.execute(select(tasks.c.instance).where(completed)).scalars())
+    def completed_instances(self, flow_id: FlowId) -> set[str]:
+        """Every attempt of a flow's runs whose task completed."""
+        query = select(tasks.c.instance).join(runs, runs.c.run_id == tasks.c.run_id)
+        completed = (runs.c.flow_id == flow_id) & (tasks.c.state == TaskState.COMPLETED.value)
+        return set(self._connection.execute(query.where(completed)).scalars())
 
     def names_of_flow(self, flow_id: FlowId) -> tuple[str, ...]:
         """The resource names of every task of a flow, in the order they began."""

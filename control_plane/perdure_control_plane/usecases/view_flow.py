@@ -105,8 +105,8 @@ def _contract(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[Contrac
         return ()
     version = tx.playbooks.get_version(flow.playbook_id, flow.version)
     attested = {(evidence.kind, evidence.id) for change in version.history for evidence in change.evidence}
-    approved = {("approval", node) for node in _nodes(tx.approvals.approved_instances(flow.flow_id))}
-    completed = {("task", node) for node in _nodes(tx.tasks.completed_instances(flow.root_run_id))}
+    approved = {("approval", place) for place in _places(tx.approvals.approved_instances(flow.flow_id))}
+    completed = {("task", place) for place in _places(tx.tasks.completed_instances(flow.flow_id))}
     held = attested | approved | completed
     return tuple(
         ContractCheck(Evidence(wanted.kind, wanted.id, wanted.description), (wanted.kind, wanted.id) in held)
@@ -114,5 +114,6 @@ def _contract(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[Contrac
     )
 
 
-def _nodes(instances: Iterable[str]) -> set[str]:
-    return {parse_instance(instance).node for instance in instances}
+def _places(instances: Iterable[str]) -> set[str]:
+    """Node ids of attempts; of a child run's, with those that lead to it: `rollout/smoke`."""
+    return {"/".join(step.node for step in parse_instance(instance).path) for instance in instances}

@@ -223,6 +223,9 @@ DOUBTS: dict[str, tuple[Fields, Faults]] = {
     "evidence is required of a node that is not there": (
         {"nodes": [gate()], "required_evidence": [{"kind": "approval", "id": "b"}, {"kind": "approval", "id": "a"}]},
         [("required_evidence[0].id", "EVIDENCE_UNKNOWN")]),
+    "evidence is required of a child that is none": (
+        {"nodes": [command()], "required_evidence": [{"kind": "task", "id": "a/b"}]},
+        [("required_evidence[0].id", "EVIDENCE_UNKNOWN")]),
     "evidence of work is required of a hold point": (
         {"nodes": [gate()], "required_evidence": [{"kind": "task", "id": "a"}]},
         [("required_evidence[0].id", "EVIDENCE_UNKNOWN")]),
