@@ -50,9 +50,9 @@ async def _each_run(
     origin = requested_by(caller)
 
     def first(tx: Transaction) -> list[RunId]:
-        root = tx.runs.lock((flow := tx.flows.get(asked.flow_id)).root_run_id)
-        others = {run.run_id: run for run in tx.runs.of_flow(asked.flow_id) if run.run_id != root.run_id}
-        concerned = [run_id for run_id, run in others.items() if concerns(run)]
+        flow = tx.flows.get(asked.flow_id)
+        root = tx.runs.lock(flow.root_run_id)
+        concerned = [run.run_id for run in tx.runs.of_flow(flow.flow_id) if run.run_id != root.run_id and concerns(run)]
         if not is_repetition(tx, caller, asked.request_id, method, flow.name, asked.reason) and (
             concerns(root) or not concerned
         ):

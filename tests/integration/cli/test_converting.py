@@ -55,3 +55,19 @@ def test_what_is_lost_is_told_and_with_strict_it_is_a_failure(perdure: Any, tmp_
     assert told.out.startswith("# Converted from a workflow; 9 things could not be carried over.\n")
     assert nothing.out == ""
     assert "(VERSION_UNKNOWN)" in nothing.err
+
+
+def test_several_playbooks_do_not_go_into_one_file(perdure: Any, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "spec.yaml").write_text(starters.NESTED)
+
+    refused = perdure("playbooks", "convert", tmp_path / "spec.yaml", "--out", tmp_path / "one.yaml")
+    printed = perdure("playbooks", "convert", tmp_path / "spec.yaml")
+
+    assert refused.code == 2
+    assert "--output-dir" in refused.err
+    assert not (tmp_path / "one.yaml").exists()
+    assert [text.splitlines()[1] for text in printed.out.split("---\n")] == [
+        "playbook_id: board.looking",
+        "playbook_id: board.drafting",
+        "playbook_id: board",
+    ]

@@ -111,3 +111,31 @@ components:
       request_type: selection
       options: [a, b]
 """
+
+NESTED = """
+version: v1
+agent: {name: writer, system_prompt: You write.}
+workflow:
+  type: sequential
+  name: board
+  steps:
+    - {id: draft, kind: workflow, ref: drafting, timeout_seconds: 60, max_retries: 1}
+    - {id: approve, kind: human, ref: reviewer}
+    - {id: publish, kind: function, ref: words}
+components:
+  workflows:
+    drafting:
+      type: sequential
+      steps:
+        - {id: outline, kind: function, ref: words}
+        - {id: look, kind: workflow, ref: looking}
+    looking:
+      type: concurrent
+      participants:
+        - {id: one, kind: agent, ref: writer}
+        - {id: other, kind: function, ref: words}
+  functions:
+    words: {implementation: "tools:words"}
+  humans:
+    reviewer: {description: Is it good?}
+"""

@@ -58,7 +58,7 @@ def test_every_part_of_a_sequence_is_carried_over_or_named() -> None:
         ("components.humans.editor.assignee", "ASSIGNEE"),
         ("components.humans.editor.options", "OPTIONS"),
         ("components.humans.editor.request_type", "REQUEST_TYPE"),
-        ("workflow.steps[3].ref", "NODE_KIND"),
+        ("workflow.steps[3].ref", "REF_UNKNOWN"),
     ]
 
 
@@ -123,3 +123,100 @@ def test_what_nobody_decides_in_time_may_be_shown_to_another() -> None:
     assert {"from": "ask_escalated", "to": "b"} in manifest["edges"]
     assert made.review is not None
     assert made.review.errors == ()
+
+
+def test_a_workflow_that_is_a_step_becomes_a_playbook_of_its_own_that_is_started() -> None:
+    made = convert(starters.NESTED.encode(), None)
+    looking, drafting = (read(child.text).values for child in made.children)
+    manifest = read(made.text).values
+
+    assert made.review is not None
+    assert [faults for one in (*made.children, made) if one.review and (faults := one.review.errors)] == []
+    assert made.losses == ()
+    ids = [one["playbook_id"] for one in (looking, drafting, manifest)]
+    assert ids == ["board.looking", "board.drafting", "board"]
+    assert manifest["nodes"][0] == {
+        "id": "draft",
+        "type": "playbook",
+        "playbook_id": "board.drafting",
+        "version": "1.0.0",
+        "inputs": {"content": "{{ request.content }}", "previous": {}},
+        "timeout_seconds": 60.0,
+        "on_failure": {"max_iterations": 2},
+    }
+    outline, look = drafting["nodes"]
+    assert outline["inputs"] == {"previous": "{{ inputs.previous }}"}
+    assert look["inputs"]["content"] == "{{ inputs.content }}"
+    assert look["inputs"]["previous"] == '{{ "outline" in nodes ? nodes["outline"] : {} }}'
+    assert looking["nodes"][1]["prompt"].endswith("{{ inputs.content }}")
+    assert ("workflow.steps[0].ref", "WORKFLOW_STARTED") in codes(made.changes)
+
+
+def test_workflows_that_do_each_other_are_no_playbooks() -> None:
+    nested = {
+        one: {"steps": [{"id": "x", "kind": "workflow", "ref": other}]} for one, other in (("a", "b"), ("b", "a"))
+    }
+    steps = [{"id": "z", "kind": "workflow", "ref": "a"}]
+    document = {"agent": AGENT, "components": {"workflows": nested}, "workflow": {"name": "x", "steps": steps}}
+
+    made = convert(yaml.safe_dump(document).encode(), None)
+
+    assert (made.text, made.children) == (b"", ())
+    assert codes(made.losses) == [("components.workflows.b.steps[0].ref", "WORKFLOW_CYCLE")]
+    assert "a -> b -> a" in made.losses[0].reason
+
+
+def test_a_workflow_that_no_step_does_is_named() -> None:
+    document = {"agent": AGENT, "components": {"workflows": {"spare": {"steps": [step("a")]}}}}
+
+    made = convert(yaml.safe_dump(document).encode(), None)
+
+    assert codes(made.losses) == [("components.workflows.spare", "NEVER_REACHED")]
+
+
+def test_participants_of_a_concurrent_workflow_are_its_steps() -> None:
+    document = {"agent": AGENT, "workflow": {"type": "concurrent", "name": "x", "participants": [step("a"), step("b")]}}
+
+    made = convert(yaml.safe_dump(document).encode(), None)
+
+    assert [node["id"] for node in read(made.text).values["nodes"]] == ["begin", "a", "b"]
+    assert made.losses == ()
+
+
+def test_a_graph_of_named_nodes_goes_where_an_agents_words_lead() -> None:
+    nodes = {name: {"id": name, "kind": "agent", "ref": "w"} for name in ("review", "revise", "finish", "spare")}
+    edges = [
+        {"from": "review", "to": "revise", "condition": {"type": "output_contains", "value": "REVISE"}},
+        {"from": "review", "to": "finish", "condition": {"type": "output_contains", "value": "FINE"}},
+        {"from": "revise", "to": "finish"},
+    ]
+    graph = {"type": "graph", "name": "x", "start": "review", "max_steps": 10, "nodes": nodes, "edges": edges}
+
+    made = convert(yaml.safe_dump({"agent": AGENT, "workflow": graph}, sort_keys=False).encode(), None)
+    manifest = read(made.text).values
+
+    first, second = (f'nodes["review"].text.contains("{word}")' for word in ("REVISE", "FINE"))
+    assert made.review is not None
+    assert made.review.errors == ()
+    assert codes(made.losses) == [("workflow.nodes.spare", "NEVER_REACHED")]
+    assert {"from": "review", "to": "revise", "when": first} in manifest["edges"]
+    assert {"from": "review", "to": "finish", "when": f"!({first}) && {second}"} in manifest["edges"]
+    assert manifest["nodes"][1]["inputs"] == {"previous": '{{ "review" in nodes ? nodes["review"] : {} }}'}
+
+
+def test_what_a_person_says_leads_a_graph_by_rejection_and_approval() -> None:
+    edges = [
+        {"from": "ask", "to": "archive", "condition": {"type": "output_contains", "value": "Rejected by human"}},
+        {"from": "ask", "to": "publish"},
+    ]
+    people = {"humans": {"boss": {"description": "Go?"}}}
+    steps = [{"id": "ask", "kind": "human", "ref": "boss"}, step("publish"), step("archive")]
+    graph = {"type": "graph", "name": "x", "steps": steps, "edges": edges}
+
+    made = convert(yaml.safe_dump({"agent": AGENT, "components": people, "workflow": graph}).encode(), None)
+
+    assert read(made.text).values["edges"] == [
+        {"from": "ask", "to": "publish"},
+        {"from": "ask", "to": "archive", "on": "rejected"},
+    ]
+    assert made.losses == ()

@@ -1,13 +1,20 @@
 """Manifests from files, and what a check has found in them."""
 
 import pathlib
+import shlex
 from collections.abc import Iterable
 
 import typer
 
 from perdure.cli.printing.words import one_line
 from perdure.cli.request_file import named, read_text
-from perdure.v1.playbooks_pb2 import ConvertPlaybookResponse, Diagnostic, PlaybookDocument, ValidatePlaybookResponse
+from perdure.v1.playbooks_pb2 import (
+    ConvertedPlaybook,
+    ConvertPlaybookResponse,
+    Diagnostic,
+    PlaybookDocument,
+    ValidatePlaybookResponse,
+)
 
 
 def read_document(path: pathlib.Path, option: str = "--manifest-file") -> PlaybookDocument:
@@ -24,11 +31,44 @@ def show_diagnostics(found: ValidatePlaybookResponse) -> None:
     _show("warning", "yellow", found.warnings)
 
 
-def show_conversion(converted: ConvertPlaybookResponse) -> None:
-    """Prints for people what was not carried over, what became something else, and what is wrong with the result."""
+def write_conversion(
+    converted: ConvertPlaybookResponse, out: pathlib.Path | None, folder: pathlib.Path | None
+) -> list[pathlib.Path]:
+    """Writes what was made into a file, or each into one of a folder, and names them in the order to store them in."""
+    if out is not None and converted.HasField("document"):
+        out.write_bytes(converted.document.text)
+        return [out]
+    if folder is None or not converted.HasField("document"):
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for made in _all(converted):
+        written.append(folder / f"{made.review.playbook_id}.yaml")
+        written[-1].write_bytes(made.document.text)
+    return written
+
+
+def show_conversion(converted: ConvertPlaybookResponse, written: list[pathlib.Path]) -> None:
+    """Prints for people what was not carried over, what became something else, and what is wrong with the result; then
+    the manifests, or how those that were written are stored."""
     _show("lost", "red", converted.losses)
     _show("changed", "yellow", converted.changes)
-    show_diagnostics(converted.review)
+    for made in _all(converted):
+        show_diagnostics(made.review)
+    if not written:
+        texts = [made.document.text.decode() for made in _all(converted)]
+        typer.echo("---\n".join(texts), nl=False)
+    elif len(written) > 1:
+        typer.echo("store and publish them in this order:", err=True)
+        for path in written:
+            typer.echo(f"perdure playbooks create --manifest-file {shlex.quote(str(path))}", err=True)
+
+
+def _all(converted: ConvertPlaybookResponse) -> list[ConvertedPlaybook]:
+    """Every playbook that was made, in the order in which they are stored."""
+    if not converted.HasField("document"):
+        return []
+    return [*converted.children, ConvertedPlaybook(document=converted.document, review=converted.review)]
 
 
 def _show(severity: str, colour: str, diagnostics: Iterable[Diagnostic]) -> None:

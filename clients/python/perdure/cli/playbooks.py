@@ -16,7 +16,7 @@ from perdure.cli.connection import connected
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
-from perdure.cli.manifests import read_document, show_conversion, show_diagnostics
+from perdure.cli.manifests import read_document, show_conversion, show_diagnostics, write_conversion
 from perdure.cli.options import EvidenceRefs, FurtherEvidence, Limit, ManifestFile, Output, PlaybookName, Yes
 from perdure.cli.printing.formats import Format, print_one
 from perdure.client import Client, pages
@@ -95,6 +95,12 @@ async def convert(
     file: Annotated[pathlib.Path, typer.Argument(metavar="FILE", help="The document; - reads standard input.")],
     source: Annotated[Source | None, typer.Option("--from", help="What it is written in; found out otherwise.")] = None,
     out: Annotated[pathlib.Path | None, typer.Option("--out", metavar="FILE", help="Where the manifest goes.")] = None,
+    output_dir: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--output-dir", metavar="DIR", help="Where it goes, with the playbooks that it starts, a file each."
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 where anything could not be carried over.")
     ] = False,
@@ -102,21 +108,25 @@ async def convert(
 ) -> ExitCode:
     """Make a manifest of a playbook for another system, and say what of it is not there. Stores nothing.
 
+    Workflows in a workflow spec become playbooks of their own, to be stored and published before the one that starts them.
     Exits with 1 where no manifest that validates can be made.
     """
+    if out is not None and output_dir is not None:
+        raise typer.BadParameter("say --out or --output-dir, not both", param_hint="'--out'")
     document = read_document(file, "FILE")
     request = ConvertPlaybookRequest(
         document=document, source=_SOURCES[source] if source else SOURCE_FORMAT_UNSPECIFIED
     )
     converted = await perdure.playbooks.ConvertPlaybook(request)
-    if out is not None and converted.HasField("document"):
-        out.write_bytes(converted.document.text)
+    if out is not None and converted.children:
+        raise typer.BadParameter("it becomes several playbooks: say --output-dir", param_hint="'--out'")
+    written = write_conversion(converted, out, output_dir)
     if output is Format.TABLE:
-        show_conversion(converted)
-        typer.echo(converted.document.text.decode() if out is None else "", nl=False)
+        show_conversion(converted, written)
     else:
         print_one(converted, output)
-    return ExitCode.OK if converted.review.valid and not (strict and converted.losses) else ExitCode.FAILURE
+    valid = converted.review.valid and all(child.review.valid for child in converted.children)
+    return ExitCode.OK if valid and not (strict and converted.losses) else ExitCode.FAILURE
 
 
 @app.command()

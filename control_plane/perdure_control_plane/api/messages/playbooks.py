@@ -3,7 +3,7 @@
 from perdure.v1 import playbooks_pb2
 from perdure_control_plane.api.messages.times import timestamp
 from perdure_control_plane.domain.playbook import Evidence, Playbook, PlaybookVersion, Publication, PublicationChange
-from perdure_control_plane.manifests.conversion.conversion import Conversion
+from perdure_control_plane.manifests.conversion.conversion import Conversion, Converted
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.review import Review
 
@@ -77,7 +77,13 @@ def conversion(value: Conversion) -> playbooks_pb2.ConvertPlaybookResponse:
         losses=[_diagnostic(diagnostic) for diagnostic in value.losses],
         changes=[_diagnostic(diagnostic) for diagnostic in value.changes],
         review=validation(value.review) if value.review else None,
+        children=[_converted(child) for child in value.children],
     )
+
+
+def _converted(value: Converted) -> playbooks_pb2.ConvertedPlaybook:
+    document = playbooks_pb2.PlaybookDocument(text=value.text)
+    return playbooks_pb2.ConvertedPlaybook(document=document, review=validation(value.review))
 
 
 def _change(value: PublicationChange) -> playbooks_pb2.PublicationChange:

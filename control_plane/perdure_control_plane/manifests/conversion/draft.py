@@ -26,6 +26,8 @@ class Draft:
     """What has been made so far. Paths of diagnostics are those of the document that is converted."""
 
     head: JsonObject = field(default_factory=dict)
+    content: str = "request.content"
+    """The expression that gives what the run is to do, in the words of whoever started it."""
     nodes: list[JsonObject] = field(default_factory=list)
     edges: list[JsonObject] = field(default_factory=list)
     handlers: list[JsonObject] = field(default_factory=list)
@@ -35,6 +37,9 @@ class Draft:
     """What stands in the manifest in another form."""
     comments: dict[str, list[str]] = field(default_factory=dict)
     """By the id of a node, or the name of a field at the top, lines for whoever reads the manifest."""
+
+    children: list["Draft"] = field(default_factory=list)
+    """Playbooks that this one starts, each after those that it starts itself."""
 
     def lost(self, path: str, code: str, reason: str) -> None:
         """Something is not carried over."""

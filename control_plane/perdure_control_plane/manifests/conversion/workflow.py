@@ -1,4 +1,4 @@
-"""Workflow specs: an agent, or steps of agents, functions and people, one after the other or side by side."""
+"""Workflow specs: an agent, or steps of agents, functions, people and other workflows, after each other or side by side."""
 
 from typing import Any, Final
 
@@ -13,13 +13,19 @@ from perdure_control_plane.manifests.conversion.draft import (
     named,
     text,
 )
-from perdure_control_plane.manifests.conversion.workflow_steps import Steps
+from perdure_control_plane.manifests.conversion.workflow_nodes import Components
+from perdure_control_plane.manifests.conversion.workflow_steps import Steps, listed
 
 _LOST_OF_AGENTS: Final = {
     "strategy": "how an agent thinks is the executor's own here",
     "runtime_preferences": "agents run in the executor; there is one way",
     "guardrails": "what an agent says is checked by an output_schema; there are no guardrails",
 }
+_FIELDS: Final = ("type", "name", "steps", "participants", "nodes", "start", "max_steps", "edges")
+_GIVEN: Final = [
+    {"name": "content", "description": "What is to be done, in the words of whoever asked for it", "required": True},
+    {"name": "previous", "description": "What the step before has left", "required": True},
+]
 _TYPES: Final = ("sequential", "graph", "concurrent")
 
 
@@ -30,7 +36,7 @@ def convert(values: JsonObject) -> Draft:
     draft = Draft()
     draft.leftover("", values, ("version", "agent", "workflow", "components"))
     components = fields(values.get("components") or {}, "components")
-    draft.leftover("components", components, ("agents", "functions", "humans"))
+    draft.leftover("components", components, ("agents", "functions", "humans", "workflows"))
     agents = {name: fields(one, f"components.agents.{name}") for name, one in (components.get("agents") or {}).items()}
     if "agent" in values:
         own = fields(values["agent"], "agent")
@@ -41,15 +47,67 @@ def convert(values: JsonObject) -> Draft:
     draft.head |= {"playbook_id": named(draft, name, "workflow.name"), "version": MADE_VERSION, "title": name}
     draft.head["objective"] = f"Do what the workflow {name} does"
     _tell_of_agents(draft, values, agents)
-    kind = spec.get("type", "sequential")
-    if kind not in _TYPES:
-        reason = f"a workflow of the type {kind!r} decides as it goes who is next; a playbook says it beforehand"
-        raise NotConvertible("workflow.type", "WORKFLOW_TYPE", reason)
-    draft.leftover("workflow", spec, ("type", "name", "steps", "edges"))
-    steps = Steps(draft, agents, components)
-    steps.add(items(spec.get("steps"), "workflow.steps"))
-    steps.connect(kind, items(spec.get("edges"), "workflow.edges"))
+    known = Components(agents, *(_named_parts(components, kind) for kind in ("functions", "humans", "workflows")))
+    nested = _Nested(draft, known)
+    nested.fill(draft, spec, "workflow")
+    nested.tell_of_unused()
     return draft
+
+
+def _named_parts(components: JsonObject, kind: str) -> JsonObject:
+    return fields(components.get(kind) or {}, f"components.{kind}")
+
+
+class _Nested:
+    """Workflows that are steps of others: each becomes a playbook of its own, which is started as a child."""
+
+    def __init__(self, root: Draft, components: Components) -> None:
+        self._root = root
+        self._components = components
+        self._ids: dict[str, str] = {}
+        self._open: list[str] = []
+
+    def fill(self, draft: Draft, spec: JsonObject, path: str) -> None:
+        """Makes nodes and edges of a workflow. Raises NotConvertible."""
+        kind = spec.get("type", "sequential")
+        if kind not in _TYPES:
+            reason = f"a workflow of the type {kind!r} decides as it goes who is next; a playbook says it beforehand"
+            raise NotConvertible(f"{path}.type", "WORKFLOW_TYPE", reason)
+        draft.leftover(path, spec, _FIELDS)
+        steps = Steps(draft, self._components, self._started, path)
+        steps.add(listed(kind, spec, path))
+        steps.connect(kind, items(spec.get("edges"), f"{path}.edges"))
+        if kind == "graph":
+            steps.begin_with(spec.get("start"), spec.get("max_steps"))
+
+    def _started(self, path: str, ref: str) -> JsonObject:
+        """The node that starts a workflow's playbook, but for its id. Raises NotConvertible."""
+        if ref in self._open:
+            way = " -> ".join([*self._open[self._open.index(ref) :], ref])
+            raise NotConvertible(path, "WORKFLOW_CYCLE", f"the workflow would do itself: {way}")
+        if ref not in self._ids:
+            self._ids[ref] = self._made(ref)
+        return {"type": "playbook", "playbook_id": self._ids[ref], "version": MADE_VERSION}
+
+    def _made(self, ref: str) -> str:
+        root, path = self._root, f"components.workflows.{ref}"
+        spec = fields(self._components.workflows[ref], path)
+        draft = Draft(content="inputs.content", losses=root.losses, changes=root.changes)
+        name = str(spec.get("name") or ref)
+        playbook_id = named(draft, f"{root.head['playbook_id']}.{ref}", path)
+        draft.head = {"playbook_id": playbook_id, "version": MADE_VERSION, "title": name}
+        draft.head |= {"objective": f"Do what the workflow {name} does", "inputs": _GIVEN}
+        draft.head |= {"tools": root.head["tools"]} if "tools" in root.head else {}
+        self._open.append(ref)
+        self.fill(draft, spec, path)
+        self._open.pop()
+        root.children.append(draft)
+        return playbook_id
+
+    def tell_of_unused(self) -> None:
+        """Says which workflows no step does."""
+        for ref in self._components.workflows.keys() - self._ids.keys():
+            self._root.lost(f"components.workflows.{ref}", "NEVER_REACHED", "no step does this workflow")
 
 
 def _alone(agents: dict[str, JsonObject]) -> JsonObject:

@@ -1,5 +1,7 @@
 """Nodes of the steps of a workflow spec, one kind after the other."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
@@ -13,43 +15,56 @@ _HUMAN: Final = (
 _PROVIDERS: Final = ("openai", "anthropic")
 
 
-class NodeMaker:
-    """Makes nodes of what a spec says of agents, functions and people."""
+@dataclass(frozen=True, slots=True)
+class Components:
+    """What steps may name."""
 
-    def __init__(self, draft: Draft, agents: dict[str, JsonObject], components: JsonObject) -> None:
+    agents: dict[str, JsonObject]
+    functions: JsonObject
+    humans: JsonObject
+    workflows: JsonObject
+
+
+class NodeMaker:
+    """Makes nodes of what a spec says of agents, functions, people and other workflows."""
+
+    def __init__(self, draft: Draft, components: Components, started: Callable[[str, str], JsonObject]) -> None:
+        """`started` gives the node that starts the playbook of a workflow, of which it is told path and name."""
         self.instead: dict[str, str] = {}
         """The node that is done when another one has failed."""
         self._draft = draft
-        self._agents = agents
-        self._functions: JsonObject = components.get("functions") or {}
-        self._humans: JsonObject = components.get("humans") or {}
+        self._known = components
+        self._started = started
 
     def make(self, path: str, name: str, step: JsonObject, kind: Any, ref: Any) -> JsonObject:
         """The node of a step; a hold point where what it does is not here."""
         match kind:
-            case "agent" if ref in self._agents:
+            case "agent" if ref in self._known.agents:
                 return self._agent(name, str(ref), step)
-            case "function" if ref in self._functions:
+            case "function" if ref in self._known.functions:
                 return self._function(path, name, str(ref), step)
-            case "human" if ref in self._humans:
+            case "human" if ref in self._known.humans:
                 return self._human(name, str(ref))
-        code = {"workflow": "NODE_KIND"}.get(str(kind), "REF_UNKNOWN")
+            case "workflow" if ref in self._known.workflows:
+                return self._workflow(f"{path}.ref", name, str(ref), step)
         what = f"{kind} {ref}"
         reason = f"what the {what} does is not here: somebody does it, and says so"
-        self._draft.lost(f"{path}.ref", code, reason)
+        self._draft.lost(f"{path}.ref", "REF_UNKNOWN", reason)
         self._draft.comments.setdefault(name, []).append(reason)
         return {"id": name, "type": "approval", "prompt": f"Do the {what} by hand, and approve when it is done."}
 
     def _agent(self, name: str, ref: str, step: JsonObject) -> JsonObject:
-        agent, path = self._agents[ref], f"agents.{ref}"
+        agent, path = self._known.agents[ref], f"agents.{ref}"
         said = str(agent.get("system_prompt") or agent.get("description") or f"Do the step {name}.").strip()
         made: JsonObject = {
             "id": name,
             "type": "agentic",
             "agent": ref,
-            "prompt": f"{said}\n\n{{{{ request.content }}}}",
+            "prompt": f"{said}\n\n{{{{ {self._draft.content} }}}}",
         }
         model = fields(agent.get("model") or {}, f"{path}.model")
+        self._draft.leftover(f"{path}.model", model, ("provider", "name"))
+        self._draft.leftover(f"{path}.tools", fields(agent.get("tools") or {}, f"{path}.tools"), ("include",))
         if model.get("provider") in _PROVIDERS:
             made |= {"provider": model["provider"], "model": str(model.get("name") or "")}
         elif model:
@@ -65,14 +80,26 @@ class NodeMaker:
         return made | self._timeout(step)
 
     def _function(self, path: str, name: str, ref: str, step: JsonObject) -> JsonObject:
-        implementation = fields(self._functions[ref] or {}, f"components.functions.{ref}").get("implementation")
+        place = f"components.functions.{ref}"
+        function = fields(self._known.functions[ref] or {}, place)
+        self._draft.leftover(place, function, ("implementation",))
+        implementation = function.get("implementation")
         reason = f"put {implementation or ref} into the FUNCTIONS of an executor's module, as {ref!r}"
         self._draft.changed(path, "FUNCTION_REGISTERED", reason, name)
         return {"id": name, "type": "function", "function": ref, **self._timeout(step)}
 
+    def _workflow(self, path: str, name: str, ref: str, step: JsonObject) -> JsonObject:
+        given = {"content": f"{{{{ {self._draft.content} }}}}", "previous": {}}
+        made = {"id": name, **self._started(path, ref), "inputs": given}
+        reason = (
+            f"the workflow {ref} is a playbook of its own, {made['playbook_id']}: store and publish it before this one"
+        )
+        self._draft.changed(path, "WORKFLOW_STARTED", reason, name)
+        return made | self._timeout(step)
+
     def _human(self, name: str, ref: str) -> JsonObject:
         path = f"components.humans.{ref}"
-        human = fields(self._humans[ref] or {}, path)
+        human = fields(self._known.humans[ref] or {}, path)
         self._draft.leftover(path, human, _HUMAN)
         made: JsonObject = {"id": name, "type": "approval", "prompt": str(human.get("description") or f"{ref}: go on?")}
         if human.get("context"):
