@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -310,6 +310,17 @@ async def house(store: SqliteStore | PostgresStore) -> AsyncIterator[House]:
     built = House(store)
     yield built
     assert await built.differences() == []
+
+
+@pytest.fixture
+def anew(house: House) -> Callable[[], Awaitable[None]]:
+    """Lets a server go, with all that it has not done yet, and opens the same data in another."""
+
+    async def open_anew() -> None:
+        await house.store.close()
+        await house.store.open()
+
+    return open_anew
 
 
 @pytest.fixture

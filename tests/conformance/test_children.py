@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -189,6 +190,36 @@ async def test_a_childs_end_is_told_once_whoever_delivers_it(house: Any, family:
     assert (await house.kinds(family.parent.run_id))[-2:] == ["fact_content", "fact_recorded"]
     assert await family.states() == (RunState.QUEUED, RunState.COMPLETED)
     assert await family.deliver() == 0
+
+
+async def test_what_a_server_that_died_had_yet_to_tell_is_told_once_by_the_next(
+    family: Family, anew: Callable[[], Awaitable[None]]
+) -> None:
+    await (await family.begin()).claim()
+    await family.child.send(family.child.ended())
+    before = await family.facts()
+
+    await anew()
+    told = [await family.deliver(), await family.deliver()]
+
+    assert (before, told) == ([], [1, 0])
+    assert [(end.run_id, end.stale) for end in await family.facts()] == [(family.child_id, False)]
+    assert await family.states() == (RunState.QUEUED, RunState.COMPLETED)
+
+
+async def test_a_stop_that_was_stored_reaches_the_children_though_the_server_died_after_it(
+    family: Family, anew: Callable[[], Awaitable[None]]
+) -> None:
+    await family.begin()
+    await family.stops(family.parent.run_id, Stop.CANCEL)
+    before = await family.states()
+
+    await anew()
+    told = [await family.deliver(), await family.deliver(), await family.deliver()]
+
+    assert before == (RunState.CANCELLED, RunState.QUEUED)
+    assert await family.states() == (RunState.CANCELLED, RunState.CANCELLED)
+    assert (told, [end.stale for end in await family.facts()]) == ([1, 1, 0], [True])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
 from perdure.v1 import execution_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.admission import Refused
+from perdure_control_plane.domain.admission import Ack, Refused
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.ids import RunId
@@ -55,6 +55,28 @@ async def kept(house: Any) -> list[tuple[str, int, int]]:
     """Of each payload its digest, its size, and how many bytes it takes."""
     rows = await house.execute(select(payloads.c.digest, payloads.c.bytes, func.length(payloads.c.content)))
     return [(bytes(digest).hex(), size, taken) for digest, size, taken in rows]
+
+
+@ON_POSTGRES
+async def test_two_commits_that_keep_the_same_payloads_do_not_wait_for_each_other(house: Any, holder: Any) -> None:
+    first, last = sorted((output("x"), output("y")), key=lambda json: hashlib.sha256(json).digest())
+    other = await asyncpg.connect(house.store.url.set(drivername="postgresql").render_as_string(hide_password=False))
+    await other.execute("SET deadlock_timeout = '10ms'")
+    keep = "INSERT INTO payloads (digest, bytes, content, kept_at) VALUES ($1, 1, '', 0)"
+
+    async with other.transaction():
+        await other.execute(keep, hashlib.sha256(first).digest())
+        events = [holder.started("a"), holder.output("a", last), holder.settled("a")]
+        events += [holder.started("b"), holder.output("b", first), holder.settled("b")]
+        sending = asyncio.ensure_future(holder.send(*events))
+        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            pass
+        await other.execute(keep, hashlib.sha256(last).digest())
+        await other.execute("DELETE FROM payloads WHERE bytes = 1")
+
+    assert isinstance(await sending, Ack)
+    assert len(await kept(house)) == 2
+    await other.close()
 
 
 @pytest.mark.parametrize("size", [100 * KIB, 600 * KIB, 1000 * KIB])

@@ -46,7 +46,7 @@ class PayloadStatements:
 
     def __init__(self, dialect: Dialect) -> None:
         self.refer: Final = Prepared(_insert(payload_references, dialect).on_conflict_do_nothing(), dialect)
-        self.keep: Final = Prepared(_keep(dialect), dialect)
+        self.keep: Final = Prepared(_keep(dialect), dialect, shared=True)
 
     def apart(self, run_id: str, event: bytes, at: int, changes: list[Change]) -> bytes:
         """What stands in the row of a large event; what is kept apart of it is added to the changes."""

@@ -39,9 +39,13 @@ class LazyConnection(DriverConnection, Protocol):
 
 
 class Prepared:
-    """One statement, compiled for a dialect. Its values are texts, integers and bytes, which need no conversion."""
+    """One statement, compiled for a dialect. Its values are texts, integers and bytes, which need no conversion.
 
-    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+    `shared` says that it locks a row that is not one run's alone, which its first value names.
+    """
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect, *, shared: bool = False) -> None:
+        self.shared = shared
         compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
         self._order: list[str] = list(getattr(compiled, "positiontup", None) or [])
@@ -84,15 +88,23 @@ class Change(NamedTuple):
     row: Row
 
 
-def execute_changes(connection: DriverConnection, changes_of_runs: Iterable[Sequence[Change]]) -> None:
+def execute_changes(connection: DriverConnection, changes_of_runs: Sequence[Sequence[Change]]) -> None:
     """Executes what is to change, each run's changes in their order; no run's depend on another's.
 
-    The first changes of all runs come before the second ones, so that many runs' equal statements are executed at once.
+    What runs share comes first, in the order of its names: so no two transactions wait for each other. Then the first
+    changes of all runs come before the second ones, so that many runs' equal statements are executed at once.
     """
+    shared = [change for changes in changes_of_runs for change in changes if change.statement.shared]
+    for change in sorted(shared, key=_name):
+        change.statement.execute_row(connection, change.row)
     for wave in zip_longest(*changes_of_runs):
         rows_of: dict[Prepared, list[Row]] = {}
         for change in wave:
-            if change is not None:
+            if change is not None and not change.statement.shared:
                 rows_of.setdefault(change.statement, []).append(change.row)
         for statement, rows in rows_of.items():
             statement.execute_rows(connection, rows)
+
+
+def _name(change: Change) -> Any:
+    return change.row[0]

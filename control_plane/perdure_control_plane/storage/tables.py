@@ -45,13 +45,16 @@ metadata = MetaData(
 Number = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit integer; SQLite's strict tables know it by its own name."""
 
+Words = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is compared byte by byte, as SQLite does: no page's order hangs on how a database was made."""
+
 
 def _table(name: str, *parts: SchemaItem, **options: Any) -> Table:
     return Table(name, metadata, *parts, sqlite_with_rowid=False, sqlite_strict=True, **options)
 
 
 def _text(name: str, *, default: str | None = None) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default=default)
+    return Column(name, Words, nullable=False, server_default=default)
 
 
 def _number(name: str, *, default: int | None = None) -> Column[int]:
@@ -63,7 +66,7 @@ def _bytes(name: str) -> Column[bytes]:
 
 
 def _key(name: str) -> Column[str]:
-    return Column(name, Text, primary_key=True)
+    return Column(name, Words, primary_key=True)
 
 
 def _one_of(column: str, values: Iterable[StrEnum], *, or_null: bool = False) -> CheckConstraint:
@@ -125,14 +128,14 @@ sessions = _table(
     _key("session_id"),
     _text("root_agent_id"),
     _number("created_at"),
-    Column("parent_session_id", Text),
+    Column("parent_session_id", Words),
 )
 
 agents = _table(
     "agents",
     _key("agent_id"),
     _text("session_id"),
-    Column("spawned_by_run_id", Text),
+    Column("spawned_by_run_id", Words),
     _number("created_at"),
     Index(None, "session_id", "agent_id"),
 )
@@ -164,7 +167,7 @@ runs = _table(
     _text("flow_id"),
     _text("session_id"),
     _text("agent_id"),
-    Column("parent_run_id", Text),
+    Column("parent_run_id", Words),
     _text("lineage_id"),
     _text("playbook_id"),
     _text("playbook_version"),
@@ -182,16 +185,16 @@ runs = _table(
     _text("state"),
     _number("holds"),
     _number("ready"),
-    Column("stop", Text),
+    Column("stop", Words),
     _number("stop_at"),
-    Column("lease_id", Text),
-    Column("executor_id", Text),
-    Column("incarnation", Text),
+    Column("lease_id", Words),
+    Column("executor_id", Words),
+    Column("incarnation", Words),
     _number("epoch"),
     _number("generation"),
     _number("next_ordinal"),
     _number("tail"),
-    Column("released_lease_id", Text),
+    Column("released_lease_id", Words),
     _number("released_ordinal"),
     _number("last_sequence"),
     _number("outside_sequence"),
@@ -255,11 +258,11 @@ run_events = _table(
     _key("run_id"),
     Column("sequence", Number, primary_key=True),
     _number("stored_at"),
-    Column("lease_id", Text),
+    Column("lease_id", Words),
     Column("epoch", Number),
     Column("ordinal", Number),
     Column("cause", Number),
-    Column("actor", Text),
+    Column("actor", Words),
     _number("kind"),
     _bytes("event"),
     CheckConstraint("(lease_id IS NULL) <> (cause IS NULL)", name="one_origin"),
@@ -314,7 +317,7 @@ run_inbox = _table(
     "run_inbox",
     _key("run_id"),
     Column("sequence", Number, primary_key=True),
-    Column("instance", Text),
+    Column("instance", Words),
     _text("fact"),
     _text("signal"),
     _text("state"),
@@ -328,14 +331,14 @@ run_waits = _table(
     _key("run_id"),
     _key("instance"),
     _text("kind"),
-    Column("approval_id", Text),
+    Column("approval_id", Words),
     _text("signal"),
     _text("state"),
     _number("opened_sequence"),
     _number("fact_sequence"),
     _number("opened_at"),
     _number("deadline_at"),
-    Column("child_run_id", Text),
+    Column("child_run_id", Words),
     _one_of("kind", WaitKind),
     _one_of("state", WaitState),
 )
@@ -372,8 +375,8 @@ approvals = _table(
     _text("session_id"),
     _text("instance"),
     _text("state"),
-    Column("decision", Text),
-    Column("decider", Text),
+    Column("decision", Words),
+    Column("decider", Words),
     _number("authenticated"),
     _text("reason"),
     _text("allowed"),
@@ -401,7 +404,7 @@ tasks = _table(
     _text("lease_id"),
     _text("command"),
     _text("state"),
-    Column("terminal_reason", Text),
+    Column("terminal_reason", Words),
     Column("exit_code", Number),
     _number("signal"),
     _number("output_bytes"),
@@ -461,7 +464,7 @@ schedules = _table(
     _number("next_at"),
     _number("due_at"),
     _number("waiting_at"),
-    Column("last_flow_id", Text),
+    Column("last_flow_id", Words),
     _number("created_at"),
     _one_of("overlap", Overlap),
     _one_of("misfire", Misfire),
@@ -474,7 +477,7 @@ schedule_firings = _table(
     Column("scheduled_at", Number, primary_key=True),
     _number("fired_at"),
     _text("state"),
-    Column("flow_id", Text),
+    Column("flow_id", Words),
     _text("message"),
     _number("triggered"),
     _one_of("state", FiringState),
