@@ -110,6 +110,41 @@ edges:
   - {from: meet, to: none}
 """
 
+_CREW: Final = """
+playbook_id: crew
+version: 1.0.0
+title: A crew
+objective: Do what another playbook has it do
+nodes:
+  - {id: begin, type: function, function: wait, effect: none, inputs: {seconds: 0.05}}
+  - {id: deliver, type: deterministic, shell: true, command: 'LAUNCH sleep 0.5', env: {LEDGER: "LEDGER_FILE"},
+     effect: at_most_once}
+  - {id: report, type: function, function: try_luck, effect: none, inputs: {chance: 0.3},
+     on_failure: {max_iterations: 3}}
+"""
+
+_FOREMAN: Final = """
+playbook_id: foreman
+version: 1.0.0
+title: A foreman
+objective: Do the same for several things, have a crew work, wait, and pause before another attempt
+concurrency: {key: site, limit: 4}
+nodes:
+  - id: each
+    type: map
+    items: "['north', 'east', 'south', 'west']"
+    max_parallel: 2
+    on_item_failure: continue
+    tolerated_failures: 2
+    node: {type: deterministic, shell: true, command: 'LAUNCH sleep 0.4; echo {{ item }}', env: {LEDGER: "LEDGER_FILE"},
+           effect: at_most_once}
+  - {id: crew, type: playbook, playbook_id: crew, version: 1.0.0, on_failure: {max_iterations: 2}}
+  - {id: rest, type: wait, duration_seconds: 0.3, depends: [each]}
+  - {id: luck, type: function, function: try_luck, effect: none, inputs: {chance: 0.3}, depends: [rest],
+     on_failure: {max_iterations: 4}, retry: {initial_seconds: 5}}
+  - {id: end, type: function, function: wait, effect: none, inputs: {seconds: 0.05}, depends: [crew, luck]}
+"""
+
 _QUICK: Final = """
 playbook_id: quick
 version: 1.0.0
@@ -127,5 +162,5 @@ def manifests(ledger: pathlib.Path) -> list[str]:
     """The playbooks, their guarded commands writing into this ledger."""
     return [
         text.replace("LAUNCH ", _LAUNCH.replace("'", "''")).replace("LEDGER_FILE", str(ledger))
-        for text in (_RELEASE, _STUBBORN, _DOUBTFUL, _BRANCHES, _QUICK)
+        for text in (_RELEASE, _STUBBORN, _DOUBTFUL, _BRANCHES, _CREW, _FOREMAN, _QUICK)
     ]

@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 EXPECTED: Final = frozenset({
     "ANSWER_STALE", "APPROVAL_CLOSED", "APPROVAL_DECIDED", "CONFLICT", "CONTINUE_NEEDS", "EFFECT_MAY_RUN", "NOT_HELD",
-    "NOT_IN_DOUBT", "REPORT_UNSEEN", "RUN_STATE", "STOP_STANDS",
+    "NOT_IN_DOUBT", "PARENT_DOES_NOT_WAIT", "REPORT_UNSEEN", "RUN_STATE", "STOP_STANDS",
 })  # fmt: skip
 """Refusals of whoever was too late; they look again and ask something else, or nothing."""
 
