@@ -1,6 +1,7 @@
 """PostgreSQL servers that are processes of a test's own: to be killed, started again, followed by a standby, promoted."""
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import shutil
@@ -89,11 +90,18 @@ class PostgresNode:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def kill(self) -> None:
-        """Ends it at once, with every process that serves a connection."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            await self._process.wait()
-            self._process = None
+        """Ends it at once, with every process that serves a connection: one that lives on keeps it from starting again."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        os.kill(process.pid, signal.SIGSTOP)  # so that it begins no further ones
+        serving = _children(process.pid)
+        for pid in (*map(int, serving), process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await process.wait()
+        while any(map(_lives, serving)):  # noqa: ASYNC110  # they are nobody's children now, so nobody is told
+            await asyncio.sleep(LOOK_SECONDS)
 
     def remove(self) -> None:
         """Removes its data."""
@@ -190,6 +198,17 @@ class PostgresPair:
         """Ends both."""
         await self.primary.kill()
         await self.standby.kill()
+
+
+def _children(pid: int) -> list[str]:
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 _SYNCHRONOUS: Final = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"

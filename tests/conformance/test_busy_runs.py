@@ -21,12 +21,13 @@ from perdure_control_plane.usecases.cancel_flow import cancel_flow
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.hold_flow import HoldingFlow, pause_flow
+from perdure_control_plane.usecases.open_store_life import follow_store_life, open_store_life
 from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.resume_run import resume_run
 from perdure_control_plane.usecases.signal_run import Signalling, signal_run
 from perdure_control_plane.usecases.stop_run import stop_run
 from tests.conformance.conftest import place
-from tests.conformance.stores import ON_POSTGRES
+from tests.conformance.stores import ON_POSTGRES, go_back
 
 pytestmark = ON_POSTGRES
 
@@ -111,6 +112,12 @@ async def sweep(house: Any, run: Any) -> None:
     assert (await house.sweep()).failed == {}
 
 
+async def begin_a_new_life(house: Any, run: Any) -> None:
+    begun = await open_store_life(house.store, None)
+    await go_back(house, begun.mark.starts)
+    await follow_store_life(house.store)
+
+
 ACTS: dict[str, tuple[int, Act, str]] = {
     "a cancel": (0, cancel, "stop_requested"),
     "a cancel of its flow": (0, cancel_its_flow, "stop_requested"),
@@ -120,6 +127,7 @@ ACTS: dict[str, tuple[int, Act, str]] = {
     "a decision": (0, decide, "fact_recorded"),
     "the end of a time": (4, sweep, "fact_recorded"),
     "its deadline": (7, sweep, "stop_requested"),
+    "a new life of the store": (0, begin_a_new_life, "lease_revoked"),
 }
 
 

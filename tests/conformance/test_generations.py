@@ -163,8 +163,8 @@ class Dying:
     async def read(self, body: Any) -> Any:
         return await self.store.read(body)
 
-    async def write(self, body: Any) -> Any:
-        await self.store.write(body)
+    async def write(self, body: Any, *, guarded: bool = False) -> Any:
+        await self.store.write(body, guarded=guarded)
         raise ConnectionAbortedError
 
 

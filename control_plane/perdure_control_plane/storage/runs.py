@@ -247,10 +247,11 @@ class Runs:
         )
         return tuple(run_from(row) for row in self._connection.execute(query.limit(limit)))
 
-    def unended(self, after: str, limit: int) -> tuple[Run, ...]:
-        """Runs that have not ended, by id, after an id."""
+    def lock_unended(self, after: str, limit: int) -> tuple[Run, ...]:
+        """Runs that have not ended, by id, after an id, which nobody else moves before this transaction ends."""
         unended = runs.c.state.not_in([*(state.value for state in TERMINAL), RunState.MOVED.value])
         query = select(*_COLUMNS).where(unended, runs.c.run_id > after).order_by(runs.c.run_id).limit(limit)
+        query = query.with_for_update(key_share=True)
         return tuple(run_from(row) for row in self._connection.execute(query))
 
     def count_queued(self) -> int:

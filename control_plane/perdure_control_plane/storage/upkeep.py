@@ -22,6 +22,10 @@ class Upkeep:
         """Notes that a sweep runs now and returns when the one before ran; 0 for the first."""
         return self._note(_SWEEP, at)
 
+    def keep_sweeps_out(self) -> None:
+        """Lets no sweep begin, and no other that keeps them out, before this transaction ends; waits for one that has."""
+        self._connection.execute(select(sweeps.c.name).where(sweeps.c.name == _SWEEP).with_for_update())
+
     def try_writing(self, at: int) -> None:
         """Changes something that nobody reads: the commit of a transaction that changed nothing says nothing of a disk."""
         self._note(_TRIAL, at)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from perdure.runlog.effects import GUARDED
@@ -107,7 +108,7 @@ async def void_leases(store: Store, is_due: Callable[[Transaction], bool]) -> li
     held: list[RunId] = []
     after = ""
     while True:
-        after, page = await store.write(lambda tx, after=after: _void_page(tx, after) if is_due(tx) else ("", []))  # type: ignore[misc]  # default binds now
+        after, page = await store.write(partial(_void_page, after=after, is_due=is_due), guarded=True)
         held += page
         if not after:
             return held
@@ -125,8 +126,11 @@ def _begin(tx: Transaction, starts_seen: int | None, restored: bool, held: tuple
     return StoreLife(begun, restored, held)
 
 
-def _void_page(tx: Transaction, after: str) -> tuple[str, list[RunId]]:
-    runs = tx.runs.unended(after, AT_ONCE)
+def _void_page(tx: Transaction, after: str, is_due: Callable[[Transaction], bool]) -> tuple[str, list[RunId]]:
+    tx.upkeep.keep_sweeps_out()  # they lock many runs, too, in another order
+    if not is_due(tx):
+        return "", []
+    runs = tx.runs.lock_unended(after, AT_ONCE)
     held = [run.run_id for run in runs if _void(tx, run)]
     return runs[-1].run_id if runs else "", held
 
