@@ -18,6 +18,7 @@ from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import ParentDoesNotWait
 from perdure_control_plane.domain.flow import FlowStatus
 from perdure_control_plane.domain.ids import PlaybookId, RunId
+from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.domain.playbook import Publication
 from perdure_control_plane.domain.queries import RunFilter
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
@@ -241,6 +242,21 @@ async def test_a_stop_reaches_the_child_and_its_end_is_kept_and_counts_for_nothi
 
     assert await family.states() == (parents, childs)
     assert all(end.stale for end in await family.facts())
+
+
+async def test_a_parent_is_told_that_an_effect_of_its_child_is_in_doubt(house: Any, family: Family, clock: Any) -> None:
+    await (await family.begin()).claim()
+    await family.child.send(family.child.started("a", "AT_MOST_ONCE"))
+    await family.stops(family.child_id, Stop.DEADLINE)
+
+    await house.sweep()
+    for _ in range(house.timing.stop_grace // SECOND + 1):
+        clock.advance(1)
+        await house.sweep()
+    await family.deliver()
+
+    assert await family.states() == (RunState.QUEUED, RunState.TIMED_OUT)
+    assert [(end.in_doubt, end.stale) for end in await family.facts()] == [(True, False)]
 
 
 async def test_a_stop_that_a_holder_has_not_carried_out_reaches_the_child_before(family: Family) -> None:

@@ -21,6 +21,7 @@ def end_of_child(tx: Transaction, where: str, child_id: RunId, sequence: int, *,
         message=end.message,
         output_digest=end.output_digest,
         stale=stale,
+        in_doubt=tx.runs.get(child_id).head.in_doubt > 0,
     )
     fact = RunEvent(fact_recorded=fact_events_pb2.FactRecorded(instance=instance, child_ended=ended))
     if stale or not end.output_digest:

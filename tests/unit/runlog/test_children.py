@@ -87,6 +87,16 @@ def test_a_child_that_its_nodes_time_limit_ended_is_another_failure_than_one_tha
     assert causes == [instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT, instances_pb2.FAILURE_CAUSE_CHILD_FAILED]
 
 
+def test_a_child_that_ended_with_an_effect_in_doubt_is_not_started_anew(parent: Any, at: Any) -> None:
+    cause = instances_pb2.FAILURE_CAUSE_DEADLINE
+    parent.fact(at("child"), **ended(at("child"), RunState.TIMED_OUT, cause=cause, in_doubt=True))
+
+    parent.lease().go()
+
+    assert parent.ended.cause == instances_pb2.FAILURE_CAUSE_CHILD_IN_DOUBT
+    assert parent.kinds().count("child_started") == 1
+
+
 def test_an_end_that_nobody_waits_for_changes_nothing(parent: Any, at: Any) -> None:
     parent.outside(run_ended=run_events_pb2.RunEnded(state=RunState.INTERRUPTED.message()))
     parent.fact(at("child"), **ended(at("child"), stale=True))

@@ -92,7 +92,7 @@ def _child_ended(walk: Walk, where: Instance, fact: Fact) -> tuple[RunEvent, ...
     if ended.state == run_states_pb2.RUN_STATE_COMPLETED:
         settled = _settled(walk, where)
     else:
-        cause = _cause_of_end(walk.plan.spec(where.place), ended.state)
+        cause = _cause_of_end(walk.plan.spec(where.place), ended)
         word = run_state(ended.state).value.lower().replace("_", " ")
         told = f"runs/{ended.run_id} {word}{': ' if ended.message else ''}{ended.message}"
         settled = _settled(walk, where, failed=cause, message=told.encode()[:1024].decode(errors="ignore"))
@@ -100,13 +100,14 @@ def _child_ended(walk: Walk, where: Instance, fact: Fact) -> tuple[RunEvent, ...
     return (_output(where, fact.content), settled) if fact.content else (settled,)
 
 
-def _cause_of_end(spec: plans_pb2.PlanNode, state: run_states_pb2.RunState.ValueType) -> Cause:
-    if state == run_states_pb2.RUN_STATE_CANCELLED:
+def _cause_of_end(spec: plans_pb2.PlanNode, ended: fact_events_pb2.ChildEnded) -> Cause:
+    if ended.state == run_states_pb2.RUN_STATE_CANCELLED:
         return instances_pb2.FAILURE_CAUSE_CHILD_CANCELLED
-    if state == run_states_pb2.RUN_STATE_TIMED_OUT and spec.HasField("timeout"):
-        return (
-            instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
-        )  # where a node has a limit, it is shorter than its child's own
+    if ended.in_doubt:
+        return instances_pb2.FAILURE_CAUSE_CHILD_IN_DOUBT
+    if ended.state == run_states_pb2.RUN_STATE_TIMED_OUT and spec.HasField("timeout"):
+        # Where a node has a limit, it is shorter than its child's own.
+        return instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
     return instances_pb2.FAILURE_CAUSE_CHILD_FAILED
 
 

@@ -32,6 +32,7 @@ NEVER_RETRIED: Final = MENDED_BEFORE | {
     instances_pb2.FAILURE_CAUSE_PROVIDER_NOT_CONFIGURED,
     instances_pb2.FAILURE_CAUSE_CHILD_CANCELLED,
     instances_pb2.FAILURE_CAUSE_CHILD_REFUSED,
+    instances_pb2.FAILURE_CAUSE_CHILD_IN_DOUBT,
 }
 """Causes that another attempt would only meet again."""
 
