@@ -110,9 +110,11 @@ def _require(output: str, formats: Sequence[str]) -> None:
 
 
 def _do(file: pathlib.Path | None, flags: dict[str, Any], work: Callable[[Any], int]) -> None:
-    from perdure_services import programs
+    from perdure_services import logs, programs
 
     try:
-        sys.exit(work(programs.server_settings(chosen(file), flags)))
+        read = programs.server_settings(chosen(file), flags)
+        logs.set_up(read.log_format, read.log_level)
+        sys.exit(work(read))
     except programs.UNUSABLE as error:
         give_up(error)

@@ -57,6 +57,19 @@ async def test_a_sound_store_is_told_so_while_a_server_runs_on_it(serve: Any, hi
     assert re.fullmatch(r"1 run, \d+ events, no violation\n", err)
 
 
+async def test_what_is_told_of_the_way_to_a_database_does_not_stand_in_the_answer(
+    postgres: Any, tmp_path: pathlib.Path
+) -> None:
+    made = await postgres.make()
+    query = {"host": f"127.0.0.1,{made.host or made.query['host']}", "port": f"1,{made.port or 5432}"}
+    several = made.set(host=None, port=None, query=query)
+
+    code, out, err = await check(tmp_path, "--database", several.render_as_string(hide_password=False), "-o", "json")
+
+    assert (code, json.loads(out)["runs"]) == (0, 0)
+    assert "database.changed" in err
+
+
 async def test_a_bent_table_and_a_bent_log_are_found(serve: Any, hire: Any) -> None:
     service = await a_finished_run(serve, hire)
     with sqlite3.connect(service.data_dir / "perdure.db") as database:
