@@ -57,6 +57,18 @@ nodes:
 """
 
 
+MAPPED = """
+playbook_id: parent
+version: 1.0.0
+title: A parent
+objective: Have several things said
+nodes:
+  - {id: each, type: map, items: inputs.word, max_parallel: 3,
+     node: {type: playbook, playbook_id: child, version: 1.0.0, inputs: {word: "{{ item }}"}}}
+  - {id: then, type: function, function: look, effect: none, inputs: {said: "{{ results }}"}, depends: [each]}
+"""
+
+
 async def runs_of(service: Any, flow: flows_pb2.Flow) -> list[runs_pb2.Run]:
     """A flow's runs, the parent first."""
     listed = await service.runs.ListRuns(runs_pb2.ListRunsRequest(flow=flow.name))
@@ -93,6 +105,13 @@ async def settlement(service: Any, flow: flows_pb2.Flow) -> Any:
     return [one.event.node_settled for one in listed.events if one.event.HasField("node_settled")][-1]
 
 
+async def told(service: Any, flow: flows_pb2.Flow) -> list[Any]:
+    """Ends of children that the parent was told of."""
+    listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run, page_size=500))
+    facts = [one.event.fact_recorded for one in listed.events]
+    return [fact.child_ended for fact in facts if fact.HasField("child_ended")]
+
+
 async def test_a_child_is_given_its_input_and_its_output_is_the_nodes(
     serve: Any, hire: Any, tree_violations: Any
 ) -> None:
@@ -114,6 +133,55 @@ async def test_a_child_is_given_its_input_and_its_output_is_the_nodes(
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
     assert seen == ["hello!"]
     assert (child.parent_run, child.session == parent.session) == (parent.name, False)
+    assert await tree_violations(service, ended) == []
+
+
+async def test_a_map_over_children_has_what_each_leaves_in_the_order_of_its_list(
+    serve: Any, hire: Any, tree_violations: Any
+) -> None:
+    seen: list[Any] = []
+
+    async def say(call: Any) -> dict[str, str]:
+        return {"said": call.inputs["word"] + "!"}
+
+    async def look(call: Any) -> None:
+        seen.append(call.inputs["said"])
+
+    service = await serve()
+    await service.publish(CHILD)
+    await hire(service, {"say": say, "look": look})
+
+    words = ["a", "b", "c", "d"]
+    ended = await service.settled(await service.start(MAPPED, request=word(words)))
+
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert seen == [[{"said": f"{one}!"} for one in words]]
+    assert len(await runs_of(service, ended)) == 5
+    assert await tree_violations(service, ended) == []
+
+
+async def test_the_children_of_a_map_that_fails_are_stopped(serve: Any, hire: Any, tree_violations: Any) -> None:
+    begun = asyncio.Event()
+
+    async def say(call: Any) -> None:
+        if call.inputs["word"] == "bad":
+            await begun.wait()
+            raise RuntimeError
+        begun.set()
+        await asyncio.Event().wait()
+
+    service = await serve()
+    await service.publish(CHILD)
+    await hire(service, {"say": say})
+
+    ended = await service.settled(await service.start(MAPPED, request=word(["good", "bad"])))
+    while len(await told(service, ended)) < 2:  # noqa: ASYNC110  # no follower is told of the stopped child's end
+        await asyncio.sleep(LOOK_SECONDS)
+
+    _, *children = await runs_of(service, ended)
+    states = sorted(run_states_pb2.RunState.Name(child.state) for child in children)
+    assert ended.failure_cause == instances_pb2.FAILURE_CAUSE_ITEM_FAILED
+    assert states == ["RUN_STATE_CANCELLED", "RUN_STATE_FAILED"]
     assert await tree_violations(service, ended) == []
 
 

@@ -93,7 +93,7 @@ class PlanMaker:
         return [one["id"], other["id"]]
 
     def _map(self, after: list[str]) -> list[str]:
-        inside = self._function(after)
+        inside = self._function(after) if self._chance.random() < 0.7 else self._waiting_branch(after)
         node_id, fields = inside.pop("id"), dict(inside)
         inside.clear()
         inside.update(

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
-from perdure.runlog.plans import MAX_DEPTH, worst_effect
+from perdure.runlog.plans import MAX_DEPTH, every_node, worst_effect
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure_control_plane.manifests.diagnostics import Diagnostic
+from perdure_control_plane.manifests.maps import placed
 from perdure_control_plane.manifests.model import Manifest, PlaybookNode
 
 Reference = tuple[str, str]
@@ -27,7 +28,7 @@ class ChildPlaybook:
     @property
     def depth(self) -> int:
         """Levels of playbooks from it downwards, itself included."""
-        return 1 + max((node.playbook.depth for node in self.plan.nodes), default=0)
+        return 1 + max((node.playbook.depth for node in every_node(self.plan)), default=0)
 
     @property
     def effect(self) -> instances_pb2.Effect.ValueType:
@@ -42,16 +43,16 @@ NO_CHILDREN: Final[Children] = {}
 
 def references(manifest: Manifest) -> tuple[Reference, ...]:
     """The versions that a manifest starts as children, each once."""
-    named = ((node.playbook_id, node.version) for node in manifest.nodes if isinstance(node, PlaybookNode))
+    named = ((node.playbook_id, node.version) for _, node, _ in placed(manifest) if isinstance(node, PlaybookNode))
     return tuple(dict.fromkeys(named))
 
 
 def child_faults(manifest: Manifest, known: Children) -> Iterator[Diagnostic]:
     """Faults of all references."""
-    for index, node in enumerate(manifest.nodes):
+    for path, node, _ in placed(manifest):
         if isinstance(node, PlaybookNode):
             for field, code, reason in _faults(manifest, node, known.get((node.playbook_id, node.version))):
-                yield Diagnostic(f"nodes[{index}].{field}", code, reason)
+                yield Diagnostic(f"{path}.{field}", code, reason)
 
 
 def _faults(manifest: Manifest, node: PlaybookNode, child: ChildPlaybook | None) -> Iterator[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from perdure.runlog.effects import GUARDED
-from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS
+from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS, every_node
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure_control_plane.manifests.children import NO_CHILDREN, ChildPlaybook, Children
 from perdure_control_plane.manifests.compiled_contracts import edge_contract, needs, promises
@@ -55,8 +55,7 @@ def compile_plan(manifest: Manifest, digest: str, children: Children = NO_CHILDR
         plan.edges.extend(plans_pb2.PlanEdge(source=a, target=b) for a, b in zip(ids, ids[1:], strict=False))
     graph = Graph.of(manifest)
     plan.error_handlers.extend(compiled(manifest, handler, graph) for handler in manifest.error_handlers)
-    agents = (inside for node in plan.nodes for inside in (node, node.map.node) if inside.HasField("agentic"))
-    providers = {node.agentic.provider for node in agents}
+    providers = {node.agentic.provider for node in every_node(plan) if node.HasField("agentic")}
     plan.providers.extend(sorted(providers))
     plan.labels.extend(sorted(set(manifest.labels)))
     if (concurrency := manifest.concurrency) is not None:

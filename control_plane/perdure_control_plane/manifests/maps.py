@@ -3,14 +3,7 @@
 from collections.abc import Iterator
 
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.model import (
-    AgenticNode,
-    DeterministicNode,
-    FunctionNode,
-    Manifest,
-    MapNode,
-    Node,
-)
+from perdure_control_plane.manifests.model import Manifest, MapNode, Node
 
 
 def placed(manifest: Manifest) -> Iterator[tuple[str, Node, Node]]:
@@ -31,9 +24,6 @@ def map_faults(manifest: Manifest) -> Iterator[Diagnostic]:
 
 def _faults(node: MapNode) -> Iterator[tuple[str, str, str]]:
     inside = node.node
-    if not isinstance(inside, AgenticNode | DeterministicNode | FunctionNode):
-        reason = f"items are done by a node of type agentic, deterministic or function, not {inside.type}"
-        yield "node.type", "NOT_SUPPORTED", reason
     if inside.depends:
         yield "node.depends", "MAP_FIELD", "what comes before the items comes before the map; write it there"
     if inside.on_failure.inject_into is not None:

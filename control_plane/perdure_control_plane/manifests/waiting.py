@@ -5,14 +5,15 @@ from datetime import datetime
 
 from perdure.runlog.moments import NotAMoment, moment
 from perdure_control_plane.manifests.diagnostics import Diagnostic
+from perdure_control_plane.manifests.maps import placed
 from perdure_control_plane.manifests.model import Manifest, WaitNode
 
 
 def wait_faults(manifest: Manifest) -> Iterator[Diagnostic]:
     """Faults of all nodes that wait."""
-    for index, node in enumerate(manifest.nodes):
+    for path, node, _ in placed(manifest):
         if isinstance(node, WaitNode):
-            yield from _faults(f"nodes[{index}]", node)
+            yield from _faults(path, node)
 
 
 def _faults(path: str, node: WaitNode) -> Iterator[Diagnostic]:

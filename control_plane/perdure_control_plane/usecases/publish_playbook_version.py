@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from perdure.runlog.plans import every_node
 from perdure.v1 import plans_pb2
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
@@ -72,7 +73,7 @@ async def publish_playbook_version(store: Store, caller: Caller, asked: Publishi
 def _check_children(tx: Transaction, version: PlaybookVersion) -> None:
     """Raises PublicationForbids where a child that it starts may not be started."""
     plan = plans_pb2.Plan.FromString(tx.playbooks.plan(version.plan_digest))
-    for node in plan.nodes:
+    for node in every_node(plan):
         if node.HasField("playbook"):
             check_startable(tx.playbooks.release(PlaybookId(node.playbook.playbook_id), node.playbook.version))
 

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.plans import every_node
 from perdure.v1 import fact_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.caller import Caller
@@ -54,7 +55,7 @@ async def signal_run(store: Store, limits: Limits, caller: Caller, asked: Signal
 
 def _waits_for(tx: Transaction, asked: Signalling) -> list[plans_pb2.WaitNode]:
     """The nodes of the run's plan that wait for a signal of that name; the plan never changes."""
-    nodes = [node.wait for node in plan_of(tx, tx.runs.get(asked.run_id)).nodes.values()]
+    nodes = [node.wait for node in every_node(plan_of(tx, tx.runs.get(asked.run_id)).message)]
     found = [node for node in nodes if node.signal == asked.signal]
     if not found:
         known = ", ".join(dict.fromkeys(node.signal for node in nodes if node.signal)) or "no signal"

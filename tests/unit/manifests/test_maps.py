@@ -33,7 +33,17 @@ def mapped(inside: Fields | None = None, **fields: Any) -> Fields:
         (mapped({"requires": {"from": "fan"}}), "node.requires.from", "REFERENCE_NOT_BEFORE"),
         (mapped({"ensures": {"exit_code": 0}}), "node.ensures.exit_code", "CONTRACT_IMPOSSIBLE"),
         (mapped(node={"type": "agentic", "prompt": "x"}), "node.agent", "FIELD_MISSING"),
-        (mapped(node={"type": "approval", "prompt": "x"}), "node.type", "NOT_SUPPORTED"),
+        (
+            mapped(node={"type": "approval", "prompt": "x", "on_timeout": "continue"}),
+            "node.on_timeout",
+            "NOT_SUPPORTED",
+        ),
+        (mapped(node={"type": "wait"}), "node.type", "WAIT_UNCLEAR"),
+        (
+            mapped(node={"type": "playbook", "playbook_id": "other", "version": "1"}),
+            "node.playbook_id",
+            "PLAYBOOK_UNKNOWN",
+        ),
         (mapped(retry={}), "retry", "MAP_FIELD"),
         (mapped(on_failure={"max_iterations": 2}), "on_failure.max_iterations", "MAP_FIELD"),
         (mapped(ensures={"fields": ["results"]}), "ensures", "CONTRACT_NOT_CHECKED"),

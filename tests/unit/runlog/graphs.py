@@ -98,14 +98,14 @@ def _node(draw: st.DrawFn, node: int, shared: list[int], *, gates: bool) -> plan
 
 def _map(draw: st.DrawFn, node: plans_pb2.PlanNode) -> None:
     """Has a node done for items, now and then."""
-    if not node.HasField("function") or draw(st.integers(0, 2)):
+    if draw(st.integers(0, 2)):
         return
     made = plans_pb2.MapNode(parallelism=draw(st.integers(1, 3)))
     made.node.CopyFrom(node)
     made.node.inject_into = ""
     if draw(st.booleans()):
         made.tolerated_failures = draw(st.integers(0, 2))
-    node.map.CopyFrom(made)
+    node.map.CopyFrom(made)  # what it did itself is set no more
     node.effect = REPEATABLE
     if not node.inject_into:
         node.ClearField("iteration_cap")

@@ -135,6 +135,25 @@ def test_a_run_whose_items_all_pause_is_held_by_nobody(rehearse: Rehearse, mappe
     assert run.state is RunState.COMPLETED
 
 
+def test_people_are_asked_for_items_and_asked_no_more_where_the_map_fails(rehearse: Rehearse, plans: Any) -> None:
+    ask = plans.node("fan", approval=plans_pb2.ApprovalNode())
+    over = plans_pb2.MapNode(items="list", node=ask, parallelism=3, tolerated_failures=0)
+    run = rehearse(plans.line(plans.node("fan", map=over))).go()
+    assert (run.state, run.head.open_waits) == (RunState.PAUSED, 3)
+
+    first, second, third = (parse_instance(f"fan[{item}]:1#1") for item in range(3))
+    approved, rejected = fact_events_pb2.DECISION_KIND_APPROVED, fact_events_pb2.DECISION_KIND_REJECTED
+    run.fact(second, decision=fact_events_pb2.Decision(approval_id=str(second), kind=approved, decider="a"))
+    run.lease().go()
+    assert run.state is RunState.PAUSED
+    run.fact(first, decision=fact_events_pb2.Decision(approval_id=str(first), kind=rejected, decider="a"))
+    run.lease().go()
+
+    assert (run.state, run.ended.cause) == (RunState.FAILED, instances_pb2.FAILURE_CAUSE_ITEM_FAILED)
+    closed = [event.wait_closed.instance for event, _ in run.log if event.HasField("wait_closed")]
+    assert closed == [third.message()]
+
+
 def test_failures_that_are_tolerated_are_told_beside_the_results(
     rehearse: Rehearse, mapped: Any, failed: Played
 ) -> None:
@@ -186,7 +205,7 @@ def test_a_continued_run_takes_up_the_items_that_have_not_succeeded_over_the_sam
 ) -> None:
     run = rehearse(mapped(parallelism=1), fan=[gives(0), failed]).go()
     reopened = run_events_pb2.RunContinued(answers_sequence=run.head.ended_sequence, reopened=run.ended.failed)
-    reopened.extra_attempts = 1
+    reopened.extra_attempts = 2
     run.items = 7  # whatever the list would be now
     run.outside(run_continued=reopened)
 
@@ -195,6 +214,50 @@ def test_a_continued_run_takes_up_the_items_that_have_not_succeeded_over_the_sam
     assert run.state is RunState.COMPLETED
     assert run.started[-4:] == ["fan[1]:1#1", "fan[1]:1#2", "fan[2]:1#1", "last:1#1"]
     assert run.kinds().count("map_items") == 1
+
+
+def test_a_map_that_was_continued_and_fails_again_is_not_tried_again_by_itself(
+    rehearse: Rehearse, mapped: Any, failed: Played
+) -> None:
+    run = rehearse(mapped(parallelism=1), fan=[gives(0), failed, failed]).go()
+    reopened = run_events_pb2.RunContinued(answers_sequence=run.head.ended_sequence, reopened=run.ended.failed)
+    reopened.extra_attempts = 3
+    run.outside(run_continued=reopened)
+
+    run.lease().go()
+
+    assert (run.state, run.ended.failed.attempt) == (RunState.FAILED, 2)
+    assert run.started[-1] == "fan[1]:1#2"
+
+
+def test_a_map_whose_results_were_too_large_is_tried_again_over_the_same_list(rehearse: Rehearse, mapped: Any) -> None:
+    run = at_map(rehearse(mapped(parallelism=3))).finish(gives(0)).finish(gives(1)).finish(gives(2))
+    where = parse_instance("fan:1#1").message()
+    too_large = instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE
+    run.holder(node_settled=failed_settlement(where, too_large))
+    run.go()
+    reopened = run_events_pb2.RunContinued(answers_sequence=run.head.ended_sequence, reopened=where, extra_attempts=2)
+    run.outside(run_continued=reopened)
+    run.lease()
+    run.holder(map_begun=again(run))
+    run.holder(node_settled=failed_settlement(parse_instance("fan:1#2").message(), too_large))
+    run.go()
+
+    assert run.state is RunState.COMPLETED
+    assert (run.kinds().count("map_items"), run.kinds().count("map_begun")) == (1, 3)
+
+
+def failed_settlement(where: Any, cause: Any) -> node_events_pb2.NodeSettled:
+    outcome, effect = instances_pb2.OUTCOME_FAILED, instances_pb2.EFFECT_NONE
+    return node_events_pb2.NodeSettled(instance=where, effect=effect, outcome=outcome, cause=cause)
+
+
+def again(run: Rehearsal) -> node_events_pb2.MapBegun:
+    """The beginning of the map's next attempt."""
+    begun = node_events_pb2.MapBegun()
+    begun.CopyFrom(next(event.map_begun for event, _ in run.log if event.HasField("map_begun")))
+    begun.instance.attempt = 2
+    return begun
 
 
 def test_a_jump_back_over_a_map_begins_it_anew(rehearse: Rehearse, mapped: Any, failed: Played) -> None:

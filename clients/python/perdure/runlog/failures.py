@@ -17,6 +17,8 @@ MENDED_BEFORE: Final = frozenset({
     instances_pb2.FAILURE_CAUSE_REQUIRES_NOT_MET,
     instances_pb2.FAILURE_CAUSE_WAIT_TIMED_OUT,
     instances_pb2.FAILURE_CAUSE_INPUT_INVALID,
+    instances_pb2.FAILURE_CAUSE_ITEM_FAILED,
+    instances_pb2.FAILURE_CAUSE_ITEMS_INVALID,
 })  # fmt: skip
 """Causes that an earlier node may mend when it is done again, and another attempt would only meet again."""
 

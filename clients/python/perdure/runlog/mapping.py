@@ -13,8 +13,8 @@ from perdure.runlog.failures import is_tried_again
 from perdure.runlog.intents import Record, Start
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import Phase
-from perdure.runlog.pauses import after_pause, pauses
-from perdure.runlog.starting import begin
+from perdure.runlog.pauses import after_pause
+from perdure.runlog.starting import begin, begin_again
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -26,7 +26,7 @@ _BETWEEN: Final = (Phase.LOST, Phase.AGAIN, Phase.FAILED)
 def go_on_with(walk: Walk, node: str) -> list[Start] | Record:
     """What follows at a map: attempts of items to begin, none while it waits; or what a fact leads to, or its end."""
     if walk.nodes[node].phase is Phase.AGAIN:
-        return _begun_again(walk, node)
+        return begin_again(walk, node)
     failed = failed_items(walk, node)
     failing = _fails(walk.plan.nodes[node].map, failed)
     due: list[Start] = []
@@ -34,9 +34,9 @@ def go_on_with(walk: Walk, node: str) -> list[Start] | Record:
     for place in walk.items(node):
         if place not in walk.active or place in failed:
             continue
-        if failing and walk.nodes[place].phase in _BETWEEN:
-            if pauses(walk, place):
-                return _closed(walk, place)
+        if failing and _waits(walk, place):
+            return _closed(walk, place)
+        if failing and _is_at_rest(walk, place):
             continue  # nothing is begun for a map that fails anyway
         under_way += 1
         match _follows(walk, place):
@@ -47,14 +47,6 @@ def go_on_with(walk: Walk, node: str) -> list[Start] | Record:
     if not failing:
         due += _next(walk, node, under_way)
     return due if due or under_way else Record(_end(walk, node, failed, failing=failing))
-
-
-def _begun_again(walk: Walk, node: str) -> Record:
-    """Another attempt of a map in the same visit: over the same list, for what has not succeeded."""
-    begun = node_events_pb2.MapBegun()
-    begun.CopyFrom(walk.maps[node].begun)
-    begun.instance.attempt = walk.nodes[node].attempt + 1
-    return Record((RunEvent(map_begun=begun),))
 
 
 def _follows(walk: Walk, place: str) -> Start | Record | None:
@@ -103,6 +95,18 @@ def _next(walk: Walk, node: str, under_way: int) -> Iterator[Start]:
         if place not in walk.active and state.phase is not Phase.SUCCEEDED:
             free -= 1
             yield begin(walk, place, state.visit, state.attempt + 1, state.redo)
+
+
+def _waits(walk: Walk, place: str) -> bool:
+    """Whether an item waits for something that has not come."""
+    wait = walk.waits.get(walk.instance(place))
+    return wait is not None and not wait.fact_sequence
+
+
+def _is_at_rest(walk: Walk, place: str) -> bool:
+    """Whether nothing of an item runs, and nothing that has come for it is left to be said."""
+    phase = walk.nodes[place].phase
+    return phase in _BETWEEN or (phase is Phase.WAITING and walk.instance(place) not in walk.waits)
 
 
 def _closed(walk: Walk, place: str) -> Record:

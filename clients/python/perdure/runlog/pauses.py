@@ -3,6 +3,7 @@
 from typing import Final
 
 from perdure.runlog.intents import Record, Start
+from perdure.runlog.starting import begin_again
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -12,7 +13,9 @@ LONG_PAUSE: Final = 5.0
 
 
 def after_pause(walk: Walk, place: str, retry: Start) -> Start | Record | None:
-    """The next attempt; or the beginning of a wait for it; or None while that is open."""
+    """The next attempt; or the beginning of a wait for it, or of another attempt at a map; or None while that waits."""
+    if place in walk.maps:
+        return begin_again(walk, place)
     if retry.delay < LONG_PAUSE:
         return retry
     where = walk.instance(place)

@@ -2,7 +2,7 @@
 
 import hashlib
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Final
 
@@ -168,9 +168,17 @@ class WalkPlan:
         return frozenset(found)
 
 
+def every_node(plan: plans_pb2.Plan) -> Iterator[plans_pb2.PlanNode]:
+    """The nodes of a plan, and those inside its maps."""
+    for node in plan.nodes:
+        yield node
+        if node.HasField("map"):
+            yield node.map.node
+
+
 def worst_effect(spec: plans_pb2.PlanNode) -> instances_pb2.Effect.ValueType:
     """What a node does to the world outside, or what anything does at worst that it starts or has inside."""
-    return max(spec.effect, spec.playbook.effect, spec.map.node.effect)
+    return max(spec.effect, spec.playbook.effect, spec.map.node.effect, spec.map.node.playbook.effect)
 
 
 def read_plan(stored: bytes, digest: bytes) -> WalkPlan:

@@ -5,6 +5,7 @@ from typing import Final
 
 from perdure.runlog.inbox import RUN
 from perdure.runlog.instances import instance
+from perdure.runlog.plans import every_node
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2
 
@@ -24,7 +25,7 @@ def has_come(walk: Walk, signal: str) -> bool:
 
 def signal_faults(walk: Walk, signal: fact_events_pb2.Signal) -> Iterator[str]:
     """Whether the plan has a use for it, and whether it says rightly that it was waited for."""
-    if not any(node.wait.signal == signal.name for node in walk.plan.nodes.values()):
+    if not any(node.wait.signal == signal.name for node in every_node(walk.plan.message)):
         yield f"no node of the plan waits for a signal {signal.name}"
     if signal.awaited != (walk.waiting_for(signal.name) is not None):
         yield f"the signal {signal.name} says wrongly whether it was waited for"
