@@ -121,7 +121,7 @@ async def test_a_run_that_is_resumed_while_its_node_ends_goes_on_at_the_same_exe
     assert "run_paused" not in kinds
 
 
-async def test_a_run_that_waits_for_its_next_attempt_is_paused_at_once_and_tried_again_when_it_is_resumed(
+async def test_a_run_that_waits_for_its_next_attempt_is_held_at_once_and_waits_on_when_it_is_resumed(
     serve: Any, hire: Any, trying_again: str
 ) -> None:
     calls: list[int] = []
@@ -133,16 +133,15 @@ async def test_a_run_that_waits_for_its_next_attempt_is_paused_at_once_and_tried
     service = await serve()
     await hire(service, {"flaky": flaky})
     flow = await service.start(trying_again)
-    await service.until(flow, kind("node_settled"))
+    await service.until(flow, kind("run_paused"))
 
     await pause(service, flow)
-    await service.until(flow, kind("run_paused"))
-    paused = await get(service, flow)
+    held = await get(service, flow)
     resumed = await resume(service, flow)
 
-    assert paused.state == run_states_pb2.RUN_STATE_PAUSED
-    assert not paused.HasField("lease")
-    assert resumed.state == run_states_pb2.RUN_STATE_QUEUED
+    assert (held.state, held.pause_reason) == (run_states_pb2.RUN_STATE_PAUSED, runs_pb2.PAUSE_REASON_OPERATOR)
+    assert not held.HasField("lease")
+    assert (resumed.state, resumed.pause_reason) == (held.state, runs_pb2.PAUSE_REASON_BACKOFF)
     assert len(calls) == 1
     await service.runs.CancelRun(runs_pb2.CancelRunRequest(name=flow.root_run))
 
