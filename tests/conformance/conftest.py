@@ -218,7 +218,7 @@ class House:
     async def claim(self, executor: Executor, limit: int = 10, *, confirm: bool = True) -> list[Holder]:
         """Claims runs for an executor."""
         claim = Claim(executor.incarnation, executor.stream_number, limit, 1, 1)
-        claimed = await claim_runs(self.store, self.timing, claim)
+        claimed = (await claim_runs(self.store, self.timing, claim)).claimed
         if confirm:
             leases = [(taken.run.run_id, taken.lease_id) for taken in claimed]
             await acknowledge_assignments(self.store, leases)

@@ -45,7 +45,7 @@ async def test_of_many_runs_each_is_handed_out_once(house: Any, other: Any) -> N
         taken = []
         for _ in range(10):
             claim = Claim(executor.incarnation, executor.stream_number, 3, 1, 1)
-            taken += await claim_runs(each.store, each.timing, claim)
+            taken += (await claim_runs(each.store, each.timing, claim)).claimed
         return taken
 
     claimed = [run for taken in await asyncio.gather(*(take(*taker) for taker in takers)) for run in taken]

@@ -133,7 +133,7 @@ async def test_a_program_error_tells_its_caller_nothing_but_where_the_log_has_it
 
 async def test_a_refusal_that_passes_says_when_to_come_again(register: Register) -> None:
     async def refuses(request: Any, context: Any) -> Empty:
-        raise QueueFull(3)
+        raise QueueFull("", 3, 3)
 
     channel = await register(GetRun=refuses)
     found = await failed(method(channel, "/perdure.v1.RunService/GetRun")(Empty()))

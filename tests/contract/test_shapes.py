@@ -11,7 +11,12 @@ from perdure.v1 import errors_pb2, run_states_pb2, scopes_pb2
 ROOT = pathlib.Path(__file__).parents[2]
 EVENT_FILES = ("run_events", "instances", "node_events", "fact_events", "run_states")
 ORDER = re.compile(r"\b(latest|newest|oldest) first\b|\bby [a-z]+\b|\bin (the )?order\b|\bones first\b")
-CHANGING = (scopes_pb2.SCOPE_PLAYBOOKS_WRITE, scopes_pb2.SCOPE_RUNS_WRITE, scopes_pb2.SCOPE_APPROVALS_DECIDE)
+CHANGING = (
+    scopes_pb2.SCOPE_PLAYBOOKS_WRITE,
+    scopes_pb2.SCOPE_RUNS_WRITE,
+    scopes_pb2.SCOPE_APPROVALS_DECIDE,
+    scopes_pb2.SCOPE_SERVER_WRITE,
+)
 IMPLIED = {
     "name": "NOT_FOUND",
     "parent": "NOT_FOUND",

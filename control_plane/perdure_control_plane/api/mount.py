@@ -18,6 +18,8 @@ from perdure.v1 import (
     flows_pb2_grpc,
     playbooks_pb2,
     playbooks_pb2_grpc,
+    queues_pb2,
+    queues_pb2_grpc,
     run_inbox_pb2,
     run_inbox_pb2_grpc,
     runs_pb2,
@@ -39,6 +41,7 @@ from perdure_control_plane.api.inbox_servicer import InboxServicer
 from perdure_control_plane.api.interceptors import CallInterceptor, scopes_of
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.api.playbook_servicer import PlaybookServicer
+from perdure_control_plane.api.queue_servicer import QueueServicer
 from perdure_control_plane.api.run_servicer import RunServicer
 from perdure_control_plane.api.schedule_servicer import ScheduleServicer
 from perdure_control_plane.api.server_servicer import ServerServicer
@@ -62,6 +65,7 @@ SERVICES: Final = [
         (approvals_pb2, "ApprovalService"),
         (tasks_pb2, "TaskService"),
         (schedules_pb2, "ScheduleService"),
+        (queues_pb2, "QueueService"),
         (agents_pb2, "AgentService"),
         (server_pb2, "ServerService"),
         (execution_pb2, "ExecutionService"),
@@ -106,6 +110,7 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     agents_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(store, pages), server)
     schedule_servicer = ScheduleServicer(store, starter, limits, pages)
     schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(schedule_servicer, server)
+    queues_pb2_grpc.add_QueueServiceServicer_to_server(QueueServicer(store, pages), server)
     server_servicer = ServerServicer(store, limits, pages, desk.identity)
     server_pb2_grpc.add_ServerServiceServicer_to_server(server_servicer, server)
     execution_pb2_grpc.add_ExecutionServiceServicer_to_server(ExecutionServicer(desk), server)

@@ -28,6 +28,11 @@ def schedule_id(name: str, field: str = "name") -> str:
     return _only(_SCHEDULE, name, field, "schedules/{schedule}")
 
 
+def queue(name: str, field: str = "name") -> str:
+    """The queue in `queues/{queue}`. Raises FieldInvalid."""
+    return _only(_QUEUE, name, field, "queues/{queue}")
+
+
 def playbook_id(name: str, field: str = "name") -> PlaybookId:
     """The id in `playbooks/{playbook}`. Raises FieldInvalid."""
     return PlaybookId(_only(_PLAYBOOK, name, field, "playbooks/{playbook}"))
@@ -78,6 +83,7 @@ _RUN: Final = re.compile(f"runs/{_ID}")
 _FLOW: Final = re.compile(f"flows/{_ID}")
 _SESSION: Final = re.compile(f"sessions/{_ID}")
 _SCHEDULE: Final = re.compile(f"schedules/{_ID}")
+_QUEUE: Final = re.compile(f"queues/{_ID}")
 _PLAYBOOK: Final = re.compile(f"playbooks/{_ID}")
 _APPROVAL: Final = re.compile(f"approvals/{_ID}")
 _AGENT: Final = re.compile(f"agents/{_ID}")

@@ -46,7 +46,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         """Lists runs."""
         size, before = self._pages.size(request.page_size), self._pages.position(request)
         wanted = requests.run_filter(request)
-        found = await self._store.read(lambda tx: tx.runs.page(wanted, before, size))
+        found = await self._store.read(lambda tx: tx.runs.page(wanted, before, size, tx.now))
         shown = list(zip(found, await self._all_shown(found), strict=True))
         listed, token = self._pages.page(request, shown, size, lambda pair: _place(pair[0]), lambda pair: pair[1])
         return runs_pb2.ListRunsResponse(runs=listed, next_page_token=token)

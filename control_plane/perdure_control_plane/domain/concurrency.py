@@ -1,7 +1,6 @@
-"""How many runs go on at once: the key that a run is counted by, and the room that a key has."""
+"""The key by which runs are counted of which so many go on at once."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from perdure.runlog.json_objects import JsonObject
@@ -39,33 +38,3 @@ def _text(source: str, value: JsonObject) -> str:
 
 def _invalid(description: str) -> FieldInvalid:
     return field_invalid("request.input", description)
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A ready run that an executor could do. Key and limit are those of the place that it wants; empty and 0: of none."""
-
-    run_id: str
-    concurrency_key: str
-    concurrency_limit: int
-
-
-class Room:
-    """How many runs of each key have a place, counting those that are being handed out."""
-
-    def __init__(self) -> None:
-        self.held: Final[dict[str, int]] = {}
-        """Runs by key that have a place."""
-        self.full: Final[dict[str, int]] = {}
-        """Those of the keys of which a run found no place."""
-
-    def take(self, ready: Ready) -> bool:
-        """Counts a run that is handed out. False where its key, which was counted, has no place for it."""
-        key = ready.concurrency_key
-        if not key:
-            return True
-        if self.held[key] >= ready.concurrency_limit:
-            self.full[key] = self.held[key]
-            return False
-        self.held[key] += 1
-        return True

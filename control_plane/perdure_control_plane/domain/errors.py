@@ -360,12 +360,14 @@ class TooLarge(PerdureError):
 
 
 class QueueFull(PerdureError):
-    """Too many runs wait for an executor."""
+    """Too many runs wait for an executor: of a queue, or, where none is named, of all."""
 
     reason = "QUEUE_FULL"
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} runs wait for an executor already; start again when some have gone", limit=limit)
+    def __init__(self, queue: str, limit: int, count: int) -> None:
+        where = f" in the queue {queue}" if queue else ""
+        message = f"{count} runs wait for an executor{where}, and {limit} may; start again when some have gone"
+        super().__init__(message, queue=queue, limit=limit, count=count)
 
 
 class ConcurrencyLimitReached(PerdureError):

@@ -10,6 +10,7 @@ from perdure.runlog.recovery import EffectInDoubt
 from perdure.v1 import instances_pb2
 from perdure_control_plane.domain.executor import ListedExecutor
 from perdure_control_plane.domain.holds import StandingHold
+from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.run import Run, RunIdentity
 
@@ -70,6 +71,30 @@ class Place:
     ahead: int
 
 
+class Limit(StrEnum):
+    """What keeps a ready run back."""
+
+    CONCURRENCY_KEY = auto()
+    QUEUE_AT_WORK = auto()
+    QUEUE_RATE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReached:
+    """A limit that keeps a ready run from being handed out. `name` is the key's or the queue's."""
+
+    limit: Limit
+    name: str
+    value: int
+    ready_at: int
+    count: int = 0
+    """Runs that have a place, or are at work."""
+    runs: tuple[RunId, ...] = ()
+    """The first of them."""
+    period: int = 0
+    """Of a rate, in microseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unserved:
     """A ready run that no live executor would take."""
@@ -111,6 +136,7 @@ Why = (
     | Wait
     | AwaitedChild
     | NextAttempt
+    | LimitReached
     | Unserved
     | Queued
     | UnderWay

@@ -17,6 +17,7 @@ class RunCondition(StrEnum):
     AWAITS_TIME = "AWAITS_TIME"
     AWAITS_SIGNAL = "AWAITS_SIGNAL"
     BACKS_OFF = "BACKS_OFF"
+    LIMITED = "LIMITED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Text, bindparam, cast, delete, func, insert, literal_column, select, update
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.states import RunState
@@ -11,7 +11,7 @@ from perdure_control_plane.domain.executor import Executor, ListedExecutor
 from perdure_control_plane.domain.ids import Incarnation
 from perdure_control_plane.storage.lists import pack, unpack
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
-from perdure_control_plane.storage.tables import executors, runs
+from perdure_control_plane.storage.tables import executors, queue_limits, runs
 
 
 class ExecutorStatements:
@@ -24,8 +24,14 @@ class ExecutorStatements:
         renewal: dict[str, Any] = {"lease_until": bindparam("lease_until"), "renewed_at": bindparam("renewed_at")}
         self.renew: Final = Prepared(update(executors).where(current).values(renewal), dialect)
         live = executors.c.lease_until > bindparam("at")
+        listed = func.string_agg if dialect.name == "postgresql" else func.group_concat
+        zero: Any = literal_column("0")
+        limited = (queue_limits.c.rate_runs > zero) | (queue_limits.c.max_at_work > zero)
+        next_of = queue_limits.c.queue + literal_column("' '") + cast(queue_limits.c.next_at, Text)
+        limits = select(func.coalesce(listed(next_of, literal_column("','")), literal_column("''"))).where(limited)
         # What an executor is handed under a stream is committed before it can open a newer one.
-        self.live: Final = Prepared(select(*executors.c).where(current, live).with_for_update(read=True), dialect)
+        query = select(*executors.c, limits.scalar_subquery()).where(current, live).with_for_update(read=True)
+        self.live: Final = Prepared(query, dialect)
 
 
 class Executors:
@@ -52,10 +58,14 @@ class Executors:
         row = (until, at, incarnation, stream_number)
         return self._statements.renew.execute_row(self._driver, row).rowcount == 1
 
-    def live(self, incarnation: Incarnation, stream_number: int, at: int) -> Executor | None:
-        """The executor, if its lease runs and the stream is its latest."""
+    def live(self, incarnation: Incarnation, stream_number: int, at: int) -> tuple[Executor, dict[str, int]] | None:
+        """The executor, if its lease runs and the stream is its latest; and the queues with a rate or a limit of runs at
+        work, each with the time from which its rate hands out the next run."""
         row = self._statements.live.execute_row(self._driver, (incarnation, stream_number, at)).fetchone()
-        return None if row is None else _executor(row)
+        if row is None:
+            return None
+        limits = (each.split() for each in row[-1].split(",") if each)
+        return _executor(row[:-1]), {queue: int(next_at) for queue, next_at in limits}
 
     def say_goodbye(self, incarnation: Incarnation, at: int) -> None:
         """Ends an executor's lease at once."""

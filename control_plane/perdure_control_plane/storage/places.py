@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, literal_column, select
+from sqlalchemy import ColumnElement, and_, func, literal_column, select
 from sqlalchemy.engine import Connection
 
 from perdure.runlog.places import Place
@@ -11,18 +11,15 @@ from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.tables import runs
 
 LOCK: Final = 0x70657264757265
-"""Number of the lock under which places are counted and taken; unlike a row's it is there before any run is."""
+"""Number of the lock under which what limits count is counted and handed out. Unlike a row it is always there."""
 
 
-def held_of(key: ColumnElement[str]) -> ScalarSelect[int]:
-    """How many runs of a key have a place."""
+def wants_a_place_in_vain(of: Any) -> ColumnElement[bool]:
+    """Whether a ready run wants a place of its key, and as many runs as its limit have one."""
     of_key = runs.alias("of_key")
-    return (
-        select(func.count())
-        .select_from(of_key)
-        .where(*_of(of_key, Place.HELD), of_key.c.concurrency_key == key)
-        .scalar_subquery()
-    )
+    held = select(func.count()).select_from(of_key)
+    held = held.where(*_of(of_key, Place.HELD), of_key.c.concurrency_key == of.c.concurrency_key)
+    return and_(of.c.concurrency_key != literal_column("''"), held.scalar_subquery() >= of.c.concurrency_limit)
 
 
 class Places:
@@ -32,7 +29,7 @@ class Places:
         self._connection = connection
 
     def lock(self) -> None:
-        """Waits until nobody else counts or takes places; until the transaction ends nobody does."""
+        """Waits until nobody else hands out what a limit counts; until the transaction ends nobody does."""
         if self._connection.dialect.name == "postgresql":
             self._connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
 
@@ -52,7 +49,7 @@ class Places:
 
     def of_key(self, key: str, limit: int) -> list[RunId]:
         """Runs that have a place of the key or want one, the first created first."""
-        return self._first(key, limit, *_of(runs))
+        return self._first(key, limit, *_of(runs, Place.WANTED, Place.HELD))
 
     def _first(self, key: str, limit: int, *which: ColumnElement[bool]) -> list[RunId]:
         query = select(runs.c.run_id).where(*which, runs.c.concurrency_key == key)
@@ -61,7 +58,9 @@ class Places:
 
 
 def _of(table: Any, *states: Place) -> list[ColumnElement[bool]]:
-    """Which runs; said with the terms of the index of them."""
-    place = table.c.place
-    terms = [place > literal_column("0"), place < literal_column("3")]
-    return terms + [place == literal_column(str(int(state))) for state in states]
+    """Which runs. The first term is that of the index of them."""
+    return [table.c.concurrency_key != literal_column("''"), table.c.place.in_([_number(state) for state in states])]
+
+
+def _number(place: Place) -> ColumnElement[int]:
+    return literal_column(str(int(place)))

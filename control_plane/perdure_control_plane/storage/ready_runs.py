@@ -1,6 +1,6 @@
 """Which ready runs an executor is handed next: `run_queue`, in its order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -17,23 +17,27 @@ from sqlalchemy import (
     column,
     exists,
     func,
-    literal_column,
-    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect
 
-from perdure_control_plane.domain.concurrency import Ready, Room
 from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.room import Ready, Room, Servable
 from perdure_control_plane.storage.lists import pack, unpack
-from perdure_control_plane.storage.places import Places, held_of
+from perdure_control_plane.storage.places import Places, wants_a_place_in_vain
+from perdure_control_plane.storage.queue_limits import QueueRows, exhausted
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
 from perdure_control_plane.storage.tables import run_queue
 
-_READY: Final = (run_queue.c.run_id, run_queue.c.concurrency_key, run_queue.c.concurrency_limit)
-_NEEDS: Final = (run_queue.c.queue, run_queue.c.fold_version, run_queue.c.providers, run_queue.c.labels)
+_READY: Final = (
+    run_queue.c.run_id,
+    run_queue.c.concurrency_key,
+    run_queue.c.concurrency_limit,
+    run_queue.c.queue,
+)
+_NEEDS: Final = (run_queue.c.fold_version, run_queue.c.providers, run_queue.c.labels)
 _ORDER: Final = (run_queue.c.priority.desc(), run_queue.c.ready_at, run_queue.c.run_id)
 
 
@@ -41,21 +45,31 @@ class ReadyStatements:
     """Statements over the queue, compiled once."""
 
     def __init__(self, dialect: Dialect) -> None:
-        ordered = select(*_READY, *_NEEDS).where(_has_room()).order_by(*_ORDER)
+        ordered = select(*_READY, *_NEEDS).order_by(*_ORDER)
         self.first: Final = Prepared(ordered.limit(bindparam("limit")), dialect)
-        self.servable: Final = Prepared(_servable(), dialect) if dialect.name == "postgresql" else None
-
-
-def _has_room() -> ColumnElement[bool]:
-    """Whether a ready run wants no place, or fewer runs of its key than its limit have one."""
-    return or_(
-        run_queue.c.concurrency_key == literal_column("''"),
-        held_of(run_queue.c.concurrency_key) < run_queue.c.concurrency_limit,
-    )
+        many = dialect.name == "postgresql"
+        self.servable: Final = Prepared(_servable(), dialect) if many else None
+        self.with_room: Final = Prepared(_with_room(), dialect) if many else None
 
 
 def _servable() -> Select[Any]:
-    """Ready runs that an executor can do, locked, without those that are locked, and without those seen before."""
+    """Ready runs that an executor can do, locked, without those that are locked."""
+    return (
+        select(*_READY)
+        .where(
+            run_queue.c.queue == any_(bindparam("queues", type_=ARRAY(Text))),
+            run_queue.c.fold_version.between(bindparam("fold_lowest"), bindparam("fold_highest")),
+            cast(run_queue.c.providers, JSONB).contained_by(cast(bindparam("providers", type_=Text), JSONB)),
+            cast(run_queue.c.labels, JSONB).contained_by(cast(bindparam("labels", type_=Text), JSONB)),
+        )
+        .order_by(*_ORDER)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _with_room() -> Select[Any]:
+    """The same, without those that a limit is known to keep, and without those that were seen before."""
     texts, numbers = ARRAY(Text), ARRAY(BigInteger)
     full = func.unnest(bindparam("full_keys", type_=texts), bindparam("full_counts", type_=numbers)).table_valued(
         column("key", Text), column("held", BigInteger), name="full_keys"
@@ -64,21 +78,12 @@ def _servable() -> Select[Any]:
     passed_over = exists().where(
         full.c.key == run_queue.c.concurrency_key, run_queue.c.concurrency_limit <= full.c.held
     )
-    return (
-        select(*_READY)
-        .where(
-            run_queue.c.queue == any_(bindparam("queues", type_=texts)),
-            run_queue.c.fold_version.between(bindparam("fold_lowest"), bindparam("fold_highest")),
-            cast(run_queue.c.providers, JSONB).contained_by(cast(bindparam("providers", type_=Text), JSONB)),
-            cast(run_queue.c.labels, JSONB).contained_by(cast(bindparam("labels", type_=Text), JSONB)),
-            _has_room(),
-            run_queue.c.run_id != all_(bindparam("seen", type_=texts)),
-            ~passed_over,
-        )
-        .order_by(*_ORDER)
-        .limit(bindparam("limit"))
-        .with_for_update(skip_locked=True)
-    )
+    return _servable().where(_has_room(), run_queue.c.run_id != all_(bindparam("seen", type_=texts)), ~passed_over)
+
+
+def _has_room() -> ColumnElement[bool]:
+    """Whether nothing is known that keeps a ready run from being handed out: a full key, or a limit of its queue."""
+    return ~wants_a_place_in_vain(run_queue) & run_queue.c.queue.not_in(exhausted(bindparam("at", type_=BigInteger)))
 
 
 class ReadyRuns:
@@ -90,36 +95,59 @@ class ReadyRuns:
     """How many runs a claim looks at in any case."""
 
     def __init__(
-        self, connection: Connection, driver: DriverConnection, statements: ReadyStatements, places: Places
+        self,
+        connection: Connection,
+        driver: DriverConnection,
+        statements: ReadyStatements,
+        places: Places,
+        queues: QueueRows,
     ) -> None:
         self._connection = connection
         self._driver = driver
         self._statements = statements
         self._places = places
+        self._queues = queues
 
-    def servable(self, executor: Executor, limit: int) -> list[RunId]:
-        """Ready runs that the executor can do, in the order they are to be handed out: no more of a key than have room.
+    def servable(self, executor: Executor, limit: int, at: int, limited: Collection[str]) -> Servable:
+        """Ready runs that the executor can do, in the order they are to be handed out: no more than limits have room for.
 
-        Where several servers hand out, those that another is handing out at this moment are passed over.
+        `limited` has the queues with a rate or a limit of runs at work. Where several servers hand out, those that another
+        is handing out at this moment are passed over.
         """
+        found = self._first(executor, limit)
+        if not any(row[1] or row[3] in limited for row in found):
+            return Servable([row[0] for row in found], 0)
+        room = Room(at, limited)
+        if self._statements.with_room is None:
+            rows = self._connection.execute(_all(executor).where(_has_room()), {"at": at})
+            taken = self._taken(executor, rows, limit, room)
+        else:
+            taken = self._taken_of_many(self._statements.with_room, executor, limit, room)
+        spent = room.spent()
+        self._queues.spend(spent)
+        return Servable(taken, min((each.next_at for each in spent if each.next_at > at), default=0))
+
+    def _first(self, executor: Executor, limit: int) -> Sequence[Any]:
+        """The first ready runs that the executor can do, whatever limits they have."""
         if self._statements.servable is not None:
-            return self._servable_of_many(self._statements.servable, executor, limit)
+            values = _offer(executor) | {"queues": list(executor.queues), "limit": limit}
+            return self._statements.servable.execute(self._driver, values).fetchall()
         scan = max(limit * self.SCAN_FACTOR, self.SCAN_LEAST)
         rows = self._statements.first.execute(self._driver, {"limit": scan}).fetchall()
-        taken = self._taken(executor, rows, limit)
-        if len(taken) < limit and len(rows) == scan:
-            taken = self._taken(executor, self._connection.execute(_all(executor)), limit)
-        return taken
+        served = [row for row in rows if _serves(executor, *row[3:])]
+        if len(served) < limit and len(rows) == scan:
+            served = list(islice(_served(executor, self._connection.execute(_all(executor))), limit))
+        return served[:limit]
 
-    def _servable_of_many(self, statement: Prepared, executor: Executor, limit: int) -> list[RunId]:
-        room, values = Room(), _offer(executor)
+    def _taken_of_many(self, statement: Prepared, executor: Executor, limit: int, room: Room) -> list[RunId]:
+        values = _offer(executor) | {"at": room.at}
         seen: list[str] = []
         taken: list[RunId] = []
         while len(taken) < limit:
             asked = limit - len(taken)
             more = {"seen": seen, "full_keys": list(room.full), "full_counts": list(room.full.values())}
-            rows = statement.execute(self._driver, {**values, **more, "limit": asked})
-            found = [Ready(*row) for row in rows]
+            more |= {"queues": room.queues_left(executor.queues), "limit": asked}
+            found = [Ready(*row) for row in statement.execute(self._driver, values | more)]
             self._count(room, found)
             taken += [RunId(ready.run_id) for ready in found if room.take(ready)]
             if len(found) < asked:
@@ -128,34 +156,38 @@ class ReadyRuns:
         return taken
 
     def _count(self, room: Room, found: Sequence[Ready]) -> None:
-        """Counts the keys that were not counted yet; from then on nobody else hands out a run that wants a place."""
-        keys = {ready.concurrency_key for ready in found} - {"", *room.held}
+        """Counts what was not counted yet. From then on nobody else hands out a run that a limit counts."""
+        keys, queues = room.uncounted_keys(found), room.uncounted_queues(found)
+        if keys or queues:
+            self._places.lock()
         if keys:
-            if not room.held:
-                self._places.lock()
-            room.held.update(self._places.held(sorted(keys)))
+            room.held.update(self._places.held(keys))
+        if queues:
+            at_work = self._queues.at_work(queues)
+            for limits in self._queues.limits(queues):
+                room.let(limits, at_work.get(limits.queue, 0))
 
-    def _taken(self, executor: Executor, rows: Iterable[Any], limit: int) -> list[RunId]:
-        room = Room()
-
+    def _taken(self, executor: Executor, rows: Iterable[Any], limit: int, room: Room) -> list[RunId]:
         def takes(ready: Ready) -> bool:
             self._count(room, [ready])
             return room.take(ready)
 
-        served = (Ready(*row[:3]) for row in rows if _serves(executor, *row[3:]))
-        return list(islice((RunId(ready.run_id) for ready in served if takes(ready)), limit))
+        ready = (Ready(*row[:4]) for row in _served(executor, rows))
+        return list(islice((RunId(each.run_id) for each in ready if takes(each)), limit))
 
 
 def _all(executor: Executor) -> Select[Any]:
     fits = run_queue.c.fold_version.between(executor.fold_lowest, executor.fold_highest)
-    query = select(*_READY, *_NEEDS).where(run_queue.c.queue.in_(executor.queues), fits, _has_room())
-    return query.order_by(*_ORDER)
+    return select(*_READY, *_NEEDS).where(run_queue.c.queue.in_(executor.queues), fits).order_by(*_ORDER)
+
+
+def _served(executor: Executor, rows: Iterable[Any]) -> Iterator[Any]:
+    return (row for row in rows if _serves(executor, *row[3:]))
 
 
 def _offer(executor: Executor) -> dict[str, Any]:
     """What an executor has, as the statement is told."""
     return {
-        "queues": list(executor.queues),
         "fold_lowest": executor.fold_lowest,
         "fold_highest": executor.fold_highest,
         "providers": pack(executor.providers),

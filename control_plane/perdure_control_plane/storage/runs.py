@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     ColumnElement,
     Select,
     Text,
@@ -30,6 +31,8 @@ from perdure_control_plane.domain.queries import RunCondition, RunFilter
 from perdure_control_plane.domain.run import Run, RunIdentity
 from perdure_control_plane.storage.deletions import missing
 from perdure_control_plane.storage.heads import Mark
+from perdure_control_plane.storage.places import wants_a_place_in_vain
+from perdure_control_plane.storage.queue_limits import exhausted
 from perdure_control_plane.storage.run_rows import (
     APPENDED_COLUMNS,
     HEAD_COLUMNS,
@@ -65,6 +68,12 @@ _CONDITIONS: Final = {
     RunCondition.AWAITS_SIGNAL: _awaits(WaitKind.SIGNAL),
     RunCondition.BACKS_OFF: _awaits(WaitKind.BACKOFF),
 }
+
+_AT: Final = bindparam("at", 0, type_=BigInteger)
+_IN_VAIN: Final = wants_a_place_in_vain(runs) & (runs.c.place == literal_column(str(int(Place.WANTED))))
+_CONDITIONS[RunCondition.LIMITED] = (runs.c.state == RunState.QUEUED.value) & (
+    _IN_VAIN | runs.c.queue.in_(exhausted(_AT))
+)
 
 _COLUMNS: Final = [runs.c[name] for name in RUN_COLUMNS]
 
@@ -212,8 +221,8 @@ class Runs:
         query = select(*_COLUMNS).where(runs.c.flow_id == flow_id).order_by(runs.c.created_at, runs.c.run_id)
         return tuple(run_from(row) for row in self._connection.execute(query))
 
-    def page(self, wanted: RunFilter, before: tuple[int, str] | None, limit: int) -> tuple[Run, ...]:
-        """Runs, the latest first, that come before a (creation, id)."""
+    def page(self, wanted: RunFilter, before: tuple[int, str] | None, limit: int, at: int = 0) -> tuple[Run, ...]:
+        """Runs, the latest first, that come before a (creation, id). `at` is when limits are looked at."""
         query = select(*_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).limit(limit)
         if wanted.states:
             query = query.where(runs.c.state.in_([state.value for state in wanted.states]))
@@ -231,7 +240,7 @@ class Runs:
             created_at, run_id = before
             earlier = (runs.c.created_at == created_at) & (runs.c.run_id < run_id)
             query = query.where((runs.c.created_at < created_at) | earlier)
-        return tuple(run_from(row) for row in self._connection.execute(query))
+        return tuple(run_from(row) for row in self._connection.execute(query.params(at=at)))
 
     def past_deadline(self, at: int, limit: int) -> tuple[Run, ...]:
         """Runs that have not ended and whose deadline lies before a time."""

@@ -240,8 +240,7 @@ Index(
     postgresql_where=runs.c.parent_run_id.is_not(None),
 )
 
-# Runs that want a place of a key, or have one.
-_of_a_key = (runs.c.place > 0) & (runs.c.place < 3)
+_of_a_key = runs.c.concurrency_key != ""
 Index(
     "ix_runs_of_a_key",
     runs.c.concurrency_key,
@@ -311,6 +310,19 @@ run_queue = _table(
     _text("concurrency_key"),
     _number("concurrency_limit"),
     Index("ix_run_queue_order", text("priority DESC"), "ready_at", "run_id"),
+)
+
+queue_limits = _table(
+    "queue_limits",
+    _key("queue"),
+    _number("max_at_work"),
+    _number("max_queued"),
+    _number("rate_runs"),
+    _number("rate_period"),
+    _number("next_at"),
+    _number("updated_at"),
+    _text("updated_by"),
+    _text("reason"),
 )
 
 run_inbox = _table(

@@ -23,6 +23,7 @@ from perdure_control_plane.storage.postgres_log_rows import PostgresLogRows, Pos
 from perdure_control_plane.storage.projection_statements import ProjectionStatements
 from perdure_control_plane.storage.projections import Projections
 from perdure_control_plane.storage.queue import Queue, QueueStatements
+from perdure_control_plane.storage.queue_limits import QueueRows
 from perdure_control_plane.storage.ready_runs import ReadyRuns, ReadyStatements
 from perdure_control_plane.storage.requests import Requests
 from perdure_control_plane.storage.retention import Retention
@@ -129,9 +130,14 @@ class SqlTransaction:
         return Places(self.connection)
 
     @cached_property
+    def queues(self) -> QueueRows:
+        """Queues and their limits."""
+        return QueueRows(self.connection)
+
+    @cached_property
     def ready(self) -> ReadyRuns:
         """Ready runs, for those who could do them."""
-        return ReadyRuns(self.connection, self._driver, self._statements.ready, self.places)
+        return ReadyRuns(self.connection, self._driver, self._statements.ready, self.places, self.queues)
 
     @cached_property
     def queue(self) -> Queue:

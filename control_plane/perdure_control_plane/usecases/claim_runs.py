@@ -31,6 +31,15 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOut:
+    """What a claim came to."""
+
+    claimed: list[Claimed]
+    again_after: int = 0
+    """Microseconds until a rate, which is used up, lets another run be handed out; 0 where none keeps any back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """Who takes runs, how many, and the number its next assignment has."""
 
@@ -41,18 +50,22 @@ class Claim:
     generation: int
 
 
-async def claim_runs(store: Store, timing: Timing, claim: Claim) -> list[Claimed]:
-    """Leases as many ready runs as asked for, in the queue's order.
+async def claim_runs(store: Store, timing: Timing, claim: Claim) -> HandedOut:
+    """Leases as many ready runs as asked for and as limits leave room for, in the queue's order.
 
     Nothing is handed to an executor whose lease has run out or that has a newer stream. Nor is anything from a store that
     went back, before its leases are void and its runs are held: what looks as if nobody had begun it may be done.
     """
 
-    def body(tx: Transaction) -> list[Claimed]:
-        executor = tx.executors.live(claim.incarnation, claim.stream_number, tx.now)
-        if executor is None or tx.upkeep.is_another_copy():
-            return []
-        ready = tx.runs.get_each(tx.ready.servable(executor, claim.limit))
+    def body(tx: Transaction) -> HandedOut:
+        live = tx.executors.live(claim.incarnation, claim.stream_number, tx.now)
+        if live is None or tx.upkeep.is_another_copy():
+            return HandedOut([])
+        executor, limited = live
+        servable = tx.ready.servable(executor, claim.limit, tx.now, limited)
+        used_up = [at for queue, at in limited.items() if at > tx.now and queue in executor.queues]
+        again_at = min(filter(None, (*used_up, servable.again_at)), default=0)
+        ready = tx.runs.get_each(servable.run_ids)
         leased = tx.log.append_each([(run, [_grant(claim, executor, run)]) for run in ready], CLAIM)
         ack_until = tx.now + timing.assignment_ack
         numbered = list(enumerate(leased, claim.next_number))
@@ -63,7 +76,8 @@ async def claim_runs(store: Store, timing: Timing, claim: Claim) -> list[Claimed
         # Of a long log only what is after its snapshot is sent, and that is found when the claim is committed.
         short = [run.run_id for run in leased if run.head.last_sequence <= FEW]
         logs = tx.events.beginnings(short, limit=READ_AT_ONCE, max_bytes=LOGS_BYTES)
-        return [Claimed(number, run, _lease(run), logs.get(run.run_id, [])) for number, run in numbered]
+        claimed = [Claimed(number, run, _lease(run), logs.get(run.run_id, [])) for number, run in numbered]
+        return HandedOut(claimed, max(0, again_at - tx.now))
 
     return await store.write(body, guarded=True)
 

@@ -16,6 +16,7 @@ from perdure_control_plane.domain.explanation import (
     Explanation,
     NextAttempt,
     PendingStop,
+    Place,
     Queued,
     Reason,
     UnderWay,
@@ -28,6 +29,7 @@ from perdure_control_plane.domain.limits import QUEUE_POLL, SECOND, Timing
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, fold
 from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.reached_limits import reached_limits
 from perdure_control_plane.usecases.retry_time import retry_at
 from perdure_control_plane.usecases.standing_holds import standing_holds
 
@@ -62,7 +64,9 @@ def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
     for wait in waits:
         yield Reason(_awaited(tx, folded, wait), wait.deadline_at)
     if head.state is RunState.QUEUED:
-        yield _queued(tx, run)
+        place = tx.queue.place(run.run_id)
+        yield from reached_limits(tx, run, place.ready_at)
+        yield _queued(tx, run, place)
     if folded is not None and at_work:
         yield from _at_work(tx, folded)
 
@@ -85,8 +89,8 @@ def _doubts(tx: Transaction, timing: Timing, folded: FoldedRun) -> Iterator[Reas
         yield Reason(UnresolvedEffect(effect, tasks.get(str(where), ""), free_at), free_at if free_at > tx.now else 0)
 
 
-def _queued(tx: Transaction, run: Run) -> Reason:
-    why = queue_reason(run.identity, tx.queue.place(run.run_id), _live(tx))
+def _queued(tx: Transaction, run: Run, place: Place) -> Reason:
+    why = queue_reason(run.identity, place, _live(tx))
     return Reason(why, tx.now + QUEUE_POLL if isinstance(why, Queued) else 0)
 
 

@@ -16,6 +16,7 @@ from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.schedule import HORIZON, Firing, FiringState, Overlap, Schedule
 from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.queue_depth import read_depths
 from perdure_control_plane.usecases.schedule_starts import checked_start
 from perdure_control_plane.usecases.start_flow import begin_flow
 from perdure_control_plane.usecases.stop_run import stop_now
@@ -136,7 +137,7 @@ def _start(tx: Transaction, limits: Limits, schedule: Schedule, time: int, *, tr
 
     def part() -> None:
         checked = checked_start(tx, schedule, time)
-        begun.append(begin_flow(tx, limits, caller, checked, tx.runs.count_queued()))
+        begun.append(begin_flow(tx, limits, caller, checked, read_depths(tx)))
 
     error = tx.apart(part)
     if error is None:

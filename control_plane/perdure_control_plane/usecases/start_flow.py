@@ -20,7 +20,6 @@ from perdure_control_plane.domain.errors import (
     ConcurrencyLimitReached,
     DigestMismatch,
     ProviderNotConfigured,
-    QueueFull,
     RequestIdReused,
     TooLarge,
     field_invalid,
@@ -44,7 +43,7 @@ from perdure_control_plane.domain.request import request_digest
 from perdure_control_plane.domain.session import Session
 from perdure_control_plane.usecases.json_objects import check_schema, json_object
 from perdure_control_plane.usecases.ports import Store, Transaction
-from perdure_control_plane.usecases.queue_depth import QueueDepth
+from perdure_control_plane.usecases.queue_depth import Depths, QueueDepth
 from perdure_control_plane.usecases.view_flow import view, view_of_new
 
 RESERVED_METADATA: Final = "perdure_flow"
@@ -116,10 +115,10 @@ class FlowStarter:
         ConcurrencyLimitReached, AlreadyExists, RequestIdReused.
         """
         checked = await self.check(asked)
-        depth = await self._depth.current()
+        depths = await self._depth.current()
 
         def body(tx: Transaction) -> FlowView:
-            return begin_flow(tx, self._limits, caller, checked, depth)
+            return begin_flow(tx, self._limits, caller, checked, depths)
 
         return await self._store.write(body, guarded=True)
 
@@ -173,8 +172,8 @@ def place_needed(plan: plans_pb2.Plan, value: JsonObject) -> ConcurrencyPlace | 
     return place_of(needed.key, needed.limit, value) if plan.HasField("concurrency") else None
 
 
-def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked, depth: int) -> FlowView:
-    """Begins a flow inside a transaction, or returns the one that the key began. `depth` is that of the queue.
+def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked, depths: Depths) -> FlowView:
+    """Begins a flow inside a transaction, or returns the one that the key began.
 
     Raises PublicationForbids, NotFound, ProviderNotConfigured, QueueFull, ConcurrencyLimitReached, AlreadyExists,
     RequestIdReused.
@@ -191,8 +190,7 @@ def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked
     session = tx.sessions.get(asked.session_id)
     if asked.flow_id is not None and tx.flows.find(asked.flow_id) is not None:
         raise AlreadyExists(f"flows/{asked.flow_id}")
-    if depth >= limits.max_queued_runs:
-        raise QueueFull(limits.max_queued_runs)
+    depths.check(limits, asked.queue)
     _check_providers(tx, plan)
     if plan.concurrency.refuse and checked.place is not None:
         _check_room(tx, checked.place)

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from perdure.cli.explaining import tell
 from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2, run_states_pb2
-from perdure.v1.run_explanations_pb2 import RunExplanation, RunReason, Unserved
+from perdure.v1.run_explanations_pb2 import LimitReached, RunExplanation, RunReason, Unserved
 
 FOUND = RunExplanation(run="runs/r")
 EXIT_CODE = instances_pb2.FAILURE_CAUSE_EXIT_CODE
@@ -55,6 +56,30 @@ TOLD: list[tuple[str, dict[str, Any], str, str]] = [
         {"instance": "paid:1#1", "signal": "payment"},
         "paid:1#1 waits for the signal payment",
         "perdure runs signal r payment",
+    ),
+    (
+        "limit",
+        {
+            "limit": LimitReached.LIMIT_CONCURRENCY_KEY,
+            "name": "deploy prod",
+            "value": 2,
+            "count": 2,
+            "runs": ["runs/x"],
+        },
+        "2 of at most 2 of the key deploy prod go on: x, ...",
+        "perdure runs why x",
+    ),
+    (
+        "limit",
+        {"limit": LimitReached.LIMIT_QUEUE_AT_WORK, "name": "q", "value": 1, "count": 1, "runs": ["runs/x"]},
+        "1 of at most 1 of its queue q are at work: x",
+        "perdure queues get q",
+    ),
+    (
+        "limit",
+        {"limit": LimitReached.LIMIT_QUEUE_RATE, "name": "q", "value": 20, "period": Duration(seconds=60)},
+        "the rate of its queue q, 20 in 1m, is used up",
+        "perdure queues get q",
     ),
     (
         "next_attempt",

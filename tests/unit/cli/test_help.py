@@ -22,6 +22,7 @@ PROGRAMS = pathlib.Path(sys.executable).parent
 PROMISED = {
     "status", "runtime get", "verify", "run", "playbooks convert",
     "playbooks validate", "playbooks create", "playbooks publish", "playbooks revoke", "playbooks get", "playbooks list",
+    "queues list", "queues get", "queues set",
     "schedules create", "schedules get", "schedules list", "schedules firings", "schedules trigger", "schedules pause",
     "schedules resume", "schedules delete",
     "sessions create", "sessions get", "sessions list", "sessions events",

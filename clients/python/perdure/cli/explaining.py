@@ -13,11 +13,11 @@ from perdure.cli.connection import connected
 from perdure.cli.options import Output, RunName
 from perdure.cli.pausing import hold_step, hold_words
 from perdure.cli.printing.formats import Format, print_one, print_rows
-from perdure.cli.printing.words import age, because, counted, enum_word, one_line
+from perdure.cli.printing.words import age, because, counted, enum_word, one_line, rate_words
 from perdure.client import Client
 from perdure.v1.instances_pb2 import FailureCause
 from perdure.v1.run_events_pb2 import StopKind
-from perdure.v1.run_explanations_pb2 import RunExplanation, RunReason, Unserved
+from perdure.v1.run_explanations_pb2 import LimitReached, RunExplanation, RunReason, Unserved
 from perdure.v1.run_states_pb2 import RunState
 from perdure.v1.runs_pb2 import ExplainRunRequest
 
@@ -113,6 +113,22 @@ def _next_attempt(attempt: Any, run: str) -> _Words:
     return because(words, attempt.message), attempt.failure_time, ""
 
 
+def _limit(reached: Any, run: str) -> _Words:
+    runs = [names.bare(other) for other in reached.runs]
+    others = ", ".join(runs) + (", ..." if len(runs) < reached.count else "")
+    step = f"perdure runs why {runs[0]}" if runs else ""
+    match reached.limit:
+        case LimitReached.LIMIT_CONCURRENCY_KEY:
+            words = f"{reached.count} of at most {reached.value} of the key {reached.name} go on: {others}"
+        case LimitReached.LIMIT_QUEUE_AT_WORK:
+            words = f"{reached.count} of at most {reached.value} of its queue {reached.name} are at work: {others}"
+            step = f"perdure queues get {reached.name}"
+        case _:
+            words = f"the rate of its queue {reached.name}, {rate_words(reached.value, reached.period)}, is used up"
+            step = f"perdure queues get {reached.name}"
+    return words, reached.ready_time, step
+
+
 def _unserved(unserved: Any, run: str) -> _Words:
     start = f"perdure-server executor --queue {unserved.queue}"
     match unserved.lack:
@@ -157,6 +173,7 @@ _TELL: Final[dict[str, Callable[[Any, str], _Words]]] = {
     "signal": _signal,
     "child": _child,
     "next_attempt": _next_attempt,
+    "limit": _limit,
     "unserved": _unserved,
     "queue_place": _queue_place,
     "under_way": _under_way,

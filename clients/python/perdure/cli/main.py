@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "runs": Lazy("perdure.cli.runs", "Executions: follow, stop, continue, and settle doubts."),
     "tasks": Lazy("perdure.cli.tasks", "Commands that runs have executed, and what they printed."),
     "schedules": Lazy("perdure.cli.schedules", "Starts of flows at times, and what became of each."),
+    "queues": Lazy("perdure.cli.queues", "Where ready runs wait, and how many of each go on."),
     "sessions": Lazy("perdure.cli.sessions", "Lines of work that flows, runs and agents belong to."),
     "agents": Lazy("perdure.cli.agents", "Identities that work in sessions."),
     "verify": Lazy("perdure.cli.verify", "Check logs against every rule, and against witnesses."),

@@ -39,6 +39,11 @@ def schedule(text: str) -> str:
     return _named("schedule", text)
 
 
+def queue(text: str) -> str:
+    """`queues/{queue}`."""
+    return _named("queue", text)
+
+
 def playbook(text: str) -> str:
     """`playbooks/{playbook}`."""
     return _named("playbook", text)

@@ -46,6 +46,7 @@ class Condition(StrEnum):
     AWAITS_TIME = "awaits-time"
     AWAITS_SIGNAL = "awaits-signal"
     BACKS_OFF = "backs-off"
+    LIMITED = "limited"
 
     def message(self) -> RunCondition.ValueType:
         """It as it is on the wire."""

@@ -13,6 +13,7 @@ from perdure.v1 import (
     approvals_pb2,
     flows_pb2,
     playbooks_pb2,
+    queues_pb2,
     run_inbox_pb2,
     runs_pb2,
     schedules_pb2,
@@ -30,6 +31,7 @@ SERVICES: Final[tuple[ServiceDescriptor, ...]] = (
     approvals_pb2.DESCRIPTOR.services_by_name["ApprovalService"],
     tasks_pb2.DESCRIPTOR.services_by_name["TaskService"],
     schedules_pb2.DESCRIPTOR.services_by_name["ScheduleService"],
+    queues_pb2.DESCRIPTOR.services_by_name["QueueService"],
     agents_pb2.DESCRIPTOR.services_by_name["AgentService"],
     server_pb2.DESCRIPTOR.services_by_name["ServerService"],
 )

@@ -20,6 +20,7 @@ from perdure.v1.approvals_pb2_grpc import ApprovalServiceStub
 from perdure.v1.flows_pb2 import RunCursor, WatchFlowRequest
 from perdure.v1.flows_pb2_grpc import FlowServiceStub
 from perdure.v1.playbooks_pb2_grpc import PlaybookServiceStub
+from perdure.v1.queues_pb2_grpc import QueueServiceStub
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure.v1.run_inbox_pb2_grpc import InboxServiceStub
 from perdure.v1.runs_pb2 import WatchRunRequest
@@ -70,6 +71,7 @@ class Client:
         self.approvals: Final = ApprovalServiceStub(self._channel)
         self.tasks: Final = TaskServiceStub(self._channel)
         self.schedules: Final = ScheduleServiceStub(self._channel)
+        self.queues: Final = QueueServiceStub(self._channel)
         self.agents: Final = AgentServiceStub(self._channel)
         self.server: Final = ServerServiceStub(self._channel)
         self.health: Final = HealthStub(self._channel)

@@ -10,6 +10,7 @@ from perdure_control_plane.domain.explanation import (
     AwaitedChild,
     Ended,
     Explanation,
+    LimitReached,
     NextAttempt,
     PendingStop,
     Queued,
@@ -52,6 +53,8 @@ def _reason(run: Run, value: Reason) -> run_explanations_pb2.RunReason:
             message.child.CopyFrom(_child(awaited))
         case NextAttempt() as attempt:
             message.next_attempt.CopyFrom(_attempt(attempt))
+        case LimitReached() as reached:
+            message.limit.CopyFrom(_limit(reached))
         case Unserved() as unserved:
             message.unserved.CopyFrom(_unserved(run, unserved))
         case Queued() as queued:
@@ -119,6 +122,20 @@ def _attempt(value: NextAttempt) -> run_explanations_pb2.NextAttempt:
         cause=value.cause,
         message=value.message,
     )
+
+
+def _limit(value: LimitReached) -> run_explanations_pb2.LimitReached:
+    message = run_explanations_pb2.LimitReached(
+        limit=run_explanations_pb2.LimitReached.Limit.Value(f"LIMIT_{value.limit.name}"),
+        name=value.name,
+        value=value.value,
+        count=value.count,
+        runs=[f"runs/{run_id}" for run_id in value.runs],
+        ready_time=timestamp(value.ready_at),
+    )
+    if value.period:
+        message.period.FromMicroseconds(value.period)
+    return message
 
 
 def _unserved(run: Run, value: Unserved) -> run_explanations_pb2.Unserved:

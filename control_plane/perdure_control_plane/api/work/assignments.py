@@ -30,6 +30,9 @@ HISTORY_BYTES: Final = 1024 * 1024
 IDLE_POLL_SECONDS: Final = (1.0, QUEUE_POLL / SECOND)
 """How long an executor with room waits before it looks into an empty queue again, at first and at most."""
 
+RATE_SECONDS: Final = 0.05
+"""How long it leaves a queue alone at least whose rate is used up: what came free meanwhile is handed out at once."""
+
 
 class Assignments:
     """Claims as many ready runs as there is room for, and sends each with its plan and its log."""
@@ -77,21 +80,27 @@ class Assignments:
                 if self._stopped or self._desk.changes.draining:
                     return
                 wanted = min(self._free, CLAIM_AT_ONCE)
-                claimed = await self._claim(wanted) if wanted > 0 else 0
+                claimed, again_after = await self._claim(wanted) if wanted > 0 else (0, 0)
                 if self._free <= 0:
                     self._room.clear()
                 if claimed:
                     pause = IDLE_POLL_SECONDS[0]
                 if claimed < wanted:
-                    await wait_for(wake, pause * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, not a secret
+                    longest = pause * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, not a secret
+                    # What a rate keeps back comes when the rate lets it; nobody else says when that is.
+                    await wait_for(
+                        wake, min(longest, max(again_after / SECOND, RATE_SECONDS)) if again_after else longest
+                    )
                     pause = min(pause * 2, IDLE_POLL_SECONDS[1])
         finally:
             end()
 
-    async def _claim(self, wanted: int) -> int:
+    async def _claim(self, wanted: int) -> tuple[int, int]:
+        """How many runs were claimed, and microseconds until a rate lets more be; 0 where none keeps any back."""
         executor, generation = self._executor, self._desk.identity.generation
         claim = Claim(executor.incarnation, executor.stream_number, wanted, self._last_number + 1, generation)
-        claimed = await claim_runs(self._desk.store, self._desk.timing, claim)
+        handed_out = await claim_runs(self._desk.store, self._desk.timing, claim)
+        claimed = handed_out.claimed
         self._free -= len(claimed)
         self._last_number += len(claimed)
         for taken in claimed:
@@ -101,7 +110,7 @@ class Assignments:
         self._free += len(untold)
         while self._last_number in untold:
             self._last_number -= 1
-        return len(claimed)
+        return len(claimed), handed_out.again_after
 
     async def _told(self, taken: Claimed) -> bool:
         """Sends a run to the executor. False where it was not told of it.

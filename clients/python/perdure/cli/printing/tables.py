@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from perdure.cli.durations import short_duration
 from perdure.cli.names import bare
 from perdure.cli.printing.checkpoints import branching_words
-from perdure.cli.printing.words import age, at, enum_word, label, one_line
+from perdure.cli.printing.words import age, at, enum_word, label, one_line, rate_words
 from perdure.runlog.instances import instance
 from perdure.v1.approvals_pb2 import Approval
 from perdure.v1.fact_events_pb2 import HoldCause
@@ -29,6 +29,10 @@ class Column:
 def columns_of(message: Message) -> Sequence[Column]:
     """The columns for messages of this kind. Raises KeyError for a kind that is not listed anywhere."""
     return _COLUMNS[message.DESCRIPTOR.name]
+
+
+def _bounded(count: int, most: int) -> str:
+    return f"{count} of {most}" if most else str(count)
 
 
 def _text(header: str, field: str) -> Column:
@@ -176,6 +180,13 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _word("OVERLAP", "overlap"),
         _word("MISFIRE", "misfire"),
         Column("NEXT", lambda schedule, now: "paused" if schedule.paused else age(schedule.next_time, now)),
+    ),
+    "Queue": (
+        _id("QUEUE", "name"),
+        Column("READY", lambda queue, now: _bounded(queue.queued_runs, queue.max_queued_runs)),
+        Column("AT WORK", lambda queue, now: _bounded(queue.runs_at_work, queue.max_runs_at_work)),
+        Column("RATE", lambda queue, now: rate_words(queue.rate.runs, queue.rate.period)),
+        Column("NEXT", lambda queue, now: age(queue.next_claim_time, now)),
     ),
     "Firing": (
         Column("TIME", lambda firing, now: f"{at(firing.scheduled_time):%Y-%m-%dT%H:%M:%SZ}"),

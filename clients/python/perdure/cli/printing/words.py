@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from perdure.cli.durations import short_duration
@@ -84,3 +85,8 @@ def bytes_text(field: str, content: bytes) -> str:
 
 def _visible(sign: str) -> str:
     return sign.encode("unicode_escape").decode("ascii")
+
+
+def rate_words(runs: int, period: Duration) -> str:
+    """A rate for people: `20 in 1m`; nothing where there is none."""
+    return f"{runs} in {short_duration(period.ToTimedelta())}" if runs else ""

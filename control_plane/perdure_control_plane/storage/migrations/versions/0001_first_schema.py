@@ -172,6 +172,21 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "queue_limits",
+        sa.Column("queue", WORDS, nullable=False),
+        sa.Column("max_at_work", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("max_queued", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("rate_runs", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("rate_period", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("next_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("updated_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("updated_by", WORDS, nullable=False),
+        sa.Column("reason", WORDS, nullable=False),
+        sa.PrimaryKeyConstraint("queue", name=op.f("pk_queue_limits")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "requests",
         sa.Column("principal", WORDS, nullable=False),
         sa.Column("request_id", WORDS, nullable=False),
@@ -424,8 +439,8 @@ def upgrade() -> None:
         "runs",
         ["concurrency_key", "place"],
         unique=False,
-        sqlite_where=sa.text("place > 0 AND place < 3"),
-        postgresql_where=sa.text("place > 0 AND place < 3"),
+        sqlite_where=sa.text("concurrency_key != ''"),
+        postgresql_where=sa.text("concurrency_key != ''"),
     )
     op.create_index(
         "ix_runs_parent_run_id",
