@@ -110,10 +110,11 @@ def _nul(manifest: Manifest) -> Iterator[Diagnostic]:
 
 def _unknown_evidence(manifest: Manifest) -> Iterator[Diagnostic]:
     """Required evidence of what no node leaves: a flow would not count as succeeded, whatever it does."""
-    approvals = {node.id for node in manifest.nodes if isinstance(node, ApprovalNode)}
-    waits = {node.id for node in manifest.nodes if isinstance(node, WaitNode)}
-    tasks = {node.id for node in manifest.nodes} - approvals - waits | {phase.phase_id for phase in manifest.phases}
-    children = {node.id for node in manifest.nodes if isinstance(node, PlaybookNode)}
+    nodes = [(outer.id, node) for _, node, outer in placed(manifest)]
+    approvals = {name for name, node in nodes if isinstance(node, ApprovalNode)}
+    waits = {name for name, node in nodes if isinstance(node, WaitNode)}
+    tasks = {name for name, _ in nodes} - approvals - waits | {phase.phase_id for phase in manifest.phases}
+    children = {name for name, node in nodes if isinstance(node, PlaybookNode)}
     for index, required in enumerate(manifest.required_evidence):
         known = {"task": tasks, "approval": approvals}.get(required.kind)
         child, inside, _ = required.id.partition("/")

@@ -88,6 +88,25 @@ def test_a_map_that_goes_on_tolerates_any_number_unless_one_is_named(
     assert (over.tolerated_failures if over.HasField("tolerated_failures") else None) == tolerated
 
 
+@pytest.mark.parametrize(
+    ("inside", "kind", "of", "known"),
+    [
+        (WORK, "task", "fan", True),
+        (WORK, "approval", "fan", False),
+        ({"type": "approval", "prompt": "?"}, "approval", "fan", True),
+        ({"type": "approval", "prompt": "?"}, "task", "fan", False),
+    ],
+)
+def test_a_map_leaves_the_evidence_that_its_items_leave(
+    reviewed: Callable[..., Any], inside: Fields, kind: str, of: str, known: bool
+) -> None:
+    required = [{"kind": kind, "id": of}]
+
+    doubts = reviewed(nodes=[FIRST, mapped(node=inside)], required_evidence=required).warnings
+
+    assert ("EVIDENCE_UNKNOWN" not in {doubt.code for doubt in doubts}) == known
+
+
 def test_an_agent_inside_a_map_needs_its_provider(plan_of: Callable[..., plans_pb2.Plan]) -> None:
     agent = {"type": "agentic", "agent": "a", "prompt": "{{ item }}", "provider": "openai"}
 
