@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from perdure_control_plane.domain.errors import StoreUnavailable
+from perdure_control_plane.domain.errors import NotFound, StoreUnavailable
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.sqlite import SqliteStore
@@ -59,6 +59,8 @@ class Snapshotter:
     async def _take(self, run_id: RunId) -> None:
         try:
             sequence = await snapshot_run(self._store, run_id, self._every)
+        except NotFound:
+            log.debug("snapshot.needless", run=run_id)  # deleted meanwhile
         except StoreUnavailable as error:
             log.warning("snapshot.postponed", run=run_id, reason=str(error))
         except Exception:  # whoever reads the run meets what is wrong with it, too

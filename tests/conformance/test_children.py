@@ -15,7 +15,7 @@ from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_event
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.admission import Ack, Refused
 from perdure_control_plane.domain.caller import OPEN_CALLER
-from perdure_control_plane.domain.errors import ParentDoesNotWait
+from perdure_control_plane.domain.errors import ParentDoesNotWait, StoreUnavailable
 from perdure_control_plane.domain.flow import FlowStatus
 from perdure_control_plane.domain.ids import PlaybookId, RunId
 from perdure_control_plane.domain.limits import SECOND
@@ -221,6 +221,23 @@ async def test_a_stop_that_was_stored_reaches_the_children_though_the_server_die
     assert before == (RunState.CANCELLED, RunState.QUEUED)
     assert await family.states() == (RunState.CANCELLED, RunState.CANCELLED)
     assert (told, [end.stale for end in await family.facts()]) == ([1, 1, 0], [True])
+
+
+async def test_a_store_that_is_away_is_no_failure_of_the_run_that_was_to_be_told(
+    house: Any, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await family.begin()).claim()
+    await family.child.send(family.child.ended())
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("a store", "it is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.store, "write", away)
+        with pytest.raises(StoreUnavailable):
+            await deliver_messages(house.store)
+
+    assert await family.deliver() == 1
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pathlib
 import sys
 import tempfile
 
-from tests.mutants.planting import Mutant, mutants
+from tests.mutants.planting import DoesNotApply, Mutant, mutants
 from tests.mutants.rules import RULES
-from tests.mutants.trials import Outcome, attempt, simulate, unfit
+from tests.mutants.trials import NothingRan, Outcome, attempt, simulate, unfit
 
 AT_ONCE = 2
 SIMULATION = "the simulation, on the source as it is"
@@ -50,11 +50,18 @@ async def _attempt_all(chosen: list[Mutant], red_before: set[str], root: pathlib
             outcome = Outcome(mutant, unfit=unfit_here)
         else:
             async with lanes:
-                outcome = await attempt(mutant, root / mutant.name)
+                outcome = await _tried(mutant, root / mutant.name)
         _tell(outcome, width)
         return outcome
 
     return list(await asyncio.gather(*(one(mutant) for mutant in chosen)))
+
+
+async def _tried(mutant: Mutant, directory: pathlib.Path) -> Outcome:
+    try:
+        return await attempt(mutant, directory)
+    except (DoesNotApply, NothingRan) as fault:
+        return Outcome(mutant, unfit=(str(fault)[-400:],))
 
 
 def _tell(outcome: Outcome, width: int) -> None:

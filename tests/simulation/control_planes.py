@@ -16,6 +16,8 @@ from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.open_store_life import follow_store_life, open_store_life
 from perdure_control_plane.usecases.start_flow import FlowStarter
 from perdure_control_plane.usecases.sweep import sweep
+from perdure_services.messages import deliver_on
+from perdure_services.snapshots import Snapshotter
 from tests.simulation.database import Database
 from tests.simulation.loop import Process
 from tests.simulation.record import Record
@@ -31,6 +33,8 @@ TIMING: Final = Timing(
     stream_age=60 * SECOND,
     drain_notice=1 * SECOND,
 )
+SNAPSHOT_EVENTS: Final = 10
+"""Logs are short here."""
 LIMITS: Final = Limits()
 KEYS: Final = TokenKeys("k1", {"k1": b"secret" * 6})
 
@@ -79,6 +83,10 @@ class ControlPlane:
         desk = Desk(self.store, self.changes, TIMING, LIMITS, identity)
         self._servicer = ExecutionServicer(desk)
         self.serving = True
+        self.process.spawn(deliver_on(desk))
+        snapshotter = Snapshotter(self.store, SNAPSHOT_EVENTS)
+        self.store.on_commit(snapshotter.committed)
+        self.process.spawn(snapshotter.run())
         self._record.step(self.process.name, "serves", generation=identity.generation)
         while True:
             await asyncio.sleep(TIMING.sweep_interval / SECOND)

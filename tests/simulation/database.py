@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from perdure.runlog.effects import GUARDED
+from perdure.runlog.states import TERMINAL
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store
@@ -114,6 +115,12 @@ class Database:
         """The leases that a process of an executor has."""
         query = "SELECT lease_id FROM assignments WHERE incarnation = ? ORDER BY lease_id"
         return {row[0] for row in self._shelf.raw.execute(query, (f"{process_name}-process",))}
+
+    def unended(self) -> list[str]:
+        """The runs that have not ended, by no list of the product's: what is judged must not choose what is looked at."""
+        ended = [state.value for state in TERMINAL]
+        query = f"SELECT run_id FROM runs WHERE state NOT IN ({', '.join('?' * len(ended))}) ORDER BY run_id"
+        return [row[0] for row in self._shelf.raw.execute(query, ended)]
 
     def copy(self) -> None:
         """A standby catches up."""

@@ -19,7 +19,9 @@ KINDS: Final = (
     "work that will not end", "work failed", "server killed", "server suspended", "server drained",
     "clock set forward", "clock set back", "promotion to a lagging copy", "promotion that lost a guarded start",
     "generation raised by a server", "executor saw that the store went back", "late report", "start repeated",
-    "people: decided", "people: signalled",
+    "people: decided", "people: signalled", "child begun", "child's end told", "child's end told too late",
+    "failure taken", "promise not kept", "contract not met", "gone on with from a snapshot", "label asked for",
+    "back-off waited for",
     "people: resolved", "people: continued", "people: paused", "people: resumed", "people: stopped",
 )  # fmt: skip
 """Every kind of fault, and what people do at bad moments: over enough seeds each is to be hit."""

@@ -167,6 +167,8 @@ class Stream:
             network.record.hit("lost ack", self.server.name, to=self.client.name)
             self.break_off(0.1)
             return
+        if any(history.snapshot for history in response.histories):
+            network.record.hit("gone on with from a snapshot", self.server.name, to=self.client.name)
         self._responses.send(response)
 
     def say(self, request: WorkRequest) -> None:

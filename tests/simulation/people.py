@@ -33,6 +33,7 @@ from tests.simulation.plans import SIGNALS
 from tests.simulation.record import Record
 
 BOUNDS: Final = Bounds(LIMITS, TIMING)
+STOPPABLE: Final = (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
 CONTINUES: Final = 2
 """How often a run that has ended is continued at most."""
 
@@ -91,7 +92,7 @@ class People:
             await self._continue(run)
         elif head.holds & Hold.OPERATOR and head.state in (RunState.PAUSED, RunState.RUNNING) and self._likes(0.3):
             await self._change("resumed", run, lambda cp: resume_run(cp.store, OPEN_CALLER, run.run_id, "", ask))
-        if self.manner is not Manner.WHIMSICAL or head.state not in (RunState.QUEUED, RunState.RUNNING):
+        if self.manner is not Manner.WHIMSICAL or head.state not in STOPPABLE:
             return
         draw = self._chance.random()
         if draw < 0.02:
@@ -111,6 +112,8 @@ class People:
         return self.manner is Manner.DUTIFUL or self._chance.random() < chance
 
     def _wants_more(self, run: Run) -> bool:
+        if self.manner is Manner.DUTIFUL and run.identity.parent_run_id and run.head.state is RunState.INTERRUPTED:
+            return True  # its parent waits for it
         return self._continued.get(run.run_id, 0) < CONTINUES and self._chance.random() < 0.2
 
     async def _decide(self, approval_id: ApprovalId) -> None:

@@ -1,12 +1,18 @@
-"""Small playbooks, drawn by chance: lines, branches, choices, maps, gates, jumps back, and every class of effect."""
+"""Small playbooks, drawn by chance: every kind of node that needs no command, and every way from one to the next."""
 
 import json
 import random
+from collections.abc import Sequence
 from typing import Any, Final
 
 EFFECTS: Final = ("none", "idempotent", "at_most_once", "compensable")
 GUARDED: Final = ("at_most_once", "compensable")
 SIGNALS: Final = ("paid", "shipped")
+LABEL: Final = "gpu"
+"""What some playbooks ask of an executor."""
+
+Version = tuple[str, str]
+"""A playbook's id and the version of it that is stored."""
 
 
 class PlanMaker:
@@ -17,24 +23,29 @@ class PlanMaker:
         self._made = 0
         self._nodes: list[dict[str, Any]] = []
         self._edges: list[dict[str, Any]] = []
+        self._handlers: list[dict[str, Any]] = []
+        self._children: Sequence[Version] = ()
         self._trunk: list[str] = []
         """Nodes that every way passes, and that a later one may go back to."""
 
-    def manifest(self) -> str:
-        """The text of a playbook."""
+    def manifest(self, children: Sequence[Version] = (), *, longest: int = 4) -> str:
+        """The text of a playbook, which may start children of these versions."""
         self._made += 1
-        self._nodes, self._edges, self._trunk = [], [], []
+        self._nodes, self._edges, self._handlers, self._trunk, self._children = [], [], [], [], children
         exits: list[str] = []
-        for _ in range(self._chance.randint(2, 4)):
-            (segment,) = self._chance.choices(
-                [self._single, self._gate, self._wait, self._fan, self._choice, self._map], [5, 2, 2, 3, 2, 2]
-            )
+        segments = [
+            *(self._single, self._gate, self._wait, self._fan, self._choice, self._map),
+            *(self._taken, self._child),
+        ]
+        for _ in range(self._chance.randint(2, longest)):
+            (segment,) = self._chance.choices(segments, [5, 2, 2, 3, 2, 2, 2, 4 if children else 0])
             exits = segment(exits)
         if len(exits) > 1:
             self._single(exits)
+        labels = {"labels": [LABEL]} if self._chance.random() < 0.2 else {}
         return json.dumps({
             "playbook_id": f"drawn-{self._made}", "version": "1.0.0", "title": "Drawn", "objective": "Be walked",
-            "nodes": self._nodes, "edges": self._edges,
+            "nodes": self._nodes, "edges": self._edges, "error_handlers": self._handlers, **labels,
         })  # fmt: skip
 
     def _single(self, after: list[str]) -> list[str]:
@@ -93,7 +104,7 @@ class PlanMaker:
         return [one["id"], other["id"]]
 
     def _map(self, after: list[str]) -> list[str]:
-        inside = self._function(after) if self._chance.random() < 0.7 else self._waiting_branch(after)
+        inside = self._work(after) if self._chance.random() < 0.7 else self._waiting_branch(after)
         node_id, fields = inside.pop("id"), dict(inside)
         inside.clear()
         inside.update(
@@ -105,7 +116,40 @@ class PlanMaker:
         self._trunk.append(node_id)
         return [node_id]
 
+    def _taken(self, after: list[str]) -> list[str]:
+        """A node whose failure is taken: by an edge, or a handler that goes elsewhere."""
+        if self._chance.random() < 0.3:
+            node, word = self._add(after, type="approval", prompt="may it?", timeout_seconds=3600), "rejected"
+        else:
+            node, word = self._function(after), self._chance.choice(["failed", "ITERATION_CAP_EXCEEDED"])
+        instead = self._function([])
+        if self._chance.random() < 0.6:
+            self._edges.append({"from": node["id"], "to": instead["id"], "on": word})
+        else:
+            taker = {"on": word, "nodes": [node["id"]], "action": "go_to", "to": instead["id"]}
+            self._handlers.append(taker)
+        return [node["id"], instead["id"]]
+
+    def _child(self, after: list[str]) -> list[str]:
+        playbook_id, version = self._chance.choice(self._children)
+        node = self._add(after, type="playbook", playbook_id=playbook_id, version=version)
+        if self._chance.random() < 0.3:
+            node["timeout_seconds"] = self._chance.choice([4, 3600])
+        if self._chance.random() < 0.3:
+            node["on_failure"] = {"max_iterations": 2}
+        if self._chance.random() < 0.4:
+            self._go_on_without(node)
+        return [node["id"]]
+
+    def _go_on_without(self, node: dict[str, Any]) -> None:
+        self._handlers.append({"on": "failed", "nodes": [node["id"]], "action": "continue", "output": {"value": 7}})
+
     def _function(self, after: list[str]) -> dict[str, Any]:
+        node = self._work(after)
+        self._agree(node, after)
+        return node
+
+    def _work(self, after: list[str]) -> dict[str, Any]:
         (effect,) = self._chance.choices(EFFECTS, [4, 3, 3, 1])
         guarded = effect in GUARDED
         node = self._add(after, type="function", function="once" if guarded else "free", effect=effect)
@@ -115,8 +159,23 @@ class PlanMaker:
             node["timeout_seconds"] = 2
         if self._chance.random() < 0.4:
             node["on_failure"] = {"max_iterations": self._chance.randint(1, 3)}
-            node["retry"] = {"initial_seconds": 0.2, "maximum_seconds": 1}
+            slow = self._chance.random() < 0.5
+            node["retry"] = {"initial_seconds": 7 if slow else 0.2, "maximum_seconds": 7 if slow else 1}
         return node
+
+    def _agree(self, node: dict[str, Any], after: list[str]) -> None:
+        """Draws what it promises, what it needs, and whether its failure is passed over."""
+        draw, works = self._chance.random(), [one["id"] for one in self._nodes if "function" in one]
+        follows_work = len(after) == 1 and after[0] in works
+        if draw < 0.1:
+            node["ensures"] = {"fields": ["value"], "schema": {"properties": {"value": {"maximum": 80}}}}
+        elif draw < 0.2 and follows_work:
+            schema = {"properties": {"value": {"minimum": 20}}}
+            node["requires"] = {"from": after[0], "fields": ["value"], "schema": schema}
+        elif draw < 0.25 and follows_work:
+            self._edges[-1]["contract"] = {"ensures": ["value"]}
+        if 0.15 < draw < 0.3:
+            self._go_on_without(node)
 
     def _add(self, after: list[str], **fields: Any) -> dict[str, Any]:
         node = {"id": f"n{len(self._nodes) + 1}", **fields}

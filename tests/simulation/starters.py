@@ -29,8 +29,8 @@ class Starters:
 
     async def run(self) -> None:
         """Publishes, and starts flows."""
-        versions = [await self._published(self._plans.manifest()) for _ in range(self._chance.randint(1, 2))]
-        for number in range(self._chance.randint(3, 8)):
+        versions = await self._published_family()
+        for number in range(self._chance.randint(2, 6)):
             version = self._chance.choice(versions)
             try:
                 await self._start(f"key-{number}", version)
@@ -41,6 +41,20 @@ class Starters:
                 # Of a store that went back, what was published since is gone.
                 self._record.step("starters", "start refused", reason=refusal.reason)
             await asyncio.sleep(2.0 * self._chance.random() ** 2)
+
+    async def _published_family(self) -> list[PlaybookVersion]:
+        """Versions to start: some of them start others as children, which may start others again."""
+        versions: list[PlaybookVersion] = []
+        parents = self._chance.random() < 0.5
+        for number in range(self._chance.randint(2, 3) if parents else self._chance.randint(1, 2)):
+            children = [(version.playbook_id, version.version) for version in versions] if parents else []
+            manifest = self._plans.manifest(children, longest=2 if parents and not number else 4)
+            try:
+                versions.append(await self._published(manifest))
+            except PerdureError as refusal:
+                # Of a store that went back, the version of a child may be gone.
+                self._record.step("starters", "publishing refused", reason=refusal.reason)
+        return versions[-2:] if versions else [await self._published(self._plans.manifest())]
 
     async def _published(self, manifest: str) -> PlaybookVersion:
         version: PlaybookVersion = await self._insist(

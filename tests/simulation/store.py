@@ -1,6 +1,7 @@
 """A control plane's store on the one database: the real writer and journal, over connections that may break."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from perdure.runlog.states import RunState
@@ -70,7 +71,8 @@ class SimulatedStore:
             results.append(body(transaction))
             if runs := transaction.log.changed:
                 ids = [run.run_id for run in runs]
-                changed.append(Committed(ids, ids, any(run.head.state is RunState.QUEUED for run in runs)))
+                queued = any(run.head.state is RunState.QUEUED for run in runs)
+                changed.append(Committed(ids, ids, queued, transaction.projections.messages.sent))
 
         await self._database.commit(self._process, HeadCache(), work)
         for committed in changed:
@@ -90,7 +92,7 @@ class SimulatedStore:
             listener(committed)
 
     def _publish(self, committed: Committed) -> None:
-        self._tell(committed)
+        self._tell(replace(committed, grown=()))  # others are told of runs alone
         self.hear(committed)
 
     def _fail(self, why: str) -> None:

@@ -16,7 +16,9 @@ import uuid_utils
 
 from perdure.runlog.states import TERMINAL
 from perdure.runlog.witnesses import EXECUTORS_LINE, Acknowledgement
+from perdure_control_plane.storage import journal
 from perdure_control_plane.storage.rebuilding import Rebuilder
+from perdure_control_plane.usecases import claim_runs, fold_run
 from tests.simulation.calls import Calls
 from tests.simulation.database import Database, Shelf
 from tests.simulation.faults import Faults
@@ -31,6 +33,9 @@ EXPECTED: Final = frozenset({
     "lease.work_end_passed", "executor.ends_itself", "append.failed", "store.went_back",
 })  # fmt: skip
 """Errors that programs are right to log: what they tell of was done to them."""
+
+GROWTH: Final = 12
+"""Events that make a log a long one: it has grown then, and is gone on with from its snapshot."""
 
 REST_SECONDS: Final = 90.0
 """How long runs may take to come to rest, or to an end, once nothing goes wrong any more."""
@@ -103,7 +108,7 @@ class _Trial:
         starting = self._caller.spawn(self._starters.run())
         faults = self._house.world.spawn(Faults(self._house, self._chance, lagging=self._lagging).run())
         self._set_rates(0.05 * self._chance.random())
-        await asyncio.sleep(4 + 7 * self._chance.random())
+        await asyncio.sleep(4 + 6 * self._chance.random())
         faults.cancel()
         self._set_rates(0.0)
         self._house.come_to_calm()
@@ -122,7 +127,7 @@ class _Trial:
         self._record.step("world", "waits until nothing " + otherwise)
         while True:
             self._house.come_to_calm()
-            left = [rest for rest in self.database.read(Rest.of_all) if not is_so(rest)]
+            left = [rest for rest in self._unended() if not is_so(rest)]
             if not left:
                 return
             if self._loop.time() > deadline:
@@ -130,13 +135,23 @@ class _Trial:
                 return
             await asyncio.sleep(0.5)
 
+    def _unended(self) -> list[Rest]:
+        run_ids = self.database.unended()
+        return self.database.read(lambda tx: Rest.of_all(tx, run_ids)) if run_ids else []
+
 
 @contextlib.contextmanager
 def _by_the_seed(chance: random.Random) -> Iterator[None]:
     """Makes what programs draw by chance follow from the seed: ids, nonces, and the jitter of their pauses."""
     ids, state = Ids(chance), random.getstate()
     random.seed(chance.random())
-    with mock.patch.object(uuid_utils, "uuid7", ids.uuid7), mock.patch.object(secrets, "token_hex", ids.token_hex):
+    with (
+        mock.patch.object(uuid_utils, "uuid7", ids.uuid7),
+        mock.patch.object(secrets, "token_hex", ids.token_hex),
+        mock.patch.object(journal, "GROWTH", GROWTH),
+        mock.patch.object(claim_runs, "FEW", GROWTH),
+        mock.patch.object(fold_run, "FEW", GROWTH),
+    ):
         yield
     random.setstate(state)
 

@@ -8,7 +8,7 @@ from typing import Final
 from perdure.runlog.head import Stop
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.errors import Conflict, DataCorrupt, PerdureError
+from perdure_control_plane.domain.errors import Conflict, DataCorrupt, PerdureError, StoreUnavailable
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.inbox import WaitState
 from perdure_control_plane.domain.origin import MESSAGE
@@ -41,7 +41,10 @@ class Delivered:
 
 
 async def deliver_messages(store: Store) -> Delivered:
-    """Tells every run what there is to tell it now. What has to wait, for a run that is still stopping, is left."""
+    """Tells every run what there is to tell it now. What has to wait, for a run that is still stopping, is left.
+
+    Raises StoreUnavailable; what was to be told then is told by the next delivery.
+    """
     delivered = Delivered()
     targets = await store.read(lambda tx: tx.messages.targets(AT_ONCE))
     for begin in range(0, len(targets), TOGETHER):
@@ -50,6 +53,8 @@ async def deliver_messages(store: Store) -> Delivered:
         for target, outcome in zip(together, told, strict=True):
             if isinstance(outcome, int):
                 delivered.told += outcome
+            elif isinstance(outcome, StoreUnavailable):
+                raise outcome
             elif isinstance(outcome, PerdureError) and not isinstance(outcome, Conflict):
                 delivered.failed[target] = outcome
             elif not isinstance(outcome, Conflict):  # a run that moved meanwhile is told the next time
