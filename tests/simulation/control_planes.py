@@ -13,6 +13,7 @@ from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
 from perdure_control_plane.storage.writer import Committed
 from perdure_control_plane.usecases.changes import Changes
+from perdure_control_plane.usecases.fire_schedules import fire_schedules
 from perdure_control_plane.usecases.open_store_life import follow_store_life, open_store_life
 from perdure_control_plane.usecases.start_flow import FlowStarter
 from perdure_control_plane.usecases.sweep import sweep
@@ -98,6 +99,8 @@ class ControlPlane:
             self._say_life(life.restored, life.held)
             desk.identity.generation = life.mark.generation
             swept = await sweep(self.store, TIMING)
+            if self._database.scheduled:
+                await self._fire()
         except StoreUnavailable:
             return
         if swept.outage is not None:
@@ -110,6 +113,13 @@ class ControlPlane:
             self._record.step(
                 self.process.name, "swept", requeued=swept.requeued, ended=swept.ended, expired=swept.expired
             )
+
+    async def _fire(self) -> None:
+        fired = await fire_schedules(self.store, LIMITS)
+        if fired.schedules:
+            self._record.hit("schedule fired", self.process.name)
+        for schedule, failure in fired.failed.items():
+            self._record.step(self.process.name, "schedule postponed", schedule=schedule, reason=failure)
 
     def _say_life(self, restored: bool, held: Any) -> None:
         if restored:

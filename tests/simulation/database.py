@@ -86,6 +86,8 @@ class Database:
     ) -> None:
         shelf.clear()
         self.shared: Final = shared
+        self.scheduled = False
+        """Whether control planes look after schedules: they do it for nothing where there is none."""
         self.epoch = 0
         """How often a lagging copy has taken its place."""
         self.losses: Final[list[Loss]] = []

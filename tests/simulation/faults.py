@@ -21,7 +21,7 @@ KINDS: Final = (
     "generation raised by a server", "executor saw that the store went back", "late report", "start repeated",
     "people: decided", "people: signalled", "child begun", "child's end told", "child's end told too late",
     "failure taken", "promise not kept", "contract not met", "gone on with from a snapshot", "label asked for",
-    "back-off waited for",
+    "back-off waited for", "schedule fired", "schedule passed a time over", "schedule waited",
     "people: resolved", "people: continued", "people: paused", "people: resumed", "people: stopped",
 )  # fmt: skip
 """Every kind of fault, and what people do at bad moments: over enough seeds each is to be hit."""
@@ -146,7 +146,8 @@ class Faults:
     async def _promote(self) -> None:
         self._house.database.copy()
         await self._pause(2.0)
-        self._house.promote()
+        if not self._house.work.calm:
+            self._house.promote()
 
     def _hit(self, fault: str, who: str, **details: object) -> None:
         self._house.record.hit(fault, who, **details)

@@ -23,6 +23,7 @@ from perdure_services.refolding import Refolding
 from tests.simulation.database import Database, Loss
 from tests.simulation.laws import broken_laws, related
 from tests.simulation.record import LaunchSeen, Record
+from tests.simulation.timetable import broken_times, schedule_of
 
 EVERYTHING = 1 << 30
 GO_ON = (runs_pb2.PAUSE_REASON_UNSPECIFIED, runs_pb2.PAUSE_REASON_TIMER, runs_pb2.PAUSE_REASON_BACKOFF)
@@ -81,7 +82,13 @@ def judge(connection: Connection, rebuilder: Rebuilder, database: Database, reco
     words = [f"{one.rule} {one.run_id}@{one.sequence}: {one.message}" for one in found]
     words += [line for loss in database.losses for line in _unheld(loss, logs)]
     words += [line for log in logs.values() for line in broken_laws(log.run, log.checker, log.events, record)]
+    if database.scheduled:
+        words += broken_times(database.read(schedule_of), [log.run for log in logs.values()], _continued(logs), record)
     return words + _differences(connection, rebuilder, logs)
+
+
+def _continued(logs: "dict[str, _Log]") -> set[str]:
+    return {run_id for run_id, log in logs.items() if len(log.checker.ends) > 1}
 
 
 def _differences(connection: Connection, rebuilder: Rebuilder, logs: "dict[str, _Log]") -> list[str]:

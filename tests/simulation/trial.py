@@ -96,7 +96,8 @@ class _Trial:
         self._caller = Process(loop, "people")
         self._calls = Calls(self._caller, self._house.serving, record, chance, lambda: self.database.epoch)
         self._people = People(self._calls, record, chance)
-        self._starters = Starters(self._calls, record, chance)
+        self.database.scheduled = chance.random() < 0.2
+        self._starters = Starters(self._calls, record, chance, schedules=self.database.scheduled)
         self._lagging = chance.random() < 0.3
 
     async def run(self) -> None:
@@ -113,6 +114,7 @@ class _Trial:
         self._set_rates(0.0)
         self._house.come_to_calm()
         await starting
+        await self._starters.close()
         self._people.manner = Manner.AWAY
         await self._until(rests, "has come to no rest")
         self._people.manner = Manner.DUTIFUL
