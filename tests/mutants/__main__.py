@@ -77,7 +77,8 @@ def _table(outcomes: list[Outcome]) -> list[str]:
     width = max(len(outcome.mutant.name) for outcome in outcomes)
     ordered = sorted(outcomes, key=lambda outcome: list(RULES).index(outcome.mutant.rule))
     return [
-        f"{one.mutant.rule:20}  {one.mutant.name:{width}}  {one.by if one.caught else f'NOT CAUGHT; by {one.by}'}"
+        f"{one.mutant.rule:20}  {one.mutant.name:{width}}  {one.seconds:5.1f} s  "
+        f"{one.by if one.caught else f'NOT CAUGHT; by {one.by}'}"
         for one in ordered
     ]
 

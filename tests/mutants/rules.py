@@ -30,6 +30,17 @@ RULES: Final = {
     "approvals": "A decision is bound to what was shown.",
     "one writer": "A request that fails leaves nothing; each event has the next number.",
     "culprits": "A batch that the store refuses harms its run alone.",
+    "children": "A child begins with its parent's word for it, ends no later than it, and its end counts once.",
+    "failures": "A failure that is for good is taken once, by what the plan has for it, or ends the run.",
+    "promises": "What is not there is a failure: before a node begins, and when it has done its work.",
+    "snapshots": "A snapshot is what its log folds to; deleting it changes nothing.",
+    "ledger": "A position is safe where every effect before it is over.",
+    "retention": "What is deleted is over, goes whole, and is named by nobody.",
+    "size": "What steers a run does not depend on how much it was given or has left.",
+    "copies": "A copy is the store at one moment, and takes no store's place by mistake.",
+    "back-offs": "A pause before an attempt is as long as was said, whoever has the run.",
+    "schedules": "Each time of a schedule is dealt with once, as its policy says.",
+    "checker": "A check believes nothing that it can look at.",
     "other": "Rules of features beside the protocol.",
 }
 """Each rule's name, and what it says."""

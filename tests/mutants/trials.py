@@ -48,7 +48,8 @@ class Outcome:
     def by(self) -> str:
         """What caught it, in few words."""
         simulation = f"simulation ({self.found})" if self.found else ""
-        tests = f"{len(self.red)} test{'s' if len(self.red) > 1 else ''}" if self.red else ""
+        others = f" and {len(self.red) - 1} more" if len(self.red) > 1 else ""
+        tests = f"{self.red[0].removeprefix('tests/')}{others}" if self.red else ""
         return ", ".join(filter(None, [simulation, tests])) or "nothing"
 
 

@@ -124,6 +124,16 @@ class Database:
         query = f"SELECT run_id FROM runs WHERE state NOT IN ({', '.join('?' * len(ended))}) ORDER BY run_id"
         return [row[0] for row in self._shelf.raw.execute(query, ended)]
 
+    def orphans(self) -> list[str]:
+        """The runs that go on although the run that started them has ended."""
+        ended = [state.value for state in TERMINAL]
+        marks = ", ".join("?" * len(ended))
+        query = (
+            "SELECT child.run_id FROM runs AS child JOIN runs AS parent ON parent.run_id = child.parent_run_id"
+            f" WHERE parent.state IN ({marks}) AND child.state NOT IN ({marks}) ORDER BY child.run_id"
+        )
+        return [row[0] for row in self._shelf.raw.execute(query, ended * 2)]
+
     def copy(self) -> None:
         """A standby catches up."""
         self._copy = sqlite3.connect(":memory:")

@@ -40,7 +40,8 @@ def broken_times(kept: Kept | None, runs: Sequence[Run], continued: Collection[s
     if passing and kept.schedule.overlap not in ONE_AFTER_ANOTHER:
         yield f"schedule: times are {sorted(passing)}, and its policy is {kept.schedule.overlap}"
     if kept.schedule.overlap in ONE_AFTER_ANOTHER and not record.hits["clock set back"]:
-        yield from _of_overlaps(kept, [run for run in runs if run.run_id not in continued])
+        again = {run.identity.flow_id for run in runs if run.run_id in continued}
+        yield from _of_overlaps(kept, [run for run in runs if run.identity.flow_id not in again])
 
 
 def _of_times(kept: Kept) -> Iterator[str]:

@@ -129,7 +129,8 @@ class _Trial:
         self._record.step("world", "waits until nothing " + otherwise)
         while True:
             self._house.come_to_calm()
-            left = [rest for rest in self._unended() if not is_so(rest)]
+            left = [str(rest) for rest in self._unended() if not is_so(rest)]
+            left += [f"run {run_id}, whose parent has ended," for run_id in self.database.orphans()]
             if not left:
                 return
             if self._loop.time() > deadline:
