@@ -110,7 +110,7 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     agents_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(store, pages), server)
     schedule_servicer = ScheduleServicer(store, starter, limits, pages)
     schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(schedule_servicer, server)
-    queues_pb2_grpc.add_QueueServiceServicer_to_server(QueueServicer(store, pages), server)
+    queues_pb2_grpc.add_QueueServiceServicer_to_server(QueueServicer(store, pages, desk.changes), server)
     server_servicer = ServerServicer(store, limits, pages, desk.identity)
     server_pb2_grpc.add_ServerServiceServicer_to_server(server_servicer, server)
     execution_pb2_grpc.add_ExecutionServiceServicer_to_server(ExecutionServicer(desk), server)

@@ -8,6 +8,7 @@ from perdure_control_plane.api.interceptors import caller
 from perdure_control_plane.api.messages import queues as messages
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.api.queue_requests import update
+from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.ports import Store
 from perdure_control_plane.usecases.update_queue import update_queue
 
@@ -15,9 +16,10 @@ from perdure_control_plane.usecases.update_queue import update_queue
 class QueueServicer(queues_pb2_grpc.QueueServiceServicer):
     """Shows queues, and sets their limits."""
 
-    def __init__(self, store: Store, pages: Pages) -> None:
+    def __init__(self, store: Store, pages: Pages, changes: Changes) -> None:
         self._store = store
         self._pages = pages
+        self._changes = changes
 
     async def GetQueue(self, request: queues_pb2.GetQueueRequest, context: Any) -> queues_pb2.Queue:
         """Shows a queue."""
@@ -37,4 +39,5 @@ class QueueServicer(queues_pb2_grpc.QueueServiceServicer):
     async def UpdateQueue(self, request: queues_pb2.UpdateQueueRequest, context: Any) -> queues_pb2.Queue:
         """Sets limits of a queue."""
         updated = await update_queue(self._store, caller(), update(request))
+        self._changes.look_again()
         return messages.queue(updated, updated.limits.updated_at)
