@@ -42,7 +42,7 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{RUNLOG}/checker.py::LogChecker":
         (170, "one log taken event by event: what is checked of each, and what is kept for whoever compares"),
     "clients/python/perdure/cli/following/story.py":
-        (330, "what is followed, from the story down to an attempt, read together"),
+        (335, "what is followed, from the story down to an attempt, read together"),
     "clients/python/perdure/cli/following/story.py::tell":
         (45, "one case for each kind of event that shows"),
     "clients/python/perdure/cli/following/story.py::RunStory":
@@ -66,7 +66,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "protos/perdure/v1/plans.proto":
         (320, "the format of plans: what a plan may hold is read on one page"),
     "clients/python/perdure/cli/following/lines.py::_of_event":
-        (45, "one case for each kind of event that is told"),
+        (47, "one case for each kind of event that is told"),
     "protos/perdure/v1/runs.proto":
         (450, "a service with its resource and its requests, as every other one; this one has sixteen methods"),
 }  # fmt: skip

@@ -62,6 +62,17 @@ def once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "REPEATS", 1)
 
 
+BEHIND = """
+WITH RECURSIVE behind (pid) AS (
+    SELECT pg_backend_pid()
+    UNION SELECT waiting.pid FROM pg_locks waiting JOIN behind ON behind.pid = ANY (pg_blocking_pids(waiting.pid))
+    WHERE NOT waiting.granted
+)
+SELECT count(*) - 1 FROM behind
+"""
+"""How many wait for this connection, or for one that does."""
+
+
 @asynccontextmanager
 async def written_to(store: PostgresStore, run_id: str) -> AsyncIterator[Callable[..., Awaitable[None]]]:
     """A run of which another transaction has written a new version that is not committed; gives what waits until others
@@ -69,8 +80,7 @@ async def written_to(store: PostgresStore, run_id: str) -> AsyncIterator[Callabl
     connection = await asyncpg.connect(store.url.set(drivername="postgresql").render_as_string(hide_password=False))
 
     async def stand(*doing: Any) -> None:
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        while not (any(one.done() for one in doing) or await connection.fetchval(waiting) == len(doing)):
+        while not (any(one.done() for one in doing) or await connection.fetchval(BEHIND) == len(doing)):
             pass
 
     try:

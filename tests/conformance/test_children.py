@@ -302,6 +302,30 @@ async def test_a_parent_that_is_continued_continues_its_child(house: Any, family
     assert await family.facts() == []
 
 
+@pytest.mark.parametrize("by_its_node", [True, False], ids=["limited by its node", "limited when it was continued"])
+async def test_a_child_whose_time_passed_while_its_parent_stood_still_is_given_it_anew(
+    house: Any, family: Family, clock: Any, by_its_node: bool
+) -> None:
+    started = await family.begins()
+    if by_its_node:
+        started.child_started.timeout.FromSeconds(5)
+    await family.parent.send(family.given(), started, family.parent.paused())
+    if not by_its_node:
+        await family.stops(family.child_id, Stop.INTERRUPT)
+        await family.continues(family.child_id, timeout_micros=5_000_000)
+    await family.stops(family.parent.run_id, Stop.INTERRUPT)
+    await family.deliver()
+    clock.advance(6)
+
+    await family.continues(family.parent.run_id)
+    await family.deliver()
+    continued = await house.store.read(lambda tx: tx.now)
+    await house.sweep()
+
+    assert await family.states() == (RunState.QUEUED, RunState.QUEUED)
+    assert (await house.run(family.child_id)).head.deadline_at == continued + 5_000_000
+
+
 async def test_a_child_that_ended_by_itself_while_its_parent_stood_still_is_told_when_that_goes_on(
     family: Family,
 ) -> None:

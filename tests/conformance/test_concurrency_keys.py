@@ -69,9 +69,13 @@ async def test_a_key_is_shared_by_all_playbooks_and_each_run_looks_at_its_own_li
     beside = await start(house, "prod", keyed(2, "rollback"))
     behind = await start(house, "prod", keyed(1))
 
-    assert list(await claimed(house)) == [alone, beside]
-    await stop_run(house.store, OPEN_CALLER, alone, Stop.CANCEL, "", "")
-    assert (await house.run(behind)).head.state is RunState.QUEUED
+    taken = await claimed(house)
+    await taken[alone].send(taken[alone].ended())
+
+    assert list(taken) == [alone, beside]
+    assert await claimed(house) == {}
+    await taken[beside].send(taken[beside].ended())
+    assert list(await claimed(house)) == [behind]
 
 
 async def test_a_run_keeps_its_place_while_it_waits_for_a_person(house: Any) -> None:

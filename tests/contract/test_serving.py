@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from perdure.v1 import server_pb2
+from perdure.v1 import plans_pb2, server_pb2
 from perdure_control_plane.api.mount import SERVICES
 
 
@@ -72,5 +72,6 @@ async def test_a_server_says_what_it_is_and_what_it_refuses_to_exceed(serve: Any
     assert info.durability == server_pb2.DURABILITY_LOCAL
     assert info.authentication == server_pb2.AUTHENTICATION_OPEN
     assert (info.store, info.generation) == ("sqlite", 1)
-    assert {"agentic", "deterministic", "function", "approval"} <= set(info.capabilities)
+    kinds = {field.name for field in plans_pb2.PlanNode.DESCRIPTOR.oneofs_by_name["kind"].fields}
+    assert {*kinds, "fan_out", "choice", "schedules", "concurrency"} <= set(info.capabilities)
     assert len(set(info.capabilities)) == len(info.capabilities)

@@ -14,12 +14,16 @@ CAPABILITIES = (
     "deterministic",
     "function",
     "approval",
+    "wait",
+    "playbook",
+    "map",
     "inject_into",
     "fan_out",
     "choice",
-    "map",
     "watch",
     "takeover",
+    "schedules",
+    "concurrency",
 )
 
 

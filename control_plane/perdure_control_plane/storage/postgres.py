@@ -1,7 +1,8 @@
 """The PostgreSQL store: any number of control planes on one database.
 
-Holders' batches go through the journal's writer, guarded by their statements. Every other body has a serialisable
-transaction of its own, which is repeated where another was first at the same rows.
+Holders' batches go through the journal's writer, guarded by their statements. Every other body has a transaction of its
+own. It is serialisable, and repeated where another was first at the same rows; that of a guarded body reads what is
+committed, locks the rows it relies on, and waits for them.
 """
 
 import asyncio

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Select, bindparam, delete, insert, select
 from sqlalchemy.engine import Connection, Dialect
 
-from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.states import OVER, RunState
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.run_message import MessageKind, RunMessage
 from perdure_control_plane.storage.statements import Change, Prepared
@@ -14,7 +14,7 @@ from perdure_control_plane.storage.tables import run_messages, run_waits, runs
 
 _COLUMNS: Final = ("target", "source", "source_sequence", "kind", "sent_at")
 
-_BEYOND_INTERRUPT: Final = sorted([*TERMINAL, RunState.MOVED])
+_BEYOND_INTERRUPT: Final = sorted(OVER)
 """States of a child that nothing is left to interrupt of."""
 
 _BEYOND_CANCEL: Final = [state for state in _BEYOND_INTERRUPT if state is not RunState.INTERRUPTED]

@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection, Dialect
 
 from perdure.runlog.head import RunHead
 from perdure.runlog.places import Place
-from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.states import OVER, RunState
 from perdure_control_plane.domain.ids import FlowId, RunId
 from perdure_control_plane.domain.inbox import WaitKind, WaitState
 from perdure_control_plane.domain.queries import RunCondition, RunFilter
@@ -244,7 +244,7 @@ class Runs:
 
     def past_deadline(self, at: int, limit: int) -> tuple[Run, ...]:
         """Runs that have not ended and whose deadline lies before a time."""
-        unended = runs.c.state.not_in([*(state.value for state in TERMINAL), RunState.MOVED.value])
+        unended = runs.c.state.not_in([state.value for state in OVER])
         due = (runs.c.deadline_at > ZERO) & (runs.c.deadline_at <= at)
         query = select(*_COLUMNS).where(due, unended, runs.c.stop.is_(None)).limit(limit)
         return tuple(run_from(row) for row in self._connection.execute(query))
@@ -258,7 +258,7 @@ class Runs:
 
     def lock_unended(self, after: str, limit: int) -> tuple[Run, ...]:
         """Runs that have not ended, by id, after an id, which nobody else moves before this transaction ends."""
-        unended = runs.c.state.not_in([*(state.value for state in TERMINAL), RunState.MOVED.value])
+        unended = runs.c.state.not_in([state.value for state in OVER])
         query = select(*_COLUMNS).where(unended, runs.c.run_id > after).order_by(runs.c.run_id).limit(limit)
         query = query.with_for_update(key_share=True)
         return tuple(run_from(row) for row in self._connection.execute(query))

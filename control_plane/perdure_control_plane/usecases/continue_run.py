@@ -15,6 +15,7 @@ from perdure_control_plane.domain.errors import (
     AnswerStale,
     Conflict,
     ContinueNeeds,
+    DataCorrupt,
     ParentDoesNotWait,
     RunStateForbids,
 )
@@ -23,7 +24,7 @@ from perdure_control_plane.domain.inbox import WaitState
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.end_of_child import end_of_child
-from perdure_control_plane.usecases.fold_run import FoldedRun, fold_run
+from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, fold_run
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 
@@ -64,12 +65,24 @@ async def continue_run(store: Store, caller: Caller, asked: Continuing) -> Run:
 
 
 def continuing_events(tx: Transaction, folded: FoldedRun) -> list[RunEvent]:
-    """What makes a child that was interrupted go on with its parent, with its own time anew where that has passed."""
-    run, walk = folded.run, folded.walk
+    """What makes a child that was interrupted go on with its parent, with its own time anew where that has passed.
+
+    Raises DataCorrupt.
+    """
+    run = folded.run
     continued = run_events_pb2.RunContinued(answers_sequence=run.head.ended_sequence, reason=WITH_ITS_PARENT)
-    if 0 < run.head.deadline_at <= tx.now and walk.plan.message.HasField("timeout"):
-        continued.timeout.CopyFrom(walk.plan.message.timeout)
+    if 0 < run.head.deadline_at <= tx.now:
+        continued.timeout.CopyFrom(_time_given(tx, run))
     return _with_children(tx, folded, continued)
+
+
+def _time_given(tx: Transaction, run: Run) -> Duration:
+    """The time limit that a run was first given: by its creation, or when somebody continued it. Raises DataCorrupt."""
+    for recorded in tx.events.of_kinds(run.run_id, ("run_created", "run_continued"), after=0, limit=READ_AT_ONCE):
+        given = recorded.event.run_created if recorded.sequence == 1 else recorded.event.run_continued
+        if given.HasField("timeout"):
+            return given.timeout
+    raise DataCorrupt(run.name, "it has a deadline that no event gave it")
 
 
 def _events(tx: Transaction, folded: FoldedRun, asked: Continuing) -> list[RunEvent]:

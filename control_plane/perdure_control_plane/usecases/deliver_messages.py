@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from perdure.runlog.head import Stop
-from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.states import OVER, RunState
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.errors import Conflict, DataCorrupt, PerdureError, StoreUnavailable
 from perdure_control_plane.domain.ids import RunId
@@ -26,7 +26,7 @@ AT_ONCE: Final = 500
 TOGETHER: Final = 32
 """Runs told at the same time."""
 
-_OVER: Final = (TERMINAL - {RunState.INTERRUPTED}) | {RunState.MOVED}
+_BEYOND_CANCEL: Final = OVER - {RunState.INTERRUPTED}
 """States in which a child is told of no stop: its parent knows of its end, or does not wait for it."""
 
 
@@ -91,9 +91,9 @@ def _take_in(tx: Transaction, run: Run, message: RunMessage, folded: FoldedRun |
     match message.kind:
         case MessageKind.ENDED:
             return tx.log.append(run, _end_of_child(tx, run, message), MESSAGE)
-        case MessageKind.CANCEL if run.head.state not in _OVER:
+        case MessageKind.CANCEL if run.head.state not in _BEYOND_CANCEL:
             return _stop(tx, run, message, Stop.CANCEL)
-        case MessageKind.INTERRUPT if run.head.state not in {*_OVER, RunState.INTERRUPTED} and not run.head.stop:
+        case MessageKind.INTERRUPT if run.head.state not in OVER and not run.head.stop:
             return _stop(tx, run, message, Stop.INTERRUPT)
         case MessageKind.CONTINUE if folded is not None and run.head.state is RunState.INTERRUPTED:
             return tx.log.append(run, continuing_events(tx, folded), MESSAGE)

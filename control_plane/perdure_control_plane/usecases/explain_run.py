@@ -7,7 +7,7 @@ from perdure.runlog.instances import Instance, parse_instance
 from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.pauses import LONG_PAUSE
 from perdure.runlog.recovery import EffectInDoubt
-from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.states import OVER, RunState
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.executor import ListedExecutor
 from perdure_control_plane.domain.explanation import (
@@ -46,7 +46,7 @@ async def explain_run(store: Store, timing: Timing, run_id: RunId) -> Explanatio
 
 def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
     head = run.head
-    over = head.state in TERMINAL or head.state is RunState.MOVED
+    over = head.state in OVER
     if over:
         yield Reason(Ended())
     if head.stop is not None:

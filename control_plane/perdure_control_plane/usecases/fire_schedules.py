@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from perdure.runlog.head import Stop
-from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.states import OVER
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import Conflict, PerdureError, RunStateForbids
 from perdure_control_plane.domain.flow import FlowView
@@ -165,4 +165,4 @@ def _under_way(tx: Transaction, flow_id: FlowId | None) -> list[Run]:
     """Runs of a flow that have not ended."""
     if flow_id is None:
         return []
-    return [run for run in tx.runs.of_flow(flow_id) if run.head.state not in (*TERMINAL, RunState.MOVED)]
+    return [run for run in tx.runs.of_flow(flow_id) if run.head.state not in OVER]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from perdure.runlog.head import Hold
-from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.states import OVER
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.flow import FlowView
 from perdure_control_plane.domain.ids import FlowId, RunId
@@ -82,7 +82,7 @@ async def _each_run(
 
 
 def _can_be_held(run: Run) -> bool:
-    return run.head.state not in TERMINAL and run.head.state is not RunState.MOVED and run.head.stop is None
+    return run.head.state not in OVER and run.head.stop is None
 
 
 def _is_held(run: Run) -> bool:

@@ -360,8 +360,9 @@ class Store(Protocol):
         """Runs a body in a transaction and returns after its commit. Raises StoreUnavailable, and what the body raises.
 
         `first` puts it before what waits; it is for renewals of leases. `guarded` says that the body's own statements
-        lock or repeat whatever they rely on, so that it needs no place in an order of all bodies; it is for what is done
-        often, and for what must get through to a run whose holder writes to it all the time.
+        lock or repeat whatever they rely on, so that it needs no place in an order of all bodies; where it locks rows it
+        waits for them. It is for what is done often, and for what must get through to a run whose holder writes to it all
+        the time. Any other body is as if it ran alone: it may run several times.
         """
 
     def append(self, batch: Batch, reply: Callable[[Answer], None]) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from perdure.runlog.head import Hold, Stop
 from perdure.runlog.instances import parse_instance
-from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.states import OVER, TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
@@ -28,7 +28,6 @@ AT_ONCE: Final = 200
 
 IN_DOUBT: Final = "EFFECT_IN_DOUBT"
 
-_OVER: Final = TERMINAL | {RunState.MOVED}
 
 KEEP_OUTAGES: Final = 7 * 24 * 3600 * SECOND
 KEEP_EXECUTORS: Final = 24 * 3600 * SECOND
@@ -161,7 +160,7 @@ def _end_overdue_stop(tx: Transaction, timing: Timing, run: Run, outages: list[O
 
 def _stop_past_deadline(tx: Transaction, run: Run, swept: Swept) -> None:
     run = tx.runs.lock(run.run_id)
-    if run.head.state in _OVER or run.head.stop is not None or not 0 < run.head.deadline_at <= tx.now:
+    if run.head.state in OVER or run.head.stop is not None or not 0 < run.head.deadline_at <= tx.now:
         return
     stop_now(tx, run, Stop.DEADLINE, "the run's deadline has passed", SWEEP)
     swept.ended.append(run.run_id)

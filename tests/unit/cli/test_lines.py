@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from perdure.cli.following.lines import lines
-from perdure.cli.following.story import Story
+from perdure.cli.following.story import Stage, Story
 from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
@@ -90,3 +90,22 @@ def test_a_pause_is_told_with_who_paused_it_and_why_and_how_it_is_resumed() -> N
         "it is paused by ada: a look: perdure runs resume r",
         "the run is held no longer, released by ada (operator)",
     ]
+
+
+def test_an_attempt_after_which_there_is_a_pause_is_told_once_and_stays_failed_when_the_pause_is_cut_short() -> None:
+    failed = {"outcome": instances_pb2.OUTCOME_FAILED, "cause": instances_pb2.FAILURE_CAUSE_EXIT_CODE, "message": "3"}
+    events = log(
+        (ADA, {"run_created": run_events_pb2.RunCreated()}),
+        (SWEEP, {"lease_granted": run_events_pb2.LeaseGranted(lease_id="l", epoch=1)}),
+        (HOLDER, {"node_started": {"instance": NODE}}),
+        (HOLDER, {"node_settled": {"instance": NODE, **failed}}),
+        (HOLDER, {"wait_opened": {"instance": NODE, "backoff": {}, "timeout": {"seconds": 90}}}),
+        (HOLDER, {"wait_closed": {"instance": NODE, "cause": instances_pb2.FAILURE_CAUSE_STOPPED}}),
+    )
+    story = Story()
+    for event in events:
+        story.tell(event)
+
+    (attempt,) = story.runs["r"].nodes.values()
+    assert (attempt.stage, attempt.note) == (Stage.FAILED, "exit code: 3")
+    assert told(events, 1)[1:] == ["send:1#1 started", "send:1#1 failed after 0s: exit code: 3"]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import yaml
 
 from perdure_control_plane.manifests.conversion.conversion import Conversion, SourceFormat, convert
@@ -204,19 +205,71 @@ def test_a_graph_of_named_nodes_goes_where_an_agents_words_lead() -> None:
     assert manifest["nodes"][1]["inputs"] == {"previous": '{{ "review" in nodes ? nodes["review"] : {} }}'}
 
 
-def test_what_a_person_says_leads_a_graph_by_rejection_and_approval() -> None:
+def asked(*conditions: tuple[str, str | None]) -> tuple[Conversion, dict[str, Any]]:
+    """A graph in which a person is asked, by where it goes on and what is looked for in what was said."""
     edges = [
-        {"from": "ask", "to": "archive", "condition": {"type": "output_contains", "value": "Rejected by human"}},
-        {"from": "ask", "to": "publish"},
+        {"from": "ask", "to": to, "condition": {"type": "output_contains", "value": word} if word is not None else None}
+        for to, word in conditions
     ]
     people = {"humans": {"boss": {"description": "Go?"}}}
     steps = [{"id": "ask", "kind": "human", "ref": "boss"}, step("publish"), step("archive")]
     graph = {"type": "graph", "name": "x", "steps": steps, "edges": edges}
-
     made = convert(yaml.safe_dump({"agent": AGENT, "components": people, "workflow": graph}).encode(), None)
+    return made, read(made.text).values if made.text else {}
 
-    assert read(made.text).values["edges"] == [
+
+@pytest.mark.parametrize("rejected", ["Rejected by human", "REJECT", "rejected"])
+@pytest.mark.parametrize("approved", [None, "Approved", "approve", "approved by human"])
+def test_what_a_person_says_leads_a_graph_by_rejection_and_approval(rejected: str, approved: str | None) -> None:
+    made, manifest = asked(("archive", rejected), ("publish", approved))
+
+    assert manifest["edges"] == [
         {"from": "ask", "to": "publish"},
         {"from": "ask", "to": "archive", "on": "rejected"},
     ]
     assert made.losses == ()
+    read_as = [(one.path, one.reason.split(",")[0]) for one in made.changes if one.code == "CONDITION_READ"]
+    by_approval = ("workflow.edges[1].condition", f"{approved!r} is read as the approval of ask")
+    by_rejection = ("workflow.edges[0].condition", f"{rejected!r} is read as the rejection of ask")
+    assert read_as == [by_rejection, by_approval][: 1 if approved is None else 2]
+
+
+@pytest.mark.parametrize("said", ["disapproved", "not approved", "unrejected", "approval pending", "", "yes"])
+def test_words_of_a_person_that_may_mean_anything_are_not_read_as_a_decision(said: str) -> None:
+    made, _ = asked(("publish", said))
+
+    assert (made.text, codes(made.losses)) == (b"", [("workflow.edges[0].condition", "CONDITION_UNKNOWN")])
+
+
+@pytest.mark.parametrize("refs", [("a b", "a-b"), ("a-b", "a b"), ("l" * 140 + "1", "l" * 140 + "2")])
+def test_workflows_whose_names_are_written_alike_are_playbooks_apart(refs: tuple[str, str]) -> None:
+    outer, inner = refs
+    nested = {
+        outer: {"steps": [step("o"), {"id": "in", "kind": "workflow", "ref": inner}]},
+        inner: {"steps": [step("i")]},
+    }
+    steps = [{"id": "z", "kind": "workflow", "ref": outer}]
+    document = {"agent": AGENT, "components": {"workflows": nested}, "workflow": {"name": "x", "steps": steps}}
+
+    made = convert(yaml.safe_dump(document).encode(), None)
+
+    inside, outside = (read(child.text).values for child in made.children)
+    assert [one.review.errors for one in made.children if one.review] == [(), ()]
+    assert len({read(made.text).values["playbook_id"], inside["playbook_id"], outside["playbook_id"]}) == 3
+    assert outside["nodes"][1]["playbook_id"] == inside["playbook_id"]
+    assert read(made.text).values["nodes"][0]["playbook_id"] == outside["playbook_id"]
+    assert inside["nodes"][0]["id"] == "i"
+
+
+def test_a_workflow_does_not_take_the_name_of_the_one_that_starts_it() -> None:
+    document = {
+        "agent": AGENT,
+        "components": {"workflows": {"w": {"steps": [step("i")]}}},
+        "workflow": {"name": "l" * 130, "steps": [{"id": "z", "kind": "workflow", "ref": "w"}]},
+    }
+
+    made = convert(yaml.safe_dump(document).encode(), None)
+
+    (child,) = made.children
+    assert read(child.text).values["playbook_id"] == "l" * 126 + "-2"
+    assert read(made.text).values["playbook_id"] == "l" * 128

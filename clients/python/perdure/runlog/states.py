@@ -33,6 +33,8 @@ def run_state(message: run_states_pb2.RunState.ValueType) -> RunState:
 CONTINUABLE: Final = frozenset({RunState.FAILED, RunState.INTERRUPTED, RunState.EXPIRED, RunState.TIMED_OUT})
 FINAL: Final = frozenset({RunState.COMPLETED, RunState.CANCELLED})
 TERMINAL: Final = CONTINUABLE | FINAL
+OVER: Final = TERMINAL | {RunState.MOVED}
+"""States of a run that does nothing more here: it has ended, or has moved to another service."""
 
 TRANSITIONS: Final[dict[RunState, frozenset[RunState]]] = {
     RunState.QUEUED: frozenset({

@@ -1,7 +1,7 @@
 """A manifest in the making, with what is said of how it came about."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from perdure_control_plane.manifests.expressions import Template
 
 MADE_VERSION: Final = "1.0.0"
 """The version that a converted playbook begins with."""
+_LONGEST_ID: Final = 128
 
 
 class NotConvertible(Exception):
@@ -95,12 +96,17 @@ def text(value: Any, path: str) -> str:
     return value
 
 
-def named(draft: Draft, value: str, path: str) -> str:
-    """A name as ids are written here."""
-    made = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-")[:128] or "playbook"
-    if made != value:
-        draft.changed(path, "NAME_CHANGED", f"ids here are letters, digits, '.', '_' and '-': {made}")
-    return made
+def named(draft: Draft, value: str, path: str, taken: Collection[str] = ()) -> str:
+    """A name as ids are written here, and that is not `taken`."""
+    made = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-")[:_LONGEST_ID] or "playbook"
+    found, number = made, 2
+    while found in taken:
+        end = f"-{number}"
+        found, number = f"{made[: _LONGEST_ID - len(end)]}{end}", number + 1
+    if found != value:
+        reason = f"ids here are letters, digits, '.', '_' and '-', {_LONGEST_ID} at most, and differ: {found}"
+        draft.changed(path, "NAME_CHANGED", reason)
+    return found
 
 
 def readable(template: str) -> bool:

@@ -65,6 +65,7 @@ class _Nested:
         self._root = root
         self._components = components
         self._ids: dict[str, str] = {}
+        self._taken: set[str] = {root.head["playbook_id"]}
         self._open: list[str] = []
 
     def fill(self, draft: Draft, spec: JsonObject, path: str) -> None:
@@ -94,7 +95,8 @@ class _Nested:
         spec = fields(self._components.workflows[ref], path)
         draft = Draft(content="inputs.content", losses=root.losses, changes=root.changes)
         name = str(spec.get("name") or ref)
-        playbook_id = named(draft, f"{root.head['playbook_id']}.{ref}", path)
+        playbook_id = named(draft, f"{root.head['playbook_id']}.{ref}", path, self._taken)
+        self._taken.add(playbook_id)
         draft.head = {"playbook_id": playbook_id, "version": MADE_VERSION, "title": name}
         draft.head |= {"objective": f"Do what the workflow {name} does", "inputs": _GIVEN}
         draft.head |= {"tools": root.head["tools"]} if "tools" in root.head else {}

@@ -1,9 +1,13 @@
 """Conditions of the edges of a workflow spec, as edges have them here."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
+
+_SAYS_YES: Final = frozenset({"approve", "approved", "approved by human"})
+_SAYS_NO: Final = frozenset({"reject", "rejected", "rejected by human"})
+"""What is looked for in the text that a person's decision leaves, in whatever case; other words may mean anything."""
 
 
 def condition(source: JsonObject, given: Any) -> JsonObject | None:
@@ -21,9 +25,9 @@ def condition(source: JsonObject, given: Any) -> JsonObject | None:
 def _contains(source: JsonObject, sought: str) -> JsonObject | None:
     if source.get("type") == "agentic":
         return {"when": f'nodes["{source["id"]}"].text.contains({json.dumps(sought)})'}
-    if source.get("type") == "approval" and "reject" in sought.lower():
+    if source.get("type") == "approval" and sought.lower() in _SAYS_NO:
         return {"on": "rejected"}
-    if source.get("type") == "approval" and "approv" in sought.lower():
+    if source.get("type") == "approval" and sought.lower() in _SAYS_YES:
         return {}
     return None
 

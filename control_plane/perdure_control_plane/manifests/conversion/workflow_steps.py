@@ -81,6 +81,10 @@ class Steps:
         if found is None:
             reason = "write it in CEL, as the edge's `when`; an edge whose condition is lost would be taken always"
             raise NotConvertible(f"{path}.condition", "CONDITION_UNKNOWN", reason)
+        if source.get("type") == "approval" and isinstance(edge.get("condition"), dict):
+            decided = "rejection" if found else "approval"
+            reason = f"{edge['condition']['value']!r} is read as the {decided} of {one}, whatever else is said there"
+            self._draft.changed(f"{path}.condition", "CONDITION_READ", reason, other)
         if not found:
             steps.append((one, other))
             return

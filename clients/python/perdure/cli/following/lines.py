@@ -39,6 +39,8 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
     match event.WhichOneof("kind"):
         case "run_created":
             yield f"run {run.run_id} is queued"
+        case "wait_closed" if run.nodes[instance(event.wait_closed.instance)].backs_off:
+            return
         case "node_started" | "node_settled" | "node_in_doubt" | "wait_closed" as kind:
             yield from _of_node(run.nodes[instance(getattr(event, kind).instance)])
         case "wait_opened" if not event.wait_opened.HasField("backoff"):

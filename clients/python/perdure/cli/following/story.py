@@ -66,6 +66,8 @@ class NodeStory:
     """Id of the approval it waits for, while nobody has decided it and its time is not over."""
     signal: str = ""
     """Name of the signal that it waits for."""
+    backs_off: bool = False
+    """Whether it has failed and a pause follows, before the attempt after it."""
     timer: bool = False
     """Whether it waits for a moment, which comes by itself."""
     child: str = ""
@@ -96,7 +98,10 @@ class NodeStory:
         self.unfinished[output.stream] = unfinished[-_LONGEST_LINE:]
 
     def waits(self, opened: fact_events_pb2.WaitOpened, stored: Timestamp) -> None:
-        """Takes in that it begins to wait."""
+        """Takes in that it begins to wait. A pause after it is not its own: it stays what it has come to."""
+        if opened.HasField("backoff"):
+            self.backs_off = True
+            return
         self.stage, self.approval, self.note = Stage.WAITING, opened.approval.approval_id, opened.approval.prompt
         due = due_at(opened, stored.ToMicroseconds())
         until = f"until {datetime.fromtimestamp(due / 1e6, UTC):%Y-%m-%d %H:%M:%SZ}" if due else ""
@@ -188,8 +193,7 @@ class RunStory:
             case "node_in_doubt":
                 self._move(event.node_in_doubt.instance, Stage.IN_DOUBT, event.node_in_doubt.message)
             case "wait_opened":
-                if not event.wait_opened.HasField("backoff"):
-                    self._node(event.wait_opened.instance, moment).waits(event.wait_opened, recorded.stored_time)
+                self._node(event.wait_opened.instance, moment).waits(event.wait_opened, recorded.stored_time)
             case "child_started":
                 self._node(event.child_started.instance, moment).starts(event.child_started)
             case "map_begun":
@@ -198,7 +202,8 @@ class RunStory:
                 stage = Stage.SUCCEEDED if event.choice_made.target else Stage.FAILED
                 self._move(event.choice_made.instance, stage, _of_choice(event.choice_made))
             case "wait_closed":
-                self._move(event.wait_closed.instance, Stage.STOPPED, "no longer needed").ended_at = moment
+                if not self.nodes[instance(event.wait_closed.instance)].backs_off:
+                    self._move(event.wait_closed.instance, Stage.STOPPED, "no longer needed").ended_at = moment
             case "fact_recorded":
                 self._fact(event.fact_recorded, by(recorded))
             case "lease_revoked":
