@@ -14,9 +14,11 @@ from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import Decision
 from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.errors import RowBusy
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.storage import postgres
 from perdure_control_plane.storage.postgres import PostgresStore
+from perdure_control_plane.usecases import sweep as sweeping
 from perdure_control_plane.usecases.cancel_flow import cancel_flow
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
@@ -176,6 +178,25 @@ async def test_a_wait_that_somebody_ends_while_a_sweep_waits_for_its_run_does_no
 
     assert (swept.expired, swept.failed) == ([], {})
     assert (await house.kinds(busy.run_id)).count("fact_recorded") == 1
+
+
+async def test_a_sweep_handles_the_others_where_a_transaction_stands_still_with_some(
+    house: Any, busy: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "PATIENCE", 50)
+    others = [await house.start(WAITING, timeout_micros=8_000_000) for _ in range(2)]
+    for _ in range(8):
+        await house.sweep()
+        clock.advance(1)
+    async with written_to(house.store, busy.run_id), written_to(house.store, others[0]):
+        swept = await house.sweep()
+
+    again = await house.sweep()
+
+    assert set(swept.failed) == {busy.run_id, others[0]}
+    assert {type(failure) for failure in swept.failed.values()} == {RowBusy}
+    assert swept.ended == [others[1]]
+    assert (again.failed, set(again.ended)) == ({}, {busy.run_id, others[0]})
 
 
 async def test_a_run_that_is_written_to_without_a_pause_is_paused_and_resumed_each_time(house: Any, busy: Any) -> None:

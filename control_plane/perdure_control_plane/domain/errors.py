@@ -420,6 +420,13 @@ class StoreUnavailable(PerdureError):
         super().__init__(description, store=store)
 
 
+class RowBusy(StoreUnavailable):
+    """Another transaction has had a row for too long. Nothing else of the store is concerned."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(store, "the database was busy with the same rows for too long; try again")
+
+
 class VersionUnsupported(PerdureError):
     """No protocol or fold version is shared."""
 

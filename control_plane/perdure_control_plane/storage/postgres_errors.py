@@ -6,7 +6,7 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from perdure_control_plane.domain.errors import Conflict, StoreUnavailable
+from perdure_control_plane.domain.errors import Conflict, RowBusy, StoreUnavailable
 
 
 class NoPrimary(ConnectionError):
@@ -38,7 +38,11 @@ def unavailable(error: Exception) -> StoreUnavailable | None:
 
 
 def is_of_the_store(error: Exception) -> bool:
-    """Whether an error says something about the database, or about others at it; no part of a body is to blame for that."""
+    """Whether an error says something about the database, or about others at it, whatever part of a body met it."""
+    return not isinstance(error, RowBusy) and _is_of_the_store(error)
+
+
+def _is_of_the_store(error: Exception) -> bool:
     return plain_sentence(error) is not None or is_over_when_repeated(error)
 
 

@@ -164,11 +164,16 @@ class Runs:
         return run
 
     def lock(self, run_id: RunId) -> Run:
-        """The run, which nobody else moves before this transaction ends. Raises NotFound, Deleted."""
+        """The run, which nobody else moves before this transaction ends. Raises NotFound, Deleted, RowBusy."""
         row = self._statements.lock.execute_row(self._driver, (run_id,)).fetchone()
         if row is None:
             raise missing(self._connection, f"runs/{run_id}")
         return run_from(row)
+
+    def wait_at_most(self, milliseconds: int) -> None:
+        """How long `lock` waits from now on, until this transaction ends, before it raises RowBusy."""
+        if self._connection.dialect.name == "postgresql":
+            self._driver.execute(f"SET LOCAL lock_timeout = {milliseconds}", ())
 
     def get_each(self, run_ids: Sequence[RunId]) -> list[Run]:
         """The runs in this order, without those that are not there."""

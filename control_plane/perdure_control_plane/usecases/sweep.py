@@ -11,7 +11,7 @@ from perdure.runlog.instances import parse_instance
 from perdure.runlog.states import OVER, TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
+from perdure_control_plane.domain.errors import DataCorrupt, RowBusy, VersionUnsupported
 from perdure_control_plane.domain.ids import Incarnation, RunId
 from perdure_control_plane.domain.inbox import Wait, WaitKind
 from perdure_control_plane.domain.leases import Outage, Unheld, overdue
@@ -25,6 +25,11 @@ from perdure_control_plane.usecases.take_over import revocation, take_over
 
 AT_ONCE: Final = 200
 """Runs of one sort that a sweep handles in a transaction; the next sweep goes on."""
+
+PATIENCE: Final = 1000
+"""Milliseconds that a sweep waits for a run that another transaction is writing to; the next sweep tries again."""
+HURRY: Final = 10
+"""The same, once it has waited in vain."""
 
 IN_DOUBT: Final = "EFFECT_IN_DOUBT"
 
@@ -93,10 +98,13 @@ def _sweep(tx: Transaction, timing: Timing) -> Swept:
         tx.upkeep.add_outage(swept.outage)
         return swept
     outages = tx.upkeep.outages_since(tx.now - KEEP_OUTAGES)
+    tx.runs.wait_at_most(PATIENCE)
     for run_id, handle in _due(tx, timing, outages, swept):
         error = tx.apart(handle)
         if error is not None:
             swept.failed[run_id] = error
+        if isinstance(error, RowBusy):
+            tx.runs.wait_at_most(HURRY)  # whoever stands still with one row may have many
     _forget(tx)
     full = len(swept.fired) + len(swept.expired) >= AT_ONCE
     swept.next_at = tx.now if full else tx.inbox.next_deadline(tx.now)
