@@ -9,24 +9,30 @@ import asyncpg
 import pytest
 
 from perdure.runlog.head import Hold, Stop
+from perdure.runlog.instances import instance
 from perdure.runlog.states import RunState
-from perdure.v1 import fact_events_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import Decision
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import RowBusy
-from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.domain.limits import SECOND, Limits
+from perdure_control_plane.domain.schedule import Misfire, Overlap
 from perdure_control_plane.storage import postgres
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.usecases import sweep as sweeping
 from perdure_control_plane.usecases.cancel_flow import cancel_flow
+from perdure_control_plane.usecases.create_schedule import NewSchedule, create_schedule
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
+from perdure_control_plane.usecases.fire_schedules import fire_schedules
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.hold_flow import HoldingFlow, pause_flow
 from perdure_control_plane.usecases.open_store_life import follow_store_life, open_store_life
 from perdure_control_plane.usecases.pause_run import pause_run
+from perdure_control_plane.usecases.resolve_effect import Bounds, Resolution, resolve_effect
 from perdure_control_plane.usecases.resume_run import resume_run
 from perdure_control_plane.usecases.signal_run import Signalling, signal_run
+from perdure_control_plane.usecases.start_flow import FlowStarter
 from perdure_control_plane.usecases.stop_run import stop_run
 from tests.conformance.conftest import place
 from tests.conformance.stores import ON_POSTGRES, go_back
@@ -199,21 +205,69 @@ async def test_a_sweep_handles_the_others_where_a_transaction_stands_still_with_
     assert (again.failed, set(again.ended)) == ({}, {busy.run_id, others[0]})
 
 
-async def test_a_run_that_is_written_to_without_a_pause_is_paused_and_resumed_each_time(house: Any, busy: Any) -> None:
+@asynccontextmanager
+async def writing(holder: Any) -> AsyncIterator[None]:
+    """A holder that writes without a pause."""
     enough = asyncio.Event()
 
     async def write() -> None:
         while not enough.is_set():
-            await busy.send(busy.log_line("a", "on and on"))
+            await holder.send(holder.log_line("a", "on and on"))
 
-    writing = asyncio.ensure_future(write())
-    for _ in range(10):
-        await pause_run(house.store, OPEN_CALLER, busy.run_id, "", "")
-        await resume_run(house.store, OPEN_CALLER, busy.run_id, "", "")
-    held = (await house.run(busy.run_id)).head.holds
-    await cancel(house, busy)
+    busy = asyncio.ensure_future(write())
+    yield
     enough.set()
-    await writing
+    await busy
+
+
+async def test_an_effect_in_doubt_is_answered_while_another_branch_goes_on(house: Any) -> None:
+    await house.start(WAITING + "  - {id: p, type: function, function: noop, effect: at_most_once}\n")
+    (holder,) = await house.claim(await house.connect())
+    cause = instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT
+    doubt = node_events_pb2.NodeInDoubt(instance=place("p"), cause=cause)
+    await holder.send(holder.started("a"), holder.started("p", "AT_MOST_ONCE"), RunEvent(node_in_doubt=doubt))
+    answer = Resolution(
+        run_id=holder.run_id,
+        instance=instance(place("p")),
+        kind=fact_events_pb2.RESOLUTION_KIND_DONE,
+        output=b"{}",
+        report_sequence=0,
+        reason="",
+        request_id="",
+    )
+
+    async with writing(holder):
+        run = await resolve_effect(house.store, Bounds(house.limits, house.timing), OPEN_CALLER, answer)
+
+    assert run.head.in_doubt == 0
+
+
+async def test_a_schedule_cancels_the_flow_before_though_that_is_written_to_without_a_pause(
+    house: Any, clock: Any
+) -> None:
+    start = await house.asked(WAITING)
+    asked = NewSchedule("often", start, "", 60 * SECOND, "UTC", Overlap.CANCEL_PREVIOUS, Misfire.SKIP, SECOND, 0, "")
+    await create_schedule(house.store, FlowStarter(house.store, house.limits), OPEN_CALLER, asked)
+    clock.advance(60)
+    await fire_schedules(house.store, house.limits)
+    (holder,) = await house.claim(await house.connect())
+    await holder.send(holder.started("a"))
+    clock.advance(60)
+
+    async with writing(holder):
+        fired = await fire_schedules(house.store, house.limits)
+
+    assert (fired.schedules, fired.failed) == (["often"], {})
+    assert (await house.run(holder.run_id)).head.stop is Stop.CANCEL
+
+
+async def test_a_run_that_is_written_to_without_a_pause_is_paused_and_resumed_each_time(house: Any, busy: Any) -> None:
+    async with writing(busy):
+        for _ in range(10):
+            await pause_run(house.store, OPEN_CALLER, busy.run_id, "", "")
+            await resume_run(house.store, OPEN_CALLER, busy.run_id, "", "")
+        held = (await house.run(busy.run_id)).head.holds
+        await cancel(house, busy)
 
     run = await house.run(busy.run_id)
     assert (held, run.head.state, run.head.stop) == (Hold(0), RunState.RUNNING, Stop.CANCEL)

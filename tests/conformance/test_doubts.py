@@ -264,12 +264,19 @@ class _Meanwhile:
         return found
 
     async def write(self, body: Callable[[Any], Any], **how: Any) -> Any:
-        return await self.store.write(lambda tx: body(_WithoutEvents(tx)))
+        return await self.store.write(lambda tx: body(_ReadOn(tx)), **how)
 
 
-class _WithoutEvents:
+class _ReadOn:
+    """A transaction in which nobody reads a log but from where it was read to before: others wait for it."""
+
     def __init__(self, tx: Any) -> None:
-        self.runs, self.log, self.now = tx.runs, tx.log, tx.now
+        self.runs, self.log, self.now, self.events = tx.runs, tx.log, tx.now, self
+        self._events = tx.events
+
+    def stored_after(self, run_id: str, sequence: int, **bounds: Any) -> Any:
+        assert sequence > 0
+        return self._events.stored_after(run_id, sequence, **bounds)
 
 
 async def test_a_report_voids_an_answer_that_comes_while_its_log_is_read(house: Any, lost: Any) -> None:

@@ -10,7 +10,7 @@ from perdure.runlog.states import OVER
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import Conflict, PerdureError, RunStateForbids
 from perdure_control_plane.domain.flow import FlowView
-from perdure_control_plane.domain.ids import FlowId
+from perdure_control_plane.domain.ids import FlowId, RunId
 from perdure_control_plane.domain.limits import SECOND, Limits
 from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.run import Run
@@ -46,7 +46,7 @@ async def fire_schedules(store: Store, limits: Limits) -> Fired:
     fired = Fired()
     for schedule_id in await store.read(lambda tx: tx.schedules.due(tx.now, AT_ONCE)):
         try:
-            if await store.write(partial(_fire_due, limits=limits, schedule_id=schedule_id)):
+            if await store.write(partial(_fire_due, limits=limits, schedule_id=schedule_id), guarded=True):
                 fired.schedules.append(schedule_id)
         except PerdureError as error:
             fired.failed[schedule_id] = error
@@ -108,21 +108,22 @@ def fire(tx: Transaction, limits: Limits, schedule: Schedule, time: int, *, trig
             return _noted(tx, schedule, time, FiringState.SKIPPED, triggered)
         return replace(_noted(tx, schedule, time, FiringState.WAITING, triggered), waiting_at=time)
     if schedule.overlap is Overlap.CANCEL_PREVIOUS:
-        for run in under_way:
-            _cancel(tx, run)
+        _cancel(tx, under_way)
     started = _start(tx, limits, schedule, time, triggered=triggered)
     tx.firings.add(started)
     return replace(schedule, last_flow_id=started.flow_id or schedule.last_flow_id)
 
 
-def _cancel(tx: Transaction, run: Run) -> None:
-    error = tx.apart(lambda: _stop(tx, run))
-    if error is not None and not isinstance(error, RunStateForbids):
-        raise error
+def _cancel(tx: Transaction, under_way: list[Run]) -> None:
+    """Stops a flow at its root, which tells its children."""
+    for root in (run for run in under_way if run.identity.parent_run_id is None):
+        error = tx.apart(partial(_stop, tx, root.run_id))
+        if error is not None and not isinstance(error, RunStateForbids):
+            raise error
 
 
-def _stop(tx: Transaction, run: Run) -> None:
-    stop_now(tx, run, Stop.CANCEL, "the next time of its schedule has come", SWEEP)
+def _stop(tx: Transaction, run_id: RunId) -> None:
+    stop_now(tx, tx.runs.lock(run_id), Stop.CANCEL, "the next time of its schedule has come", SWEEP)
 
 
 def _noted(tx: Transaction, schedule: Schedule, time: int, state: FiringState, triggered: bool) -> Schedule:

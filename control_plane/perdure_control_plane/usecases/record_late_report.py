@@ -42,10 +42,10 @@ async def record_late_report(store: Store, executor_id: str, report: Report) -> 
     """
     known = _Known(report)
 
-    def body(tx: Transaction) -> Reception | None:
-        run = tx.runs.get(report.run_id)
-        if run.head.last_sequence != known.sequence:
-            return None
+    def body(tx: Transaction) -> Reception:
+        run = tx.runs.lock(report.run_id)
+        if (received := known.read_on(tx)) is not None:  # the run's new holder has gone on meanwhile
+            return received
         said = fact_events_pb2.LateReported()
         said.CopyFrom(report.said)
         said.reopens_doubt = known.reopens_doubt
@@ -53,10 +53,8 @@ async def record_late_report(store: Store, executor_id: str, report: Report) -> 
         tx.log.append(run, [RunEvent(fact_recorded=recorded)], reported_by(executor_id))
         return Reception.STORED
 
-    received = None
-    while received is None:  # until nothing has come between reading and writing; each turn reads only what has
-        received = await store.read(known.read_on) or await store.write(body)
-    return received
+    found = await store.read(known.read_on)
+    return found if found is not None else await store.write(body, guarded=True)
 
 
 @dataclass(slots=True)

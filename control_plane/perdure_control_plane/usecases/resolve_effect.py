@@ -9,7 +9,6 @@ from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
-    Conflict,
     EffectMayRun,
     NotInDoubt,
     ReportUnseen,
@@ -20,7 +19,7 @@ from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.fold_run import FoldedRun, fold_run
+from perdure_control_plane.usecases.fold_run import FoldedRun, fold, fold_run
 from perdure_control_plane.usecases.json_objects import json_object
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
@@ -51,23 +50,23 @@ class Bounds:
 async def resolve_effect(store: Store, bounds: Bounds, caller: Caller, asked: Resolution) -> Run:
     """Records the answer; the run goes on when no other doubt or hold is left.
 
-    Raises FieldInvalid, TooLarge, NotFound, NotInDoubt, ReportUnseen, EffectMayRun, RequestIdReused, Conflict.
+    Raises FieldInvalid, TooLarge, NotFound, NotInDoubt, ReportUnseen, EffectMayRun, RequestIdReused.
     """
     _check_output(asked, bounds.limits)
     folded = await fold_run(store, asked.run_id)
 
     def body(tx: Transaction) -> Run:
-        run = tx.runs.get(asked.run_id)
+        run = tx.runs.lock(asked.run_id)
         content = (str(asked.instance), asked.kind, asked.output, asked.report_sequence, asked.reason)
         if is_repetition(tx, caller, asked.request_id, "ResolveEffect", run.name, *content):
             return run
-        if run.head.last_sequence != folded.run.head.last_sequence:
-            raise Conflict(run.name)
-        _check_in_doubt(folded, asked)
-        _check_is_over(tx, bounds.timing, folded, asked)
+        # Another branch may have gone on since; nobody moves the run any more.
+        now = folded if run.head.last_sequence == folded.run.head.last_sequence else fold(tx, asked.run_id)
+        _check_in_doubt(now, asked)
+        _check_is_over(tx, bounds.timing, now, asked)
         return tx.log.append(run, _events(asked), requested_by(caller))
 
-    return await store.write(body)
+    return await store.write(body, guarded=True)
 
 
 def _check_output(asked: Resolution, limits: Limits) -> None:

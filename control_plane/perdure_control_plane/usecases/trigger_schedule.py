@@ -19,4 +19,4 @@ async def trigger_schedule(store: Store, limits: Limits, caller: Caller, schedul
         tx.schedules.save(before, after)
         return tx.firings.get(schedule_id, tx.now)
 
-    return await store.write(body)
+    return await store.write(body, guarded=True)

@@ -295,6 +295,10 @@ def another_count(event: RunEvent) -> None:
     event.map_begun.count += 1
 
 
+def no_list(event: RunEvent) -> None:
+    event.map_items.json = b"3"
+
+
 def another_order(event: RunEvent) -> None:
     output = json.loads(event.node_output.json)
     event.node_output.json = json.dumps({"results": output["results"][::-1], "errors": []}).encode()
@@ -302,7 +306,7 @@ def another_order(event: RunEvent) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "forge"),
-    [("map_begun", another_count), ("node_output", another_order)],
+    [("map_begun", another_count), ("map_items", no_list), ("node_output", another_order)],
 )
 def test_a_map_over_another_list_or_with_other_results_is_no_legal_one(
     mapped: Any, kind: str, forge: Callable[[RunEvent], None]

@@ -109,6 +109,8 @@ def _map_begun(walk: Walk, event: RunEvent, sequence: int) -> None:
         walk.maps[node] = OpenMap(begun, walk.pending.pop(where, b""))
         walk.nodes |= {place: NodeWalk(visit=visit) for place in walk.items(node)}
         return
+    if (begun.count, begun.items_digest) != (known.begun.count, known.begun.items_digest):
+        raise ValueError(f"{where} is over another list than the attempt before it")
     known.begun = begun
     for place in walk.items(node):
         item = walk.nodes[place]

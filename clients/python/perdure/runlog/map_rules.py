@@ -28,8 +28,9 @@ def beginning_faults(walk: Walk, begun: node_events_pb2.MapBegun) -> Iterator[st
 
 def count_faults(begun: node_events_pb2.MapBegun, items: bytes | None) -> Iterator[str]:
     """Whether the list is as long as the map says. `items` is what is recorded of it; None where nothing is."""
-    if items is not None and len(json.loads(items)) != begun.count:
-        yield f"{instance(begun.instance)} says that it is over {begun.count} items; its list has another length"
+    listed = None if items is None else json.loads(items)
+    if items is not None and not (isinstance(listed, list) and len(listed) == begun.count):
+        yield f"{instance(begun.instance)} says that it is over {begun.count} items; what it is over is no such list"
 
 
 def ends(walk: Walk, settlement: node_events_pb2.NodeSettled) -> bool:
