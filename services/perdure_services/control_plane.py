@@ -13,7 +13,7 @@ import structlog
 from perdure_control_plane.api.health import Health
 from perdure_control_plane.api.mount import Front, interceptor, mount
 from perdure_control_plane.api.work.desk import Desk
-from perdure_control_plane.domain.errors import RowBusy, StoreUnavailable
+from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.storage.postgres import PostgresStore
@@ -160,7 +160,7 @@ def _say(swept: Swept, *, first: bool) -> None:
         else:
             log.warning("store.outage", seconds=seconds)
     for run_id, failure in swept.failed.items():
-        if isinstance(failure, RowBusy):
+        if isinstance(failure, StoreUnavailable):
             log.warning("sweep.run_postponed", run=run_id, reason=str(failure))
         else:
             log.error("sweep.run_failed", run=run_id, exc_info=failure)

@@ -22,9 +22,9 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/storage/tables.py":
         (540, "the whole schema on one page, in declarations; nobody reads half of a schema"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py":
-        (575, "a migration is never changed once it has landed"),
+        (575, "a migration is never changed once it was released"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py::upgrade":
-        (560, "a migration is never changed once it has landed"),
+        (560, "a migration is never changed once it was released"),
     f"{SERVER}/storage/writer.py::Writer":
         (195, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":

@@ -15,7 +15,7 @@ from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import Decision
 from perdure_control_plane.domain.caller import OPEN_CALLER
-from perdure_control_plane.domain.errors import RowBusy
+from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.limits import SECOND, Limits
 from perdure_control_plane.domain.schedule import Misfire, Overlap
 from perdure_control_plane.storage import postgres
@@ -200,7 +200,7 @@ async def test_a_sweep_handles_the_others_where_a_transaction_stands_still_with_
     again = await house.sweep()
 
     assert set(swept.failed) == {busy.run_id, others[0]}
-    assert {type(failure) for failure in swept.failed.values()} == {RowBusy}
+    assert all(isinstance(failure, StoreUnavailable) for failure in swept.failed.values())
     assert swept.ended == [others[1]]
     assert (again.failed, set(again.ended)) == ({}, {busy.run_id, others[0]})
 

@@ -412,19 +412,14 @@ class ServerDraining(PerdureError):
 
 
 class StoreUnavailable(PerdureError):
-    """The store cannot write now. `description` is one plain sentence."""
+    """The store cannot write now. `description` is one plain sentence; `one_row` says that another transaction has had a
+    row for too long, and nothing else is concerned."""
 
     reason = "STORE_UNAVAILABLE"
 
-    def __init__(self, store: str, description: str) -> None:
+    def __init__(self, store: str, description: str, *, one_row: bool = False) -> None:
         super().__init__(description, store=store)
-
-
-class RowBusy(StoreUnavailable):
-    """Another transaction has had a row for too long. Nothing else of the store is concerned."""
-
-    def __init__(self, store: str) -> None:
-        super().__init__(store, "the database was busy with the same rows for too long; try again")
+        self.one_row = one_row
 
 
 class VersionUnsupported(PerdureError):

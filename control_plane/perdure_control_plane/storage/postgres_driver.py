@@ -10,7 +10,8 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_only
 
-from perdure_control_plane.domain.errors import RowBusy
+from perdure_control_plane.domain.errors import StoreUnavailable
+from perdure_control_plane.storage.postgres_errors import BUSY
 
 _RETURNING: Final = ("SELECT", "WITH")
 """How statements begin that give rows."""
@@ -31,13 +32,13 @@ class PostgresDriver:
         return self.execute_alone(sql, parameters)
 
     def execute_alone(self, sql: str, parameters: Sequence[Any] = ()) -> "PostgresResult":
-        """Runs a statement, a transaction of its own unless one has begun. Raises RowBusy, and what the driver raises."""
+        """Runs a statement, a transaction of its own unless one has begun. A row that is busy is StoreUnavailable."""
         try:
             if sql.startswith(_RETURNING):
                 return PostgresResult(await_only(self._connection.fetch(sql, *parameters)))
             status: str = await_only(self._connection.execute(sql, *parameters))
         except asyncpg.LockNotAvailableError as error:
-            raise RowBusy("postgresql") from error
+            raise StoreUnavailable("postgresql", BUSY, one_row=True) from error
         count = status.rpartition(" ")[2]
         return PostgresResult([], int(count) if count.isdecimal() else -1)
 

@@ -6,13 +6,14 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from perdure_control_plane.domain.errors import Conflict, RowBusy, StoreUnavailable
+from perdure_control_plane.domain.errors import Conflict, StoreUnavailable
 
 
 class NoPrimary(ConnectionError):
     """None of the servers that an address names may be written."""
 
 
+BUSY: Final = "the database was busy with the same rows for too long; try again"
 DAMAGED: Final = "the database is damaged; look at its server's log, and restore a backup"
 
 
@@ -39,10 +40,8 @@ def unavailable(error: Exception) -> StoreUnavailable | None:
 
 def is_of_the_store(error: Exception) -> bool:
     """Whether an error says something about the database, or about others at it, whatever part of a body met it."""
-    return not isinstance(error, RowBusy) and _is_of_the_store(error)
-
-
-def _is_of_the_store(error: Exception) -> bool:
+    if isinstance(error, StoreUnavailable) and error.one_row:
+        return False
     return plain_sentence(error) is not None or is_over_when_repeated(error)
 
 
@@ -96,15 +95,14 @@ _DAMAGE: Final = frozenset({"XX001", "XX002"})
 """data_corrupted, index_corrupted."""
 
 _UNREACHABLE: Final = "the database cannot be reached; see that it runs, and the server goes on by itself"
-_BUSY: Final = "the database was busy with the same rows for too long; try again"
 _STARTING: Final = "the database starts or stops; the server goes on by itself when it is there"
 
 _STANDBY: Final = "no database that is named may be written now; see that one of them is the primary"
 
 _SENTENCES: Final = {
-    "40001": _BUSY,
-    "40P01": _BUSY,
-    "55P03": _BUSY,
+    "40001": BUSY,
+    "40P01": BUSY,
+    "55P03": BUSY,
     "57014": "the database took too long to answer; look at its load, and try again",
     "57P01": _STARTING,
     "57P02": _STARTING,

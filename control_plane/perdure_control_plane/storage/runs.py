@@ -164,14 +164,14 @@ class Runs:
         return run
 
     def lock(self, run_id: RunId) -> Run:
-        """The run, which nobody else moves before this transaction ends. Raises NotFound, Deleted, RowBusy."""
+        """The run, which nobody else moves before this transaction ends. Raises NotFound, Deleted."""
         row = self._statements.lock.execute_row(self._driver, (run_id,)).fetchone()
         if row is None:
             raise missing(self._connection, f"runs/{run_id}")
         return run_from(row)
 
     def wait_at_most(self, milliseconds: int) -> None:
-        """How long `lock` waits from now on, until this transaction ends, before it raises RowBusy."""
+        """How long `lock` waits from now on, until this transaction ends, before it raises StoreUnavailable."""
         if self._connection.dialect.name == "postgresql":
             self._driver.execute(f"SET LOCAL lock_timeout = {milliseconds}", ())
 

@@ -11,7 +11,7 @@ from perdure.runlog.instances import parse_instance
 from perdure.runlog.states import OVER, TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.errors import DataCorrupt, RowBusy, VersionUnsupported
+from perdure_control_plane.domain.errors import DataCorrupt, StoreUnavailable, VersionUnsupported
 from perdure_control_plane.domain.ids import Incarnation, RunId
 from perdure_control_plane.domain.inbox import Wait, WaitKind
 from perdure_control_plane.domain.leases import Outage, Unheld, overdue
@@ -103,7 +103,7 @@ def _sweep(tx: Transaction, timing: Timing) -> Swept:
         error = tx.apart(handle)
         if error is not None:
             swept.failed[run_id] = error
-        if isinstance(error, RowBusy):
+        if isinstance(error, StoreUnavailable) and error.one_row:
             tx.runs.wait_at_most(HURRY)  # whoever stands still with one row may have many
     _forget(tx)
     full = len(swept.fired) + len(swept.expired) >= AT_ONCE
