@@ -73,6 +73,19 @@ async def test_servers_that_run_find_a_standby_in_the_primarys_place_and_void_le
     assert (await house.kinds(holder.run_id)).count("fact_recorded") == 1
 
 
+@pytest.mark.parametrize(("stop", "state"), [("INTERRUPT", "INTERRUPTED"), ("CANCEL", "CANCELLED")])
+async def test_a_stop_that_a_holder_had_not_carried_out_is_when_its_lease_is_void(
+    house: Any, holder: Any, stop: str, state: str
+) -> None:
+    begun = await open_store_life(house.store, None)
+    await stop_run(house.store, OPEN_CALLER, holder.run_id, Stop(stop), "", "")
+
+    await open_store_life(house.store, await go_back(house, begun.mark.starts))
+
+    run = await house.run(holder.run_id)
+    assert (run.head.state, run.head.holds) == (RunState(state), Hold.STORE_RESTORED)
+
+
 @ON_POSTGRES
 async def test_nothing_is_handed_out_or_renewed_on_a_standby_in_the_primarys_place_before_its_leases_are_void(
     house: Any,

@@ -12,7 +12,9 @@ from perdure_control_plane.storage.tables import run_events, run_snapshots
 from perdure_control_plane.usecases.explain_run import explain_run
 from perdure_control_plane.usecases.fold_run import fold_run, stored_events
 from perdure_control_plane.usecases.get_recovery import get_recovery
+from perdure_control_plane.usecases.open_store_life import follow_store_life, open_store_life
 from perdure_control_plane.usecases.take_snapshots import snapshot_run
+from tests.conformance.stores import ON_POSTGRES, go_back
 
 EVERY = 100
 
@@ -43,6 +45,39 @@ async def test_with_a_snapshot_and_without_the_same_is_said_of_a_run(house: Any,
     assert taken == (await house.run(holder.run_id)).head.last_sequence - 1
     assert with_it == without
     assert later == await told(house, holder)
+
+
+class _GoesBack:
+    """A store that goes back to an earlier position once between reading and writing."""
+
+    def __init__(self, house: Any, *, noticed: bool) -> None:
+        self.house, self.noticed, self.is_there = house, noticed, False
+
+    async def read(self, body: Any) -> Any:
+        found = await self.house.store.read(body)
+        if not self.is_there:
+            self.is_there = True
+            await go_back(self.house, 1)
+            if self.noticed:
+                await follow_store_life(self.house.store)
+        return found
+
+    async def write(self, body: Any) -> Any:
+        return await self.house.store.write(body)
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("noticed", [False, True])
+async def test_what_was_folded_before_the_store_went_back_is_no_snapshot(
+    house: Any, holder: Any, *, noticed: bool
+) -> None:
+    await open_store_life(house.store, None)
+    await say_much(holder)
+
+    taken = await snapshot_run(_GoesBack(house, noticed=noticed), holder.run_id, EVERY)  # type: ignore[arg-type]
+
+    assert taken == 0
+    assert await house.execute(select(run_snapshots)) == []
 
 
 async def test_a_log_with_a_snapshot_is_folded_from_there(house: Any, holder: Any) -> None:

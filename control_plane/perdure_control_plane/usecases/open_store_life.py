@@ -16,6 +16,7 @@ from perdure_control_plane.domain.leases import StoreMark
 from perdure_control_plane.domain.origin import RESTORE
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.stop_run import end_event
 from perdure_control_plane.usecases.take_over import revocation
 
 AT_ONCE: Final = 200
@@ -141,7 +142,10 @@ def _void(tx: Transaction, run: Run) -> bool:
     holds = _can_reach_effect(tx, run)
     if holds and not run.head.holds & Hold.STORE_RESTORED:
         placed = fact_events_pb2.HoldPlaced(cause=fact_events_pb2.HOLD_CAUSE_STORE_RESTORED)
-        tx.log.append(run, [RunEvent(fact_recorded=fact_events_pb2.FactRecorded(hold_placed=placed))], RESTORE)
+        run = tx.log.append(run, [RunEvent(fact_recorded=fact_events_pb2.FactRecorded(hold_placed=placed))], RESTORE)
+    if run.head.stop is not None:
+        # Nobody is left who would carry it out. The hold stands beyond the end, for whoever continues the run.
+        tx.log.append(run, [end_event(run.head.stop, "its executor was lost when the store went back")], RESTORE)
     return holds
 
 

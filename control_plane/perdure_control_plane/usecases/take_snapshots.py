@@ -23,7 +23,7 @@ async def snapshot_run(store: Store, run_id: RunId, every: int) -> int:
 
     Raises NotFound, DataCorrupt, VersionUnsupported, StoreUnavailable.
     """
-    run, position = await store.read(lambda tx: _begin(tx, run_id))
+    generation, run, position = await store.read(lambda tx: _begin(tx, run_id))
     last = run.head.last_sequence
     if last - position.sequence < max(every, position.size // EVENT_BYTES):
         return 0
@@ -31,18 +31,25 @@ async def snapshot_run(store: Store, run_id: RunId, every: int) -> int:
         position = await store.read(lambda tx, before=position: _fold_on(tx, run_id, before, last))  # type: ignore[misc]  # default binds now
     taken = take_snapshot(position.walk, position.sequence)
     snapshot = RunSnapshot(run_id, taken, run.identity.fold_version, position.digest)
-    await store.write(lambda tx: _put(tx, snapshot))
-    return taken.sequence
+    return taken.sequence if await store.write(lambda tx: _put(tx, snapshot, generation)) else 0
 
 
-def _put(tx: Transaction, snapshot: RunSnapshot) -> None:
-    if tx.runs.find(snapshot.run_id) is not None:  # it may have been deleted meanwhile
-        tx.snapshots.put(snapshot)
+def _put(tx: Transaction, snapshot: RunSnapshot, generation: int) -> bool:
+    """Stores a snapshot, unless the run was deleted meanwhile, or the store went back and may not have what was folded."""
+    if tx.runs.find(snapshot.run_id) is None or tx.upkeep.is_another_copy() or _generation(tx) != generation:
+        return False
+    tx.snapshots.put(snapshot)
+    return True
 
 
-def _begin(tx: Transaction, run_id: RunId) -> tuple[Run, Position]:
+def _generation(tx: Transaction) -> int:
+    mark = tx.upkeep.mark()
+    return 0 if mark is None else mark.generation
+
+
+def _begin(tx: Transaction, run_id: RunId) -> tuple[int, Run, Position]:
     run = tx.runs.get(run_id)
-    return run, position_of(tx, run)
+    return _generation(tx), run, position_of(tx, run)
 
 
 def _fold_on(tx: Transaction, run_id: RunId, before: Position, last: int) -> Position:

@@ -77,6 +77,8 @@ class LogChecker:
         """Child runs that it has started, by id."""
         self.told: Final[list[fact_events_pb2.ChildEnded]] = []
         """Ends of children that were recorded for it."""
+        self.heeded: Final[list[fact_events_pb2.ChildEnded]] = []
+        """Those of them that something followed from: one that came before an end of its own is void."""
         self.ends: Final[dict[int, run_events_pb2.RunEnded]] = {}
         """Its own ends, by sequence."""
         self.created: run_events_pb2.RunCreated | None = None
@@ -168,6 +170,8 @@ class LogChecker:
             self.children[event.child_started.run_id] = event.child_started
         elif kind == "fact_recorded" and event.fact_recorded.HasField("child_ended"):
             self.told.append(event.fact_recorded.child_ended)
+        elif kind == "fact_taken_up" and (fact := self.walk.facts.get(event.fact_taken_up.sequence)) is not None:
+            self.heeded.extend([fact.recorded.child_ended] if fact.recorded.HasField("child_ended") else ())
         elif kind == "node_settled":
             settled = event.node_settled
             self._settled.add(instance(settled.instance))

@@ -23,6 +23,7 @@ class Kin:
     created: run_events_pb2.RunCreated
     children: dict[str, fact_events_pb2.ChildStarted]
     told: list[fact_events_pb2.ChildEnded]
+    heeded: list[fact_events_pb2.ChildEnded]
     ends: dict[int, run_events_pb2.RunEnded]
 
 
@@ -37,7 +38,8 @@ class Tree:
         created, head = checker.created, checker.head
         if created is not None and (checker.children or created.lineage.parent_run_id):
             about = (checker.run_id, head.state, head.last_sequence, head.ended_sequence, created)
-            self._kin[checker.run_id] = Kin(*about, checker.children, checker.told, checker.ends)
+            said = (checker.children, checker.told, checker.heeded, checker.ends)
+            self._kin[checker.run_id] = Kin(*about, *said)
 
     def violations(self, *, at_rest: bool) -> Iterator[Violation]:
         """What is wrong between these runs. Relatives that are not among them are not missed.
@@ -57,11 +59,12 @@ class Tree:
                 message = f"runs/{child_id} is {child.state} under its parent, which is {parent.state}"
                 yield _violation(parent, parent.ended_sequence, message)
         counted = set[tuple[str, int]]()
+        for heeded in parent.heeded:
+            end = (heeded.run_id, heeded.ended_sequence)
+            if end in counted:
+                yield _violation(parent, 0, f"the end {heeded.run_id}@{heeded.ended_sequence} counts twice")
+            counted.add(end)
         for told in parent.told:
-            end = (told.run_id, told.ended_sequence)
-            if not told.stale and end in counted:
-                yield _violation(parent, 0, f"the end {told.run_id}@{told.ended_sequence} counts twice")
-            counted |= set() if told.stale else {end}
             yield from self._of_telling(parent, told)
 
     def _of_telling(self, parent: Kin, told: fact_events_pb2.ChildEnded) -> Iterator[Violation]:
