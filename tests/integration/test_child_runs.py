@@ -75,13 +75,27 @@ async def runs_of(service: Any, flow: flows_pb2.Flow) -> list[runs_pb2.Run]:
     return sorted(listed.runs, key=lambda run: bool(run.parent_run))
 
 
+async def runs_at_rest(service: Any, flow: flows_pb2.Flow) -> list[runs_pb2.Run]:
+    """The same, once each parent has been told of its children's ends: a flow is settled before that."""
+    async with asyncio.timeout(20):
+        while True:
+            runs = await runs_of(service, flow)
+            listed = runs_pb2.ListRunEventsRequest(name=flow.root_run, page_size=500)
+            events = [one.event for one in (await service.runs.ListRunEvents(listed)).events]
+            started = sum(event.HasField("child_started") for event in events)
+            told = {e.fact_recorded.child_ended.run_id for e in events if e.fact_recorded.HasField("child_ended")}
+            if len(told) == started and runs[0].last_sequence == len(events):
+                return runs
+            await asyncio.sleep(LOOK_SECONDS)
+
+
 @pytest.fixture
 def tree_violations() -> Callable[[Any, flows_pb2.Flow], Awaitable[list[str]]]:
     """What the checker finds in the logs of a flow's runs, and between them."""
 
     async def check(service: Any, flow: flows_pb2.Flow) -> list[str]:
         tree, found = Tree(), []
-        for run in await runs_of(service, flow):
+        for run in await runs_at_rest(service, flow):
             plan = await service.runs.GetRunPlan(runs_pb2.GetRunPlanRequest(name=run.name))
             checker = LogChecker(run.name.removeprefix("runs/"), read_plan(plan.plan, plan.digest), plan.digest)
             listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=run.name, page_size=500))

@@ -140,6 +140,11 @@ async def scheduling(here: Situation) -> tuple[Fields, Fields]:
     return same, {**same, "schedule_id": "another"}
 
 
+async def limiting(here: Situation) -> tuple[Fields, Fields]:
+    same = {"name": "queues/slow", "max_runs_at_work": 2}
+    return same, {**same, "max_runs_at_work": 3}
+
+
 async def changing_a_schedule(here: Situation) -> tuple[Fields, Fields]:
     names = []
     for schedule_id in ("one", "other"):
@@ -169,6 +174,7 @@ REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
     "ResumeSchedule": changing_a_schedule,
     "TriggerSchedule": changing_a_schedule,
     "DeleteSchedule": changing_a_schedule,
+    "UpdateQueue": limiting,
 }
 """For each call that takes a request id, a request and another one."""
 

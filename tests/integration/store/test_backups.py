@@ -63,7 +63,7 @@ async def test_only_a_backup_is_replaced_and_only_when_asked(served: pathlib.Pat
 
 async def test_a_store_with_faults_is_copied_only_when_nobody_looks(served: pathlib.Path) -> None:
     with sqlite3.connect(served / ".perdure" / "perdure.db") as database:
-        database.execute("INSERT INTO run_queue VALUES ('ghost', 'default', 0, 0, 1, '[]', '[]')")
+        database.execute("INSERT INTO run_queue VALUES ('ghost', 'default', 0, 0, 1, '[]', '[]', '', 0)")
     database.close()
 
     looked = program("backup", "copy", folder=served)
