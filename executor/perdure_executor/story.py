@@ -114,7 +114,8 @@ def worth_keeping(dropped: list[Pending], begun: Collection[Instance]) -> list[P
     mapped = {where.path[-1]._replace(item=0) for where in (*begun, *told) if where.path and where.path[-1].item}
     undone = {place(pending) for pending in dropped if pending.kind == "node_settled" and pending.synchronising}
     # A signal that had come before may have been taken by a wait that is not there after all.
-    undone |= {place(pending) for pending in dropped if pending.kind == "wait_opened"}
+    # And a map that has not begun after all has come to no end, though nothing is to be done for an empty list.
+    undone |= {place(pending) for pending in dropped if pending.kind in ("wait_opened", "map_begun")}
     kept = []
     for pending in dropped:
         where = place(pending)
