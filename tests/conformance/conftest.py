@@ -81,9 +81,13 @@ class Holder:
 
     async def send(self, *events: RunEvent, first: int | None = None, **fields: Any) -> Answer:
         """Sends a batch and waits for its answer. Without `first`, the ordinals follow those sent before."""
+        return await self.house.append(self.batch(*events, first=first, **fields))
+
+    def batch(self, *events: RunEvent, first: int | None = None, **fields: Any) -> execution_pb2.EventBatch:
+        """The batch that says these next."""
         begin = self.next_ordinal if first is None else first
         self.next_ordinal = max(self.next_ordinal, begin + len(events))
-        message = execution_pb2.EventBatch(
+        return execution_pb2.EventBatch(
             run_id=fields.get("run_id", self.run_id),
             lease_id=fields.get("lease_id", self.claimed.lease_id),
             tail=fields.get("tail", self.tail),
@@ -91,7 +95,6 @@ class Holder:
             seen=fields.get("seen", self.seen),
             events=events,
         )
-        return await self.house.append(message)
 
     async def node(self, name: str, *, effect: str = "NONE", attempt: int = 1) -> None:
         """Runs a node to its success."""

@@ -8,6 +8,7 @@ import pytest
 
 from perdure.runlog.head import Hold, Stop
 from perdure.runlog.states import RunState
+from perdure_control_plane.api.work.incoming import read_batch
 from perdure_control_plane.domain.admission import Rejected
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import StoreUnavailable
@@ -103,6 +104,23 @@ async def test_nothing_is_handed_out_or_renewed_on_a_standby_in_the_primarys_pla
 
     await follow_store_life(house.store)
     assert len(await house.claim(executor)) == 1
+
+
+@ON_POSTGRES
+async def test_nothing_that_a_holder_says_is_stored_on_a_standby_in_the_primarys_place_before_its_leases_are_void(
+    house: Any, holder: Any
+) -> None:
+    begun = await open_store_life(house.store, None)
+    await go_back(house, begun.mark.starts)
+    said = holder.batch(holder.started("a"))
+
+    with pytest.raises(StoreUnavailable):
+        await house.store.write(lambda tx: tx.append([read_batch(said, house.limits.max_payload_bytes)]))
+    saying = asyncio.ensure_future(house.append(said))
+    await follow_store_life(house.store)
+
+    assert await saying == Rejected()
+    assert "node_started" not in await house.kinds(holder.run_id)
 
 
 async def test_a_store_that_is_as_it_was_is_followed_without_a_change(house: Any, holder: Any) -> None:

@@ -29,6 +29,7 @@ class SimulatedStore:
         self._tell = tell
         self._committed: list[Callable[[Committed], None]] = []
         self._heads = HeadCache()
+        self._epoch = database.epoch
         self._writer = Writer(self, self._publish, self._fail)
         self.failure = ""
 
@@ -102,6 +103,9 @@ class SimulatedStore:
 
     async def transact(self, work: Callable[[SqlTransaction], None]) -> None:
         """Does work in one transaction and commits it."""
+        if self._epoch != self._database.epoch:  # a promotion ends all connections
+            self._epoch = self._database.epoch
+            self._heads.clear()
         try:
             await self._database.commit(self._process, self._heads, work)
         except Exception:

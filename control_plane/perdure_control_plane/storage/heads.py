@@ -41,6 +41,8 @@ class HeadCache:
 
     def __init__(self) -> None:
         self._heads: OrderedDict[str, RunHead] = OrderedDict()
+        self.copy_is_known = False
+        """Whether the database was found to be the copy of the data that its mark was made in; a connection keeps to one."""
 
     def take(self, run_id: str) -> RunHead | None:
         """The head, which the caller may fold; it is not kept until it is put back."""
@@ -53,5 +55,6 @@ class HeadCache:
             self._heads.popitem(last=False)
 
     def clear(self) -> None:
-        """Forgets everything: what was stored since the last commit is not."""
+        """Forgets everything: what followed the last commit is not stored, and the next connection may be another copy's."""
         self._heads.clear()
+        self.copy_is_known = False

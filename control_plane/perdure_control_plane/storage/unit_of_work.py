@@ -87,6 +87,7 @@ class SqlTransaction:
     ) -> None:
         """`is_of_the_store` tells errors that say something about the store from those of whoever uses it."""
         self._is_of_the_store = is_of_the_store
+        self._heads = heads
         self.now: Final = now
         self.connection: Final = connection
         self._driver = driver
@@ -100,7 +101,13 @@ class SqlTransaction:
     # The journal of every commit needs what stands above; most commits need nothing of the rest.
 
     def append(self, batches: Sequence[Batch]) -> Appended:
-        """Appends holders' batches, and begins the runs that they start. Raises whatever the driver raises."""
+        """Appends holders' batches, and begins the runs that they start. Raises whatever the driver raises.
+
+        Raises StoreUnavailable where the store went back, until its leases are void: what holders rely on may be missing.
+        """
+        if not self._heads.copy_is_known:
+            self.upkeep.check_is_the_same_copy()
+            self._heads.copy_is_known = True
         if not any(batch.starts_children for batch in batches):
             return self.journal.append(batches, self.now)
         children = Children(self.connection, self.events, self.playbooks, self.sessions, self.log)

@@ -5,6 +5,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, insert, literal_column, select, text, update
 from sqlalchemy.engine import Connection
 
+from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.leases import Outage, StoreMark
 from perdure_control_plane.storage.tables import outages, store, sweeps
 
@@ -78,6 +79,12 @@ class Upkeep:
         if self._connection.dialect.name != "postgresql":
             return False
         return bool(self._connection.execute(select(store.c.origin != _THIS_COPY)).scalar())
+
+    def check_is_the_same_copy(self) -> None:
+        """Raises StoreUnavailable where this is another copy: a lease that it knows may have been revoked since, and what
+        follows from events that it lacks may have been done."""
+        if self.is_another_copy():
+            raise StoreUnavailable("postgresql", "another copy of the data has taken its place; it is being looked at")
 
     def is_replicated(self) -> bool:
         """Whether a commit is answered when a standby has it, too; false on SQLite, which has none."""

@@ -256,6 +256,8 @@ class Writer:
         failure = await self._attempt(_Group(appends, [])) if appends else None
         if failure is None:
             return []
+        if isinstance(failure, StoreUnavailable) and not failure.one_row:
+            return appends  # of the whole store, so that a part of them fares no better
         if len(appends) > 1:
             middle = len(appends) // 2
             return await self._append_halving(appends[:middle]) + await self._append_halving(appends[middle:])

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
 from perdure_control_plane.domain.limits import Timing
@@ -34,7 +33,7 @@ async def connect_executor(store: Store, timing: Timing, executor: Executor) -> 
     """
 
     def body(tx: Transaction) -> int:
-        _check_is_the_same_copy(tx)
+        tx.upkeep.check_is_the_same_copy()
         return tx.executors.say_hello(replace(executor, lease_until=tx.now + timing.lease, renewed_at=tx.now))
 
     return await store.write(body, first=True)
@@ -55,7 +54,7 @@ async def renew_lease(
     """
 
     def body(tx: Transaction) -> Renewal | None:
-        _check_is_the_same_copy(tx)
+        tx.upkeep.check_is_the_same_copy()
         if not tx.executors.renew(incarnation, stream_number, tx.now + timing.lease, tx.now):
             return None
         assigned = tx.queue.of_executor(incarnation)
@@ -70,12 +69,6 @@ async def renew_lease(
         return Renewal(tuple(run for run in held if run not in given), known)
 
     return await store.write(body, first=True)
-
-
-def _check_is_the_same_copy(tx: Transaction) -> None:
-    # A lease that this copy knows may have been revoked since, and its run begun by another executor.
-    if tx.upkeep.is_another_copy():
-        raise StoreUnavailable("postgresql", "another copy of the data has taken its place; it is being looked at")
 
 
 async def disconnect_executor(store: Store, incarnation: Incarnation, stream_number: int) -> None:
