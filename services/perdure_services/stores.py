@@ -57,7 +57,7 @@ async def agreed_keys(store: SqliteStore | PostgresStore, settings: ControlPlane
     if isinstance(store, SqliteStore):
         return keys
     fingerprint = hashlib.sha256(b"keys of " + keys.pages).hexdigest()[:16]
-    if not await store.write(lambda tx: tx.upkeep.agree_on_keys(fingerprint)):
+    if not await store.write(lambda tx: tx.copy.agree_on_keys(fingerprint)):
         raise KeysUnusable(
             f"{settings.data_dir / 'keys.json'} is not that of the other servers on this database; copy theirs."
             " Where it is lost, stop them all, empty `keys_fingerprint` in the table `store`, and start with this one:"

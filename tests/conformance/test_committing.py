@@ -58,13 +58,13 @@ async def test_a_run_goes_on_at_the_next_sequence_after_the_server_was_started_a
 
 async def test_what_fails_in_a_shared_commit_takes_nothing_with_it(house: Any, holder: Any) -> None:
     def fails(tx: Any) -> None:
-        tx.upkeep.set_mark(StoreMark(9, 9))
+        tx.copy.set_mark(StoreMark(9, 9))
         raise LookupError("no")
 
     answer, failed, mark = await asyncio.gather(
         holder.send(holder.started("a")),
         house.store.write(fails),
-        house.store.write(lambda tx: tx.upkeep.mark()),
+        house.store.write(lambda tx: tx.copy.mark()),
         return_exceptions=True,
     )
 

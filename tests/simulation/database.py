@@ -14,11 +14,11 @@ from sqlalchemy.pool import StaticPool
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.states import TERMINAL
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.storage.copies import Copy
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store
 from perdure_control_plane.storage.tables import metadata
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, statements_of
-from perdure_control_plane.storage.upkeep import Upkeep
 from tests.simulation.loop import EPOCH, Process, SimulatedLoop
 from tests.simulation.record import Record
 
@@ -237,7 +237,7 @@ class Database:
         transaction = SqlTransaction(
             shelf.connection, shelf.raw, shelf.statements, heads, self.clock(), _is_of_the_store
         )
-        transaction.upkeep = _Upkeep(shelf.connection, shelf.raw, f"timeline {self.epoch}" if self.shared else "")
+        transaction.copy = _Copy(shelf.connection, shelf.raw, f"timeline {self.epoch}" if self.shared else "")
         return transaction
 
 
@@ -250,7 +250,7 @@ def _begins_guarded(stored: bytes) -> bool:
     return event.HasField("node_started") and event.node_started.effect in GUARDED
 
 
-class _Upkeep(Upkeep):
+class _Copy(Copy):
     """Knows which copy of the data this is, as PostgreSQL does."""
 
     def __init__(self, connection: Any, raw: sqlite3.Connection, origin: str) -> None:
@@ -262,7 +262,7 @@ class _Upkeep(Upkeep):
         """Names this copy of the data; empty where copies are alike."""
         return self._origin
 
-    def is_another_copy(self) -> bool:
+    def is_another(self) -> bool:
         """Whether the mark was made in another copy of the data than this one."""
         row = self._raw.execute("SELECT origin FROM store").fetchone()
         return row is not None and row[0] != self._origin

@@ -40,7 +40,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         """Says what this server is."""
 
         def facts(tx: Transaction) -> tuple[int, int, bool]:
-            return tx.runs.count_queued(), tx.approvals.count_open(), tx.upkeep.is_replicated()
+            return tx.runs.count_queued(), tx.approvals.count_open(), tx.copy.is_replicated()
 
         queued, pending, replicated = await self._store.read(facts)
         return server_pb2.ServerInfo(

@@ -23,7 +23,7 @@ class StoreFacts:
 
 def store_facts(transaction: SqlTransaction) -> StoreFacts:
     """Reads them."""
-    mark = transaction.upkeep.mark() or StoreMark(0, 0)
+    mark = transaction.copy.mark() or StoreMark(0, 0)
     run_count, event_count = (
         transaction.connection.execute(select(func.count()).select_from(table)).scalar_one()
         for table in (runs, run_events)

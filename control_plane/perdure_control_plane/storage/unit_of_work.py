@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection, Dialect
 from perdure_control_plane.domain.admission import Batch
 from perdure_control_plane.storage.approvals import Approvals
 from perdure_control_plane.storage.children import Children
+from perdure_control_plane.storage.copies import Copy
 from perdure_control_plane.storage.executors import Executors, ExecutorStatements
 from perdure_control_plane.storage.flows import Flows, FlowStatements
 from perdure_control_plane.storage.heads import HeadCache
@@ -106,7 +107,7 @@ class SqlTransaction:
         Raises StoreUnavailable where the store went back, until its leases are void: what holders rely on may be missing.
         """
         if not self._heads.copy_is_known:
-            self.upkeep.check_is_the_same_copy()
+            self.copy.check_is_the_same()
             self._heads.copy_is_known = True
         if not any(batch.starts_children for batch in batches):
             return self.journal.append(batches, self.now)
@@ -207,8 +208,13 @@ class SqlTransaction:
         return Requests(self.connection, self.now)
 
     @cached_property
+    def copy(self) -> Copy:
+        """This copy of the data, and its mark."""
+        return Copy(self.connection)
+
+    @cached_property
     def upkeep(self) -> Upkeep:
-        """The sweeper's ticks, outages, and the store's mark."""
+        """Turns of what servers do every so often, and outages."""
         return Upkeep(self.connection)
 
     @cached_property

@@ -59,7 +59,7 @@ async def claim_runs(store: Store, timing: Timing, claim: Claim) -> HandedOut:
 
     def body(tx: Transaction) -> HandedOut:
         live = tx.executors.live(claim.incarnation, claim.stream_number, tx.now)
-        if live is None or tx.upkeep.is_another_copy():
+        if live is None or tx.copy.is_another():
             return HandedOut([])
         executor, limited = live
         servable = tx.ready.servable(executor, claim.limit, tx.now, limited)

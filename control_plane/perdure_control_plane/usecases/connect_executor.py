@@ -33,7 +33,7 @@ async def connect_executor(store: Store, timing: Timing, executor: Executor) -> 
     """
 
     def body(tx: Transaction) -> int:
-        tx.upkeep.check_is_the_same_copy()
+        tx.copy.check_is_the_same()
         return tx.executors.say_hello(replace(executor, lease_until=tx.now + timing.lease, renewed_at=tx.now))
 
     return await store.write(body, first=True)
@@ -54,7 +54,7 @@ async def renew_lease(
     """
 
     def body(tx: Transaction) -> Renewal | None:
-        tx.upkeep.check_is_the_same_copy()
+        tx.copy.check_is_the_same()
         if not tx.executors.renew(incarnation, stream_number, tx.now + timing.lease, tx.now):
             return None
         assigned = tx.queue.of_executor(incarnation)

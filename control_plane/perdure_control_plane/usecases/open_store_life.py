@@ -50,9 +50,9 @@ async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
     """
 
     def went_back(tx: Transaction) -> bool:
-        mark = tx.upkeep.mark()
-        if mark is None or tx.upkeep.origin():
-            return tx.upkeep.is_another_copy()
+        mark = tx.copy.mark()
+        if mark is None or tx.copy.origin():
+            return tx.copy.is_another()
         return starts_seen is None or mark.starts < starts_seen
 
     # Before the start is counted: a server that dies in between leaves a store that is found to have gone back again.
@@ -62,17 +62,17 @@ async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
 
 async def follow_store_life(store: Store) -> StoreLife:
     """The store's life as it is now, for a server that runs: another server, or a standby, may have begun a new one."""
-    mark = await store.read(lambda tx: None if tx.upkeep.is_another_copy() else tx.upkeep.mark())
+    mark = await store.read(lambda tx: None if tx.copy.is_another() else tx.copy.mark())
     if mark is not None:
         return StoreLife(mark, restored=False)
-    held = await void_leases(store, lambda tx: tx.upkeep.is_another_copy())
+    held = await void_leases(store, lambda tx: tx.copy.is_another())
 
     def body(tx: Transaction) -> StoreLife:
-        mark = tx.upkeep.mark() or StoreMark(0, 0)
-        restored = tx.upkeep.is_another_copy()
+        mark = tx.copy.mark() or StoreMark(0, 0)
+        restored = tx.copy.is_another()
         if restored:
-            mark = StoreMark(mark.generation + 1, mark.starts, tx.upkeep.origin())
-            tx.upkeep.set_mark(mark)
+            mark = StoreMark(mark.generation + 1, mark.starts, tx.copy.origin())
+            tx.copy.set_mark(mark)
         return StoreLife(mark, restored, tuple(held))
 
     return await store.write(body)
@@ -88,9 +88,9 @@ async def raise_generation(store: Store, lost: Lost) -> StoreMark | None:
     await void_leases(store, lambda _: True)
 
     def body(tx: Transaction) -> StoreMark:
-        mark = tx.upkeep.mark() or StoreMark(0, 0)
+        mark = tx.copy.mark() or StoreMark(0, 0)
         raised = replace(mark, generation=mark.generation + 1)
-        tx.upkeep.set_mark(raised)
+        tx.copy.set_mark(raised)
         return raised
 
     return await store.write(body)
@@ -116,14 +116,14 @@ async def void_leases(store: Store, is_due: Callable[[Transaction], bool]) -> li
 
 
 def _begin(tx: Transaction, starts_seen: int | None, restored: bool, held: tuple[RunId, ...]) -> StoreLife:
-    mark, origin = tx.upkeep.mark(), tx.upkeep.origin()
+    mark, origin = tx.copy.mark(), tx.copy.origin()
     if mark is None:
         fresh = StoreMark(generation=1, starts=max(1, (starts_seen or 0) + 1), origin=origin)
-        tx.upkeep.set_mark(fresh)
+        tx.copy.set_mark(fresh)
         return StoreLife(fresh, restored=False)
     starts = max(mark.starts, starts_seen or 0) + 1
     begun = StoreMark(mark.generation + restored, starts, origin)
-    tx.upkeep.set_mark(begun)
+    tx.copy.set_mark(begun)
     return StoreLife(begun, restored, held)
 
 

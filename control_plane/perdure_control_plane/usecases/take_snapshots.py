@@ -36,14 +36,14 @@ async def snapshot_run(store: Store, run_id: RunId, every: int) -> int:
 
 def _put(tx: Transaction, snapshot: RunSnapshot, generation: int) -> bool:
     """Stores a snapshot, unless the run was deleted meanwhile, or the store went back and may not have what was folded."""
-    if tx.runs.find(snapshot.run_id) is None or tx.upkeep.is_another_copy() or _generation(tx) != generation:
+    if tx.runs.find(snapshot.run_id) is None or tx.copy.is_another() or _generation(tx) != generation:
         return False
     tx.snapshots.put(snapshot)
     return True
 
 
 def _generation(tx: Transaction) -> int:
-    mark = tx.upkeep.mark()
+    mark = tx.copy.mark()
     return 0 if mark is None else mark.generation
 
 
