@@ -122,7 +122,7 @@ class Plans:
 
     def node(self, node_id: str, **fields: Any) -> plans_pb2.PlanNode:
         fields.setdefault("effect", instances_pb2.EFFECT_NONE)
-        if not {"agentic", "deterministic", "function", "approval", "wait", "playbook", "map"} & set(fields):
+        if not {"agentic", "deterministic", "function", "approval", "wait", "playbook", "map", "part"} & set(fields):
             fields["function"] = plans_pb2.FunctionNode(function="noop")
         return plans_pb2.PlanNode(id=node_id, **fields)
 

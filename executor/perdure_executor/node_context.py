@@ -120,7 +120,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """A node that is a run of another playbook."""
+    """A node that is a run of its own: of another playbook, or a part."""
 
     arguments: JsonObject
     """What the child is given."""

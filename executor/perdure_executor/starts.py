@@ -2,7 +2,6 @@
 
 import hashlib
 
-from perdure.runlog.effects import child_run_id
 from perdure.runlog.intents import Start
 from perdure.v1 import fact_events_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -23,22 +22,6 @@ def started(start: Start, prepared: Prepared, digest: bytes) -> RunEvent:
     if isinstance(prepared, Work) and prepared.command:
         started.command = prepared.command
     return event
-
-
-def child_started(run_id: str, start: Start, digest: bytes) -> RunEvent:
-    """Says that a child run begins. `digest` is of what it is given."""
-    planned = start.node.playbook
-    child = fact_events_pb2.ChildStarted(
-        instance=start.instance.message(),
-        run_id=child_run_id(run_id, start.instance),
-        playbook_id=planned.playbook_id,
-        playbook_version=planned.version,
-        plan_digest=planned.plan_digest,
-        input_digest=digest,
-    )
-    if start.node.HasField("timeout"):
-        child.timeout.CopyFrom(start.node.timeout)
-    return RunEvent(child_started=child)
 
 
 def waiting(start: Start, asked: Ask) -> list[RunEvent]:

@@ -19,6 +19,7 @@ from perdure.runlog.interpreter import decide
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.kinds import RELEASING_KINDS
 from perdure.runlog.plans import WalkPlan
+from perdure.runlog.starting import child_start
 from perdure.runlog.ways import contracts_before
 from perdure.v1 import execution_pb2, instances_pb2, node_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
@@ -32,7 +33,7 @@ from perdure_executor.node_run import NodeRun
 from perdure_executor.nodes import prepare
 from perdure_executor.results import Failed, Result, Stopped, TimedOut
 from perdure_executor.settlements import bounded, jumped_over, settlement, stopped
-from perdure_executor.starts import child_started, mapping, started, waiting
+from perdure_executor.starts import mapping, started, waiting
 from perdure_executor.story import Story, place, worth_keeping
 
 log = structlog.get_logger(__name__)
@@ -193,7 +194,8 @@ class Walker:
         prepared = Failed(CHILD_REFUSED, refusal) if refusal else prepare(self._context(start))
         if isinstance(prepared, Spawn):
             digest = self._say_arguments(start, prepared.arguments)
-            self._append(child_started(self.stream.run_id, start, digest), keep=False)
+            child = child_start(self._story.walk.plan, self.stream.run_id, start, digest)
+            self._append(RunEvent(child_started=child), keep=False)
             return True
         if isinstance(prepared, Ask | Mapped):
             for event in waiting(start, prepared) if isinstance(prepared, Ask) else mapping(start, prepared):

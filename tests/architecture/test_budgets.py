@@ -60,9 +60,9 @@ LONGER: dict[str, tuple[int, str]] = {
     "protos/perdure/v1/execution.proto":
         (325, "one stream: both sides of the conversation are read together"),
     "protos/perdure/v1/run_events.proto":
-        (360, "the storage format of the run's own events; numbers and files of stored messages stay"),
+        (380, "the storage format of the run's own events; numbers and files of stored messages stay"),
     "protos/perdure/v1/plans.proto":
-        (320, "the format of plans: what a plan may hold is read on one page"),
+        (360, "the format of plans: what a plan may hold is read on one page"),
     "clients/python/perdure/cli/following/lines.py::_of_event":
         (47, "one case for each kind of event that is told"),
     "protos/perdure/v1/runs.proto":

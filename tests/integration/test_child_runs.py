@@ -3,17 +3,10 @@
 import asyncio
 import json
 import pathlib
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-
-from perdure.runlog.checker import LogChecker
-from perdure.runlog.plans import read_plan
-from perdure.runlog.tree import Tree
 from perdure.v1 import flows_pb2, instances_pb2, playbooks_pb2, run_states_pb2, runs_pb2
-
-LOOK_SECONDS = 0.02
+from tests.families import LOOK_SECONDS, runs_of, tree_violations
 
 CHILD = """
 playbook_id: child
@@ -69,46 +62,6 @@ nodes:
 """
 
 
-async def runs_of(service: Any, flow: flows_pb2.Flow) -> list[runs_pb2.Run]:
-    """A flow's runs, the parent first."""
-    listed = await service.runs.ListRuns(runs_pb2.ListRunsRequest(flow=flow.name))
-    return sorted(listed.runs, key=lambda run: bool(run.parent_run))
-
-
-async def runs_at_rest(service: Any, flow: flows_pb2.Flow) -> list[runs_pb2.Run]:
-    """The same, once each parent has been told of its children's ends: a flow is settled before that."""
-    async with asyncio.timeout(20):
-        while True:
-            runs = await runs_of(service, flow)
-            listed = runs_pb2.ListRunEventsRequest(name=flow.root_run, page_size=500)
-            events = [one.event for one in (await service.runs.ListRunEvents(listed)).events]
-            started = sum(event.HasField("child_started") for event in events)
-            told = {e.fact_recorded.child_ended.run_id for e in events if e.fact_recorded.HasField("child_ended")}
-            if len(told) == started and runs[0].last_sequence == len(events):
-                return runs
-            await asyncio.sleep(LOOK_SECONDS)
-
-
-@pytest.fixture
-def tree_violations() -> Callable[[Any, flows_pb2.Flow], Awaitable[list[str]]]:
-    """What the checker finds in the logs of a flow's runs, and between them."""
-
-    async def check(service: Any, flow: flows_pb2.Flow) -> list[str]:
-        tree, found = Tree(), []
-        for run in await runs_at_rest(service, flow):
-            plan = await service.runs.GetRunPlan(runs_pb2.GetRunPlanRequest(name=run.name))
-            checker = LogChecker(run.name.removeprefix("runs/"), read_plan(plan.plan, plan.digest), plan.digest)
-            listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=run.name, page_size=500))
-            for recorded in listed.events:
-                checker.take(recorded)
-            checker.finish(run)
-            tree.add(checker)
-            found += checker.violations
-        return [str(violation) for violation in [*found, *tree.violations(at_rest=True)]]
-
-    return check
-
-
 def word(text: object) -> flows_pb2.FlowRequest:
     return flows_pb2.FlowRequest(input=json.dumps({"word": text}).encode())
 
@@ -126,9 +79,7 @@ async def told(service: Any, flow: flows_pb2.Flow) -> list[Any]:
     return [fact.child_ended for fact in facts if fact.HasField("child_ended")]
 
 
-async def test_a_child_is_given_its_input_and_its_output_is_the_nodes(
-    serve: Any, hire: Any, tree_violations: Any
-) -> None:
+async def test_a_child_is_given_its_input_and_its_output_is_the_nodes(serve: Any, hire: Any) -> None:
     seen: list[Any] = []
 
     async def say(call: Any) -> dict[str, str]:
@@ -150,9 +101,7 @@ async def test_a_child_is_given_its_input_and_its_output_is_the_nodes(
     assert await tree_violations(service, ended) == []
 
 
-async def test_a_map_over_children_has_what_each_leaves_in_the_order_of_its_list(
-    serve: Any, hire: Any, tree_violations: Any
-) -> None:
+async def test_a_map_over_children_has_what_each_leaves_in_the_order_of_its_list(serve: Any, hire: Any) -> None:
     seen: list[Any] = []
 
     async def say(call: Any) -> dict[str, str]:
@@ -174,7 +123,7 @@ async def test_a_map_over_children_has_what_each_leaves_in_the_order_of_its_list
     assert await tree_violations(service, ended) == []
 
 
-async def test_the_children_of_a_map_that_fails_are_stopped(serve: Any, hire: Any, tree_violations: Any) -> None:
+async def test_the_children_of_a_map_that_fails_are_stopped(serve: Any, hire: Any) -> None:
     begun = asyncio.Event()
 
     async def say(call: Any) -> None:
@@ -199,9 +148,7 @@ async def test_the_children_of_a_map_that_fails_are_stopped(serve: Any, hire: An
     assert await tree_violations(service, ended) == []
 
 
-async def test_a_child_that_fails_fails_its_node_and_another_attempt_is_another_child(
-    serve: Any, hire: Any, tree_violations: Any
-) -> None:
+async def test_a_child_that_fails_fails_its_node_and_another_attempt_is_another_child(serve: Any, hire: Any) -> None:
     async def say(call: Any) -> None:
         raise RuntimeError
 
@@ -247,9 +194,7 @@ async def test_a_child_of_a_revoked_playbook_fails_its_node_and_not_its_executor
     assert "REVOKED" in ended.failure_message
 
 
-async def test_a_child_whose_node_has_a_time_limit_is_ended_by_it_though_nobody_holds_it(
-    serve: Any, hire: Any, tree_violations: Any
-) -> None:
+async def test_a_child_whose_node_has_a_time_limit_is_ended_by_it_though_nobody_holds_it(serve: Any, hire: Any) -> None:
     waiting = CHILD.partition("nodes:")[0] + "nodes: [{id: stay, type: wait, signal: never}]"
     service = await serve()
     await service.publish(waiting)
@@ -279,7 +224,7 @@ async def lasting(serve: Any, employ: Any, folder: pathlib.Path) -> tuple[Any, f
 
 
 async def test_a_child_goes_on_at_another_executor_and_its_parent_with_it(
-    serve: Any, employ: Any, tmp_path: pathlib.Path, tree_violations: Any
+    serve: Any, employ: Any, tmp_path: pathlib.Path
 ) -> None:
     service, flow, executor = await lasting(serve, employ, tmp_path)
 
@@ -294,7 +239,7 @@ async def test_a_child_goes_on_at_another_executor_and_its_parent_with_it(
 
 
 async def test_a_cancel_of_the_flow_ends_the_commands_of_its_children(
-    serve: Any, employ: Any, tmp_path: pathlib.Path, running_below: Any, tree_violations: Any
+    serve: Any, employ: Any, tmp_path: pathlib.Path, running_below: Any
 ) -> None:
     service, flow, _ = await lasting(serve, employ, tmp_path)
 

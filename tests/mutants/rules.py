@@ -31,6 +31,7 @@ RULES: Final = {
     "one writer": "A request that fails leaves nothing; each event has the next number.",
     "culprits": "A batch that the store refuses harms its run alone.",
     "children": "A child begins with its parent's word for it, ends no later than it, and its end counts once.",
+    "parts": "What is done in another queue is as if it were done in place, at the same address and under the same key.",
     "failures": "A failure that is for good is taken once, by what the plan has for it, or ends the run.",
     "promises": "What is not there is a failure: before a node begins, and when it has done its work.",
     "snapshots": "A snapshot is what its log folds to; deleting it changes nothing.",

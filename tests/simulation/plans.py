@@ -20,6 +20,8 @@ class PlanMaker:
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
+        self._elsewhere = random.Random(str(chance.getstate()))
+        """Draws which nodes are done in part runs, beside the chance that draws all else."""
         self._made = 0
         self._nodes: list[dict[str, Any]] = []
         self._edges: list[dict[str, Any]] = []
@@ -113,6 +115,8 @@ class PlanMaker:
         inside["max_parallel"] = self._chance.randint(1, 3)
         if self._chance.random() < 0.5:
             inside["on_item_failure"] = "continue"
+        if fields["type"] == "function":
+            self._draw_elsewhere(inside)
         self._trunk.append(node_id)
         return [node_id]
 
@@ -139,6 +143,7 @@ class PlanMaker:
             node["on_failure"] = {"max_iterations": 2}
         if self._chance.random() < 0.4:
             self._go_on_without(node)
+        self._draw_elsewhere(node)
         return [node["id"]]
 
     def _go_on_without(self, node: dict[str, Any]) -> None:
@@ -147,7 +152,12 @@ class PlanMaker:
     def _function(self, after: list[str]) -> dict[str, Any]:
         node = self._work(after)
         self._agree(node, after)
+        self._draw_elsewhere(node)
         return node
+
+    def _draw_elsewhere(self, node: dict[str, Any]) -> None:
+        if self._elsewhere.random() < 0.2:
+            node["labels"] = [LABEL]
 
     def _work(self, after: list[str]) -> dict[str, Any]:
         (effect,) = self._chance.choices(EFFECTS, [4, 3, 3, 1])

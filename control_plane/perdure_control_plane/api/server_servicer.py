@@ -17,6 +17,7 @@ CAPABILITIES = (
     "wait",
     "playbook",
     "map",
+    "part",
     "inject_into",
     "fan_out",
     "choice",

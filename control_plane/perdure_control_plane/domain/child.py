@@ -24,31 +24,40 @@ def child_session(parent: run_events_pb2.RunCreated, parent_run_id: RunId, child
 def first_events(
     parent: run_events_pb2.RunCreated, parent_run_id: RunId, started: ChildStarted, plan: WalkPlan, value: bytes
 ) -> list[RunEvent]:
-    """What a child's log begins with. It is of its parent's flow, lineage, queue, labels, priority and starter."""
-    lineage = instances_pb2.Lineage(
-        lineage_id=parent.lineage.lineage_id,
-        prefix=started.instance.path,
-        prefix_redos=[*parent.lineage.prefix_redos, 0],
-        parent_run_id=parent_run_id,
-    )
+    """What a child's log begins with. It is of its parent's flow, lineage, labels, priority and starter, and of its queue
+    where it has none of its own."""
     created = run_events_pb2.RunCreated(
         flow_id=parent.flow_id,
         session_id=child_session_id(started.run_id),
         agent_id=child_agent_id(started.run_id),
-        lineage=lineage,
+        lineage=_lineage(parent, parent_run_id, started),
         plan_digest=started.plan_digest,
         fold_version=FOLD_VERSION,
         term=1,
-        queue=parent.queue,
+        queue=started.queue or parent.queue,
         priority=parent.priority,
         input_digest=started.input_digest,
         providers=plan.message.providers,
-        labels=sorted({*parent.labels, *plan.message.labels}),
+        labels=sorted({*parent.labels, *plan.message.labels, *started.labels}),
         starter=parent.starter,
         playbook_id=started.playbook_id,
         playbook_version=started.playbook_version,
     )
+    if started.part:
+        created.part.instance.CopyFrom(started.instance)
+        created.part.redo = started.redo
     limited = started if started.HasField("timeout") else plan.message
     if limited.HasField("timeout"):
         created.timeout.CopyFrom(limited.timeout)
     return [RunEvent(run_created=created), RunEvent(run_input=run_events_pb2.RunInput(json=value))]
+
+
+def _lineage(parent: run_events_pb2.RunCreated, parent_run_id: RunId, started: ChildStarted) -> instances_pb2.Lineage:
+    """Below the attempt that starts it; a part stands where its parent does."""
+    line = parent.lineage
+    return instances_pb2.Lineage(
+        lineage_id=line.lineage_id,
+        prefix=line.prefix if started.part else started.instance.path,
+        prefix_redos=line.prefix_redos if started.part else [*line.prefix_redos, 0],
+        parent_run_id=parent_run_id,
+    )

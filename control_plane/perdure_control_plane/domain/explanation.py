@@ -149,6 +149,8 @@ class Reason:
 
     why: Why
     next_check_at: int = 0
+    part: Run | None = None
+    """The part that it is a reason of, where the run waits for that; None for a reason of the run's own."""
 
 
 @dataclass(frozen=True, slots=True)

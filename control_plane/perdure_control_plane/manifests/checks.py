@@ -19,6 +19,7 @@ from perdure_control_plane.manifests.model import (
     WaitNode,
 )
 from perdure_control_plane.manifests.names import name_doubts
+from perdure_control_plane.manifests.parts import part_faults
 from perdure_control_plane.manifests.schemas import schema_faults
 from perdure_control_plane.manifests.waiting import wait_faults
 
@@ -35,6 +36,7 @@ def faults(manifest: Manifest) -> list[Diagnostic]:
         *contract_faults(manifest, ordered),
         *wait_faults(manifest),
         *map_faults(manifest),
+        *part_faults(manifest),
         *taking_faults(manifest),
         *concurrency_faults(manifest),
         *(coverage_faults(manifest, ordered) if ordered else ()),

@@ -1,11 +1,13 @@
 """Makes the plan of a manifest that has no faults."""
 
+import hashlib
 import math
 from collections.abc import Iterator
 from typing import Any, Final
 
 from perdure.runlog.effects import GUARDED
-from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS, every_node
+from perdure.runlog.parts import part_plan, providers_of
+from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure_control_plane.manifests.children import NO_CHILDREN, ChildPlaybook, Children
 from perdure_control_plane.manifests.compiled_contracts import edge_contract, needs, promises
@@ -26,6 +28,7 @@ from perdure_control_plane.manifests.model import (
     Retry,
     WaitNode,
 )
+from perdure_control_plane.manifests.parts import placed
 from perdure_control_plane.manifests.waiting import moment_of
 
 DEFAULT_EXPIRY_SECONDS: Final = 24 * 3600.0
@@ -55,8 +58,10 @@ def compile_plan(manifest: Manifest, digest: str, children: Children = NO_CHILDR
         plan.edges.extend(plans_pb2.PlanEdge(source=a, target=b) for a, b in zip(ids, ids[1:], strict=False))
     graph = Graph.of(manifest)
     plan.error_handlers.extend(compiled(manifest, handler, graph) for handler in manifest.error_handlers)
-    providers = {node.agentic.provider for node in every_node(plan) if node.HasField("agentic")}
-    plan.providers.extend(sorted(providers))
+    for node in plan.nodes:
+        if node.HasField("part"):
+            node.part.plan_digest = hashlib.sha256(part_plan(plan, node.part.node)).digest()
+    plan.providers.extend(providers_of(plan))
     plan.labels.extend(sorted(set(manifest.labels)))
     if (concurrency := manifest.concurrency) is not None:
         plan.concurrency.CopyFrom(
@@ -123,7 +128,7 @@ def _node(manifest: Manifest, node: Node, children: Children) -> plans_pb2.PlanN
         made.requires.CopyFrom(needs(node.requires))
     if node.ensures is not None:
         made.ensures.CopyFrom(promises(node.ensures))
-    return made
+    return placed(node, made)
 
 
 def _set_call(made: plans_pb2.PlanNode, inputs: dict[str, Any], timeout_seconds: float | None) -> None:

@@ -16,7 +16,7 @@ from perdure_control_plane.manifests.model import (
     Node,
     WaitNode,
 )
-from perdure_control_plane.manifests.readings import Reading, reading
+from perdure_control_plane.manifests.readings import Chain, Reading, chains, reading
 from perdure_control_plane.manifests.wording import no_cel
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ class Template:
     def nodes(self) -> tuple[str, ...]:
         """Ids of the nodes that it reads; none where it has faults."""
         return tuple(sorted(set().union(*(one.nodes for one in self.readings))))
+
+    @property
+    def chains(self) -> set[Chain]:
+        """Everything that its expressions may read, and perhaps more; nothing where it has faults."""
+        return set() if self.faults else set().union(*(chains(one.source, one.variables()) for one in self._read[1]))
 
     @cached_property
     def _read(self) -> tuple[tuple[str, ...], tuple["cel.Program", ...]]:

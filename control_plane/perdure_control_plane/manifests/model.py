@@ -151,6 +151,8 @@ class Node(Part):
     retry: Retry | None = None
     requires: Needs | None = None
     ensures: Promises | None = None
+    queue: Name | None = None
+    labels: Annotated[list[Name], Field(max_length=20)] = []
 
 
 class AgenticNode(Node):

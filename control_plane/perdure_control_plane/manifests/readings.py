@@ -53,6 +53,14 @@ def reading(source: str, variables: Iterable[str]) -> Reading:
     )
 
 
+def chains(source: str, variables: Iterable[str]) -> set[Chain]:
+    """Everything that a valid expression may read, and perhaps more: a name of which it is not clear what is read, whole."""
+    marks = [found[0] for found in _MARK.finditer(source) if not found["blank"]]
+    names = set(variables)
+    found = {chain for chain in _chains(marks) if chain[0] in names}
+    return found | {(name,) for name in names - {chain[0] for chain in found}}
+
+
 def _binds(marks: list[str]) -> bool:
     before, name, opening, _, comma = marks
     return before == "." and name in MACROS and opening == "(" and comma == ","

@@ -53,10 +53,12 @@ class Children:
         return batch
 
     def _refusal(self, parent_run_id: RunId, started: ChildStarted) -> str:
-        if len(started.instance.path) > MAX_DEPTH:
-            return f"it would be nested more than {MAX_DEPTH} levels deep"
         if started.run_id != child_run_id(parent_run_id, instance(started.instance)):
             return "its id is not the one that a child has there"
+        if started.part:
+            return self._refusal_of_part(parent_run_id, started)
+        if len(started.instance.path) > MAX_DEPTH:
+            return f"it would be nested more than {MAX_DEPTH} levels deep"
         try:
             release = self._playbooks.release(PlaybookId(started.playbook_id), started.playbook_version)
         except NotFound as error:
@@ -64,6 +66,15 @@ class Children:
         if release.publication not in STARTABLE:
             return f"{release.name} is {release.publication}"
         return "" if release.plan_digest == started.plan_digest else f"{release.name} has another plan"
+
+    def _refusal_of_part(self, parent_run_id: RunId, started: ChildStarted) -> str:
+        """A part does what its parent's plan has for it. That may have been revoked since: what has begun goes on."""
+        of_parent = select(runs.c.plan_digest).where(runs.c.run_id == parent_run_id)
+        digest = bytes(self._connection.execute(of_parent).scalar_one())
+        planned = read_plan(self._playbooks.plan(digest), digest).nodes.get(started.instance.path[-1].node)
+        if planned is None or planned.part.plan_digest != started.plan_digest:
+            return f"the plan of runs/{parent_run_id} has no such part"
+        return ""
 
     def begin(self, batches: Sequence[Batch], at: int) -> None:
         """Begins each child whose start was stored by now and that has no log yet."""

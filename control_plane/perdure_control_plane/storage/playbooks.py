@@ -52,18 +52,19 @@ class Playbooks:
         self._driver = driver
         self._statements = statements
 
-    def add(self, version: PlaybookVersion, plan: bytes) -> None:
-        """Stores a version and its plan."""
+    def add(self, version: PlaybookVersion, plan: bytes, parts: Iterable[bytes] = ()) -> None:
+        """Stores a version, its plan, and the plans of its parts."""
         held = select(func.count()).where(playbook_versions.c.playbook_id == version.playbook_id)
         position = self._connection.execute(held).scalar_one() + 1
         values = {name: getattr(version, name) for name in _names(_SUMMARY)}
         values |= {"publication": version.publication.value, "document": version.document, "position": position}
         self._connection.execute(insert(playbook_versions).values(values))
-        if (
-            self._connection.execute(select(plans.c.digest).where(plans.c.digest == version.plan_digest)).first()
-            is None
-        ):
-            self._connection.execute(insert(plans).values(digest=version.plan_digest, plan=plan))
+        for stored in (plan, *parts):
+            self._add_plan(hashlib.sha256(stored).digest(), stored)
+
+    def _add_plan(self, digest: bytes, plan: bytes) -> None:
+        if self._connection.execute(select(plans.c.digest).where(plans.c.digest == digest)).first() is None:
+            self._connection.execute(insert(plans).values(digest=digest, plan=plan))
 
     def find_version(self, playbook_id: PlaybookId, version: str) -> PlaybookVersion | None:
         """One version with its document and history, or None."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from perdure.runlog.head import RunHead, advance
+from perdure.runlog.instances import instance
 from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.v1.run_events_pb2 import RunCreated, RunEvent
 from perdure_control_plane.domain.errors import Conflict
@@ -127,4 +128,5 @@ def identity_of(run_id: RunId, created: RunCreated, at: int) -> RunIdentity:
         created_at=at,
         concurrency_key=created.concurrency.key,
         concurrency_limit=created.concurrency.limit,
+        part=str(instance(created.part.instance)) if created.HasField("part") else "",
     )

@@ -182,6 +182,7 @@ runs = _table(
     _number("created_at"),
     _text("concurrency_key"),
     _number("concurrency_limit"),
+    _text("part"),
     _text("state"),
     _number("holds"),
     _number("ready"),
@@ -342,7 +343,7 @@ run_waits = _table(
     "run_waits",
     _key("run_id"),
     _key("instance"),
-    _text("kind"),
+    _key("kind"),  # an attempt that was a child's may be waited after, too: for the pause before the next
     Column("approval_id", Words),
     _text("signal"),
     _text("state"),

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from perdure.runlog.parts import part_plans
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     FieldFault,
@@ -26,6 +27,7 @@ async def create_playbook_version(store: Store, caller: Caller, text: bytes, req
             tuple(FieldFault(error.path, f"{error.code}: {error.reason}") for error in reviewed.errors)
         )
     manifest, plan = reviewed.manifest, reviewed.plan.SerializeToString(deterministic=True)
+    parts = part_plans(reviewed.plan)
     playbook_id = PlaybookId(manifest.playbook_id)
 
     def body(tx: Transaction) -> PlaybookVersion:
@@ -44,7 +46,7 @@ async def create_playbook_version(store: Store, caller: Caller, text: bytes, req
         is_repetition(tx, caller, request_id, "CreatePlaybookVersion", version.name, reviewed.digest)
         stored = tx.playbooks.find_version(playbook_id, manifest.version)
         if stored is None:
-            tx.playbooks.add(version, plan)
+            tx.playbooks.add(version, plan, parts)
             return version
         if stored.digest != reviewed.digest:
             raise VersionExists(stored.name, stored.digest, reviewed.digest)

@@ -5,6 +5,7 @@ from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.ports import Transaction
 
 
@@ -13,6 +14,7 @@ def end_of_child(tx: Transaction, where: str, child_id: RunId, sequence: int, *,
     (recorded,) = tx.events.after(child_id, sequence - 1, limit=1, max_bytes=1)
     end = recorded.event.run_ended
     instance = parse_instance(where).message()
+    child = tx.runs.get(child_id)
     ended = fact_events_pb2.ChildEnded(
         run_id=child_id,
         ended_sequence=sequence,
@@ -21,13 +23,21 @@ def end_of_child(tx: Transaction, where: str, child_id: RunId, sequence: int, *,
         message=end.message,
         output_digest=end.output_digest,
         stale=stale,
-        in_doubt=tx.runs.get(child_id).head.in_doubt > 0,
+        in_doubt=child.head.in_doubt > 0,
+        redo=_redo(tx, child, sequence) if child.identity.part else 0,
     )
     fact = RunEvent(fact_recorded=fact_events_pb2.FactRecorded(instance=instance, child_ended=ended))
     if stale or not end.output_digest:
         return [fact]
     content = fact_events_pb2.FactContent(instance=instance, json=_output(tx, child_id, sequence))
     return [RunEvent(fact_content=content), fact]
+
+
+def _redo(tx: Transaction, part: Run, sequence: int) -> int:
+    """How often "retry as new" was said of what a part does, before it ended."""
+    begun = tx.events.last_of_kind_before(part.run_id, "node_started", sequence)
+    alone = begun is not None and not begun.event.node_started.instance.path[-1].item
+    return begun.event.node_started.redo if begun is not None and alone else 0
 
 
 def _output(tx: Transaction, child_id: RunId, sequence: int) -> bytes:

@@ -1,6 +1,8 @@
 """Says what a run does, or why it does not go on: from its row, its log, the queue, and the executors that live."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
 from perdure.runlog.effects import idempotency_key
 from perdure.runlog.instances import Instance, parse_instance
@@ -33,6 +35,9 @@ from perdure_control_plane.usecases.reached_limits import reached_limits
 from perdure_control_plane.usecases.retry_time import retry_at
 from perdure_control_plane.usecases.standing_holds import standing_holds
 
+MOST_PARTS: Final = 5
+"""Parts of a run whose reasons are told with its own."""
+
 
 async def explain_run(store: Store, timing: Timing, run_id: RunId) -> Explanation:
     """Every reason that there is, the strongest first. Raises NotFound, DataCorrupt, VersionUnsupported."""
@@ -58,17 +63,23 @@ def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
     if over:
         return
     yield from (Reason(hold) for hold in standing_holds(tx, run))
-    waits = tx.inbox.open_waits([run.run_id])
+    waits, parts = tx.inbox.open_waits([run.run_id]), list[Run]()
     if folded is None and any(wait.kind is WaitKind.BACKOFF for wait in waits):
         folded = fold(tx, run.run_id)
     for wait in waits:
-        yield Reason(_awaited(tx, folded, wait), wait.deadline_at)
+        why = _awaited(tx, folded, wait)
+        yield Reason(why, wait.deadline_at)
+        if isinstance(why, AwaitedChild) and why.run.identity.part:
+            parts.append(why.run)
     if head.state is RunState.QUEUED:
         place = tx.queue.place(run.run_id)
         yield from reached_limits(tx, run, place.ready_at)
         yield _queued(tx, run, place)
     if folded is not None and at_work:
         yield from _at_work(tx, folded)
+    for part in parts[:MOST_PARTS]:
+        # What a part waits for is what its run waits for: nobody has asked for two runs.
+        yield from (replace(reason, part=reason.part or part) for reason in _reasons(tx, timing, part))
 
 
 def _pending_stop(tx: Transaction, timing: Timing, run: Run) -> Reason:

@@ -5,7 +5,7 @@ from typing import Final
 
 from perdure_executor.contracts import check_needs
 from perdure_executor.node_context import NodeContext, Prepared
-from perdure_executor.nodes import agentic, approval, command, function, mapping, playbook, wait
+from perdure_executor.nodes import agentic, approval, command, function, mapping, part, playbook, wait
 from perdure_executor.promises import promising
 from perdure_executor.results import CannotPrepare
 
@@ -17,6 +17,7 @@ KINDS: Final[dict[str, Callable[[NodeContext], Prepared]]] = {
     "wait": wait.prepare,
     "playbook": playbook.prepare,
     "map": mapping.prepare,
+    "part": part.prepare,
 }
 """How each kind of node is made ready, by its field in PlanNode."""
 

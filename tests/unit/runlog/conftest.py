@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from perdure.runlog.checker import LogChecker, Violation
-from perdure.runlog.effects import GUARDED, child_run_id
+from perdure.runlog.effects import GUARDED
 from perdure.runlog.folding import fold_event
 from perdure.runlog.head import RunHead, advance
 from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, Step, instance
 from perdure.runlog.intents import Choose, Record, Start, StopWork
 from perdure.runlog.interpreter import decide
-from perdure.runlog.plans import WalkPlan
+from perdure.runlog.plans import WalkPlan, starts_a_run
+from perdure.runlog.starting import child_start
 from perdure.runlog.states import RunState
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2
@@ -51,6 +52,8 @@ class Rehearsal:
     """Text of every attempt that was begun, in order."""
     items: int = 3
     """Items that every map is over."""
+    part: run_events_pb2.RunPart | None = None
+    """What it does of its parent, where it is a part run."""
 
     def __post_init__(self) -> None:
         self.chooses: Callable[[Instance], str | None] = self._as_played
@@ -77,7 +80,7 @@ class Rehearsal:
         """Creates the run and leases it."""
         prefix = [instances_pb2.PathStep(node=step.node, visit=step.visit) for step in self.prefix]
         lineage = instances_pb2.Lineage(lineage_id="line", prefix=prefix, prefix_redos=[0] * len(prefix))
-        self.outside(run_created=run_events_pb2.RunCreated(lineage=lineage))
+        self.outside(run_created=run_events_pb2.RunCreated(lineage=lineage, part=self.part))
         return self.lease()
 
     def lease(self) -> "Rehearsal":
@@ -201,8 +204,8 @@ class Rehearsal:
                 opened.timer.SetInParent()
             self.holder(wait_opened=opened)
             return True
-        if start.node.HasField("playbook"):
-            self.holder(child_started=_child(start))
+        if starts_a_run(start.node):
+            self.holder(child_started=child_start(self.plan, "run", start, b""))
             return True
         if start.node.HasField("map"):
             listed = json.dumps(list(range(self.items))).encode()
@@ -270,18 +273,6 @@ class Rehearsal:
         return self.checked().violations
 
 
-def _child(start: Start) -> fact_events_pb2.ChildStarted:
-    planned = start.node.playbook
-    return fact_events_pb2.ChildStarted(
-        instance=start.instance.message(),
-        run_id=child_run_id("run", start.instance),
-        playbook_id=planned.playbook_id,
-        playbook_version=planned.version,
-        plan_digest=planned.plan_digest,
-        timeout=start.node.timeout if start.node.HasField("timeout") else None,
-    )
-
-
 @pytest.fixture
 def rehearse() -> Iterator[Callable[..., Rehearsal]]:
     """Begins a rehearsal of a plan; each node's outcomes are played in turn, and then it succeeds.
@@ -290,8 +281,10 @@ def rehearse() -> Iterator[Callable[..., Rehearsal]]:
     """
     begun: list[Rehearsal] = []
 
-    def begin(plan: WalkPlan, *prefix: Step, **outcomes: list[Played]) -> Rehearsal:
-        begun.append(Rehearsal(plan, outcomes, prefix=prefix).create())
+    def begin(
+        plan: WalkPlan, *prefix: Step, part: run_events_pb2.RunPart | None = None, **outcomes: list[Played]
+    ) -> Rehearsal:
+        begun.append(Rehearsal(plan, outcomes, prefix=prefix, part=part).create())
         return begun[-1]
 
     yield begin

@@ -150,7 +150,8 @@ Bend = Callable[[list[RecordedEvent]], None]
 def child_log(parent: Any) -> list[RecordedEvent]:
     """The log of the parent's child, which has completed."""
     started = next(event.child_started for event, _ in parent.log if event.HasField("child_started"))
-    lineage = instances_pb2.Lineage(lineage_id="line", prefix=started.instance.path, parent_run_id="run")
+    path = started.instance.path
+    lineage = instances_pb2.Lineage(lineage_id="line", prefix=path, prefix_redos=[0], parent_run_id="run")
     created = run_events_pb2.RunCreated(lineage=lineage, plan_digest=started.plan_digest)
     events = [
         {"run_created": created},

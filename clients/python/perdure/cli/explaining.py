@@ -60,7 +60,8 @@ def tell(found: RunExplanation, reason: RunReason) -> Told:
     kind = reason.WhichOneof("reason")
     if kind is None:
         return Told("something that this program does not know; use a newer one", Timestamp(), reason.next_check_time)
-    words, since, step = _TELL[kind](getattr(reason, kind), names.bare(found.run))
+    words, since, step = _TELL[kind](getattr(reason, kind), names.bare(reason.part_run or found.run))
+    words = f"its part {names.bare(reason.part_run)}: {words}" if reason.part_run else words
     return Told(one_line(words), since, reason.next_check_time, one_line(step))
 
 

@@ -20,8 +20,10 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
     own output; `last_error` with `node`, `cause` and `message` where the node is tried again, the walk jumped back
     over it, or the plan took a failure before it, and `last_failed_node`, the first of these alone; `last_approval` with
     `decision`, `decider` and `reason` after a hold point. What happens in another branch changes nothing here. The node
-    inside a map sees what the map does, and `item` and `item_index`, from 0.
+    inside a map sees what the map does, and `item` and `item_index`, from 0. In a part all of this is what its parent saw.
     """
+    if walk.part is not None:
+        return _in_part(walk, where)
     inputs: JsonObject = json.loads(walk.input)
     merged, nodes = dict(inputs), {}
     taken = walk.taken_before(where.node)
@@ -36,9 +38,23 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
     merged["last_error"] = error = _last_error(walk, where, (*taken, where.node) if behind else taken, behind=behind)
     merged["last_failed_node"] = error["node"] if error else None
     merged["last_approval"] = _approval(decision or walk.last_decision(where.node))
-    if item := where.path[-1].item:
-        merged.update(item=_list(walk.maps[where.node].items)[item - 1], item_index=item - 1)
+    _add_item(merged, walk, where)
     return merged
+
+
+def _in_part(walk: Walk, where: Instance) -> JsonObject:
+    """What the parent saw, of which the part has what its expressions read. What has failed in the part counts, too."""
+    seen: JsonObject = json.loads(walk.input)
+    state = walk.nodes[where.place]
+    if state.failures:
+        seen.update(last_error=_error(where.node, state.cause, state.message), last_failed_node=where.node)
+    _add_item(seen, walk, where)
+    return seen
+
+
+def _add_item(seen: JsonObject, walk: Walk, where: Instance) -> None:
+    if item := where.path[-1].item:
+        seen.update(item=_list(walk.maps[where.node].items)[item - 1], item_index=item - 1)
 
 
 @lru_cache(maxsize=16)

@@ -91,12 +91,15 @@ def _child_ended(walk: Walk, where: Instance, fact: Fact) -> tuple[RunEvent, ...
     ended = fact.recorded.child_ended
     if ended.state == run_states_pb2.RUN_STATE_COMPLETED:
         settled = _settled(walk, where)
+    elif ended.state == run_states_pb2.RUN_STATE_FAILED and walk.plan.spec(where.place).HasField("part"):
+        settled = _settled(walk, where, failed=ended.cause, message=ended.message)  # as if it had been done here
     else:
         cause = _cause_of_end(walk.plan.spec(where.place), ended)
         word = run_state(ended.state).value.lower().replace("_", " ")
         told = f"runs/{ended.run_id} {word}{': ' if ended.message else ''}{ended.message}"
         settled = _settled(walk, where, failed=cause, message=told.encode()[:1024].decode(errors="ignore"))
-    settled.node_settled.child.run_id, settled.node_settled.child.cause = ended.run_id, ended.cause
+    result = settled.node_settled.child
+    result.run_id, result.cause, result.redo = ended.run_id, ended.cause, ended.redo
     return (_output(where, fact.content), settled) if fact.content else (settled,)
 
 

@@ -31,6 +31,18 @@ def _created(walk: Walk, event: RunEvent, sequence: int) -> None:
     walk.lineage_id = lineage.lineage_id
     walk.prefix = tuple(Step(step.node, step.visit, step.item) for step in lineage.prefix)
     walk.prefix_redos = tuple(lineage.prefix_redos)
+    if event.run_created.HasField("part"):
+        _begin_part(walk, event.run_created.part)
+
+
+def _begin_part(walk: Walk, part: run_events_pb2.RunPart) -> None:
+    """The walk goes on with the attempt that the part is to do, and has nothing before it."""
+    where = instance(part.instance)
+    state = walk.nodes[where.place]
+    state.phase, state.visit, state.attempt, state.redo = Phase.AGAIN, where.visit, where.attempt - 1, part.redo
+    walk.part = part
+    walk.frontier.clear()
+    walk.active.add(where.place)
 
 
 def _input(walk: Walk, event: RunEvent, sequence: int) -> None:

@@ -23,15 +23,16 @@ def _wait_opened(walk: Walk, event: RunEvent, sequence: int) -> None:
 def _child_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     started = event.child_started
     where = instance(started.instance)
-    _begin_to_wait(walk, where)
+    _begin_to_wait(walk, where, started.redo)
     await_child(walk, where, started.run_id)
 
 
-def _begin_to_wait(walk: Walk, where: Instance) -> None:
+def _begin_to_wait(walk: Walk, where: Instance, redo: int = 0) -> None:
     state = walk.nodes[where.place]
-    state.phase, state.visit, state.attempt, state.redo = Phase.WAITING, where.visit, where.attempt, 0
+    state.phase, state.visit, state.attempt, state.redo = Phase.WAITING, where.visit, where.attempt, redo
     walk.frontier.discard(where.place)
     walk.active.add(where.place)
+    walk.waits.pop(Instance(where.path, where.attempt - 1), None)  # the pause before it
 
 
 def await_child(walk: Walk, where: Instance, run_id: str) -> None:

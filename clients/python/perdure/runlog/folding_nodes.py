@@ -60,6 +60,8 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
         walk.doubts.pop(where, None)
         walk.waits.pop(where, None)
         walk.units.pop(where, None)
+        if settled.child.redo:
+            state.redo = settled.child.redo
     match settled.outcome:
         case instances_pb2.OUTCOME_SUCCEEDED if step.item:
             state.phase, state.output, state.failures = Phase.SUCCEEDED, output, 0

@@ -15,6 +15,7 @@ from perdure.runlog.instances import Instance
 from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
 from perdure.runlog.mapping import go_on_with, jumped_over
 from perdure.runlog.node_walk import Phase
+from perdure.runlog.parts import is_guarded_part
 from perdure.runlog.pauses import after_pause, pauses
 from perdure.runlog.starting import begin
 from perdure.runlog.walk import Walk
@@ -65,12 +66,17 @@ def _finish_jump(walk: Walk, jump: run_events_pb2.JumpBegun) -> list[Intent]:
     repeatable = tuple(where for where in working if walk.plan.spec(where.place).effect not in GUARDED)
     if repeatable:
         intents.append(StopWork(repeatable))
-    for where, wait in walk.waits.items():
-        if where.node in jump.region and not wait.fact_sequence:
+    waiting = [where for where, wait in walk.waits.items() if where.node in jump.region and not wait.fact_sequence]
+    for where in waiting:
+        if not is_guarded_part(walk, where):
             closed = fact_events_pb2.WaitClosed(instance=where.message(), cause=instances_pb2.FAILURE_CAUSE_STOPPED)
             return [*intents, Record((RunEvent(wait_closed=closed),))]
     if working:
         return intents
+    if waiting:
+        # As guarded work that runs here: it comes to its end, and nothing follows from that.
+        untaken = [] if walk.held else take_up(walk)
+        return untaken or ([] if _working(walk) else [_pause(ready=bool(walk.untaken()))])
     doubted = [where.place for where in walk.doubts if where.node in jump.region]
     if doubted:
         return _clear_doubts(walk, doubted)
@@ -138,7 +144,10 @@ def _after_failures(walk: Walk, failures: list[Follows]) -> list[Intent]:
     """The end of the run goes before a jump back, and that before what the plan has for a failure."""
     ends = [end for end in failures if isinstance(end, run_events_pb2.RunEnded)]
     if ends:
-        return [] if _working(walk) else [Record((RunEvent(run_ended=ends[0]),))]
+        if _working(walk):
+            return []
+        awaited = any(not wait.fact_sequence and is_guarded_part(walk, where) for where, wait in walk.waits.items())
+        return [_pause(ready=False) if awaited else Record((RunEvent(run_ended=ends[0]),))]
     jumps = [jump for jump in failures if isinstance(jump, run_events_pb2.JumpBegun)]
     if jumps:
         return [Record((RunEvent(jump_begun=jumps[0]),))]
@@ -152,7 +161,8 @@ def _completed() -> run_events_pb2.RunEnded:
 
 def _end(walk: Walk, ended: run_events_pb2.RunEnded) -> Record:
     """The end of a run that comes by itself; of a child that has completed, with what it leaves to its parent."""
-    output = run_output(walk) if walk.prefix and ended.state == run_states_pb2.RUN_STATE_COMPLETED else b""
+    leaves = ended.state == run_states_pb2.RUN_STATE_COMPLETED and (walk.prefix or walk.part is not None)
+    output = run_output(walk) if leaves else b""
     if not output:
         return Record((RunEvent(run_ended=ended),))
     ended.output_digest = hashlib.sha256(output).digest()

@@ -169,16 +169,27 @@ class WalkPlan:
 
 
 def every_node(plan: plans_pb2.Plan) -> Iterator[plans_pb2.PlanNode]:
-    """The nodes of a plan, and those inside its maps."""
+    """The nodes of a plan, and those inside its maps and parts."""
     for node in plan.nodes:
-        yield node
-        if node.HasField("map"):
-            yield node.map.node
+        yield from _with_inside(node)
+
+
+def _with_inside(spec: plans_pb2.PlanNode) -> Iterator[plans_pb2.PlanNode]:
+    yield spec
+    if spec.HasField("map"):
+        yield from _with_inside(spec.map.node)
+    elif spec.HasField("part"):
+        yield from _with_inside(spec.part.node)
 
 
 def worst_effect(spec: plans_pb2.PlanNode) -> instances_pb2.Effect.ValueType:
     """What a node does to the world outside, or what anything does at worst that it starts or has inside."""
-    return max(spec.effect, spec.playbook.effect, spec.map.node.effect, spec.map.node.playbook.effect)
+    return max(max(each.effect, each.playbook.effect) for each in _with_inside(spec))
+
+
+def starts_a_run(spec: plans_pb2.PlanNode) -> bool:
+    """Whether an attempt of a node is a run: a child of another playbook, or a part."""
+    return spec.HasField("playbook") or spec.HasField("part")
 
 
 def read_plan(stored: bytes, digest: bytes) -> WalkPlan:

@@ -17,9 +17,10 @@ from perdure.runlog.interpreter import decide, decide_unaware
 from perdure.runlog.kinds import HOLDER_KINDS
 from perdure.runlog.map_rules import beginning_faults, ends
 from perdure.runlog.node_walk import Phase
+from perdure.runlog.starting import child_start
 from perdure.runlog.wait_rules import RESOLVES, has_come, signal_faults
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
 
@@ -135,12 +136,13 @@ def _child_faults(head: RunHead, walk: Walk, started: fact_events_pb2.ChildStart
     where = instance(started.instance)
     yield from _begin_faults(head, where, ran_ahead=False)
     decided = _decided_start(walk, where)
-    planned = decided.node.playbook if decided is not None else plans_pb2.PlaybookNode()
-    said = (started.playbook_id, started.playbook_version, started.plan_digest, started.timeout)
     if decided is None:
         yield Rule.PLAN, f"{where} is not what comes next"
-    elif said != (planned.playbook_id, planned.version, planned.plan_digest, decided.node.timeout):
-        yield Rule.PLAN, f"{where} started another playbook, or with another time limit, than its plan says"
+        return
+    planned = child_start(walk.plan, "", decided, started.input_digest)
+    planned.run_id = started.run_id
+    if started != planned:
+        yield Rule.PLAN, f"{where} started another playbook, or under other conditions, than its plan says"
 
 
 def _begin_faults(head: RunHead, where: Instance, *, ran_ahead: bool) -> Iterator[Fault]:

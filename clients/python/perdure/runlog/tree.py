@@ -86,12 +86,27 @@ class Tree:
             if at_rest:
                 yield _violation(child, 1, f"runs/{parent.run_id} has not started it")
             return
-        limit = started.timeout if started.HasField("timeout") else child.created.timeout
-        said = (lineage.lineage_id, list(lineage.prefix), child.created.plan_digest, child.created.input_digest)
-        line = parent.created.lineage.lineage_id
-        due = (line, list(started.instance.path), started.plan_digest, started.input_digest)
-        if said != due or child.created.timeout != limit:
+        if not _as_started(parent.created, started, child.created):
             yield _violation(child, 1, "it was created otherwise than its parent says")
+
+
+def _as_started(
+    parent: run_events_pb2.RunCreated, started: fact_events_pb2.ChildStarted, child: run_events_pb2.RunCreated
+) -> bool:
+    """Whether a child was created as its parent says."""
+    line = parent.lineage
+    prefix = line.prefix if started.part else started.instance.path
+    redos = line.prefix_redos if started.part else [*line.prefix_redos, 0]
+    part = run_events_pb2.RunPart(instance=started.instance, redo=started.redo) if started.part else child.part
+    limit = started.timeout if started.HasField("timeout") else child.timeout
+    said = (child.lineage.lineage_id, child.lineage.prefix, child.lineage.prefix_redos, child.plan_digest)
+    due = (line.lineage_id, prefix, redos, started.plan_digest)
+    more = (child.input_digest, child.queue, child.HasField("part"), child.part, child.timeout)
+    return (
+        said == due
+        and more == (started.input_digest, started.queue or parent.queue, started.part, part, limit)
+        and {*parent.labels, *started.labels} <= {*child.labels}
+    )
 
 
 def _violation(kin: Kin, sequence: int, message: str) -> Violation:

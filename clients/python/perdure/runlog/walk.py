@@ -6,7 +6,7 @@ from perdure.runlog.head import Stop
 from perdure.runlog.inbox import Doubt, Fact, OpenWait
 from perdure.runlog.instances import Instance, Step, item_place, step_at
 from perdure.runlog.node_walk import NodeWalk, Phase
-from perdure.runlog.plans import WalkPlan
+from perdure.runlog.plans import WalkPlan, starts_a_run
 from perdure.v1 import fact_events_pb2, node_events_pb2, run_events_pb2
 
 
@@ -34,6 +34,8 @@ class Walk:
     prefix_redos: tuple[int, ...] = ()
     input: bytes = b"{}"
     content: str = ""
+    part: run_events_pb2.RunPart | None = None
+    """The attempt of its parent that it does; its input is what is seen there. None where it is no part run."""
     seen: int = 0
     """Sequence of the last fact folded."""
     facts: dict[int, Fact] = field(default_factory=dict)
@@ -106,8 +108,9 @@ class Walk:
     def awaited_children(self) -> list[Instance]:
         """Attempts that started a child run whose end nothing follows from yet, in plan order; also after the end."""
         waiting = (place for place in self.active if self.nodes[place].phase is Phase.WAITING)
-        started = {place for place in waiting if self.plan.spec(place).HasField("playbook")}
-        return [self.instance(node) for node in self.plan.nodes if node in started]
+        started = {place for place in waiting if starts_a_run(self.plan.spec(place))}
+        places = (place for node in self.plan.nodes for place in (node, *self.items(node)))
+        return [self.instance(place) for place in places if place in started] if started else []
 
     def jumps_over(self, node: str) -> bool:
         """Whether the walk is going back over a node."""

@@ -29,7 +29,7 @@ def explanation(value: Explanation) -> run_explanations_pb2.RunExplanation:
     return run_explanations_pb2.RunExplanation(
         run=value.run.name,
         state=value.run.head.state.message(),
-        reasons=[_reason(value.run, reason) for reason in value.reasons],
+        reasons=[_reason(reason.part or value.run, reason) for reason in value.reasons],
         read_time=timestamp(value.read_at),
         next_check_time=timestamp(value.next_check_at),
         deadline_time=timestamp(value.deadline_at),
@@ -37,7 +37,8 @@ def explanation(value: Explanation) -> run_explanations_pb2.RunExplanation:
 
 
 def _reason(run: Run, value: Reason) -> run_explanations_pb2.RunReason:
-    message = run_explanations_pb2.RunReason(next_check_time=timestamp(value.next_check_at))
+    part_run = value.part.name if value.part is not None else ""
+    message = run_explanations_pb2.RunReason(next_check_time=timestamp(value.next_check_at), part_run=part_run)
     match value.why:
         case Ended():
             message.ended.CopyFrom(_end(run))

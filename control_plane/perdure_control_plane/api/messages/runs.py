@@ -41,6 +41,7 @@ def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = 
         create_time=timestamp(who.created_at),
         end_time=timestamp(head.ended_at),
         holds=map(hold, holds),
+        part=who.part,
     )
     message.pause_reason = pause_reason(head, waits)
     if head.stop is not None:

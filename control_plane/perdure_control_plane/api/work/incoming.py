@@ -125,6 +125,8 @@ def _child_started(message: Any) -> str:
         return "a run id, a playbook or a digest is missing"
     if message.HasField("timeout") and message.timeout.ToMicroseconds() <= 0:
         return "its time limit is no time"
+    if any(NAME.fullmatch(name) is None for name in (*message.labels, *filter(None, [message.queue]))):
+        return "its queue or a label is no name"
     return _instance(message)
 
 

@@ -52,8 +52,7 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
             )
         case "child_started":
             started = event.child_started
-            playbook = f"{started.playbook_id} {started.playbook_version}"
-            yield f"{run.nodes[instance(started.instance)].where} started runs/{started.run_id} of {playbook}"
+            yield f"{run.nodes[instance(started.instance)].where} {_of_child(started)}"
         case "fact_recorded" if event.fact_recorded.HasField("instance"):
             node = run.nodes[instance(event.fact_recorded.instance)]
             yield f"{node.where} {note(node)}"
@@ -107,6 +106,13 @@ def _of_node(node: NodeStory) -> Iterator[str]:
     yield f"{node.where} {stage_word(node)}{took}: {note(node)}".removesuffix(": ")
     if node.stage is Stage.FAILED:
         yield from (f"{node.where} | {line}" for line in tail(node))
+
+
+def _of_child(started: fact_events_pb2.ChildStarted) -> str:
+    queue = f" in the queue {started.queue}" if started.queue else ""
+    if started.part:
+        return f"is done by its part runs/{started.run_id}{queue}"
+    return f"started runs/{started.run_id} of {started.playbook_id} {started.playbook_version}{queue}"
 
 
 def _of_taking(taken: FailureTaken) -> str:

@@ -65,7 +65,8 @@ def _expiry(approval: Any, now: datetime) -> str:
 
 def _playbook(message: Any, now: datetime) -> str:
     playbook, _, version = message.playbook_version.removeprefix("playbooks/").partition("/versions/")
-    return f"{playbook} {version}"
+    part = getattr(message, "part", "")
+    return f"{playbook} {version}{f' {part}' if part else ''}"
 
 
 def _pending(run: Any, now: datetime) -> str:

@@ -327,7 +327,7 @@ def upgrade() -> None:
             "kind IN ('approval', 'timer', 'signal', 'child', 'backoff')", name=op.f("ck_run_waits_kind")
         ),
         sa.CheckConstraint("state IN ('OPEN', 'RESOLVED', 'TAKEN', 'CLOSED')", name=op.f("ck_run_waits_state")),
-        sa.PrimaryKeyConstraint("run_id", "instance", name=op.f("pk_run_waits")),
+        sa.PrimaryKeyConstraint("run_id", "instance", "kind", name=op.f("pk_run_waits")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
@@ -368,6 +368,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("concurrency_key", WORDS, nullable=False),
         sa.Column("concurrency_limit", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("part", WORDS, nullable=False),
         sa.Column("state", WORDS, nullable=False),
         sa.Column("holds", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("ready", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

@@ -1,0 +1,155 @@
+"""Part runs: begun with what the parent's plan has for them, where it says, and at the parent's own place."""
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from perdure.runlog.effects import child_run_id
+from perdure.runlog.instances import instance
+from perdure.runlog.intents import Start
+from perdure.runlog.plans import read_plan
+from perdure.runlog.starting import child_start
+from perdure.runlog.states import RunState
+from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.admission import Ack, Refused
+from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.explanation import AwaitedChild, Lack, Unserved
+from perdure_control_plane.domain.flow import FlowStatus
+from perdure_control_plane.domain.ids import PlaybookId, RunId
+from perdure_control_plane.usecases.deliver_messages import deliver_messages
+from perdure_control_plane.usecases.explain_run import explain_run
+from perdure_control_plane.usecases.revoke_playbook_version import Revoking, revoke_playbook_version
+from perdure_control_plane.usecases.view_flow import get_flow
+
+ELSEWHERE = """
+playbook_id: elsewhere
+version: 1.0.0
+title: Elsewhere
+objective: Have one thing done elsewhere
+labels: [site]
+nodes:
+  - {id: far, type: function, function: noop, effect: at_most_once, queue: gpu, labels: [large], inputs: {n: "{{ n }}"},
+     on_failure: {max_iterations: 3}, retry: {initial_seconds: 60, jitter: 0}}
+"""
+
+GIVEN = b'{"n":1}'
+
+
+class Pair:
+    """A run that an executor holds, and the part that it begins."""
+
+    def __init__(self, house: Any, holder: Any) -> None:
+        self.house = house
+        self.parent = holder
+        self.where = instance(holder.started("far").node_started.instance)
+        self.part_id = RunId(child_run_id(holder.run_id, self.where))
+
+    async def begins(self) -> RunEvent:
+        """The event that begins the part."""
+        digest = (await self.house.run(self.parent.run_id)).identity.plan_digest
+        plan = read_plan(await self.house.store.read(lambda tx: tx.playbooks.plan(digest)), digest)
+        start = Start(plan.nodes["far"], self.where, 0, 0.0)
+        given = hashlib.sha256(GIVEN).digest()
+        return RunEvent(child_started=child_start(plan, self.parent.run_id, start, given))
+
+    async def begin(self, *more: RunEvent) -> Any:
+        arguments = node_events_pb2.RenderedArguments(instance=self.where.message(), json=GIVEN)
+        return await self.parent.send(RunEvent(rendered_arguments=arguments), await self.begins(), *more)
+
+    async def deliver(self) -> None:
+        assert (await deliver_messages(self.house.store)).failed == {}
+
+
+@pytest.fixture
+async def pair(house: Any) -> Pair:
+    await house.start(ELSEWHERE)
+    (holder,) = await house.claim(await house.connect(labels=("site",)))
+    return Pair(house, holder)
+
+
+async def test_a_part_waits_in_its_queue_with_all_labels_at_the_place_of_its_parent(house: Any, pair: Pair) -> None:
+    await pair.begin(pair.parent.paused())
+
+    part, parent = await house.run(pair.part_id), await house.run(pair.parent.run_id)
+    events = await house.store.read(lambda tx: tx.events.after(pair.part_id, 0, limit=9, max_bytes=9999))
+    others = await house.claim(await house.connect("y", queues=("gpu",), labels=("large",)))
+    able = await house.claim(await house.connect("z", queues=("gpu",), labels=("large", "more", "site")))
+    status = (await get_flow(house.store, parent.identity.flow_id)).status
+    created = events[0].event.run_created
+    assert (part.identity.queue, part.identity.labels, part.identity.part) == ("gpu", ("large", "site"), "far:1#1")
+    assert (list(created.lineage.prefix), created.lineage.parent_run_id) == ([], parent.run_id)
+    assert events[1].event.run_input.json == GIVEN
+    assert (others, [one.run_id for one in able]) == ([], [pair.part_id])
+    assert (parent.head.state, status) == (RunState.PAUSED, FlowStatus.RUNNING)
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+async def test_a_part_is_begun_where_the_plan_has_it_also_when_that_is_revoked(
+    house: Any, pair: Pair, revoked: bool
+) -> None:
+    if revoked:
+        version = await house.store.read(lambda tx: tx.playbooks.get_version(PlaybookId("elsewhere"), "1.0.0"))
+        revoking = Revoking(version.playbook_id, version.version, version.digest, "unsafe", (), "")
+        await revoke_playbook_version(house.store, OPEN_CALLER, revoking)
+    other = await pair.begins()
+    other.child_started.plan_digest = (await house.run(pair.parent.run_id)).identity.plan_digest
+
+    refused = await pair.parent.send(other)
+    pair.parent.next_ordinal = 1
+    begun = await pair.begin()
+
+    assert isinstance(refused, Refused)
+    assert refused.reason == execution_pb2.REFUSAL_REASON_CHILD_REFUSED
+    assert isinstance(begun, Ack)
+
+
+async def test_a_run_says_why_its_part_does_not_go_on(house: Any, pair: Pair) -> None:
+    await pair.begin(pair.parent.paused())
+
+    found = await explain_run(house.store, house.timing, pair.parent.run_id)
+
+    child, unserved = found.reasons
+    assert isinstance(child.why, AwaitedChild)
+    assert child.part is None
+    assert isinstance(unserved.why, Unserved)
+    assert (unserved.why.lack, unserved.part and unserved.part.run_id) == (Lack.QUEUE, pair.part_id)
+
+
+async def test_what_became_of_a_part_is_told_with_the_key_that_it_ended_with(house: Any, pair: Pair) -> None:
+    await pair.begin(pair.parent.paused())
+    (part,) = await house.claim(await house.connect("z", queues=("gpu",), labels=("large", "site")))
+    await part.send(part.started("far", "AT_MOST_ONCE", redo=2))
+    await part.send(part.settled("far", "AT_MOST_ONCE", outcome=instances_pb2.OUTCOME_FAILED, cause=1))
+    await part.send(part.ended("FAILED", cause=1))
+
+    await pair.deliver()
+
+    events = await house.store.read(
+        lambda tx: tx.events.of_kinds(pair.parent.run_id, ["fact_recorded"], after=0, limit=9)
+    )
+    assert [one.event.fact_recorded.child_ended.redo for one in events] == [2]
+
+
+async def test_a_run_pauses_before_it_begins_another_part_and_goes_on_after_that(
+    house: Any, pair: Pair, clock: Any
+) -> None:
+    await pair.begin(pair.parent.paused())
+    (part,) = await house.claim(await house.connect("z", queues=("gpu",), labels=("large", "site")))
+    await part.send(part.ended("FAILED", cause=1))
+    await pair.deliver()
+    (holder,) = await house.claim(await house.connect("x", labels=("site",)))
+    fact = (await house.run(holder.run_id)).head.outside_sequence
+    failed = holder.settled("far", outcome=instances_pb2.OUTCOME_FAILED, cause=1)
+    pause = fact_events_pb2.WaitOpened(instance=pair.where.message(), backoff=fact_events_pb2.BackoffWait())
+    pause.timeout.FromSeconds(60)
+    taken = RunEvent(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=fact))
+
+    answer = await holder.send(taken, failed, RunEvent(wait_opened=pause), holder.paused(), seen=fact)
+    clock.advance(61)
+    await house.sweep()
+
+    assert isinstance(answer, Ack)
+    assert (await house.run(holder.run_id)).head.state is RunState.QUEUED
+    assert await house.differences() == []
