@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 
 from perdure.runlog.states import RunState
@@ -13,10 +14,12 @@ from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.flow import FlowStatus, RequestSource
 from perdure_control_plane.domain.ids import FlowId, PlaybookId, Principal, SessionId
 from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.storage.postgres_driver import PostgresDriver
 from perdure_control_plane.usecases import start_flow
 from perdure_control_plane.usecases.create_session import create_session
 from perdure_control_plane.usecases.start_flow import FlowStarter, Start
 from perdure_control_plane.usecases.view_flow import get_flow
+from tests.conformance.stores import ON_POSTGRES
 
 STRICT = """
 playbook_id: strict
@@ -62,6 +65,30 @@ async def test_the_same_key_returns_the_same_flow(house: Any) -> None:
     again = await starter.start(ANYBODY, asked())
 
     assert again.flow == first.flow
+
+
+@ON_POSTGRES
+async def test_a_start_that_is_stored_when_the_connection_is_lost_is_not_made_twice(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starter, asked = await _ready(house)
+    await starter.start(ANYBODY, asked(idempotency_key="before"))
+    execute = PostgresDriver.execute_alone
+
+    def loses_its_connection(driver: Any, sql: str, parameters: Any = ()) -> Any:
+        result = execute(driver, sql, parameters)
+        if "INSERT INTO flows" in sql:
+            raise asyncpg.ConnectionDoesNotExistError
+        return result
+
+    monkeypatch.setattr(PostgresDriver, "execute_alone", loses_its_connection)
+    with pytest.raises(errors.StoreUnavailable):
+        await starter.start(ANYBODY, asked())
+    counted = await house.counts()
+    again = await starter.start(ANYBODY, asked())
+
+    assert (await house.counts())["runs"] == counted["runs"] == 2
+    assert (await house.run(again.flow.root_run_id)).head.state is RunState.QUEUED
 
 
 async def test_the_same_key_shows_the_flow_as_it_is_by_then(house: Any) -> None:

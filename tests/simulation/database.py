@@ -14,7 +14,7 @@ from sqlalchemy.pool import StaticPool
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.states import TERMINAL
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.storage.copies import Copy
+from perdure_control_plane.storage.copies import Copy, CopyStatements
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store
 from perdure_control_plane.storage.tables import metadata
@@ -237,7 +237,8 @@ class Database:
         transaction = SqlTransaction(
             shelf.connection, shelf.raw, shelf.statements, heads, self.clock(), _is_of_the_store
         )
-        transaction.copy = _Copy(shelf.connection, shelf.raw, f"timeline {self.epoch}" if self.shared else "")
+        origin = f"timeline {self.epoch}" if self.shared else ""
+        transaction.copy = _Copy(shelf.connection, shelf.raw, shelf.statements.copies, origin)
         return transaction
 
 
@@ -253,8 +254,8 @@ def _begins_guarded(stored: bytes) -> bool:
 class _Copy(Copy):
     """Knows which copy of the data this is, as PostgreSQL does."""
 
-    def __init__(self, connection: Any, raw: sqlite3.Connection, origin: str) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Any, raw: sqlite3.Connection, statements: CopyStatements, origin: str) -> None:
+        super().__init__(connection, raw, statements)
         self._raw = raw
         self._origin = origin
 

@@ -15,8 +15,9 @@ from perdure_control_plane.domain.ids import (
     RunId,
     SessionId,
 )
-from perdure_control_plane.domain.playbook import Evidence
+from perdure_control_plane.domain.playbook import Evidence, Release
 from perdure_control_plane.domain.run import Run
+from perdure_control_plane.domain.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,16 @@ class Flow:
     def name(self) -> str:
         """The flow's resource name."""
         return f"flows/{self.flow_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What there is when a flow is to be started. None for what there is not."""
+
+    begun: Flow | None
+    """The flow that the same key began."""
+    release: Release | None
+    session: Session | None
 
 
 class FlowStatus(StrEnum):

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.queue import QueueLimits
+from perdure_control_plane.domain.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Ready:
 class Servable:
     """Runs that may be handed out, and when a rate lets others of the executor's queues be; 0 where none keeps any."""
 
-    run_ids: list[RunId]
+    runs: list[Run]
     again_at: int
 
 

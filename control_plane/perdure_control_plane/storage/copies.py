@@ -3,18 +3,29 @@
 from typing import Final
 
 from sqlalchemy import ColumnElement, insert, literal_column, select, text, update
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Dialect
 
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.leases import StoreMark
+from perdure_control_plane.storage.statements import DriverConnection, Prepared
 from perdure_control_plane.storage.tables import store
+
+
+class CopyStatements:
+    """What is asked of a copy for every claim, compiled once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        another = select(store.c.origin != _THIS_COPY)
+        self.is_another: Final = Prepared(another, dialect) if dialect.name == "postgresql" else None
 
 
 class Copy:
     """Keeps the store's mark, and tells the copy that it was made in from another."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, driver: DriverConnection, statements: CopyStatements) -> None:
         self._connection = connection
+        self._driver = driver
+        self._statements = statements
 
     def mark(self) -> StoreMark | None:
         """The store's mark; None where it was never started."""
@@ -39,9 +50,10 @@ class Copy:
     def is_another(self) -> bool:
         """Whether the mark was made in another copy of the data than this one, so that what has happened since it was
         copied may be missing here."""
-        if self._connection.dialect.name != "postgresql":
+        if self._statements.is_another is None:
             return False
-        return bool(self._connection.execute(select(store.c.origin != _THIS_COPY)).scalar())
+        row = self._statements.is_another.execute_row(self._driver, ()).fetchone()
+        return row is not None and bool(row[0])
 
     def check_is_the_same(self) -> None:
         """Raises StoreUnavailable where this is another copy: a lease that it knows may have been revoked since, and what

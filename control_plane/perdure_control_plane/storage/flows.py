@@ -3,15 +3,17 @@
 import json
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import Select, bindparam, insert, literal_column, select
 from sqlalchemy.engine import Connection, Dialect
 
-from perdure_control_plane.domain.flow import Flow, RequestSource
-from perdure_control_plane.domain.ids import FlowId, Principal
+from perdure_control_plane.domain.flow import Flow, Ground, RequestSource
+from perdure_control_plane.domain.ids import FlowId, PlaybookId, Principal, SessionId
 from perdure_control_plane.domain.queries import FlowFilter
+from perdure_control_plane.domain.session import Session
 from perdure_control_plane.storage.deletions import missing
-from perdure_control_plane.storage.statements import DriverConnection, Prepared
-from perdure_control_plane.storage.tables import flows
+from perdure_control_plane.storage.playbooks import RELEASE_COLUMNS, release_from
+from perdure_control_plane.storage.statements import Prepared, Row
+from perdure_control_plane.storage.tables import flows, playbook_versions, sessions
 
 
 class FlowStatements:
@@ -19,38 +21,29 @@ class FlowStatements:
 
     def __init__(self, dialect: Dialect) -> None:
         self.insert: Final = Prepared(insert(flows), dialect)
-        started = (flows.c.principal == bindparam("principal")) & (flows.c.idempotency_key == bindparam("key"))
-        self.of_key: Final = Prepared(select(*flows.c).where(started), dialect)
+        ground = Prepared(_ground(), dialect)
+        self.read_ground: Final = ground.execute_row if dialect.name == "sqlite" else ground.execute_alone
         self.get: Final = Prepared(select(*flows.c).where(flows.c.flow_id == bindparam("flow_id")), dialect)
+
+
+def _ground() -> Select[Any]:
+    """One row: the flow of a key, the version, and the session, each where there is one."""
+    of_key = (flows.c.principal == bindparam("principal")) & (flows.c.idempotency_key == bindparam("key"))
+    versions = playbook_versions.c
+    wanted = (versions.playbook_id == bindparam("playbook_id")) & (versions.version == bindparam("version"))
+    one = select(literal_column("1").label("one")).subquery("one")
+    found = one.outerjoin(flows, of_key).outerjoin(playbook_versions, wanted)
+    found = found.outerjoin(sessions, sessions.c.session_id == bindparam("session_id"))
+    return select(*flows.c, *RELEASE_COLUMNS, *sessions.c).select_from(found)
 
 
 class Flows:
     """Keeps flows."""
 
-    def __init__(self, connection: Connection, driver: DriverConnection, statements: FlowStatements) -> None:
+    def __init__(self, connection: Connection, driver: Any, statements: FlowStatements) -> None:
         self._connection = connection
         self._driver = driver
         self._statements = statements
-
-    def add(self, flow: Flow) -> None:
-        """Stores a flow."""
-        values = {
-            "flow_id": flow.flow_id,
-            "principal": flow.principal,
-            "idempotency_key": flow.idempotency_key,
-            "playbook_id": flow.playbook_id,
-            "version": flow.version,
-            "digest": flow.digest,
-            "session_id": flow.session_id,
-            "root_run_id": flow.root_run_id,
-            "request_digest": flow.request_digest,
-            "metadata": json.dumps(flow.metadata),
-            "source_plugin": flow.source.source_plugin,
-            "source_kind": flow.source.source_kind,
-            "actor_id": flow.source.actor_id,
-            "created_at": flow.created_at,
-        }
-        self._statements.insert.execute(self._driver, values)
 
     def find(self, flow_id: FlowId) -> Flow | None:
         """The flow, or None."""
@@ -64,10 +57,19 @@ class Flows:
             raise missing(self._connection, f"flows/{flow_id}")
         return flow
 
-    def of_key(self, principal: Principal, idempotency_key: str) -> Flow | None:
-        """The flow that a principal began with a key, or None."""
-        row = self._statements.of_key.execute_row(self._driver, (principal, idempotency_key)).fetchone()
-        return None if row is None else _flow(row)
+    def ground(self, principal: Principal, key: str, release: tuple[PlaybookId, str], session_id: SessionId) -> Ground:
+        """What a principal finds who starts a version in a session under an idempotency key.
+
+        It is read at one moment, and another may be first all the same: then the flow cannot be stored.
+        """
+        row = self._statements.read_ground(self._driver, (principal, key, *release, session_id)).fetchone()
+        begun, last = row[: len(flows.c)], len(row) - len(sessions.c)
+        version, session = row[len(flows.c) : last], row[last:]
+        return Ground(
+            begun=None if begun[0] is None else _flow(begun),
+            release=None if version[0] is None else release_from(version),
+            session=None if session[0] is None else Session(*session),
+        )
 
     def page(self, wanted: FlowFilter, before: tuple[int, str] | None, limit: int) -> list[Flow]:
         """Flows, the latest first, that come before a (creation, id)."""
@@ -81,6 +83,14 @@ class Flows:
             earlier = (flows.c.created_at == created_at) & (flows.c.flow_id < flow_id)
             query = query.where((flows.c.created_at < created_at) | earlier)
         return [_flow(row) for row in self._connection.execute(query)]
+
+
+def flow_row(flow: Flow) -> Row:
+    """The flow's values in the order of the table's columns."""
+    values: dict[str, Any] = {column.name: getattr(flow, column.name, None) for column in flows.c}
+    source = flow.source
+    values |= {"source_plugin": source.source_plugin, "source_kind": source.source_kind, "actor_id": source.actor_id}
+    return tuple((values | {"metadata": json.dumps(flow.metadata)}).values())
 
 
 def _flow(row: Any) -> Flow:

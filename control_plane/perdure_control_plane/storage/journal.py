@@ -69,8 +69,7 @@ class Journal:
         """
         group = _Group(batches, now)
         moves, unread = self._fold_known(group)
-        alone = not unread and not any(move.changes for move in moves)
-        stored = set(self._rows.store(moves, alone=alone)) if moves else set()
+        stored = set(self._rows.store(moves, alone=not unread)) if moves else set()
         # Those heads were not known, or somebody else has moved the rows since: the rows themselves say where they are.
         unread += [move.run_id for move in moves if move.run_id not in stored]
         kept = [move for move in moves if move.run_id in stored]

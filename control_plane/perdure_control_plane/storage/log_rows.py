@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from perdure.runlog.head import RunHead
+from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.run import RunIdentity
 from perdure_control_plane.storage.heads import Mark
 from perdure_control_plane.storage.statements import Change, Row
 
@@ -22,7 +24,7 @@ class Move:
     """Whether more of the head has moved than APPENDED_COLUMNS."""
     events: list[Row]
     changes: list[Change]
-    """What else follows; whoever stores the move executes them."""
+    """What else follows; whoever stores the move executes them, as far as that does not do it itself."""
 
 
 class LogRows(Protocol):
@@ -37,9 +39,12 @@ class LogRows(Protocol):
     def store(self, moves: Sequence[Move], *, alone: bool) -> Collection[RunId]:
         """Stores heads and events of the moves whose rows are where they must be, and returns those runs.
 
-        A row that another transaction is writing to is not waited for. `alone` says that the whole commit is this: it may
-        be committed at once.
+        A row that another transaction is writing to is not waited for. `alone` says that the whole commit is this, with
+        the changes that follow: where they are done here, too, it may be committed at once, and the moves have none left.
         """
 
-    def insert_events(self, events: Sequence[Row]) -> None:
-        """Stores events whose run was created in this transaction."""
+    def create(self, run: RunIdentity, move: Move, flow: Flow | None) -> None:
+        """Stores a new run with its first events and its place in the queue, and the flow that it begins.
+
+        A flow without further changes may be committed at once, where no transaction has begun.
+        """

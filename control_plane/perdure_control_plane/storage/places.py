@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from perdure.runlog.places import Place
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.storage.statements import DriverConnection
 from perdure_control_plane.storage.tables import runs
 
 LOCK: Final = 0x70657264757265
@@ -25,13 +26,14 @@ def wants_a_place_in_vain(of: Any) -> ColumnElement[bool]:
 class Places:
     """Counts places."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, driver: DriverConnection) -> None:
         self._connection = connection
+        self._driver = driver
 
     def lock(self) -> None:
         """Waits until nobody else hands out what a limit counts; until the transaction ends nobody does."""
         if self._connection.dialect.name == "postgresql":
-            self._connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+            self._driver.execute("SELECT pg_advisory_xact_lock($1)", (LOCK,))
 
     def held(self, keys: Sequence[str]) -> dict[str, int]:
         """How many runs of each key have a place."""

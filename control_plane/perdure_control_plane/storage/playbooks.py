@@ -33,6 +33,9 @@ _SUMMARY = [
     if column not in (playbook_versions.c.document, playbook_versions.c.position)
 ]
 
+RELEASE_COLUMNS: Final = [playbook_versions.c[field.name] for field in fields(Release)]
+"""Columns that starting needs, in the order of a release's fields."""
+
 
 class PlaybookStatements:
     """Statements over `playbook_versions`, compiled once."""
@@ -40,8 +43,7 @@ class PlaybookStatements:
     def __init__(self, dialect: Dialect) -> None:
         version = playbook_versions.c.version == bindparam("version")
         wanted = (playbook_versions.c.playbook_id == bindparam("playbook_id")) & version
-        columns = [playbook_versions.c[field.name] for field in fields(Release)]
-        self.release: Final = Prepared(select(*columns).where(wanted), dialect)
+        self.release: Final = Prepared(select(*RELEASE_COLUMNS).where(wanted), dialect)
 
 
 class Playbooks:
@@ -87,8 +89,7 @@ class Playbooks:
         row = self._statements.release.execute_row(self._driver, (playbook_id, version)).fetchone()
         if row is None:
             raise NotFound(version_name(playbook_id, version))
-        playbook, name, digest, plan_digest, publication = row
-        return Release(playbook, name, digest, plan_digest, Publication(publication))
+        return release_from(row)
 
     def get(self, playbook_id: PlaybookId) -> Playbook:
         """A playbook and its versions, newest first, without documents. Raises NotFound."""
@@ -152,6 +153,12 @@ class Playbooks:
         wanted = (publication_changes.c.playbook_id == playbook_id) & (publication_changes.c.version == version)
         query = select(publication_changes).where(wanted).order_by(publication_changes.c.position)
         return tuple(_change(row) for row in self._connection.execute(query))
+
+
+def release_from(row: Any) -> Release:
+    """The release that a row holds, its values in the order of RELEASE_COLUMNS."""
+    playbook, name, digest, plan_digest, publication = row
+    return Release(playbook, name, digest, plan_digest, Publication(publication))
 
 
 def _version(row: Any, *, history: tuple[PublicationChange, ...], document: bytes = b"") -> PlaybookVersion:

@@ -30,6 +30,7 @@ from perdure_control_plane.storage.postgres_session import (
     READ_COMMITTED,
     SERIALIZABLE,
     SNAPSHOT,
+    Kind,
     LostBeforeCommit,
     PostgresSession,
     Transactions,
@@ -120,7 +121,14 @@ class PostgresStore(ListenedStore):
         """Calls `listener` when commits of others may have been missed."""
         self._silences.append(listener)
 
-    async def write(self, body: Callable[[SqlTransaction], T], *, first: bool = False, guarded: bool = False) -> T:
+    async def write(
+        self,
+        body: Callable[[SqlTransaction], T],
+        *,
+        first: bool = False,
+        guarded: bool = False,
+        reads_first: bool = False,
+    ) -> T:
         """Runs a body in a transaction of its own and returns what it returned, or raises what it raised.
 
         The body may run several times; what counts is the last. Nobody waits in line here, so `first` changes nothing.
@@ -128,9 +136,9 @@ class PostgresStore(ListenedStore):
         """
         if self.failure:
             raise StoreUnavailable("postgresql", self.failure)
-        begin = READ_COMMITTED if guarded else SERIALIZABLE
+        kind = Kind(READ_COMMITTED, begins_late=reads_first) if guarded else Kind(SERIALIZABLE)
         result, changed, messages = await self._repeated(
-            begin, lambda tx: (body(tx), tx.log.changed, tx.projections.messages.sent)
+            kind, lambda tx: (body(tx), tx.log.changed, tx.projections.messages.sent)
         )
         if changed:
             self._keep_heads(changed)
@@ -147,13 +155,13 @@ class PostgresStore(ListenedStore):
 
     async def read(self, body: Callable[[SqlTransaction], T]) -> T:
         """Runs a body on one snapshot of the store. Raises StoreUnavailable where it cannot be read."""
-        return await self._repeated(SNAPSHOT, body)
+        return await self._repeated(Kind(SNAPSHOT), body)
 
-    async def _repeated(self, begin: str, body: Callable[[SqlTransaction], T]) -> T:
+    async def _repeated(self, kind: Kind, body: Callable[[SqlTransaction], T]) -> T:
         for left in reversed(range(REPEATS)):
             try:
                 async with connected(self._engine) as connection:
-                    return await self._transactions.run(connection, begin, body)
+                    return await self._transactions.run(connection, kind, body)
             except Exception as error:
                 if left and (isinstance(error, LostBeforeCommit) or is_over_when_repeated(error)):
                     await asyncio.sleep(random.uniform(0.0, REPEAT_SECONDS))  # noqa: S311  # jitter, not a secret

@@ -13,7 +13,8 @@ from sqlalchemy.util import await_only
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.postgres_errors import BUSY
 
-_RETURNING: Final = ("SELECT", "WITH")
+_READING: Final = "SELECT"
+_RETURNING: Final = (_READING, "WITH")
 """How statements begin that give rows."""
 
 
@@ -25,6 +26,8 @@ class PostgresDriver:
         self._connection = connection
         self._begin = begin
         self.begun = False
+        self.wrote_alone = False
+        """Whether a statement was sent that may have been committed as soon as it was done."""
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> "PostgresResult":
         """Runs a statement in the transaction."""
@@ -33,6 +36,7 @@ class PostgresDriver:
 
     def execute_alone(self, sql: str, parameters: Sequence[Any] = ()) -> "PostgresResult":
         """Runs a statement, a transaction of its own unless one has begun. A row that is busy is StoreUnavailable."""
+        self.wrote_alone = self.wrote_alone or not (self.begun or sql.startswith(_READING))
         try:
             if sql.startswith(_RETURNING):
                 return PostgresResult(await_only(self._connection.fetch(sql, *parameters)))

@@ -7,29 +7,23 @@ For a single run there is a statement with values in place of arrays: the databa
 keeps the plan. A plan for arrays it makes anew each time, which takes longer than to carry it out for one run.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
-from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     BigInteger,
     ColumnElement,
     FromClause,
-    Integer,
     Select,
-    Subquery,
-    Table,
-    TableValuedAlias,
     Text,
     any_,
     bindparam,
-    cast,
-    column,
+    delete,
     func,
     insert,
-    literal_column,
     select,
     true,
     update,
@@ -37,12 +31,17 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 
 from perdure.runlog.head import RunHead
+from perdure.runlog.states import RunState
+from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.run import RunIdentity
+from perdure_control_plane.domain.task import TaskState, TerminalReason
 from perdure_control_plane.storage.log_rows import Move
-from perdure_control_plane.storage.run_events import RunEventStatements
+from perdure_control_plane.storage.postgres_creation import CreationStatement
+from perdure_control_plane.storage.postgres_given import array, is_number, picker, row_given, rows_given, value_names
 from perdure_control_plane.storage.run_rows import APPENDED_COLUMNS, HEAD_COLUMNS, appended_row, head_from, head_row
 from perdure_control_plane.storage.statements import LazyConnection, Prepared, Row
-from perdure_control_plane.storage.tables import run_events, runs
+from perdure_control_plane.storage.tables import assignments, run_events, run_queue, runs, tasks
 
 _GUARD: Final = ("run_id", "last_sequence", "epoch", "next_ordinal")
 """Columns that say where a row must be."""
@@ -58,21 +57,24 @@ _HELD_EVENT: Final = ("sequence", "kind", "event")
 class PostgresLogStatements:
     """The statements, compiled once."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, carried: Collection[Prepared]) -> None:
+        """`carried` are the changes that whole moves carry out themselves; done once more, they change nothing."""
+        self.carried: Final = frozenset(carried)
         self.append: Final = _MoveStatement(APPENDED_COLUMNS, _HELD, _HELD_EVENT, dialect)
         self.append_one: Final = _OneMoveStatement(APPENDED_COLUMNS, _HELD, _HELD_EVENT, dialect)
         self.save: Final = _MoveStatement(HEAD_COLUMNS, _GUARD, _EVENT, dialect)
         self.save_one: Final = _OneMoveStatement(HEAD_COLUMNS, _GUARD, _EVENT, dialect)
         self.heads: Final = Prepared(_heads(), dialect)
+        self.create: Final = CreationStatement(dialect, with_flow=False)
+        self.begin: Final = CreationStatement(dialect, with_flow=True)
 
 
 class PostgresLogRows:
     """A statement for the moves of holders' batches that changed little, and one for all others."""
 
-    def __init__(self, driver: LazyConnection, statements: PostgresLogStatements, events: RunEventStatements) -> None:
+    def __init__(self, driver: LazyConnection, statements: PostgresLogStatements) -> None:
         self._driver = driver
         self._statements = statements
-        self._events = events
 
     def heads(self, run_ids: Sequence[RunId]) -> dict[RunId, RunHead | None]:
         """Heads as they are now, which nobody moves before this transaction ends.
@@ -85,11 +87,15 @@ class PostgresLogRows:
     def store(self, moves: Sequence[Move], *, alone: bool) -> Collection[RunId]:
         """Stores heads and events of the moves whose rows are where they must be, and returns those runs.
 
-        A row that another transaction is writing to is not waited for. `alone` says that the whole commit is this: it may
-        be committed at once.
+        A row that another transaction is writing to is not waited for. `alone` says that the whole commit is this, and what
+        follows: it may be committed at once where the same statement does that, too.
         """
         small = [move for move in moves if not move.whole]
         whole = [move for move in moves if move.whole]
+        for move in whole:
+            if self._statements.carried.issuperset(change.statement for change in move.changes):
+                move.changes.clear()
+        alone = alone and not any(move.changes for move in moves)
         stored: list[RunId] = []
         if small:
             rows = [(*_guard(move), move.before.lease_id, *appended_row(move.after)) for move in small]
@@ -113,9 +119,15 @@ class PostgresLogRows:
         execute = statement.prepared.execute_alone if alone else statement.prepared.execute_row
         return [row[0] for row in execute(self._driver, columns)]
 
-    def insert_events(self, events: Sequence[Row]) -> None:
-        """Stores events whose run was created in this transaction."""
-        self._events.insert.execute_rows(self._driver, events)
+    def create(self, run: RunIdentity, move: Move, flow: Flow | None) -> None:
+        """Stores a new run with its first events and its place in the queue, and the flow that it begins.
+
+        A flow without further changes is committed at once, where no transaction has begun.
+        """
+        statement = self._statements.create if flow is None else self._statements.begin
+        alone = flow is not None and not move.changes
+        execute = statement.prepared.execute_alone if alone else statement.prepared.execute_row
+        execute(self._driver, statement.parameters(run, move, flow))
 
 
 def _guard(move: Move) -> Row:
@@ -132,17 +144,17 @@ class _MoveStatement:
 
     def __init__(self, columns: Sequence[str], guard: Sequence[str], event: Sequence[str], dialect: Dialect) -> None:
         likes, events = _likes(columns, guard), {"of_run": "sequence"} | {name: name for name in event}
-        given = _given("given", runs, likes), _given("events", run_events, events)
+        given = rows_given("given", runs, likes), rows_given("events", run_events, events)
         self.prepared: Final = Prepared(_move(columns, guard, event, *given), dialect)
-        self._names = _names("given", likes) + _names("events", events)
-        self._numbers = [_is_number(runs, like) for like in likes.values()]
-        self._numbers += [_is_number(run_events, like) for like in events.values()]
-        self._pick = _picker(event)
+        self._names = value_names("given", likes) + value_names("events", events)
+        self._numbers = [is_number(runs, like) for like in likes.values()]
+        self._numbers += [is_number(run_events, like) for like in events.values()]
+        self._pick = picker(event)
 
     def parameters(self, given: Sequence[Row], moves: Sequence[Move]) -> Row:
         """An array for each column of those rows, and of the moves' events, in the order that the statement takes them."""
         events = [(number, *self._pick(row)) for number, move in enumerate(moves, 1) for row in move.events]
-        arrays = map(_array, self._numbers, chain(zip(*given, strict=True), zip(*events, strict=True)))
+        arrays = map(array, self._numbers, chain(zip(*given, strict=True), zip(*events, strict=True)))
         values: dict[str, Any] = dict(zip(self._names, arrays, strict=True))
         values["stored_at"] = moves[0].events[0][_STORED_AT]
         return self.prepared.parameters(values)
@@ -152,17 +164,17 @@ class _OneMoveStatement:
     """The same for one run: only what is given for its events are arrays."""
 
     def __init__(self, columns: Sequence[str], guard: Sequence[str], event: Sequence[str], dialect: Dialect) -> None:
-        given = _given_once("given", runs, _likes(columns, guard))
-        events = _given("events", run_events, {name: name for name in event})
+        given = row_given("given", runs, _likes(columns, guard))
+        events = rows_given("events", run_events, {name: name for name in event})
         self.prepared: Final = Prepared(_move(columns, guard, event, given, events), dialect)
-        self._names = _names("given", _likes(columns, guard)) + _names("events", event)
-        self._numbers = [_is_number(run_events, name) for name in event]
-        self._pick = _picker(event)
+        self._names = value_names("given", _likes(columns, guard)) + value_names("events", event)
+        self._numbers = [is_number(run_events, name) for name in event]
+        self._pick = picker(event)
 
     def parameters(self, given: Sequence[Row], moves: Sequence[Move]) -> Row:
         """That row's values, and an array for each column of the move's events, in the statement's order."""
         ((row,), (move,)) = given, moves
-        events = map(_array, self._numbers, zip(*map(self._pick, move.events), strict=True))
+        events = map(array, self._numbers, zip(*map(self._pick, move.events), strict=True))
         values: dict[str, Any] = dict(zip(self._names, (*row, *events), strict=True))
         values["stored_at"] = move.events[0][_STORED_AT]
         return self.prepared.parameters(values)
@@ -173,25 +185,18 @@ def _likes(columns: Sequence[str], guard: Sequence[str]) -> dict[str, str]:
     return {f"where_{name}": name for name in guard} | {name: name for name in columns}
 
 
-def _names(given: str, names: Iterable[str]) -> list[str]:
-    return [f"{given}_{name}" for name in names]
-
-
-def _picker(event: Sequence[str]) -> Callable[[Row], Row]:
-    return itemgetter(*(run_events.c.keys().index(name) for name in event))
-
-
 def _move(
     columns: Sequence[str], guard: Sequence[str], event: Sequence[str], given: FromClause, events: FromClause
 ) -> Select[Any]:
     in_place = [runs.c[name] == given.c[f"where_{name}"] for name in guard]
     locked = select(runs.c.run_id).where(*in_place).with_for_update(key_share=True, skip_locked=True).lateral("locked")
     free = select(given).join(locked, true()).cte("free")
+    told = [runs.c.state] if "state" in columns else []
     moved = (
         update(runs)
         .where(runs.c.run_id == free.c.where_run_id)
         .values({name: free.c[name] for name in columns})
-        .returning(runs.c.run_id, free.c.number, *(free.c[f"where_{name}"] for name in guard))
+        .returning(runs.c.run_id, *told, free.c.number, *(free.c[f"where_{name}"] for name in guard))
         .cte("moved")
     )
     values: dict[str, ColumnElement[Any]] = {"run_id": moved.c.run_id} | {name: events.c[name] for name in event}
@@ -201,34 +206,24 @@ def _move(
         values["ordinal"] = moved.c.where_next_ordinal + events.c.sequence - moved.c.where_last_sequence - 1
     of_run = moved.c.number == events.c.of_run if "of_run" in events.c else true()
     stored = insert(run_events).from_select(list(values), select(*values.values()).join(moved, of_run)).cte("stored")
-    return select(moved.c.run_id).add_cte(stored)
+    return select(moved.c.run_id).add_cte(stored, *(_following(moved) if "state" in columns else ()))
 
 
-def _given_once(name: str, table: Table, columns: Mapping[str, str]) -> Subquery:
-    """One row of values; each column has the type of one of the table's."""
-    values = [bindparam(f"{name}_{own}", type_=table.c[like].type).label(own) for own, like in columns.items()]
-    return select(*values, literal_column("1").label("number")).subquery(name)
+def _following(moved: CTE) -> Iterable[CTE]:
+    """What follows from the states that runs have moved to, whatever they were in."""
+    not_running, not_queued = _not_in(moved, RunState.RUNNING), _not_in(moved, RunState.QUEUED)
+    yield delete(assignments).where(assignments.c.run_id == not_running).cte("unassigned")
+    yield delete(run_queue).where(run_queue.c.run_id == not_queued).cte("dequeued")
+    lost = {"state": TaskState.FAILED.value, "terminal_reason": TerminalReason.EXECUTOR_LOST.value}
+    lost_at = {"ended_at": bindparam("stored_at", type_=BigInteger)}
+    begun = tasks.c.state == TaskState.RUNNING.value
+    yield update(tasks).where(tasks.c.run_id == not_running, begun).values(lost | lost_at).cte("lost")
 
 
-def _given(name: str, table: Table, columns: Mapping[str, str]) -> TableValuedAlias:
-    """Rows of values from arrays, numbered from 1; each column has the type of one of the table's."""
-    arrays = [_parameter(f"{name}_{own}", table, like) for own, like in columns.items()]
-    typed = [column(own, table.c[like].type) for own, like in columns.items()]
-    return func.unnest(*arrays).table_valued(*typed, with_ordinality="number", name=name).render_derived()
-
-
-def _parameter(name: str, table: Table, like: str) -> ColumnElement[Any]:
-    array = ARRAY(table.c[like].type.as_generic())
-    return cast(bindparam(name, type_=Text), array) if _is_number(table, like) else bindparam(name, type_=array)
-
-
-def _is_number(table: Table, column: str) -> bool:
-    """Whether an array of the column's values is told as text: the driver takes each number in hand several times."""
-    return isinstance(table.c[column].type, Integer) and not table.c[column].nullable
-
-
-def _array(number: bool, values: Sequence[Any]) -> Any:
-    return f"{{{','.join(map(str, values))}}}" if number else list(values)
+def _not_in(moved: CTE, state: RunState) -> ColumnElement[Any]:
+    """Any of the runs that are not in a state. As an array it is looked up over a key, however small a table once was."""
+    others = select(moved.c.run_id).where(moved.c.state != state.value).scalar_subquery()
+    return any_(func.array(others, type_=ARRAY(Text)))
 
 
 def _heads() -> Select[Any]:

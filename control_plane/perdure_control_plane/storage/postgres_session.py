@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from sqlalchemy.engine import Connection
@@ -23,6 +24,15 @@ READ_COMMITTED: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """For bodies whose statements repeat or lock what they rely on."""
 SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 """For what is read for an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a body's transaction begins: with which statement, and whether with the body, or with the first statement that
+    is not to be `alone`."""
+
+    begin: str
+    begins_late: bool = False
 
 
 class LostBeforeCommit(Exception):
@@ -64,21 +74,22 @@ class Transactions:
         self._clock = clock
         self._database_clock = DatabaseClock()
 
-    async def run(self, connection: AsyncConnection, begin: str, body: Callable[[SqlTransaction], T]) -> T:
+    async def run(self, connection: AsyncConnection, kind: Kind, body: Callable[[SqlTransaction], T]) -> T:
         """Runs a body in a transaction of its own and commits it.
 
         Raises LostBeforeCommit where the connection was lost before that, and whatever the body or the commit raise.
         """
-        driver = PostgresDriver(driver_of(connection), begin)
+        driver = PostgresDriver(driver_of(connection), kind.begin)
 
         def run(own: Connection) -> T:
-            driver.begin()
+            if not kind.begins_late:
+                driver.begin()
             return body(self.on(own, driver, HeadCache()))
 
         try:
             result = await connection.run_sync(run)
         except Exception as error:
-            if is_disconnect(error):
+            if is_disconnect(error) and not driver.wrote_alone:
                 raise LostBeforeCommit from error
             await driver.end("ROLLBACK")
             raise

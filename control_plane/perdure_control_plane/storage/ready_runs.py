@@ -23,13 +23,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure_control_plane.domain.executor import Executor
-from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.room import Ready, Room, Servable
+from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.lists import pack, unpack
 from perdure_control_plane.storage.places import Places, wants_a_place_in_vain
 from perdure_control_plane.storage.queue_limits import QueueRows, exhausted
+from perdure_control_plane.storage.run_rows import RUN_COLUMNS, run_from
+from perdure_control_plane.storage.runs import Runs
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
-from perdure_control_plane.storage.tables import run_queue
+from perdure_control_plane.storage.tables import run_queue, runs
 
 _READY: Final = (
     run_queue.c.run_id,
@@ -53,9 +55,10 @@ class ReadyStatements:
 
 
 def _servable() -> Select[Any]:
-    """Ready runs that an executor can do, locked, without those that are locked."""
+    """Ready runs that an executor can do, with their rows, both locked, without those that are locked."""
     return (
-        select(*_READY)
+        select(*_READY, *(runs.c[name] for name in RUN_COLUMNS))
+        .join(runs, runs.c.run_id == run_queue.c.run_id)
         .where(
             run_queue.c.queue == any_(bindparam("queues", type_=ARRAY(Text))),
             run_queue.c.fold_version.between(bindparam("fold_lowest"), bindparam("fold_highest")),
@@ -64,7 +67,7 @@ def _servable() -> Select[Any]:
         )
         .order_by(*_ORDER)
         .limit(bindparam("limit"))
-        .with_for_update(skip_locked=True)
+        .with_for_update(key_share=True, skip_locked=True)
     )
 
 
@@ -95,18 +98,14 @@ class ReadyRuns:
     """How many runs a claim looks at in any case."""
 
     def __init__(
-        self,
-        connection: Connection,
-        driver: DriverConnection,
-        statements: ReadyStatements,
-        places: Places,
-        queues: QueueRows,
+        self, connection: Connection, driver: DriverConnection, statements: ReadyStatements, every_run: Runs
     ) -> None:
         self._connection = connection
         self._driver = driver
         self._statements = statements
-        self._places = places
-        self._queues = queues
+        self._every_run = every_run
+        self._places = Places(connection, driver)
+        self._queues = QueueRows(connection)
 
     def servable(self, executor: Executor, limit: int, at: int, limited: Collection[str]) -> Servable:
         """Ready runs that the executor can do, in the order they are to be handed out: no more than limits have room for.
@@ -116,16 +115,16 @@ class ReadyRuns:
         """
         found = self._first(executor, limit)
         if not any(row[1] or row[3] in limited for row in found):
-            return Servable([row[0] for row in found], 0)
+            return Servable(self._runs(found), 0)
         room = Room(at, limited)
         if self._statements.with_room is None:
             rows = self._connection.execute(_all(executor).where(_has_room()), {"at": at})
-            taken = self._taken(executor, rows, limit, room)
+            taken = self._taken(_served(executor, rows), limit, room)
         else:
             taken = self._taken_of_many(self._statements.with_room, executor, limit, room)
         spent = room.spent()
         self._queues.spend(spent)
-        return Servable(taken, min((each.next_at for each in spent if each.next_at > at), default=0))
+        return Servable(self._runs(taken), min((each.next_at for each in spent if each.next_at > at), default=0))
 
     def _first(self, executor: Executor, limit: int) -> Sequence[Any]:
         """The first ready runs that the executor can do, whatever limits they have."""
@@ -139,20 +138,20 @@ class ReadyRuns:
             served = list(islice(_served(executor, self._connection.execute(_all(executor))), limit))
         return served[:limit]
 
-    def _taken_of_many(self, statement: Prepared, executor: Executor, limit: int, room: Room) -> list[RunId]:
+    def _taken_of_many(self, statement: Prepared, executor: Executor, limit: int, room: Room) -> list[Any]:
         values = _offer(executor) | {"at": room.at}
         seen: list[str] = []
-        taken: list[RunId] = []
+        taken: list[Any] = []
         while len(taken) < limit:
             asked = limit - len(taken)
             more = {"seen": seen, "full_keys": list(room.full), "full_counts": list(room.full.values())}
             more |= {"queues": room.queues_left(executor.queues), "limit": asked}
-            found = [Ready(*row) for row in statement.execute(self._driver, values | more)]
-            self._count(room, found)
-            taken += [RunId(ready.run_id) for ready in found if room.take(ready)]
+            found = statement.execute(self._driver, values | more).fetchall()
+            self._count(room, [_ready(row) for row in found])
+            taken += [row for row in found if room.take(_ready(row))]
             if len(found) < asked:
                 break
-            seen += [ready.run_id for ready in found]
+            seen += [row[0] for row in found]
         return taken
 
     def _count(self, room: Room, found: Sequence[Ready]) -> None:
@@ -167,13 +166,22 @@ class ReadyRuns:
             for limits in self._queues.limits(queues):
                 room.let(limits, at_work.get(limits.queue, 0))
 
-    def _taken(self, executor: Executor, rows: Iterable[Any], limit: int, room: Room) -> list[RunId]:
+    def _taken(self, rows: Iterable[Any], limit: int, room: Room) -> list[Any]:
         def takes(ready: Ready) -> bool:
             self._count(room, [ready])
             return room.take(ready)
 
-        ready = (Ready(*row[:4]) for row in _served(executor, rows))
-        return list(islice((RunId(each.run_id) for each in ready if takes(each)), limit))
+        return list(islice((row for row in rows if takes(_ready(row))), limit))
+
+    def _runs(self, rows: Sequence[Any]) -> list[Run]:
+        if self._statements.servable is not None:
+            return [run_from(row[len(_READY) :]) for row in rows]
+        found = (self._every_run.find(row[0]) for row in rows)
+        return [run for run in found if run is not None]
+
+
+def _ready(row: Any) -> Ready:
+    return Ready(*row[: len(_READY)])
 
 
 def _all(executor: Executor) -> Select[Any]:

@@ -141,7 +141,7 @@ class Rebuilding:
         if event.ByteSize() > INLINE_BYTES:
             changes += self._transaction.projections.payloads.named(self._run_id, event.SerializeToString())
         if head.last_sequence == 1:
-            self._transaction.runs.insert(identity_of(self._run_id, event.run_created, at), head, at)
+            self._transaction.runs.insert(identity_of(self._run_id, event.run_created, at), head)
             self._saved = Mark.of(head)
         elif kind not in _COUNTED_ONLY:
             self._save()

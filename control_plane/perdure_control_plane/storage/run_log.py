@@ -7,6 +7,7 @@ from perdure.runlog.instances import instance
 from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.v1.run_events_pb2 import RunCreated, RunEvent
 from perdure_control_plane.domain.errors import Conflict
+from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import (
     AgentId,
     FlowId,
@@ -46,13 +47,12 @@ class RunLog:
         self._now = now
         self.changed: list[Run] = []
 
-    def create(self, run_id: RunId, events: Sequence[RunEvent], origin: Outside) -> Run:
-        """Begins a log; the first event is the run's creation."""
+    def create(self, run_id: RunId, events: Sequence[RunEvent], origin: Outside, flow: Flow | None = None) -> Run:
+        """Begins a log, and the flow whose root run it is; the first event is the run's creation."""
         identity = identity_of(run_id, events[0].run_created, self._now)
         head = RunHead()
         move = self._fold(run_id, head, events, origin)
-        self._runs.insert(identity, head, self._now)
-        self._rows.insert_events(move.events)
+        self._rows.create(identity, move, flow)
         execute_changes(self._driver, [move.changes])
         return self._note(Run(identity, head))
 

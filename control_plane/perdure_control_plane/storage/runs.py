@@ -1,14 +1,12 @@
 """Run rows: heads as they are saved with the log, and the queries over runs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     ColumnElement,
-    Select,
-    Text,
+    FromClause,
     bindparam,
     case,
     delete,
@@ -91,7 +89,6 @@ class RunStatements:
         self.insert: Final = Prepared(insert(runs), dialect)
         self.get: Final = Prepared(select(*_COLUMNS).where(by_id), dialect)
         self.lock: Final = Prepared(select(*_COLUMNS).where(by_id).with_for_update(key_share=True), dialect)
-        self.get_each: Final = None if dialect.name == "sqlite" else Prepared(_get_each(), dialect)
         # Where others write at the same time, nobody moves the row between this and the statement that follows from it.
         head = select(*(runs.c[name] for name in HEAD_COLUMNS)).where(by_id).with_for_update(key_share=True)
         self.head: Final = Prepared(head, dialect)
@@ -99,7 +96,7 @@ class RunStatements:
         held = (runs.c.state == RunState.RUNNING.value) & (runs.c.lease_id == bindparam("where_lease_id"))
         appended = update(runs).where(by_id, held, unchanged).values(_bound(APPENDED_COLUMNS))
         self.append: Final = Prepared(appended, dialect)
-        into_queue = select(*_queue_source()).where(by_id)
+        into_queue = select(*queue_source(runs, bindparam("ready_at", type_=BigInteger))).where(by_id)
         self.enqueue: Final = Prepared(
             insert(run_queue).from_select([column.name for column in run_queue.c], into_queue), dialect
         )
@@ -122,25 +119,19 @@ class RunStatements:
             yield self.enqueue.change({"ready_at": at, "where_run_id": run_id})
 
 
-def _get_each() -> Select[Any]:
-    given = func.unnest(bindparam("run_ids", type_=ARRAY(Text))).table_valued("run_id", with_ordinality="number")
-    wanted = given.render_derived("wanted")
-    return select(*_COLUMNS).join(wanted, wanted.c.run_id == runs.c.run_id).order_by(wanted.c.number)
-
-
 def _bound(columns: Iterable[str]) -> dict[str, Any]:
     return {name: bindparam(name) for name in columns}
 
 
-def _queue_source() -> list[ColumnElement[Any]]:
-    """What a ready run's row of the queue holds, column by column. Who has a place needs to look for none."""
-    wants = runs.c.place == literal_column(str(int(Place.WANTED)))
+def queue_source(of: FromClause, ready_at: ColumnElement[int]) -> list[ColumnElement[Any]]:
+    """What a ready run's row of the queue holds, column by column, from rows of runs. Who has a place needs none."""
+    wants = of.c.place == literal_column(str(int(Place.WANTED)))
     own = {
-        "ready_at": bindparam("ready_at"),
-        "concurrency_key": case((wants, runs.c.concurrency_key), else_=literal_column("''")),
-        "concurrency_limit": case((wants, runs.c.concurrency_limit), else_=ZERO),
+        "ready_at": ready_at,
+        "concurrency_key": case((wants, of.c.concurrency_key), else_=literal_column("''")),
+        "concurrency_limit": case((wants, of.c.concurrency_limit), else_=ZERO),
     }
-    return [own[column.name] if column.name in own else runs.c[column.name] for column in run_queue.c]
+    return [own[column.name] if column.name in own else of.c[column.name] for column in run_queue.c]
 
 
 class Runs:
@@ -175,22 +166,15 @@ class Runs:
         if self._connection.dialect.name == "postgresql":
             self._driver.execute(f"SET LOCAL lock_timeout = {milliseconds}", ())
 
-    def get_each(self, run_ids: Sequence[RunId]) -> list[Run]:
-        """The runs in this order, without those that are not there."""
-        if self._statements.get_each is not None:
-            return [run_from(row) for row in self._statements.get_each.execute_row(self._driver, (list(run_ids),))]
-        found = (self.find(run_id) for run_id in run_ids)
-        return [run for run in found if run is not None]
-
     def head(self, run_id: str) -> RunHead | None:
         """The run's head alone, or None."""
         row = self._statements.head.execute_row(self._driver, (run_id,)).fetchone()
         return None if row is None else head_from(row)
 
-    def insert(self, run: RunIdentity, head: RunHead, at: int) -> None:
+    def insert(self, run: RunIdentity, head: RunHead) -> None:
         """Stores a new run."""
         self._statements.insert.execute_row(self._driver, identity_row(run) + head_row(head))
-        self._follow(run.run_id, None, head.state, at)
+        self._follow(run.run_id, None, head.state, run.created_at)
 
     def save(self, run_id: str, before: Mark, after: RunHead, at: int) -> bool:
         """Stores a head that was folded from `before`, and what follows. False where the row is no longer there."""

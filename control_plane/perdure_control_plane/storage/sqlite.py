@@ -100,8 +100,15 @@ class SqliteStore(ListenedStore):
         if self._lock is not None:
             self._lock.close()
 
-    async def write(self, body: Callable[[SqlTransaction], T], *, first: bool = False, guarded: bool = False) -> T:
-        """Runs a body in the next commit; see Writer.write. Nobody else writes meanwhile, so `guarded` changes nothing."""
+    async def write(
+        self,
+        body: Callable[[SqlTransaction], T],
+        *,
+        first: bool = False,
+        guarded: bool = False,
+        reads_first: bool = False,
+    ) -> T:
+        """Runs a body in the next commit; see Writer.write. Nobody else writes meanwhile: only `first` changes anything."""
         return await self._writer.write(body, first=first)
 
     async def read(self, body: Callable[[SqlTransaction], T]) -> T:

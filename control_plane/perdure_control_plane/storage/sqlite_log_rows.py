@@ -3,7 +3,10 @@
 from collections.abc import Collection, Sequence
 
 from perdure.runlog.head import RunHead
+from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import RunId
+from perdure_control_plane.domain.run import RunIdentity
+from perdure_control_plane.storage.flows import FlowStatements, flow_row
 from perdure_control_plane.storage.log_rows import Move
 from perdure_control_plane.storage.run_events import RunEventStatements
 from perdure_control_plane.storage.runs import Runs
@@ -13,10 +16,11 @@ from perdure_control_plane.storage.statements import DriverConnection, Row
 class SqliteLogRows:
     """One guarded update for each run, then one insertion of all events: `executemany` does not say which rows it met."""
 
-    def __init__(self, driver: DriverConnection, runs: Runs, events: RunEventStatements) -> None:
+    def __init__(self, driver: DriverConnection, runs: Runs, events: RunEventStatements, flows: FlowStatements) -> None:
         self._driver = driver
         self._runs = runs
         self._events = events
+        self._flows = flows
 
     def heads(self, run_ids: Sequence[RunId]) -> dict[RunId, RunHead | None]:
         """Heads as they are now; runs that do not exist are left out."""
@@ -39,6 +43,9 @@ class SqliteLogRows:
         self._events.insert.execute_rows(self._driver, events)
         return stored
 
-    def insert_events(self, events: Sequence[Row]) -> None:
-        """Stores events whose run was created in this transaction."""
-        self._events.insert.execute_rows(self._driver, events)
+    def create(self, run: RunIdentity, move: Move, flow: Flow | None) -> None:
+        """Stores a new run with its first events and its place in the queue, and the flow that it begins."""
+        if flow is not None:
+            self._flows.insert.execute_row(self._driver, flow_row(flow))
+        self._runs.insert(run, move.after)
+        self._events.insert.execute_rows(self._driver, move.events)

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Dialect
 from perdure_control_plane.domain.admission import Batch
 from perdure_control_plane.storage.approvals import Approvals
 from perdure_control_plane.storage.children import Children
-from perdure_control_plane.storage.copies import Copy
+from perdure_control_plane.storage.copies import Copy, CopyStatements
 from perdure_control_plane.storage.executors import Executors, ExecutorStatements
 from perdure_control_plane.storage.flows import Flows, FlowStatements
 from perdure_control_plane.storage.heads import HeadCache
@@ -62,16 +62,18 @@ class Statements:
         self.ready: Final = ReadyStatements(dialect)
         self.queue: Final = QueueStatements(dialect)
         self.executors: Final = ExecutorStatements(dialect)
+        self.copies: Final = CopyStatements(dialect)
         self.playbooks: Final = PlaybookStatements(dialect)
         self.flows: Final = FlowStatements(dialect)
         self.sessions: Final = SessionStatements(dialect)
-        self._postgres = PostgresLogStatements(dialect) if dialect.name == "postgresql" else None
+        carried = (self.runs.unassign, self.runs.dequeue, self.projections.lose_tasks)
+        self._postgres = PostgresLogStatements(dialect, carried) if dialect.name == "postgresql" else None
 
     def log_rows(self, driver: DriverConnection, runs: Runs) -> LogRows:
         """The rows of runs and logs, as this database is best asked for many of them."""
         if self._postgres is None:
-            return SqliteLogRows(driver, runs, self.events)
-        return PostgresLogRows(cast("LazyConnection", driver), self._postgres, self.events)
+            return SqliteLogRows(driver, runs, self.events, self.flows)
+        return PostgresLogRows(cast("LazyConnection", driver), self._postgres)
 
 
 class SqlTransaction:
@@ -135,7 +137,7 @@ class SqlTransaction:
     @cached_property
     def places(self) -> Places:
         """Places of runs among those of one key."""
-        return Places(self.connection)
+        return Places(self.connection, self._driver)
 
     @cached_property
     def queues(self) -> QueueRows:
@@ -145,7 +147,7 @@ class SqlTransaction:
     @cached_property
     def ready(self) -> ReadyRuns:
         """Ready runs, for those who could do them."""
-        return ReadyRuns(self.connection, self._driver, self._statements.ready, self.places, self.queues)
+        return ReadyRuns(self.connection, self._driver, self._statements.ready, self.runs)
 
     @cached_property
     def queue(self) -> Queue:
@@ -210,7 +212,7 @@ class SqlTransaction:
     @cached_property
     def copy(self) -> Copy:
         """This copy of the data, and its mark."""
-        return Copy(self.connection)
+        return Copy(self.connection, self._driver, self._statements.copies)
 
     @cached_property
     def upkeep(self) -> Upkeep:

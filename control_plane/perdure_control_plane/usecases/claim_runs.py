@@ -65,8 +65,7 @@ async def claim_runs(store: Store, timing: Timing, claim: Claim) -> HandedOut:
         servable = tx.ready.servable(executor, claim.limit, tx.now, limited)
         used_up = [at for queue, at in limited.items() if at > tx.now and queue in executor.queues]
         again_at = min(filter(None, (*used_up, servable.again_at)), default=0)
-        ready = tx.runs.get_each(servable.run_ids)
-        leased = tx.log.append_each([(run, [_grant(claim, executor, run)]) for run in ready], CLAIM)
+        leased = tx.log.append_each([(run, [_grant(claim, executor, run)]) for run in servable.runs], CLAIM)
         ack_until = tx.now + timing.assignment_ack
         numbered = list(enumerate(leased, claim.next_number))
         tx.queue.assign(

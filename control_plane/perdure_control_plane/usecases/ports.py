@@ -92,13 +92,16 @@ class Store(Protocol):
     async def read(self, body: Callable[[Transaction], T]) -> T:
         """Runs a body on one snapshot."""
 
-    async def write(self, body: Callable[[Transaction], T], *, first: bool = False, guarded: bool = False) -> T:
+    async def write(
+        self, body: Callable[[Transaction], T], *, first: bool = False, guarded: bool = False, reads_first: bool = False
+    ) -> T:
         """Runs a body in a transaction and returns after its commit. Raises StoreUnavailable, and what the body raises.
 
         `first` puts it before what waits; it is for renewals of leases. `guarded` says that the body's own statements
         lock or repeat whatever they rely on, so that it needs no place in an order of all bodies; where it locks rows it
         waits for them. It is for what is done often, and for what must get through to a run whose holder writes to it all
-        the time. Any other body is as if it ran alone: it may run several times.
+        the time. Any other body is as if it ran alone: it may run several times. `reads_first` says, of a guarded body,
+        that it need not read in the transaction that it writes in.
         """
 
     def append(self, batch: Batch, reply: Callable[[Answer], None]) -> None:

@@ -19,6 +19,7 @@ from perdure_control_plane.domain.errors import (
     AlreadyExists,
     ConcurrencyLimitReached,
     DigestMismatch,
+    NotFound,
     ProviderNotConfigured,
     RequestIdReused,
     TooLarge,
@@ -38,7 +39,7 @@ from perdure_control_plane.domain.ids import (
 )
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.origin import requested_by
-from perdure_control_plane.domain.playbook import Release, check_startable
+from perdure_control_plane.domain.playbook import Release, check_startable, version_name
 from perdure_control_plane.domain.request import request_digest
 from perdure_control_plane.domain.session import Session
 from perdure_control_plane.usecases.json_objects import check_schema, json_object
@@ -120,7 +121,7 @@ class FlowStarter:
         def body(tx: Transaction) -> FlowView:
             return begin_flow(tx, self._limits, caller, checked, depths)
 
-        return await self._store.write(body, guarded=True)
+        return await self._store.write(body, guarded=True, reads_first=True)
 
     async def check(self, asked: Start) -> Checked:
         """What can be said of a start before it is made. Raises FieldInvalid, TooLarge, NotFound, DigestMismatch."""
@@ -180,14 +181,18 @@ def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked
     """
     asked, plan = checked.asked, checked.plan
     digest = asked.digest_of_request()
-    begun = tx.flows.of_key(caller.principal, asked.idempotency_key)
-    if begun is not None:
-        if begun.request_digest != digest:
+    wanted = asked.playbook_id, asked.version
+    ground = tx.flows.ground(caller.principal, asked.idempotency_key, wanted, asked.session_id)
+    if ground.begun is not None:
+        if ground.begun.request_digest != digest:
             raise RequestIdReused("idempotency_key", asked.idempotency_key)
-        return view(tx, begun)
-    release = tx.playbooks.release(asked.playbook_id, asked.version)
+        return view(tx, ground.begun)
+    release, session = ground.release, ground.session
+    if release is None:
+        raise NotFound(version_name(*wanted))
     check_startable(release)
-    session = tx.sessions.get(asked.session_id)
+    if session is None:
+        raise NotFound(f"sessions/{asked.session_id}")
     if asked.flow_id is not None and tx.flows.find(asked.flow_id) is not None:
         raise AlreadyExists(f"flows/{asked.flow_id}")
     depths.check(limits, asked.queue)
@@ -195,9 +200,8 @@ def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked
     if plan.concurrency.refuse and checked.place is not None:
         _check_room(tx, checked.place)
     flow = _new_flow(tx, caller, asked, digest)
-    tx.flows.add(flow)
     events = _first_events(flow, session, checked, release, caller)
-    return view_of_new(flow, tx.log.create(flow.root_run_id, events, requested_by(caller)))
+    return view_of_new(flow, tx.log.create(flow.root_run_id, events, requested_by(caller), flow))
 
 
 def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, plans_pb2.Plan]:

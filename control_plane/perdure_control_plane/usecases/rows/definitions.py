@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from perdure_control_plane.domain.flow import Flow
+from perdure_control_plane.domain.flow import Flow, Ground
 from perdure_control_plane.domain.ids import AgentId, FlowId, PlaybookId, Principal, SessionId
 from perdure_control_plane.domain.playbook import Playbook, PlaybookVersion, PublicationChange, Release
 from perdure_control_plane.domain.queries import FlowFilter
@@ -27,10 +27,11 @@ class PlaybookRows(Protocol):
 class FlowRows(Protocol):
     """Flows."""
 
-    def add(self, flow: Flow) -> None: ...
     def find(self, flow_id: FlowId) -> Flow | None: ...
     def get(self, flow_id: FlowId) -> Flow: ...
-    def of_key(self, principal: Principal, idempotency_key: str) -> Flow | None: ...
+    def ground(
+        self, principal: Principal, key: str, release: tuple[PlaybookId, str], session_id: SessionId
+    ) -> Ground: ...
     def page(self, wanted: FlowFilter, before: tuple[int, str] | None, limit: int) -> list[Flow]: ...
 
 
