@@ -77,7 +77,7 @@ class EventStream:
         self._next_ordinal = 1
         self._sent = 0
         self._acknowledged = 0
-        self._synchronising = 0
+        self._undecided = 0
         self._silent = False
         self._pending: deque[Pending] = deque()
         self._waiting: deque[tuple[int, WhenStored]] = deque()
@@ -88,9 +88,9 @@ class EventStream:
         return self._acknowledged
 
     @property
-    def synchronising(self) -> bool:
-        """Whether a synchronising event is on its way: nothing may be decided before its answer."""
-        return self._synchronising > self._acknowledged
+    def undecided(self) -> bool:
+        """Whether something is on its way before whose answer nothing may be decided."""
+        return self._undecided > self._acknowledged
 
     @property
     def releasing(self) -> bool:
@@ -104,8 +104,8 @@ class EventStream:
         self._next_ordinal += 1
         size = event.ByteSize() if kind in _LARGE else _SMALL_BYTES
         synchronising = synchronises(event, kind)
-        if synchronising:
-            self._synchronising = ordinal
+        if synchronising or _ends_at_once(event, kind):
+            self._undecided = ordinal
         self._pending.append(Pending(ordinal, event, kind, keep, synchronising, size, self.seen))
         self.unacknowledged_bytes += size
         self._backlog.bytes += size
@@ -190,7 +190,7 @@ class EventStream:
         self._tail += 1
         self._next_ordinal = ordinal
         self._sent = ordinal - 1
-        self._synchronising = min(self._synchronising, ordinal - 1)
+        self._undecided = min(self._undecided, ordinal - 1)
         self.fail_waiting(Dropped())
         return dropped
 
@@ -219,6 +219,16 @@ class EventStream:
         if self._sent == self._acknowledged:
             return iter(self._pending)
         return (pending for pending in self._pending if pending.ordinal > self._sent)
+
+
+def _ends_at_once(event: RunEvent, kind: str) -> bool:
+    """Whether a node is over as it begins. Its answer is awaited: what ran ahead of it would rest on what is taken back."""
+    match kind:
+        case "fact_taken_up":  # by a wait for a signal that had come before it was opened
+            return event.fact_taken_up.HasField("instance")
+        case "map_begun":
+            return event.map_begun.count == 0
+    return False
 
 
 def _settle(waiting: "asyncio.Future[None]", never: Exception | None) -> None:

@@ -16,6 +16,7 @@ from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.open_store_life import Lost, follow_store_life, open_store_life, raise_generation
 from perdure_control_plane.usecases.stop_run import stop_run
+from perdure_control_plane.usecases.take_over import take_back_undelivered
 from tests.conformance.stores import ON_POSTGRES, ON_SQLITE, go_back
 
 HARMLESS = """
@@ -121,6 +122,51 @@ async def test_nothing_that_a_holder_says_is_stored_on_a_standby_in_the_primarys
 
     assert await saying == Rejected()
     assert "node_started" not in await house.kinds(holder.run_id)
+
+
+class _ReplacedBeforeItsFirstWrite:
+    """A store whose primary is lost between what a server has read and what it writes."""
+
+    def __init__(self, house: Any, starts: int) -> None:
+        self._house, self._starts = house, starts
+        self._replaced = False
+
+    async def read(self, body: Any) -> Any:
+        return await self._house.store.read(body)
+
+    async def write(self, body: Any, **how: Any) -> Any:
+        if not self._replaced:
+            self._replaced = True
+            await go_back(self._house, self._starts)
+        return await self._house.store.write(body, **how)
+
+
+@ON_POSTGRES
+async def test_a_standby_that_takes_over_while_a_server_starts_voids_leases_before_it_is_served(
+    house: Any, holder: Any
+) -> None:
+    begun = await open_store_life(house.store, None)
+    store: Any = _ReplacedBeforeItsFirstWrite(house, begun.mark.starts)
+
+    life = await open_store_life(store, None)
+
+    run = await house.run(holder.run_id)
+    assert (life.restored, life.held) == (True, (holder.run_id,))
+    assert (run.head.state, run.head.holds) == (RunState.PAUSED, Hold.STORE_RESTORED)
+
+
+async def test_only_a_run_whose_lease_stands_is_taken_back_where_it_could_not_be_handed_over(
+    house: Any, holder: Any
+) -> None:
+    async def take_back(run_id: str, lease_id: str) -> bool:
+        return await take_back_undelivered(house.store, house.timing, RunId(run_id), LeaseId(lease_id))
+
+    lost = await take_back("0" * 32, holder.claimed.lease_id)
+    moved_on = await take_back(holder.run_id, "another lease")
+    stands = await take_back(holder.run_id, holder.claimed.lease_id)
+
+    assert (lost, moved_on, stands) == (False, False, True)
+    assert (await house.run(holder.run_id)).head.state is RunState.QUEUED
 
 
 async def test_a_store_that_is_as_it_was_is_followed_without_a_change(house: Any, holder: Any) -> None:

@@ -191,10 +191,13 @@ class Database:
 
     async def commit(self, process: Process, heads: HeadCache, work: Callable[[SqlTransaction], None]) -> None:
         """Does work in one transaction of a process, whatever may become of its commit. Raises ConnectionLost."""
+        epoch = self.epoch
         await self.turn(process)
         fate = self._draw_fate()
         if fate is Fate.SLOW:
             await asyncio.sleep(3 * self._chance.random() ** 2)
+        if self.epoch != epoch:  # a promotion ends all connections
+            raise ConnectionLost
         raw = self._shelf.raw
         raw.execute("BEGIN IMMEDIATE")
         transaction = self._transaction(heads)

@@ -66,7 +66,9 @@ def compile_plan(manifest: Manifest, digest: str, children: Children = NO_CHILDR
     if (concurrency := manifest.concurrency) is not None:
         plan.concurrency.CopyFrom(
             plans_pb2.PlanConcurrency(
-                key=concurrency.key, limit=concurrency.limit, refuse=concurrency.at_limit == "refuse"
+                key=concurrency.key,
+                limit=concurrency.limit,
+                at_limit=plans_pb2.PlanConcurrency.AtLimit.Value(f"AT_LIMIT_{concurrency.at_limit.upper()}"),
             )
         )
     return plan
@@ -185,7 +187,7 @@ def _limit(node: PlaybookNode, child: ChildPlaybook) -> float | None:
 
 def _map(manifest: Manifest, node: MapNode, children: Children) -> plans_pb2.MapNode:
     inside = _node(manifest, node.node.model_copy(update={"id": node.id}), children)
-    made = plans_pb2.MapNode(items=node.items, node=inside, parallelism=node.max_parallel)
+    made = plans_pb2.MapNode(items=node.items, node=inside, max_parallel=node.max_parallel)
     if node.on_item_failure == "fail":
         made.tolerated_failures = 0
     elif node.tolerated_failures is not None:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from perdure.runlog.backoffs import LONG_BACKOFF
 from perdure.runlog.effects import idempotency_key
 from perdure.runlog.instances import Instance, parse_instance
 from perdure.runlog.node_walk import NodeWalk, Phase
-from perdure.runlog.pauses import LONG_PAUSE
 from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import OVER, RunState
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -140,8 +140,8 @@ def _at_work(tx: Transaction, folded: FoldedRun) -> Iterator[Reason]:
 
 def _is_tried_again(state: NodeWalk, run: Run) -> bool:
     """Whether the run's holder waits out a short pause; a long one is a wait of the run."""
-    pausing = state.phase is Phase.FAILED and 0 < state.retry_delay < LONG_PAUSE
-    return pausing and not run.head.held and run.head.stop is None
+    backing_off = state.phase is Phase.FAILED and 0 < state.retry_delay < LONG_BACKOFF
+    return backing_off and not run.head.held and run.head.stop is None
 
 
 def _next_attempt(tx: Transaction, run: Run, where: Instance, state: NodeWalk) -> NextAttempt:

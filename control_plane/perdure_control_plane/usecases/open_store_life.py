@@ -56,8 +56,14 @@ async def open_store_life(store: Store, starts_seen: int | None) -> StoreLife:
         return starts_seen is None or mark.starts < starts_seen
 
     # Before the start is counted: a server that dies in between leaves a store that is found to have gone back again.
-    held = await void_leases(store, went_back) if await store.read(went_back) else []
-    return await store.write(lambda tx: _begin(tx, starts_seen, went_back(tx), tuple(held)))
+    def body(tx: Transaction) -> StoreLife | None:
+        restored = went_back(tx)
+        return _begin(tx, starts_seen, restored, voided.held) if voided.is_for(tx) or not restored else None
+
+    while True:
+        voided = await void_leases(store, went_back) if await store.read(went_back) else Voided()
+        if (life := await store.write(body)) is not None:
+            return life
 
 
 async def follow_store_life(store: Store) -> StoreLife:
@@ -65,17 +71,21 @@ async def follow_store_life(store: Store) -> StoreLife:
     mark = await store.read(lambda tx: None if tx.copy.is_another() else tx.copy.mark())
     if mark is not None:
         return StoreLife(mark, restored=False)
-    held = await void_leases(store, lambda tx: tx.copy.is_another())
 
-    def body(tx: Transaction) -> StoreLife:
+    def body(tx: Transaction) -> StoreLife | None:
         mark = tx.copy.mark() or StoreMark(0, 0)
-        restored = tx.copy.is_another()
-        if restored:
-            mark = StoreMark(mark.generation + 1, mark.starts, tx.copy.origin())
-            tx.copy.set_mark(mark)
-        return StoreLife(mark, restored, tuple(held))
+        if not tx.copy.is_another():
+            return StoreLife(mark, restored=False, held=voided.held)
+        if not voided.is_for(tx):
+            return None
+        mark = StoreMark(mark.generation + 1, mark.starts, tx.copy.origin())
+        tx.copy.set_mark(mark)
+        return StoreLife(mark, restored=True, held=voided.held)
 
-    return await store.write(body)
+    while True:
+        voided = await void_leases(store, lambda tx: tx.copy.is_another())
+        if (life := await store.write(body)) is not None:
+            return life
 
 
 async def raise_generation(store: Store, lost: Lost) -> StoreMark | None:
@@ -101,18 +111,32 @@ def _lacks(tx: Transaction, lost: Lost) -> bool:
     return run is not None and run.head.lease_id == lost.lease_id and run.head.next_ordinal <= lost.ordinal
 
 
-async def void_leases(store: Store, is_due: Callable[[Transaction], bool]) -> list[RunId]:
-    """Voids every lease, and holds every run that may have had an effect which the store no longer knows of: those.
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """Leases that are void: all of them in one copy of the data, or none has to be."""
 
-    Ends early where it `is_due` no more: another server has done it meanwhile.
+    origin: str | None = None
+    """The copy, as it is named by its origin; None where no lease had to be void."""
+    held: tuple[RunId, ...] = ()
+    after: str = ""
+    """Where the next page begins; empty where nothing is left."""
+
+    def is_for(self, tx: Transaction) -> bool:
+        """Whether they were of this copy: in another one, which has taken its place since, they are as they were."""
+        return self.origin == tx.copy.origin()
+
+
+async def void_leases(store: Store, is_due: Callable[[Transaction], bool]) -> Voided:
+    """Voids every lease, and holds every run that may have had an effect which the store no longer knows of.
+
+    Ends early where it `is_due` no more: another server has done it meanwhile. Begins again where another copy of the
+    data takes the place of this one.
     """
-    held: list[RunId] = []
-    after = ""
+    voided = Voided()
     while True:
-        after, page = await store.write(partial(_void_page, after=after, is_due=is_due), guarded=True)
-        held += page
-        if not after:
-            return held
+        voided = await store.write(partial(_void_page, before=voided, is_due=is_due), guarded=True)
+        if not voided.after:
+            return voided
 
 
 def _begin(tx: Transaction, starts_seen: int | None, restored: bool, held: tuple[RunId, ...]) -> StoreLife:
@@ -127,13 +151,15 @@ def _begin(tx: Transaction, starts_seen: int | None, restored: bool, held: tuple
     return StoreLife(begun, restored, held)
 
 
-def _void_page(tx: Transaction, after: str, is_due: Callable[[Transaction], bool]) -> tuple[str, list[RunId]]:
+def _void_page(tx: Transaction, before: Voided, is_due: Callable[[Transaction], bool]) -> Voided:
     tx.upkeep.keep_sweeps_out()  # they lock many runs, too, in another order
     if not is_due(tx):
-        return "", []
-    runs = tx.runs.lock_unended(after, AT_ONCE)
+        return Voided(held=before.held)
+    if not before.is_for(tx):
+        before = Voided(tx.copy.origin())
+    runs = tx.runs.lock_unended(before.after, AT_ONCE)
     held = [run.run_id for run in runs if _void(tx, run)]
-    return runs[-1].run_id if runs else "", held
+    return Voided(before.origin, (*before.held, *held), runs[-1].run_id if runs else "")
 
 
 def _void(tx: Transaction, run: Run) -> bool:

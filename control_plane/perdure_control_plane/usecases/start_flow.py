@@ -197,7 +197,7 @@ def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked
         raise AlreadyExists(f"flows/{asked.flow_id}")
     depths.check(limits, asked.queue)
     _check_providers(tx, plan)
-    if plan.concurrency.refuse and checked.place is not None:
+    if plan.concurrency.at_limit == plans_pb2.PlanConcurrency.AT_LIMIT_REFUSE and checked.place is not None:
         _check_room(tx, checked.place)
     flow = _new_flow(tx, caller, asked, digest)
     events = _first_events(flow, session, checked, release, caller)

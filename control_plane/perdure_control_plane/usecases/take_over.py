@@ -23,16 +23,18 @@ def take_over(tx: Transaction, timing: Timing, run: Run, cause: run_events_pb2.R
     return run
 
 
-def take_back(tx: Transaction, timing: Timing, run_id: RunId, lease_id: LeaseId) -> None:
-    """Takes a run back that its executor does not hold. Where it has moved on to another lease, nothing is done."""
-    run = tx.runs.get(run_id)
-    if run.head.lease_id == lease_id:
-        take_over(tx, timing, run, run_events_pb2.REVOCATION_CAUSE_NOT_HELD)
+def take_back(tx: Transaction, timing: Timing, run_id: RunId, lease_id: LeaseId) -> bool:
+    """Takes a run back that its executor does not hold. False where that is no longer its lease, or it is gone itself."""
+    run = tx.runs.find(run_id)
+    if run is None or run.head.lease_id != lease_id:
+        return False
+    take_over(tx, timing, run, run_events_pb2.REVOCATION_CAUSE_NOT_HELD)
+    return True
 
 
-async def take_back_undelivered(store: Store, timing: Timing, run_id: RunId, lease_id: LeaseId) -> None:
-    """Takes a run back that could not be handed to the executor it was leased to."""
-    await store.write(lambda tx: take_back(tx, timing, run_id, lease_id))
+async def take_back_undelivered(store: Store, timing: Timing, run_id: RunId, lease_id: LeaseId) -> bool:
+    """Takes a run back that could not be handed to the executor it was leased to. False where it has no such lease."""
+    return await store.write(lambda tx: take_back(tx, timing, run_id, lease_id))
 
 
 def revocation(run: Run, cause: run_events_pb2.RevocationCause.ValueType) -> RunEvent:

@@ -18,14 +18,14 @@ WALKED = Callable[..., Walked]
 def mapped(plans: Any) -> Callable[..., Walked]:
     """Walks a node that gives a list, and then a map over it whose items call `work`."""
 
-    def begin(given: object, work: Any, *, items: str = "given", parallelism: int = 2, **inside: Any) -> Walked:
+    def begin(given: object, work: Any, *, items: str = "given", max_parallel: int = 2, **inside: Any) -> Walked:
         async def give(call: Any) -> Any:
             return {"given": given}
 
         seen = json.dumps({"item": "{{ item }}", "index": "{{ item_index }}", "last": "{{ last_error }}"}).encode()
         fields = {"inputs": seen, **inside}
         item = plans.node("fan", function=plans_pb2.FunctionNode(function="work"), **fields)
-        over = plans_pb2.MapNode(items=items, node=item, parallelism=parallelism, tolerated_failures=0)
+        over = plans_pb2.MapNode(items=items, node=item, max_parallel=max_parallel, tolerated_failures=0)
         plan = plans.line(
             plans.node("give", function=plans_pb2.FunctionNode(function="give")), plans.node("fan", map=over)
         )
@@ -110,7 +110,7 @@ async def test_the_list_that_items_have_begun_over_outlives_a_hold_that_came_bet
         await release.wait()
         return {}
 
-    walked = mapped([1, 2, 3], waits, parallelism=1)
+    walked = mapped([1, 2, 3], waits, max_parallel=1)
     walked.outside(**HOLD)
     for _ in range(20):
         await asyncio.sleep(0)

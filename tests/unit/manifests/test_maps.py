@@ -73,7 +73,7 @@ def test_the_plan_of_a_map_has_its_node_with_the_maps_id(plan_of: Callable[..., 
     fan = plan_of(nodes=[FIRST, mapped(inside, max_parallel=4)]).nodes[1]
 
     assert (fan.effect, fan.HasField("iteration_cap")) == (instances_pb2.EFFECT_NONE, False)
-    assert (fan.map.items, fan.map.parallelism, fan.map.tolerated_failures) == ("nodes.first.list", 4, 0)
+    assert (fan.map.items, fan.map.max_parallel, fan.map.tolerated_failures) == ("nodes.first.list", 4, 0)
     assert (fan.map.node.id, fan.map.node.iteration_cap) == ("fan", 2)
     assert fan.map.node.effect == instances_pb2.EFFECT_AT_MOST_ONCE
 

@@ -100,7 +100,7 @@ def _map(draw: st.DrawFn, node: plans_pb2.PlanNode) -> None:
     """Has a node done for items, now and then."""
     if draw(st.integers(0, 2)):
         return
-    made = plans_pb2.MapNode(parallelism=draw(st.integers(1, 3)))
+    made = plans_pb2.MapNode(max_parallel=draw(st.integers(1, 3)))
     made.node.CopyFrom(node)
     made.node.inject_into = ""
     if draw(st.booleans()):

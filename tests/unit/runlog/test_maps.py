@@ -30,13 +30,13 @@ def mapped(plans: Any) -> Callable[..., WalkPlan]:
     """A node, a map after it, and a node after that."""
 
     def made(
-        parallelism: int = 2,
+        max_parallel: int = 2,
         tolerated: int | None = 0,
         fields: dict[str, Any] | None = None,
         **inside: Any,
     ) -> WalkPlan:
         item = plans.node("fan", function=plans_pb2.FunctionNode(function="f"), **inside)
-        over = plans_pb2.MapNode(items="list", node=item, parallelism=parallelism, tolerated_failures=tolerated)
+        over = plans_pb2.MapNode(items="list", node=item, max_parallel=max_parallel, tolerated_failures=tolerated)
         fan = plans.node("fan", map=over, **(fields or {}))
         graph: WalkPlan = plans.graph(
             [plans.node("first"), fan, plans.node("last")], [("first", "fan"), ("fan", "last")]
@@ -63,7 +63,7 @@ def result(rehearsal: Rehearsal) -> Any:
 def test_so_many_items_as_are_allowed_are_under_way_and_results_stand_in_the_order_of_the_list(
     rehearse: Rehearse, mapped: Any
 ) -> None:
-    run = at_map(rehearse(mapped(parallelism=2)))
+    run = at_map(rehearse(mapped(max_parallel=2)))
 
     assert under_way(run) == ["fan[0]:1#1", "fan[1]:1#1"]
     run.finish(gives(1), 1).go(hold_work=True)
@@ -103,7 +103,7 @@ def test_the_first_item_that_fails_for_good_lets_what_runs_end_and_fails_the_map
 def test_an_item_that_would_be_tried_again_is_not_where_its_map_fails(
     rehearse: Rehearse, mapped: Any, failed: Played, pause: float
 ) -> None:
-    run = at_map(rehearse(mapped(parallelism=3, iteration_cap=2)))
+    run = at_map(rehearse(mapped(max_parallel=3, iteration_cap=2)))
 
     run.finish(failed, 0).go(hold_work=True).finish(failed, 2)  # the second attempt of the first item fails, too
     run.finish(failed, 0, pause=pause).finish(OK).go(hold_work=True)
@@ -116,7 +116,7 @@ def test_an_item_that_would_be_tried_again_is_not_where_its_map_fails(
 def test_a_long_pause_of_an_item_is_a_wait_of_the_run_that_the_maps_failure_closes(
     rehearse: Rehearse, mapped: Any, failed: Played
 ) -> None:
-    run = at_map(rehearse(mapped(parallelism=2, iteration_cap=2)))
+    run = at_map(rehearse(mapped(max_parallel=2, iteration_cap=2)))
 
     run.finish(failed, 0, pause=60.0).go(hold_work=True).finish(failed, 0).go(hold_work=True).finish(failed, 0).go()
 
@@ -125,7 +125,7 @@ def test_a_long_pause_of_an_item_is_a_wait_of_the_run_that_the_maps_failure_clos
 
 
 def test_a_run_whose_items_all_pause_is_held_by_nobody(rehearse: Rehearse, mapped: Any, failed: Played) -> None:
-    run = at_map(rehearse(mapped(parallelism=1, iteration_cap=2)))
+    run = at_map(rehearse(mapped(max_parallel=1, iteration_cap=2)))
 
     run.finish(failed, 0, pause=60.0).go()
     assert run.state is RunState.PAUSED
@@ -137,7 +137,7 @@ def test_a_run_whose_items_all_pause_is_held_by_nobody(rehearse: Rehearse, mappe
 
 def test_people_are_asked_for_items_and_asked_no_more_where_the_map_fails(rehearse: Rehearse, plans: Any) -> None:
     ask = plans.node("fan", approval=plans_pb2.ApprovalNode())
-    over = plans_pb2.MapNode(items="list", node=ask, parallelism=3, tolerated_failures=0)
+    over = plans_pb2.MapNode(items="list", node=ask, max_parallel=3, tolerated_failures=0)
     run = rehearse(plans.line(plans.node("fan", map=over))).go()
     assert (run.state, run.head.open_waits) == (RunState.PAUSED, 3)
 
@@ -172,7 +172,7 @@ def test_more_failures_than_are_tolerated_fail_the_map(
 
 
 def test_after_a_lost_executor_only_what_was_under_way_is_done_again(rehearse: Rehearse, mapped: Any) -> None:
-    run = at_map(rehearse(mapped(parallelism=2))).finish(gives(0)).go(hold_work=True)
+    run = at_map(rehearse(mapped(max_parallel=2))).finish(gives(0)).go(hold_work=True)
     assert under_way(run) == ["fan[1]:1#1", "fan[2]:1#1"]
 
     run.lose().lease().go()
@@ -203,7 +203,7 @@ def test_an_effect_of_an_item_is_in_doubt_alone_and_has_a_key_of_its_own(rehears
 def test_a_continued_run_takes_up_the_items_that_have_not_succeeded_over_the_same_list(
     rehearse: Rehearse, mapped: Any, failed: Played
 ) -> None:
-    run = rehearse(mapped(parallelism=1), fan=[gives(0), failed]).go()
+    run = rehearse(mapped(max_parallel=1), fan=[gives(0), failed]).go()
     reopened = run_events_pb2.RunContinued(answers_sequence=run.head.ended_sequence, reopened=run.ended.failed)
     reopened.extra_attempts = 2
     run.items = 7  # whatever the list would be now
@@ -219,7 +219,7 @@ def test_a_continued_run_takes_up_the_items_that_have_not_succeeded_over_the_sam
 def test_a_map_that_was_continued_and_fails_again_is_not_tried_again_by_itself(
     rehearse: Rehearse, mapped: Any, failed: Played
 ) -> None:
-    run = rehearse(mapped(parallelism=1), fan=[gives(0), failed, failed]).go()
+    run = rehearse(mapped(max_parallel=1), fan=[gives(0), failed, failed]).go()
     reopened = run_events_pb2.RunContinued(answers_sequence=run.head.ended_sequence, reopened=run.ended.failed)
     reopened.extra_attempts = 3
     run.outside(run_continued=reopened)
@@ -231,7 +231,7 @@ def test_a_map_that_was_continued_and_fails_again_is_not_tried_again_by_itself(
 
 
 def test_a_map_whose_results_were_too_large_is_tried_again_over_the_same_list(rehearse: Rehearse, mapped: Any) -> None:
-    run = at_map(rehearse(mapped(parallelism=3))).finish(gives(0)).finish(gives(1)).finish(gives(2))
+    run = at_map(rehearse(mapped(max_parallel=3))).finish(gives(0)).finish(gives(1)).finish(gives(2))
     where = parse_instance("fan:1#1").message()
     too_large = instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE
     run.holder(node_settled=failed_settlement(where, too_large))
@@ -261,7 +261,7 @@ def again(run: Rehearsal) -> node_events_pb2.MapBegun:
 
 
 def test_a_jump_back_over_a_map_begins_it_anew(rehearse: Rehearse, mapped: Any, failed: Played) -> None:
-    plan = mapped(parallelism=3, fields={"inject_into": "first", "iteration_cap": 3})
+    plan = mapped(max_parallel=3, fields={"inject_into": "first", "iteration_cap": 3})
     run = at_map(rehearse(plan))
 
     run.finish(failed, 1).go(hold_work=True).finish(OK).finish(OK).go()
@@ -275,7 +275,7 @@ def test_a_jump_back_over_a_map_begins_it_anew(rehearse: Rehearse, mapped: Any, 
 
 def test_a_map_in_one_branch_is_left_when_the_other_jumps_back(rehearse: Rehearse, plans: Any, failed: Played) -> None:
     item = plans.node("fan", function=plans_pb2.FunctionNode(function="f"))
-    fan = plans.node("fan", map=plans_pb2.MapNode(items="list", node=item, parallelism=2))
+    fan = plans.node("fan", map=plans_pb2.MapNode(items="list", node=item, max_parallel=2))
     side = plans.node("side", inject_into="first", iteration_cap=3)
     run = rehearse(plans.graph([plans.node("first"), fan, side], [("first", "fan"), ("first", "side")]))
 
@@ -319,7 +319,7 @@ def test_a_map_over_another_list_or_with_other_results_is_no_legal_one(
 
 @pytest.mark.parametrize("place", ["fan[0]:1#1", "fan[3]:1#1"])
 def test_an_item_that_begins_again_or_too_early_is_no_legal_one(mapped: Any, place: str) -> None:
-    run = Rehearsal(mapped(parallelism=2), items=4).create()
+    run = Rehearsal(mapped(max_parallel=2), items=4).create()
     at_map(run).finish(gives(0)).go(hold_work=True)
     started = node_events_pb2.NodeStarted(effect=instances_pb2.EFFECT_NONE)
     started.instance.CopyFrom(parse_instance(place).message())

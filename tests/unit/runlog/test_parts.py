@@ -82,7 +82,7 @@ def test_a_part_leaves_its_nodes_output_and_sees_what_its_parent_saw(rehearse: A
 
 
 def test_items_of_a_map_in_a_part_are_those_that_they_would_be_in_place(rehearse: Any, plans: Any, at: Any) -> None:
-    inside = plans_pb2.MapNode(items="list", node=plans.node("m", iteration_cap=2), parallelism=9)
+    inside = plans_pb2.MapNode(items="list", node=plans.node("m", iteration_cap=2), max_parallel=9)
     part = run_events_pb2.RunPart(instance=at("m", 2, 3).message())
     fails = (instances_pb2.OUTCOME_FAILED, instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, b"")
 
@@ -140,7 +140,7 @@ def test_a_run_that_fails_waits_for_the_part_that_must_not_be_cut_short(
 
 def test_items_that_are_runs_are_waited_for_again_when_their_run_is_continued(rehearse: Any, plans: Any) -> None:
     child = plans.node("m", playbook=plans_pb2.PlaybookNode(playbook_id="c", version="1", plan_digest=b"p" * 32))
-    inside = plans_pb2.MapNode(items="list", node=child, parallelism=2)
+    inside = plans_pb2.MapNode(items="list", node=child, max_parallel=2)
     run = rehearse(plans.line(plans.node("m", map=inside))).go()
 
     assert [str(where) for where in run.walk.awaited_children()] == ["m[0]:1#1", "m[1]:1#1"]

@@ -14,7 +14,7 @@ from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.following.follow import Bounds, Until, UntilOption, flow_verdict, follow_flow, look_ahead
 from perdure.cli.following.story import Story
-from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile
+from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, LARGEST_PAGE, list_items, page_size
 from perdure.cli.options import FlowName, Limit, OfPlaybook, OfSession, Output, Reason, Yes
@@ -30,7 +30,7 @@ from perdure.cli.start_options import (
     StartedDigest,
     StartedPlaybook,
     StartedVersion,
-    start_request,
+    StartOptions,
 )
 from perdure.cli.waiting import unserved, waiting_steps
 from perdure.client import Client, pages
@@ -71,8 +71,18 @@ async def start(
     output: Output = Format.TABLE,
 ) -> ExitCode:
     """Start a published version of a playbook, named by id, version and digest, in a session that exists."""
-    which, given = (playbook_id, version, digest), (request_file, input_json, inputs, content)
-    request = start_request(which, session_id, given, queue, labels, priority, run_limit)
+    options = StartOptions(
+        playbook_id=playbook_id,
+        version=version,
+        digest=digest,
+        session_id=session_id,
+        given=flow_request(request_file, input_json, inputs, content),
+        queue=queue,
+        labels=labels,
+        priority=priority,
+        run_limit=run_limit,
+    )
+    request = options.request()
     request.idempotency_key = idempotency_key or str(uuid.uuid4())
     request.flow_id = names.bare(names.flow(flow_id)) if flow_id else ""
     bounds = Bounds(until, parse_duration(wait_timeout, "--wait-timeout") if wait_timeout else None)

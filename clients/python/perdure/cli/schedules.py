@@ -9,7 +9,7 @@ from perdure.cli import names
 from perdure.cli.asking import confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.durations import duration_message
-from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile
+from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import Limit, Output, Yes
@@ -23,7 +23,7 @@ from perdure.cli.start_options import (
     StartedDigest,
     StartedPlaybook,
     StartedVersion,
-    start_request,
+    StartOptions,
 )
 from perdure.client import Client, pages
 from perdure.v1.schedules_pb2 import (
@@ -104,11 +104,21 @@ async def create(
     output: Output = Format.TABLE,
 ) -> None:
     """Make a schedule for a published version of a playbook, named by id, version and digest."""
-    which, given = (playbook_id, version, digest), (request_file, input_json, inputs, content)
     if bool(cron) == bool(every):
         raise typer.BadParameter("give one of --cron and --every")
+    options = StartOptions(
+        playbook_id=playbook_id,
+        version=version,
+        digest=digest,
+        session_id=session_id,
+        given=flow_request(request_file, input_json, inputs, content),
+        queue=queue,
+        labels=labels,
+        priority=priority,
+        run_limit=run_limit,
+    )
     wanted = Schedule(
-        start=start_request(which, session_id, given, queue, labels, priority, run_limit),
+        start=options.request(),
         time_zone=time_zone,
         overlap=OverlapPolicy.Value(f"OVERLAP_POLICY_{overlap.name}"),
         misfire=MisfirePolicy.Value(f"MISFIRE_POLICY_{misfire.name}"),

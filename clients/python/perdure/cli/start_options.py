@@ -1,14 +1,13 @@
 """What a flow is started with: the options that every command has which starts one, now or later."""
 
-import pathlib
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from perdure.cli import names
 from perdure.cli.durations import duration_message
-from perdure.cli.inputs import flow_request
-from perdure.v1.flows_pb2 import StartFlowRequest
+from perdure.v1.flows_pb2 import FlowRequest, StartFlowRequest
 
 StartedPlaybook = Annotated[str, typer.Option("--playbook-id", metavar="PLAYBOOK", help="The playbook to start.")]
 StartedVersion = Annotated[str, typer.Option("--version", metavar="VERSION", help="Which version of it.")]
@@ -28,27 +27,29 @@ RunTimeout = Annotated[
 ]
 
 
-def start_request(
-    which: tuple[str, str, str],
-    session_id: str,
-    given: tuple[pathlib.Path | None, str | None, list[str] | None, str | None],
-    queue: str,
-    labels: list[str] | None,
-    priority: int,
-    run_limit: str | None,
-) -> StartFlowRequest:
-    """The start that the options add up to, without an idempotency key.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """What a command was given for a start, now or later; `given` is the flow's request."""
 
-    `which` is the playbook, its version and digest; `given` what `flow_request` makes a request of. Raises BadParameter.
-    """
-    playbook_id, version, digest = which
-    return StartFlowRequest(
-        playbook_version=names.version(playbook_id, version),
-        digest=digest,
-        session=names.session(session_id),
-        request=flow_request(*given),
-        queue=queue,
-        labels=labels or (),
-        priority=priority,
-        timeout=duration_message(run_limit),
-    )
+    playbook_id: str
+    version: str
+    digest: str
+    session_id: str
+    given: FlowRequest
+    queue: str
+    labels: list[str] | None
+    priority: int
+    run_limit: str | None
+
+    def request(self) -> StartFlowRequest:
+        """The start they add up to, without an idempotency key. Raises BadParameter."""
+        return StartFlowRequest(
+            playbook_version=names.version(self.playbook_id, self.version),
+            digest=self.digest,
+            session=names.session(self.session_id),
+            request=self.given,
+            queue=self.queue,
+            labels=self.labels or (),
+            priority=self.priority,
+            timeout=duration_message(self.run_limit),
+        )

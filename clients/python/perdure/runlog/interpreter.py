@@ -6,6 +6,7 @@ which `decide` derives the rest.
 
 import hashlib
 
+from perdure.runlog.backoffs import after_backoff, backs_off
 from perdure.runlog.bindings import run_output
 from perdure.runlog.consequences import overdue, take_up
 from perdure.runlog.effects import GUARDED
@@ -16,7 +17,6 @@ from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
 from perdure.runlog.mapping import go_on_with, jumped_over
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.parts import is_guarded_part
-from perdure.runlog.pauses import after_pause, pauses
 from perdure.runlog.starting import begin
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
@@ -126,7 +126,7 @@ def _go_on(walk: Walk) -> list[Intent]:
             case Phase.FAILED:
                 match after_failure(walk, node, state):
                     case Start() as retry:
-                        if due := after_pause(walk, node, retry):
+                        if due := after_backoff(walk, node, retry):
                             (waits if isinstance(due, Record) else starts).append(due)
                     case other:
                         failures.append(other)
@@ -201,7 +201,7 @@ def _is_ready(walk: Walk, node: str) -> bool:
         case Phase.MAPPING:
             return bool(go_on_with(walk, node))
         case _:
-            return not pauses(walk, node)
+            return not backs_off(walk, node)
 
 
 def _in_order(walk: Walk, nodes: set[str]) -> list[str]:

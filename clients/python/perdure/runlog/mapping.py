@@ -8,12 +8,12 @@ import hashlib
 from collections.abc import Iterator
 from typing import Final
 
+from perdure.runlog.backoffs import after_backoff
 from perdure.runlog.consequences import overdue
 from perdure.runlog.failures import is_tried_again
 from perdure.runlog.intents import Record, Start
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import Phase
-from perdure.runlog.pauses import after_pause
 from perdure.runlog.starting import begin, begin_again
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2
@@ -59,7 +59,7 @@ def _follows(walk: Walk, place: str) -> Start | Record | None:
             return begin(walk, place, state.visit, state.attempt + 1, state.redo)
         case Phase.FAILED:
             retry = begin(walk, place, state.visit, state.attempt + 1, state.redo, state.retry_delay)
-            return after_pause(walk, place, retry)
+            return after_backoff(walk, place, retry)
         case _:
             match overdue(walk, place):
                 case Start() as redo:
@@ -87,7 +87,7 @@ def failed_items(walk: Walk, node: str) -> list[str]:
 
 
 def _next(walk: Walk, node: str, under_way: int) -> Iterator[Start]:
-    free = walk.plan.nodes[node].map.parallelism - under_way
+    free = walk.plan.nodes[node].map.max_parallel - under_way
     for place in walk.items(node):
         if free <= 0:
             return

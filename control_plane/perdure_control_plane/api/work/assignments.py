@@ -128,9 +128,10 @@ class Assignments:
             told = True
             await self._send_rest(taken)
         except DataCorrupt as error:
-            log.error("run.unreadable", run=taken.run.run_id, error=str(error))
             self._deliveries.let_go(taken.run.run_id, taken.lease_id)
-            await take_back_undelivered(self._desk.store, self._desk.timing, taken.run.run_id, taken.lease_id)
+            # Where another copy of the data has taken this one's place since the claim, there was nothing to be read.
+            if await take_back_undelivered(self._desk.store, self._desk.timing, taken.run.run_id, taken.lease_id):
+                log.error("run.unreadable", run=taken.run.run_id, error=str(error))
         return told
 
     def _say(self, taken: Claimed, plan: bytes) -> None:
@@ -156,6 +157,8 @@ class Assignments:
             after = await self._send_snapshot(taken)
         while True:
             piece = await self._read(taken.run.run_id, after) if after < granted else []
+            if not piece and after < granted:
+                raise DataCorrupt(f"runs/{taken.run.run_id}", f"its log ends at {after}, and {granted} were stored")
             after = _last_sequence(piece) or after
             # A snapshot may have been taken since the claim: then nothing is after it that must be sent now.
             history = execution_pb2.History(number=taken.number, events=piece, last=after >= granted)
