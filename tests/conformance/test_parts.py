@@ -13,7 +13,7 @@ from perdure.runlog.starting import child_start
 from perdure.runlog.states import RunState
 from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.admission import Ack, Refused
+from perdure_control_plane.domain.admission import Ack, Refused, Rejected
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.explanation import AwaitedChild, Lack, Unserved
 from perdure_control_plane.domain.flow import FlowStatus
@@ -153,3 +153,13 @@ async def test_a_run_pauses_before_it_begins_another_part_and_goes_on_after_that
     assert isinstance(answer, Ack)
     assert (await house.run(holder.run_id)).head.state is RunState.QUEUED
     assert await house.differences() == []
+
+
+async def test_a_part_of_a_run_that_the_store_has_lost_is_begun_by_nobody(house: Any, pair: Pair) -> None:
+    lost = RunId("0" * 32)
+    begins = await pair.begins()
+    begins.child_started.run_id = child_run_id(lost, pair.where)
+
+    answer = await pair.parent.send(begins, run_id=lost)
+
+    assert answer == Rejected()

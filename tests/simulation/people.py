@@ -197,8 +197,8 @@ class People:
 
 async def _listing(control_plane: ControlPlane) -> tuple[list[Run], list[ApprovalId], list[Wait]]:
     def body(tx: Any) -> tuple[list[Run], list[ApprovalId], list[Wait]]:
-        runs = list(tx.runs.page(RunFilter(), None, 50))
-        found = tx.approvals.page(replace(ApprovalFilter(), states=(ApprovalState.OPEN,)), None, 50)
+        runs = list(tx.runs.page(RunFilter(), None, 500))
+        found = tx.approvals.page(replace(ApprovalFilter(), states=(ApprovalState.OPEN,)), None, 500)
         waits = tx.inbox.open_waits([run.run_id for run in runs])
         return runs, [approval.approval_id for approval, _ in found], [wait for wait in waits if wait.signal]
 

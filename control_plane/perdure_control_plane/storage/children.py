@@ -70,8 +70,12 @@ class Children:
     def _refusal_of_part(self, parent_run_id: RunId, started: ChildStarted) -> str:
         """A part does what its parent's plan has for it. That may have been revoked since: what has begun goes on."""
         of_parent = select(runs.c.plan_digest).where(runs.c.run_id == parent_run_id)
-        digest = bytes(self._connection.execute(of_parent).scalar_one())
-        planned = read_plan(self._playbooks.plan(digest), digest).nodes.get(started.instance.path[-1].node)
+        digest = self._connection.execute(of_parent).scalar()
+        if digest is None:
+            return ""  # the journal says that nobody holds it
+        planned = read_plan(self._playbooks.plan(bytes(digest)), bytes(digest)).nodes.get(
+            started.instance.path[-1].node
+        )
         if planned is None or planned.part.plan_digest != started.plan_digest:
             return f"the plan of runs/{parent_run_id} has no such part"
         return ""
