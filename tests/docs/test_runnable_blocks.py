@@ -3,7 +3,6 @@
 A page is one shell in one folder. `file=NAME` on a block writes it there. A `$ ` line is a command; the lines below it
 are what it prints, where `...` stands for anything, in a line or for lines. A command that fails must be followed by
 `$ echo $?`. Ids and digests differ from run to run: the first time one is printed the page's stands for it from then on.
-A control plane that a command leaves in the background is waited for until it listens, as its reader does.
 """
 
 import contextlib
@@ -25,7 +24,6 @@ COMMAND_SECONDS = 60.0
 LEARNED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}")
 """Ids and digests."""
 
-LEFT_IN_BACKGROUND = re.compile(r"perdure-server (up|control-plane)\b.*&$", re.DOTALL)
 NOTICE = re.compile(r"^bash: line \d+: +\d+ (Killed|Terminated)\b.*\n?", re.MULTILINE)
 """What a shell without a terminal says about a process that the page has killed."""
 
@@ -192,8 +190,6 @@ def _run_block(block: Any, shell: Shell, likeness: Likeness) -> int:
         if code != 0 and not asked:
             raise Differs(f"$ {command}\nit failed with exit code {code}; it printed:\n{printed}")
         likeness.check(command, shown, printed)
-        if LEFT_IN_BACKGROUND.search(command):
-            shell.run("until perdure runtime get > listening 2>&1; do sleep 0.2; done")
     return len(wanted)
 
 

@@ -65,6 +65,15 @@ def test_every_cause_on_the_page_of_errors_is_one(read: Any) -> None:
     assert set(names(table(read("docs/errors.md"), "## Why a run or a node failed"))) <= causes
 
 
+def test_every_reason_of_the_command_line_s_own_is_on_the_page_of_errors(read: Any, project: Any) -> None:
+    published = {value.name.removeprefix("ERROR_REASON_") for value in errors_pb2.ErrorReason.DESCRIPTOR.values}
+    files = [path for path in project.files if re.match(r"clients/python/perdure/cli/.*\.py$", path)]
+    given = r"(?:Refused\(\s*ExitCode\.\w+,|_Error\()\s*\"([A-Z_]+)\""
+    said = {reason for path in files for reason in re.findall(given, project.text(path))}
+
+    assert said - published == set(names(table(read("docs/errors.md"), "## Reasons of the command line's own")))
+
+
 def test_the_page_of_the_command_line_has_every_exit_code(read: Any) -> None:
     rows = table(read("docs/cli.md"), "## Exit codes")
 

@@ -1,6 +1,7 @@
 """What people are told when something does not work: the reason, the field, and the next thing to do."""
 
 import asyncio
+import json
 import pathlib
 import socket
 from typing import Any
@@ -19,6 +20,7 @@ MISSING = {
     ("approvals", "approve", "nobody", "--yes"): "perdure approvals list --state all",
     ("playbooks", "get", "nobody"): "perdure playbooks list",
     ("tasks", "output", "nowhere", "nobody"): "perdure tasks list nowhere",
+    ("schedules", "trigger", "nobody"): "perdure schedules list",
 }
 
 
@@ -30,6 +32,19 @@ def test_what_is_not_there_is_named_and_the_list_of_what_is_there_too(perdure: A
     assert told.err.startswith("Error: there is no ")
     assert "(NOT_FOUND)" in told.err
     assert told.err.endswith(f"Next:  {MISSING[command]}\n")
+
+
+def test_a_program_that_asks_for_json_is_told_of_an_error_in_json(perdure: Any) -> None:
+    told = perdure("runs", "get", "nobody", "-o", "json")
+
+    assert (told.code, told.out) == (3, "")
+    assert json.loads(told.err) == {
+        "reason": "NOT_FOUND",
+        "message": "there is no runs/nobody",
+        "fields": [],
+        "metadata": {"resource": "runs/nobody"},
+        "next": "perdure runs list",
+    }
 
 
 def test_without_a_server_it_says_how_to_start_one(perdure: Any) -> None:
@@ -123,7 +138,10 @@ def test_an_output_that_cannot_be_written_is_told_in_a_sentence(perdure: Any, co
     told = perdure.into("/dev/full", *command)
 
     assert told.code == 1
-    assert told.err == "Error: what was found cannot be written: No space left on device\n"
+    assert told.err == (
+        "Error: what was found cannot be written to standard output: No space left on device (NOT_WRITABLE)\n"
+        "Next:  make room there, or write it elsewhere, and repeat\n"
+    )
 
 
 async def _not_found(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -158,14 +176,3 @@ def test_without_an_output_a_command_does_its_work(perdure: Any) -> None:
 
     assert (told.code, told.err) == (0, "")
     assert perdure("sessions", "get", "silent").code == 0
-
-
-def test_following_a_flow_where_there_is_no_server_is_told_at_once(perdure: Any) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        nobody = f"127.0.0.1:{unused.getsockname()[1]}"
-
-        told = perdure("flows", "watch", "x", "--server", nobody)
-
-    assert told.code == 6
-    assert "trying again" not in told.err

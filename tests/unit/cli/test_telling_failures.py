@@ -1,5 +1,6 @@
 """Every reason a call can fail with: what people are told, what they do next, and the exit code scripts branch on."""
 
+import json
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from google.rpc import error_details_pb2
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused, report_failure, report_refusal
 from perdure.cli.hints import HINTS, hint
+from perdure.cli.printing.formats import Format
 from perdure.client import CallFailed
 from perdure.v1.errors_pb2 import ErrorReason
 
@@ -94,6 +96,43 @@ def test_what_is_refused_here_has_a_reason_too(capsys: pytest.CaptureFixture[str
     report_refusal(Refused(ExitCode.CONFLICT, "APPROVAL_DECIDED", "it is decided", "look"))
 
     assert capsys.readouterr().err == "Error: it is decided (APPROVAL_DECIDED)\nNext:  look\n"
+
+
+def test_programs_are_told_all_of_it_in_one_object_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    faults = [("priority", "is over 100"), ("queue", "is empty")]
+
+    code = report_failure(failure("FIELD_INVALID", faults=faults, limit="100"), "here:1", Format.JSON)
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (code, json.loads(line)) == (
+        ExitCode.CONFLICT,
+        {
+            "reason": "FIELD_INVALID",
+            "message": "2 fields are not acceptable",
+            "fields": [
+                {"field": "priority", "description": "is over 100"},
+                {"field": "queue", "description": "is empty"},
+            ],
+            "metadata": {"limit": "100"},
+            "next": "correct --priority, --queue",
+        },
+    )
+
+
+def test_programs_are_told_that_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    report_failure(CallFailed(grpc.StatusCode.UNAVAILABLE, "connection refused"), "here:1", Format.JSON)
+
+    told = json.loads(capsys.readouterr().err)
+    assert (told["reason"], told["message"]) == ("UNAVAILABLE", "nothing answers at here:1")
+
+
+@pytest.mark.parametrize(
+    ("field", "option"), [("request_id", "--request-id"), ("idempotency_key", "--idempotency-key"), ("", "id")]
+)
+def test_an_id_that_was_used_leads_to_the_option_that_gives_it(field: str, option: str) -> None:
+    told = failure("REQUEST_ID_REUSED", faults=[(field, "it was used")] if field else [], request_id="r")
+
+    assert hint(told) == f"choose a new {option} for a new request, or repeat the first request unchanged"
 
 
 def test_text_from_the_server_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from perdure.addresses import DEFAULT_SERVER, server_address
 from perdure.cli.chosen import Chosen
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused, report_failure, report_refusal, report_unwritable
+from perdure.cli.printing.formats import Format
 from perdure.cli.settings import read_settings
 from perdure.client import CallFailed, Client
 
@@ -38,10 +39,11 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
         address = _address(server or chosen.server or settings.server or DEFAULT_SERVER)
         if settings.output is not None and _left_out(context, "output"):
             options["output"] = settings.output
+        format = options.get("output", Format.TABLE)
         try:
-            code = asyncio.run(_run(address, functools.partial(command, **options)))
+            code = asyncio.run(_run(address, format, functools.partial(command, **options)))
         except OSError as error:
-            code = report_unwritable(error)
+            code = report_unwritable(error, format)
         raise typer.Exit(code)
 
     own = [
@@ -68,11 +70,11 @@ def _left_out(context: typer.Context, option: str) -> bool:
     return source is not None and source.name == "DEFAULT"
 
 
-async def _run(address: str, command: Callable[[Client], Awaitable[ExitCode | None]]) -> ExitCode:
+async def _run(address: str, format: Format, command: Callable[[Client], Awaitable[ExitCode | None]]) -> ExitCode:
     try:
         async with Client(address, attempts=ATTEMPTS) as client:
             return await command(client) or ExitCode.OK
     except CallFailed as failure:
-        return report_failure(failure, address)
+        return report_failure(failure, address, format)
     except Refused as refusal:
-        return report_refusal(refusal)
+        return report_refusal(refusal, format)

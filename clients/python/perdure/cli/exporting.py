@@ -11,8 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from perdure.cli import names
 from perdure.cli.chosen_runs import LARGEST_PAGE, AllRuns, Runs, RunsOfFlow, choose_runs
 from perdure.cli.connection import connected
-from perdure.cli.exit_codes import ExitCode
-from perdure.cli.failures import Refused
+from perdure.cli.new_files import new_file
 from perdure.cli.options import Output
 from perdure.cli.printing.formats import Format, print_document
 from perdure.cli.printing.words import counted
@@ -48,16 +47,9 @@ async def export_runs(
 
 
 def _new_file(to: pathlib.Path, unfinished: pathlib.Path) -> IO[bytes]:
-    try:
-        if to.exists():
-            raise FileExistsError
+    with new_file(to):
         # It holds what people and programs wrote: for its owner alone.
         return os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-    except FileExistsError:
-        reason, step = "EXISTS", "name another file, or move that one away"
-        raise Refused(ExitCode.CONFLICT, reason, f"{to} is there already", step) from None
-    except OSError as error:
-        raise Refused(ExitCode.USAGE, "NOT_WRITABLE", f"{to} cannot be written: {error.strerror}") from error
 
 
 async def _export(perdure: Client, chosen: list[str], file: IO[bytes]) -> int:

@@ -12,6 +12,7 @@ from perdure.cli.deciding import ask_for_decisions
 from perdure.cli.doubts import tell_doubts
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
+from perdure.cli.first_answer import first_answer
 from perdure.cli.following.follow import Bounds, Until, UntilOption, flow_verdict, follow_flow, look_ahead
 from perdure.cli.following.story import Story
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
@@ -33,7 +34,7 @@ from perdure.cli.start_options import (
     StartOptions,
 )
 from perdure.cli.waiting import unserved, waiting_steps
-from perdure.client import Client, pages
+from perdure.client import CallFailed, Client, pages
 from perdure.v1.flows_pb2 import CancelFlowRequest, Flow, GetFlowRequest, ListFlowsRequest, StartFlowRequest
 from perdure.v1.runs_pb2 import ListRunsRequest
 
@@ -155,8 +156,7 @@ async def watch(
     """
     bounds = Bounds(until, parse_duration(time_limit, "--timeout") if time_limit else None)
     name = names.flow(flow)
-    # A watch waits for a server that is away; one that was never there, or has no such flow, is told at once.
-    found, story = await perdure.flows.GetFlow(GetFlowRequest(name=name)), Story()
+    found, story = await first_answer(lambda: perdure.flows.GetFlow(GetFlowRequest(name=name))), Story()
     await look_ahead(perdure, story, found.root_run)
     return await follow_flow(perdure, name, bounds, output, story)
 
@@ -168,7 +168,7 @@ async def start_and_follow(
 
     With `ask`, whoever sits at the terminal is asked for the decisions that it waits for.
     """
-    flow = await perdure.flows.StartFlow(request)
+    flow = await _begin(perdure, request)
     before = started_before(flow)
     if bounds is None:
         print_brief(flow, output)
@@ -195,6 +195,17 @@ async def start_and_follow(
     print_brief(flow, output)
     verdict = flow_verdict(flow, bounds.until)
     return code if verdict is None else verdict
+
+
+async def _begin(perdure: Client, request: StartFlowRequest) -> Flow:
+    """The flow. Where nobody knows whether there is one, people are told how not to start another. Raises CallFailed."""
+    try:
+        return await perdure.flows.StartFlow(request)
+    except CallFailed as failure:
+        if failure.lost and not failure.reason:
+            way = f"perdure flows start --idempotency-key {request.idempotency_key} ..."
+            typer.echo(f"it may have started; this starts it if not, and never a second time: {way}", err=True)
+        raise
 
 
 def started_before(flow: Flow) -> str:

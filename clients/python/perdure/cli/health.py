@@ -9,8 +9,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from perdure.client import CallFailed, Client
 
 WAYS_OUT: Final = {
-    "store": "the database cannot be read; look at the disk and the log of the server, then: perdure-server check",
-    "journal": "nothing can be stored, so nothing starts, ends or is decided; free space on the disk of the server",
+    "store": "the database cannot be read; look at it and at the disk and log of the server, then: perdure-server check",
+    "journal": "nothing can be stored, so nothing starts, ends or is decided; free space on the disk of the database",
     "queue": "no more runs can wait; add executors (perdure-server executor), or start flows later",
     "executors": "nothing runs without an executor; start one: perdure-server executor",
 }

@@ -14,7 +14,7 @@ HINTS: Final = {
     "PAGE_TOKEN_INVALID": "list again from the beginning",
     "PLAYBOOK_INVALID": "correct the manifest; check it with: perdure playbooks validate --manifest-file FILE",
     "ALREADY_EXISTS": "choose another id, or look at what has it",
-    "REQUEST_ID_REUSED": "choose a new --idempotency-key for a new request, or repeat the first request unchanged",
+    "REQUEST_ID_REUSED": "choose a new id for a new request, or repeat the first request unchanged",
     "VERSION_EXISTS": "a stored version never changes: raise `version` in the manifest",
     "DIGEST_MISMATCH": "look at what is stored before you give its digest: perdure playbooks get {path}",
     "PUBLICATION_STATE": "look at its publication: perdure playbooks get {path}",
@@ -70,6 +70,7 @@ OPTIONS: Final = {
     "request.input": "--input or --input-json",
     "request.metadata": "metadata in the --request-file",
     "request.provider": "provider in the --request-file",
+    "request_id": "--request-id",
     "session": "--session-id",
     "timeout": "--timeout",
 }
@@ -86,6 +87,7 @@ _LISTS: Final = {
     "runs": "perdure runs list",
     "approvals": "perdure approvals list --state all",
     "agents": "perdure agents list",
+    "schedules": "perdure schedules list",
 }
 
 
@@ -96,6 +98,8 @@ def hint(failure: CallFailed) -> str:
     options = sorted({option for fault in failure.faults if (option := _option(fault.field))})
     if failure.reason == "FIELD_INVALID" and options:
         return f"correct {', '.join(options)}{_about_inputs(failure)}"
+    if failure.reason == "REQUEST_ID_REUSED" and options:
+        return f"choose a new {options[0]} for a new request, or repeat the first request unchanged"
     if failure.reason == "PUBLICATION_STATE" and failure.metadata.get("publication", "").lower() == "draft":
         return _PUBLISH.format(path=failure.metadata.get("resource", "NAME"))
     if failure.reason:

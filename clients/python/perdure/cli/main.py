@@ -89,6 +89,8 @@ def program(
     ] = False,
 ) -> None:
     """Keeps what is chosen for all commands."""
+    if os.environ.get("NO_COLOR"):
+        context.color = False
     context.obj = Chosen(server, config)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import typer
 
+from perdure.cli.new_files import new_file
 from perdure.cli.printing.words import one_line
 from perdure.cli.request_file import named, read_text
 from perdure.v1.playbooks_pb2 import (
@@ -34,18 +35,23 @@ def show_diagnostics(found: ValidatePlaybookResponse) -> None:
 def write_conversion(
     converted: ConvertPlaybookResponse, out: pathlib.Path | None, folder: pathlib.Path | None
 ) -> list[pathlib.Path]:
-    """Writes what was made into a file, or each into one of a folder, and names them in the order to store them in."""
-    if out is not None and converted.HasField("document"):
-        out.write_bytes(converted.document.text)
-        return [out]
-    if folder is None or not converted.HasField("document"):
+    """Writes what was made into a file, or each into one of a folder, and names them in the order to store them in.
+
+    Raises Refused where one is there already, before anything is written, or cannot be made.
+    """
+    if not converted.HasField("document"):
         return []
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for made in _all(converted):
-        written.append(folder / f"{made.review.playbook_id}.yaml")
-        written[-1].write_bytes(made.document.text)
-    return written
+    wanted = {} if out is None else {out: converted.document}
+    if folder is not None:
+        wanted = {folder / f"{made.review.playbook_id}.yaml": made.document for made in _all(converted)}
+    for path in wanted:
+        with new_file(path):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+    for path, document in wanted.items():
+        with new_file(path), path.open("xb") as file:
+            file.write(document.text)
+    return list(wanted)
 
 
 def show_conversion(converted: ConvertPlaybookResponse, written: list[pathlib.Path]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from perdure.cli import names
-from perdure.cli.asking import confirm_where_possible
+from perdure.cli.asking import confirm
 from perdure.cli.connection import connected
 from perdure.cli.durations import duration_message
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
@@ -184,7 +184,7 @@ async def trigger(perdure: Client, schedule: ScheduleName, output: Output = Form
 async def delete(perdure: Client, schedule: ScheduleName, yes: Yes = False, output: Output = Format.TABLE) -> None:
     """Delete a schedule and its history, and show what it was. Flows that it has started stay."""
     name = names.schedule(schedule)
-    confirm_where_possible(f"Delete {name}?", yes)
+    confirm(f"Delete {name} and its history?", yes)
     found = await perdure.schedules.GetSchedule(GetScheduleRequest(name=name))
     await perdure.schedules.DeleteSchedule(DeleteScheduleRequest(name=name))
     print_one(found, output)

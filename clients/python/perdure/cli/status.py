@@ -1,12 +1,18 @@
 """`perdure status`: whether the server is well, and what waits for whom."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import timedelta
+from typing import Annotated, Any, Final
 
 import typer
 
 from perdure.cli.connection import connected
+from perdure.cli.durations import parse_duration
+from perdure.cli.exit_codes import ExitCode
+from perdure.cli.first_answer import PAUSE_SECONDS
 from perdure.cli.health import WAYS_OUT, failing, read_health
 from perdure.cli.lazy import verb
 from perdure.cli.options import Output
@@ -14,7 +20,7 @@ from perdure.cli.pausing import hold_steps
 from perdure.cli.printing.formats import Format, print_document
 from perdure.cli.printing.words import counted, enum_word
 from perdure.cli.runtime import Runtime, read_runtime, runtime_document
-from perdure.client import Client
+from perdure.client import CallFailed, Client
 from perdure.v1 import server_pb2
 from perdure.v1.fact_events_pb2 import HOLD_CAUSE_OPERATOR
 from perdure.v1.run_states_pb2 import RUN_STATE_PAUSED
@@ -50,34 +56,97 @@ class Held:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a server stands."""
+
+    health: Mapping[str, str]
+    runtime: Runtime
+    held: Held
+
+    @property
+    def ill(self) -> list[str]:
+        """What serving depends on and does not serve. Whether there are executors is said by their list, the newest."""
+        return _ill(self.health) + ([] if self.runtime.live else ["executors"])
+
+
 @app.command()
 @connected
-async def status(perdure: Client, output: Output = Format.TABLE) -> None:
-    """Say whether the server is well, how many executors take work, and what waits for them and for people."""
-    health = await read_health(perdure)
+async def status(
+    perdure: Client,
+    wait: Annotated[
+        str | None,
+        typer.Option("--wait", metavar="DURATION", help="Wait until it is well, so long at most: 30s, 5m."),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> ExitCode:
+    """Say whether the server is well, how many executors take work, and what waits for them and for people.
+
+    With --wait it exits with 6 or 7 where nothing answers, or not everything serves, when the time is over.
+    """
+    patience = parse_duration(wait, "--wait") if wait else timedelta(0)
+    standing = await _look(perdure, patience, output)
     if output is Format.TABLE:
-        # Before the rest: a server that cannot read its store answers nothing else.
-        _print_health(health)
-    runtime, held = await read_runtime(perdure), await _read_held(perdure)
-    if output is not Format.TABLE:
-        print_document(_document(health, runtime, held), output)
-        return
-    server, live = runtime.server, runtime.live
+        show_standing(standing)
+    else:
+        print_document(_document(standing), output)
+    return ExitCode.DEADLINE if wait and standing.ill else ExitCode.OK
+
+
+async def _look(perdure: Client, patience: timedelta, output: Format) -> Standing:
+    """How the server stands, as soon as it is well or the patience is over. Raises CallFailed."""
+    until, told = time.monotonic() + patience.total_seconds(), False
+    while True:
+        over = time.monotonic() >= until
+        try:
+            standing = await _look_once(perdure, show=over and output is Format.TABLE)
+            if over or not standing.ill:
+                return standing
+        except CallFailed as failure:
+            if over or not failure.lost:
+                raise
+        if not told:
+            typer.echo("the server is not well yet; waiting for it", err=True)
+            told = True
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _look_once(perdure: Client, *, show: bool) -> Standing:
+    health = await read_health(perdure)
+    try:
+        return Standing(health, await read_runtime(perdure), await _read_held(perdure))
+    except CallFailed:
+        if show:
+            # A server that cannot read its store answers nothing else.
+            _print_health(_ill(health))
+        raise
+
+
+def show_standing(standing: Standing) -> None:
+    """Prints it for people, with what to do on standard error."""
+    _print_health(standing.ill)
+    runtime, server, live = standing.runtime, standing.runtime.server, standing.runtime.live
     taken, slots = sum(executor.held_runs for executor in live), sum(executor.slots for executor in live)
     typer.echo(f"server:     {server.version}, {server.store}, {_durability(server)}, {_authentication(server)}")
     typer.echo(f"executors:  {len(live)} live, {taken} of {counted(slots, 'slot')} taken")
     typer.echo(f"queue:      {_waiting(server.queued_runs, 'run')} for an executor")
     typer.echo(f"approvals:  {_waiting(server.pending_approvals)} for a person")
-    typer.echo(f"held:       {held}")
-    typer.echo(f"ended:      {counted(held.doubts_left, 'effect')} in doubt of runs that have ended")
-    _advise(runtime, held)
+    typer.echo(f"held:       {standing.held}")
+    typer.echo(f"ended:      {counted(standing.held.doubts_left, 'effect')} in doubt of runs that have ended")
+    _advise(runtime, standing.held)
 
 
-def _print_health(health: Mapping[str, str]) -> None:
-    # Whether there are executors is said by their list, which is newer.
-    ill = [name for name in failing(health) if name != "executors"]
-    typer.echo("\n".join(f"health:     {name} does not serve" for name in ill) or "health:     well")
-    for name in ill:
+def _ill(health: Mapping[str, str]) -> list[str]:
+    return [name for name in failing(health) if name != "executors"]
+
+
+def _print_health(ill: list[str]) -> None:
+    typer.echo(
+        "\n".join(f"health:     {name} {'do' if name == 'executors' else 'does'} not serve" for name in ill)
+        or "health:     well"
+    )
+    # What needs the store serves again when that does.
+    for name in ["store"] if "store" in ill else ill:
         typer.echo(f"{name}: {WAYS_OUT[name]}", err=True)
 
 
@@ -94,10 +163,11 @@ async def _read_held(perdure: Client) -> Held:
     )
 
 
-def _document(health: Mapping[str, str], runtime: Runtime, held: Held) -> dict[str, Any]:
+def _document(standing: Standing) -> dict[str, Any]:
     """What `-o json` prints; the keys are on the page about the command line, and stay."""
+    runtime, held = standing.runtime, standing.held
     return {
-        "health": dict(health),
+        "health": dict(standing.health),
         "queued_runs": runtime.server.queued_runs,
         "open_approvals": runtime.server.pending_approvals,
         "held_runs": held.runs,
@@ -124,8 +194,6 @@ def _authentication(server: server_pb2.ServerInfo) -> str:
 
 
 def _advise(runtime: Runtime, held: Held) -> None:
-    if not runtime.live:
-        typer.echo(WAYS_OUT["executors"], err=True)
     if runtime.server.pending_approvals:
         typer.echo("look at what waits for you: perdure approvals list", err=True)
     if held.runs:

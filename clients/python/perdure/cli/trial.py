@@ -11,6 +11,7 @@ from perdure.cli.connection import connected
 from perdure.cli.durations import duration_message, parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
+from perdure.cli.first_answer import first_answer
 from perdure.cli.flows import WaitTimeout, start_and_follow
 from perdure.cli.following.follow import Bounds, Until, UntilOption
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
@@ -80,7 +81,7 @@ async def run(
 
 
 async def _check_open(perdure: Client) -> None:
-    server = await perdure.server.GetServerInfo(GetServerInfoRequest())
+    server = await first_answer(lambda: perdure.server.GetServerInfo(GetServerInfoRequest()))
     if server.authentication == AUTHENTICATION_REQUIRED:
         message = "this server starts what was reviewed, and a trial is no review"
         raise Refused(

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from perdure.cli.exit_codes import ExitCode
+from perdure.cli.first_answer import first_answer
 from perdure.cli.following.story import Story
 from perdure.cli.following.views import Silent, View, fitting_view
 from perdure.cli.names import bare
@@ -67,7 +68,7 @@ async def follow_flow(
 async def follow_run(client: Client, name: str, bounds: Bounds, format: Format = Format.TABLE) -> ExitCode:
     """Follows a run, shows it, and says how it ended."""
     story = Story(alone=True)
-    await look_ahead(client, story, name)
+    await first_answer(lambda: look_ahead(client, story, name))
     story.known = known = (await client.runs.GetRun(GetRunRequest(name=name))).last_sequence
 
     def verdict(news: FlowNews) -> ExitCode | None:
