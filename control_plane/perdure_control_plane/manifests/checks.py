@@ -24,22 +24,26 @@ from perdure_control_plane.manifests.schemas import schema_faults
 from perdure_control_plane.manifests.waiting import wait_faults
 
 
-def faults(manifest: Manifest) -> list[Diagnostic]:
-    """Everything that makes a manifest unfit. Where two nodes have one id, nothing is said of their order."""
-    of_order, ordered = _order(manifest)
+def faults(manifest: Manifest, *, ordered: bool = True) -> list[Diagnostic]:
+    """Everything that makes a manifest unfit.
+
+    Where two nodes have one id, or `ordered` says that not everything is there that tells it, nothing is said of the
+    order of nodes.
+    """
+    of_order, graph = _order(manifest, ordered)
     return [
         *of_order,
-        *(_jumps(manifest, ordered) if ordered else ()),
+        *(_jumps(manifest, graph) if graph else ()),
         *choice_faults(manifest),
-        *expression_faults(manifest, ordered.before if ordered else None),
+        *expression_faults(manifest, graph.before if graph else None),
         *schema_faults(manifest),
-        *contract_faults(manifest, ordered),
+        *contract_faults(manifest, graph),
         *wait_faults(manifest),
         *map_faults(manifest),
         *part_faults(manifest),
         *taking_faults(manifest),
         *concurrency_faults(manifest),
-        *(coverage_faults(manifest, ordered) if ordered else ()),
+        *(coverage_faults(manifest, graph) if graph else ()),
         *_tools(manifest),
         *_not_run_yet(manifest),
     ]
@@ -68,12 +72,12 @@ def doubts(manifest: Manifest) -> list[Diagnostic]:
     ]
 
 
-def _order(manifest: Manifest) -> tuple[list[Diagnostic], Graph | None]:
+def _order(manifest: Manifest, known: bool = True) -> tuple[list[Diagnostic], Graph | None]:
     """Faults of the order of nodes, or their graph.
 
     What comes before what is not clear until the order is mended: faults that follow from it would only hide it.
     """
-    has_order = len({node.id for node in manifest.nodes}) == len(manifest.nodes)
+    has_order = known and len({node.id for node in manifest.nodes}) == len(manifest.nodes)
     graph = Graph.of(manifest) if has_order else None
     found = [*_duplicates(manifest), *_unknown_nodes(manifest), *(graph.faults() if graph else ())]
     return found, None if found else graph

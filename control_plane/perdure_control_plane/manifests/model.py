@@ -298,7 +298,7 @@ class Manifest(Part):
 
     playbook_id: Name
     version: Name
-    title: Line
+    title: Annotated[Line, StringConstraints(pattern=r"^[^\r\n]*$")]
     objective: Line
     description: str = ""
     inputs: Inputs = {}

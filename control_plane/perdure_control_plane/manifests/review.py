@@ -5,6 +5,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import plans_pb2
 from perdure_control_plane.manifests.checks import doubts, faults
 from perdure_control_plane.manifests.children import NO_CHILDREN, Children, Reference, child_faults, references
@@ -12,6 +13,7 @@ from perdure_control_plane.manifests.compilation import compile_plan
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.document import read
 from perdure_control_plane.manifests.model import Manifest
+from perdure_control_plane.manifests.sound_parts import place_in_document, sound_parts
 from perdure_control_plane.manifests.values import DocumentUnreadable, below
 from perdure_control_plane.manifests.wording import reason
 
@@ -52,13 +54,20 @@ def review(text: bytes, children: Children = NO_CHILDREN) -> Review:
     except ValidationError as error:
         listed = error.errors(include_url=False)
         told = [_diagnostic(one["type"], one["loc"], one["msg"], one["input"]) for one in listed[:MAX_DIAGNOSTICS]]
-        errors = _bounded(told, len(listed))
+        rest = _rest(document.values, error)
+        errors = _bounded([*told, *rest], len(listed) + len(rest))
         return Review(document.digest, errors, playbook_id=playbook_id, version=version)
     found = [*faults(manifest), *child_faults(manifest, children)]
     errors, warnings = _bounded(found), _bounded(doubts(manifest))
     plan = None if errors else compile_plan(manifest, document.digest, children)
     named = references(manifest)
     return Review(document.digest, errors, warnings, manifest, plan, playbook_id, version, named)
+
+
+def _rest(values: JsonObject, refused: ValidationError) -> list[Diagnostic]:
+    """What is wrong between the parts that have their form. Children are looked at when all have."""
+    left = sound_parts(values, refused)
+    return left.faults_of(faults(left.manifest, ordered=left.ordered)) if left else []
 
 
 def _word(value: object) -> str:
@@ -79,8 +88,10 @@ def _cut(text: str) -> str:
 
 
 def _diagnostic(kind: str, location: tuple[int | str, ...], said: str, given: object) -> Diagnostic:
-    place = _place(kind, location)
+    place = place_in_document(kind, location)
     code = "FIELD_TYPE" if kind.endswith("_type") else _CODES.get(kind, "FIELD_VALUE")
+    if kind == "string_pattern_mismatch" and location == ("title",):
+        code = "FIELD_VALUE"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         if isinstance(given, dict):
             place.append("type")
@@ -90,20 +101,6 @@ def _diagnostic(kind: str, location: tuple[int | str, ...], said: str, given: ob
     for part in place:
         path = f"{path}[{part}]" if isinstance(part, int) else below(path, part)
     return Diagnostic(path, code, reason(kind, location, said, given))
-
-
-def _place(kind: str, location: tuple[int | str, ...]) -> list[int | str]:
-    """Where in the document: without the words that the checker puts in for the kind of node or inputs it took."""
-    place = list(location)
-    if place[-1] == "[key]" and kind == "string_pattern_mismatch":
-        place.pop()
-    if place[0] == "nodes":
-        if place[2:4] == ["map", "node"]:
-            del place[4:5]
-        del place[2:3]
-    elif place[0] == "inputs":
-        del place[1:2]
-    return place
 
 
 _CODES = {

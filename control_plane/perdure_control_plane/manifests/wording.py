@@ -33,6 +33,8 @@ def reason(kind: str, location: tuple[int | str, ...], said: str, given: object)
             return f'it must be text; write it in quotes: "{json.dumps(given)}"'
         case "string_type":
             return "it must be text"
+        case "string_pattern_mismatch" if location == ("title",):
+            return "it must be one line, without a break at its end"
         case "string_pattern_mismatch" if "env" in location:
             return f"{_short(given)} is not the name of a variable: letters, digits and '_', and no digit first"
         case "string_pattern_mismatch":

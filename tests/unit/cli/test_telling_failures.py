@@ -135,6 +135,12 @@ def test_an_id_that_was_used_leads_to_the_option_that_gives_it(field: str, optio
     assert hint(told) == f"choose a new {option} for a new request, or repeat the first request unchanged"
 
 
+def test_what_is_too_large_leads_to_the_option_that_gives_it() -> None:
+    told = hint(failure("PAYLOAD_TOO_LARGE", faults=[("document.text", "has 1200094 bytes")]))
+
+    assert told == "make what --manifest-file gives smaller; the limits: perdure runtime get"
+
+
 def test_text_from_the_server_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     report_failure(CallFailed(grpc.StatusCode.UNKNOWN, "bad \x1b[2J"), "here:1")
 

@@ -97,6 +97,13 @@ def test_a_condition_that_is_not_known_is_not_left_out_silently() -> None:
     assert (made.text, codes(made.losses)) == (b"", [("workflow.edges[0].condition", "CONDITION_UNKNOWN")])
 
 
+def test_a_step_that_names_nobody_is_told_by_its_own_name() -> None:
+    made, manifest = spec("sequential", step("a"), {"id": "sign", "kind": "human"})
+
+    assert "None" not in made.losses[0].reason
+    assert manifest["nodes"][1]["prompt"] == "Do the step sign by hand, and approve when it is done."
+
+
 def test_a_workflow_that_decides_as_it_goes_is_no_playbook() -> None:
     made, _ = spec("group-chat", step("a"))
 

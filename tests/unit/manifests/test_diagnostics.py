@@ -327,7 +327,10 @@ def test_what_names_the_playbook_is_told_though_the_rest_is_faulty(reviewed: Cal
     ("fields", "said"),
     [
         ({"nodes": [work(efect="none")]}, "unknown field; did you mean effect?"),
-        ({"nodes": [work()], "edges": [{"from": "a", "to": "a", "wen": "x"}]}, "unknown field; did you mean when?"),
+        (
+            {"nodes": [work(), work("b")], "edges": [{"from": "a", "to": "b", "wen": "x"}]},
+            "unknown field; did you mean when?",
+        ),
         ({"titel": "x"}, "unknown field; did you mean title?"),
         ({"zzz": "x"}, "unknown field"),
         ({"version": 1.0}, 'it must be text; write it in quotes: "1.0"'),

@@ -98,6 +98,8 @@ def hint(failure: CallFailed) -> str:
     options = sorted({option for fault in failure.faults if (option := _option(fault.field))})
     if failure.reason == "FIELD_INVALID" and options:
         return f"correct {', '.join(options)}{_about_inputs(failure)}"
+    if failure.reason == "PAYLOAD_TOO_LARGE" and options:
+        return f"make what {', '.join(options)} gives smaller; the limits: perdure runtime get"
     if failure.reason == "REQUEST_ID_REUSED" and options:
         return f"choose a new {options[0]} for a new request, or repeat the first request unchanged"
     if failure.reason == "PUBLICATION_STATE" and failure.metadata.get("publication", "").lower() == "draft":

@@ -57,7 +57,7 @@ def write_conversion(
 def show_conversion(converted: ConvertPlaybookResponse, written: list[pathlib.Path]) -> None:
     """Prints for people what was not carried over, what became something else, and what is wrong with the result; then
     the manifests, or how those that were written are stored."""
-    _show("lost", "red", converted.losses)
+    _show("lost" if converted.HasField("document") else "error", "red", converted.losses, "document")
     _show("changed", "yellow", converted.changes)
     for made in _all(converted):
         show_diagnostics(made.review)
@@ -77,8 +77,8 @@ def _all(converted: ConvertPlaybookResponse) -> list[ConvertedPlaybook]:
     return [*converted.children, ConvertedPlaybook(document=converted.document, review=converted.review)]
 
 
-def _show(severity: str, colour: str, diagnostics: Iterable[Diagnostic]) -> None:
+def _show(severity: str, colour: str, diagnostics: Iterable[Diagnostic], whole: str = "manifest") -> None:
     for diagnostic in diagnostics:
-        place = one_line(diagnostic.path) or "manifest"
+        place = one_line(diagnostic.path) or whole
         typer.secho(f"{severity}: ", fg=colour, err=True, nl=False)
         typer.echo(f"{place}: {one_line(diagnostic.reason)} ({diagnostic.code})", err=True)

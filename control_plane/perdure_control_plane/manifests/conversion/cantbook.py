@@ -37,7 +37,7 @@ def convert(values: JsonObject) -> Draft:
     if not nodes:
         raise NotConvertible("nodes", "FIELD_MISSING", "there are no nodes")
     description = str(values.get("description") or "")
-    draft.head |= {"playbook_id": named(draft, name, "name"), "version": MADE_VERSION, "title": name}
+    draft.head |= {"playbook_id": named(draft, name, "name"), "version": MADE_VERSION, "title": " ".join(name.split())}
     draft.head["objective"] = description.strip().splitlines()[0] if description.strip() else f"Do what {name} says"
     draft.head |= {"description": description} if description else {}
     inputs = Inputs(draft, items(values.get("inputs"), "inputs"))

@@ -44,7 +44,11 @@ def convert(values: JsonObject) -> Draft:
     workflow = values.get("workflow")
     spec = fields(workflow, "workflow") if workflow is not None else _alone(agents)
     name = str(spec.get("name") or next(iter(agents), "workflow"))
-    draft.head |= {"playbook_id": named(draft, name, "workflow.name"), "version": MADE_VERSION, "title": name}
+    draft.head |= {
+        "playbook_id": named(draft, name, "workflow.name"),
+        "version": MADE_VERSION,
+        "title": " ".join(name.split()),
+    }
     draft.head["objective"] = f"Do what the workflow {name} does"
     _tell_of_agents(draft, values, agents)
     known = Components(agents, *(_named_parts(components, kind) for kind in ("functions", "humans", "workflows")))
@@ -97,7 +101,7 @@ class _Nested:
         name = str(spec.get("name") or ref)
         playbook_id = named(draft, f"{root.head['playbook_id']}.{ref}", path, self._taken)
         self._taken.add(playbook_id)
-        draft.head = {"playbook_id": playbook_id, "version": MADE_VERSION, "title": name}
+        draft.head = {"playbook_id": playbook_id, "version": MADE_VERSION, "title": " ".join(name.split())}
         draft.head |= {"objective": f"Do what the workflow {name} does", "inputs": _GIVEN}
         draft.head |= {"tools": root.head["tools"]} if "tools" in root.head else {}
         self._open.append(ref)

@@ -47,7 +47,7 @@ class NodeMaker:
                 return self._human(name, str(ref))
             case "workflow" if ref in self._known.workflows:
                 return self._workflow(f"{path}.ref", name, str(ref), step)
-        what = f"{kind} {ref}"
+        what = f"{kind} {ref}" if kind and ref else f"step {name}"
         reason = f"what the {what} does is not here: somebody does it, and says so"
         self._draft.lost(f"{path}.ref", "REF_UNKNOWN", reason)
         self._draft.comments.setdefault(name, []).append(reason)

@@ -79,7 +79,10 @@ class Steps:
         source = next((node for node in self._draft.nodes if node["id"] == one), {})
         found = condition(source, edge.get("condition"))
         if found is None:
-            reason = "write it in CEL, as the edge's `when`; an edge whose condition is lost would be taken always"
+            reason = (
+                "it is success, failure or {type: output_contains, value: ...}, behind a person with a word that decides; "
+                "write any other in CEL, as the edge's `when`: lost it would be taken always"
+            )
             raise NotConvertible(f"{path}.condition", "CONDITION_UNKNOWN", reason)
         if source.get("type") == "approval" and isinstance(edge.get("condition"), dict):
             decided = "rejection" if found else "approval"
