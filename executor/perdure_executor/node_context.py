@@ -7,7 +7,8 @@ from typing import Final, Protocol
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.plans import WalkPlan
-from perdure.v1 import fact_events_pb2, plans_pb2
+from perdure.runlog.walk import Walk
+from perdure.v1 import fact_events_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
@@ -94,6 +95,8 @@ class NodeContext:
     """Units of an agent that are recorded already, by name, in the order of the log."""
     steps: Sequence[plans_pb2.PlanEdge] = ()
     """The steps that the walk took to it and that have a contract."""
+    walk: Walk | None = None
+    """The walk of its run, for what is told of one part to another."""
 
 
 @dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
@@ -133,6 +136,14 @@ class Mapped:
     count: int
     items: bytes
     """JSON of the list."""
+    first: int = 0
+    """Index of the first of these items in the whole list."""
+    shard_size: int = 0
+    """Items of each shard; 0 where they are done in this run."""
+    done: Sequence[int] = ()
+    """Indexes of those that an earlier attempt has done, in order."""
+    redos: Sequence[node_events_pb2.ItemRedo] = ()
+    """How often "retry as new" was said of others."""
 
 
 Prepared = Work | Ask | Spawn | Mapped | Failed

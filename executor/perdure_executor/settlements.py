@@ -58,10 +58,19 @@ def bounded(events: Sequence[RunEvent], walk: Walk, max_payload_bytes: int) -> S
         return events
     cause = instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE
     message = f"what it leaves has {size} bytes; the limit is {max_payload_bytes}"
+    if events[-1].run_ended.state not in (run_states_pb2.RUN_STATE_UNSPECIFIED, run_states_pb2.RUN_STATE_COMPLETED):
+        return (_leaving_nothing(events[-1]),)  # it ends as it does; what a shard had done is done again
     if settled := [event.node_settled for event in events if event.HasField("node_settled")]:
         return (_too_large(settled[0], cause, message),)
     failed = run_events_pb2.RunEnded(state=run_states_pb2.RUN_STATE_FAILED, cause=cause, message=message)
     return (RunEvent(run_ended=failed),)
+
+
+def _leaving_nothing(event: RunEvent) -> RunEvent:
+    alone = RunEvent()
+    alone.CopyFrom(event)
+    alone.run_ended.ClearField("output_digest")
+    return alone
 
 
 def _too_large(
@@ -78,7 +87,7 @@ def _too_large(
 def _draw_pause(event: RunEvent, walk: Walk) -> None:
     settled = event.node_settled
     place = place_of(settled.instance.path[-1])
-    node, before = walk.plan.spec(place), walk.nodes[place]
+    node, before = walk.spec(place), walk.nodes[place]
     if is_tried_again(node, settled.cause, before.failures + 1, before.extra_attempts):
         delay = retry_delay(node, before.failures + 1)
         if delay:

@@ -36,6 +36,14 @@ def waiting(start: Start, asked: Ask) -> list[RunEvent]:
 def mapping(start: Start, mapped: Mapped) -> list[RunEvent]:
     """Says what a map is over, and that it begins."""
     where, digest = start.instance.message(), hashlib.sha256(mapped.items).digest()
-    begun = node_events_pb2.MapBegun(instance=where, count=mapped.count, items_digest=digest)
+    begun = node_events_pb2.MapBegun(
+        instance=where,
+        count=mapped.count,
+        items_digest=digest,
+        shard_size=mapped.shard_size,
+        first_item=mapped.first,
+        done=mapped.done,
+        redos=mapped.redos,
+    )
     items = node_events_pb2.MapItems(instance=where, json=mapped.items)
     return [RunEvent(map_items=items), RunEvent(map_begun=begun)]

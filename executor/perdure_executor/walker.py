@@ -194,7 +194,7 @@ class Walker:
         prepared = Failed(CHILD_REFUSED, refusal) if refusal else prepare(self._context(start))
         if isinstance(prepared, Spawn):
             digest = self._say_arguments(start, prepared.arguments)
-            child = child_start(self._story.walk.plan, self.stream.run_id, start, digest)
+            child = child_start(self._story.walk, self.stream.run_id, start, digest)
             self._append(RunEvent(child_started=child), keep=False)
             return True
         if isinstance(prepared, Ask | Mapped):
@@ -224,6 +224,7 @@ class Walker:
             equipment=self._equipment,
             units=walk.units.get(where, {}),
             steps=() if where.path[-1].item else contracts_before(walk, start.node.id),
+            walk=walk,
         )
 
     def _say_arguments(self, start: Start, arguments: JsonObject) -> bytes:

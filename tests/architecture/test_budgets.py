@@ -42,7 +42,7 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{RUNLOG}/checker.py::LogChecker":
         (170, "one log taken event by event: what is checked of each, and what is kept for whoever compares"),
     "clients/python/perdure/cli/following/story.py":
-        (335, "what is followed, from the story down to an attempt, read together"),
+        (345, "what is followed, from the story down to an attempt, read together"),
     "clients/python/perdure/cli/following/story.py::tell":
         (45, "one case for each kind of event that shows"),
     "clients/python/perdure/cli/following/story.py::RunStory":

@@ -11,6 +11,7 @@ from perdure.runlog.intents import Start
 from perdure.runlog.plans import read_plan
 from perdure.runlog.starting import child_start
 from perdure.runlog.states import RunState
+from perdure.runlog.walk import Walk
 from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.admission import Ack, Refused, Rejected
@@ -52,7 +53,7 @@ class Pair:
         plan = read_plan(await self.house.store.read(lambda tx: tx.playbooks.plan(digest)), digest)
         start = Start(plan.nodes["far"], self.where, 0, 0.0)
         given = hashlib.sha256(GIVEN).digest()
-        return RunEvent(child_started=child_start(plan, self.parent.run_id, start, given))
+        return RunEvent(child_started=child_start(Walk(plan), self.parent.run_id, start, given))
 
     async def begin(self, *more: RunEvent) -> Any:
         arguments = node_events_pb2.RenderedArguments(instance=self.where.message(), json=GIVEN)

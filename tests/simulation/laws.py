@@ -62,6 +62,7 @@ def _note(run: Run, checker: LogChecker, events: Sequence[RecordedEvent], record
     hits["child's end told too late"] += sum(told.stale for told in checker.told)
     hits["label asked for"] += bool(run.identity.labels)
     hits["part begun"] += bool(run.identity.part)
+    hits["shard begun"] += events[0].event.run_created.part.HasField("shard")
     for recorded in events:
         event = recorded.event
         hits["failure taken"] += event.HasField("failure_taken")

@@ -117,6 +117,7 @@ class PlanMaker:
             inside["on_item_failure"] = "continue"
         if fields["type"] == "function":
             self._draw_elsewhere(inside)
+            self._draw_long(inside)
         self._trunk.append(node_id)
         return [node_id]
 
@@ -154,6 +155,13 @@ class PlanMaker:
         self._agree(node, after)
         self._draw_elsewhere(node)
         return node
+
+    def _draw_long(self, of_map: dict[str, Any]) -> None:
+        """Some lists are longer than one run may have; what is done for each item of those is quick, and may be repeated."""
+        if self._elsewhere.random() < 0.12:
+            of_map["items"] = f"[{', '.join(str(number % 10) for number in range(self._elsewhere.randint(101, 130)))}]"
+            of_map["max_parallel"] = self._elsewhere.choice([40, 100])
+            of_map["node"] = {"type": "function", "function": "free", "effect": "none"}
 
     def _draw_elsewhere(self, node: dict[str, Any]) -> None:
         if self._elsewhere.random() < 0.2:

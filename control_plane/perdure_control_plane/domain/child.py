@@ -46,6 +46,8 @@ def first_events(
     if started.part:
         created.part.instance.CopyFrom(started.instance)
         created.part.redo = started.redo
+        if started.HasField("shard"):
+            created.part.shard.CopyFrom(started.shard)
     limited = started if started.HasField("timeout") else plan.message
     if limited.HasField("timeout"):
         created.timeout.CopyFrom(limited.timeout)

@@ -1,12 +1,11 @@
 """Makes the plan of a manifest that has no faults."""
 
-import hashlib
 import math
 from collections.abc import Iterator
 from typing import Any, Final
 
 from perdure.runlog.effects import GUARDED
-from perdure.runlog.parts import part_plan, providers_of
+from perdure.runlog.parts import providers_of
 from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure_control_plane.manifests.children import NO_CHILDREN, ChildPlaybook, Children
@@ -28,7 +27,7 @@ from perdure_control_plane.manifests.model import (
     Retry,
     WaitNode,
 )
-from perdure_control_plane.manifests.parts import placed
+from perdure_control_plane.manifests.parts import placed, set_digests, shard_of
 from perdure_control_plane.manifests.waiting import moment_of
 
 DEFAULT_EXPIRY_SECONDS: Final = 24 * 3600.0
@@ -58,9 +57,7 @@ def compile_plan(manifest: Manifest, digest: str, children: Children = NO_CHILDR
         plan.edges.extend(plans_pb2.PlanEdge(source=a, target=b) for a, b in zip(ids, ids[1:], strict=False))
     graph = Graph.of(manifest)
     plan.error_handlers.extend(compiled(manifest, handler, graph) for handler in manifest.error_handlers)
-    for node in plan.nodes:
-        if node.HasField("part"):
-            node.part.plan_digest = hashlib.sha256(part_plan(plan, node.part.node)).digest()
+    set_digests(plan)
     plan.providers.extend(providers_of(plan))
     plan.labels.extend(sorted(set(manifest.labels)))
     if (concurrency := manifest.concurrency) is not None:
@@ -192,6 +189,9 @@ def _map(manifest: Manifest, node: MapNode, children: Children) -> plans_pb2.Map
         made.tolerated_failures = 0
     elif node.tolerated_failures is not None:
         made.tolerated_failures = node.tolerated_failures
+    shard = shard_of(node, made)
+    if shard is not None:
+        made.shard.CopyFrom(shard)
     return made
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from perdure.runlog.instances import NAME
 from perdure.runlog.json_objects import JsonObject
-from perdure.runlog.plans import MAX_ITEMS
+from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
@@ -243,7 +243,7 @@ class MapNode(Node):
     node: Annotated[Annotated[OneNode, Field(discriminator="type")], BeforeValidator(lambda given: _of_map(given))]
     max_parallel: Annotated[int, Field(ge=1, le=MAX_ITEMS)] = 10
     on_item_failure: Literal["fail", "continue"] = "fail"
-    tolerated_failures: Annotated[int, Field(ge=1, le=MAX_ITEMS)] | None = None
+    tolerated_failures: Annotated[int, Field(ge=1, le=MAX_LISTED)] | None = None
 
 
 def _of_map(given: Any) -> Any:

@@ -73,10 +73,9 @@ class Children:
         digest = self._connection.execute(of_parent).scalar()
         if digest is None:
             return ""  # the journal says that nobody holds it
-        planned = read_plan(self._playbooks.plan(bytes(digest)), bytes(digest)).nodes.get(
-            started.instance.path[-1].node
-        )
-        if planned is None or planned.part.plan_digest != started.plan_digest:
+        step, plan = started.instance.path[-1], read_plan(self._playbooks.plan(bytes(digest)), bytes(digest))
+        planned = plan.nodes.get(step.node)
+        if planned is None or started.plan_digest != (planned.map.shard if step.item else planned.part).plan_digest:
             return f"the plan of runs/{parent_run_id} has no such part"
         return ""
 

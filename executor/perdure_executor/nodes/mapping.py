@@ -1,7 +1,10 @@
 """Maps: the list that a node is done for, evaluated once."""
 
+from typing import Any
+
 from perdure.runlog.json_objects import json_bytes
-from perdure.runlog.plans import MAX_ITEMS
+from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
+from perdure.runlog.shards import own_piece
 from perdure.v1 import instances_pb2
 from perdure_executor.expressions import value_of
 from perdure_executor.node_context import Mapped, NodeContext, Prepared
@@ -9,14 +12,15 @@ from perdure_executor.results import Failed
 
 
 def prepare(context: NodeContext) -> Prepared:
-    """Evaluates the list, and checks that it is one that can be gone over."""
+    """Evaluates the list, and checks that it is one that can be gone over. The list of a shard is given."""
+    piece = None if context.walk is None else own_piece(context.walk)
+    if piece is not None:
+        items, count = json_bytes(piece.items), len(piece.items)
+        return Mapped(count, items, piece.first, done=piece.done, redos=piece.redos)
     items = value_of(context.node.map.items, context.see())
-    if not isinstance(items, list):
-        message = f"items must be a list, and is {_KINDS.get(type(items), type(items).__name__)}"
-        return Failed(instances_pb2.FAILURE_CAUSE_ITEMS_INVALID, message)
-    if len(items) > MAX_ITEMS:
-        message = f"it is over {len(items)} items; the limit is {MAX_ITEMS}"
-        return Failed(instances_pb2.FAILURE_CAUSE_ITEMS_INVALID, message)
+    fault = _fault(items, MAX_LISTED if context.node.map.HasField("shard") else MAX_ITEMS)
+    if fault:
+        return Failed(instances_pb2.FAILURE_CAUSE_ITEMS_INVALID, fault)
     try:
         encoded = json_bytes(items)
     except ValueError as error:
@@ -24,7 +28,13 @@ def prepare(context: NodeContext) -> Prepared:
     if len(encoded) > context.equipment.max_payload_bytes:
         message = f"the list has {len(encoded)} bytes; the limit is {context.equipment.max_payload_bytes}"
         return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message)
-    return Mapped(len(items), encoded)
+    return Mapped(len(items), encoded, shard_size=MAX_ITEMS if len(items) > MAX_ITEMS else 0)
+
+
+def _fault(items: Any, most: int) -> str:
+    if not isinstance(items, list):
+        return f"items must be a list, and is {_KINDS.get(type(items), type(items).__name__)}"
+    return f"it is over {len(items)} items; the limit is {most}" if len(items) > most else ""
 
 
 _KINDS = {

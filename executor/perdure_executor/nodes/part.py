@@ -1,7 +1,8 @@
-"""Part runs: what the node that is done there sees, as it is seen here."""
+"""Part runs: what the node that is done there sees, as it is seen here; of a shard also its piece of the list."""
 
 from perdure.runlog.json_objects import json_bytes
 from perdure.runlog.parts import excerpt
+from perdure.runlog.shards import given
 from perdure.v1 import instances_pb2
 from perdure_executor.node_context import NodeContext, Prepared, Spawn
 from perdure_executor.results import Failed
@@ -10,6 +11,8 @@ from perdure_executor.results import Failed
 def prepare(context: NodeContext) -> Prepared:
     """Takes what the node's expressions may read; they are evaluated in the part."""
     seen = excerpt(context.see(), [reading.keys for reading in context.node.part.reads])
+    if context.walk is not None:
+        seen.update(given(context.walk, context.instance))
     try:
         size = len(json_bytes(seen))
     except ValueError as error:

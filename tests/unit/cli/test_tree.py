@@ -13,7 +13,7 @@ from perdure.cli.following.way import Way
 from perdure.runlog.instances import Instance, Step
 from perdure.runlog.plans import WalkPlan
 from perdure.v1.instances_pb2 import FAILURE_CAUSE_CHOICE_UNCLEAR
-from perdure.v1.node_events_pb2 import ChoiceMade
+from perdure.v1.node_events_pb2 import ChoiceMade, MapBegun
 from perdure.v1.plans_pb2 import Plan, PlanEdge, PlanNode
 from perdure.v1.run_events_pb2 import HolderOrigin, JumpBegun, RecordedEvent, RunEvent
 
@@ -115,7 +115,7 @@ def test_a_map_shows_how_many_items_are_done_and_those_that_are_not() -> None:
         item(2, 2, Stage.STARTED),
     ]
     run = RunStory("r", nodes=dict(tried), way=Way(line("fan", "last")))
-    next(iter(run.nodes.values())).goes_over(5)
+    next(iter(run.nodes.values())).goes_over(MapBegun(count=5))
 
     shown = [drawn_line.lstrip("│├└─ ") for drawn_line in drawn(run)]
 

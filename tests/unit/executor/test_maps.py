@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from perdure.v1 import instances_pb2, plans_pb2
+from perdure.runlog.walk import Walk
+from perdure.v1 import instances_pb2, plans_pb2, run_events_pb2, run_states_pb2
+from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.settlements import bounded
 from tests.unit.executor.walked import HOLD, RELEASE, Walked
 
 AT_MOST_ONCE = instances_pb2.EFFECT_AT_MOST_ONCE
@@ -18,7 +21,9 @@ WALKED = Callable[..., Walked]
 def mapped(plans: Any) -> Callable[..., Walked]:
     """Walks a node that gives a list, and then a map over it whose items call `work`."""
 
-    def begin(given: object, work: Any, *, items: str = "given", max_parallel: int = 2, **inside: Any) -> Walked:
+    def begin(
+        given: object, work: Any, *, items: str = "given", max_parallel: int = 2, shards: bool = False, **inside: Any
+    ) -> Walked:
         async def give(call: Any) -> Any:
             return {"given": given}
 
@@ -26,9 +31,12 @@ def mapped(plans: Any) -> Callable[..., Walked]:
         fields = {"inputs": seen, **inside}
         item = plans.node("fan", function=plans_pb2.FunctionNode(function="work"), **fields)
         over = plans_pb2.MapNode(items=items, node=item, max_parallel=max_parallel, tolerated_failures=0)
+        if shards:
+            over.shard.CopyFrom(plans_pb2.PartNode(node=item, plan_digest=b"p" * 32))
         plan = plans.line(
             plans.node("give", function=plans_pb2.FunctionNode(function="give")), plans.node("fan", map=over)
         )
+        plan.message.playbook_id = "mapped"
         return Walked(plan, {"give": give, "work": work})
 
     return begin
@@ -84,6 +92,27 @@ async def test_what_cannot_be_gone_over_fails_the_map_before_anything_of_it_begi
     assert causes(walked)[0].startswith(told)
     assert walked.kinds()[-1] == "run_ended"
     assert walked.violations() == []
+
+
+@pytest.mark.parametrize(("count", "told"), [(10_001, ["ITEMS_INVALID"]), (10_000, [])])
+async def test_a_list_in_shards_is_bounded_too(mapped: WALKED, count: int, told: list[str]) -> None:
+    walked = mapped([0] * count, square, shards=True)
+
+    await walked.settle()
+
+    assert [cause.split()[1].rstrip(":") for cause in causes(walked)] == told
+    assert [begun.shard_size for begun in events(walked, "map_begun")] == ([] if told else [100])
+    assert walked.violations() == []
+
+
+def test_what_a_shard_that_fails_leaves_is_left_out_where_it_is_too_large(plans: Any) -> None:
+    ended = run_events_pb2.RunEnded(state=run_states_pb2.RUN_STATE_FAILED, cause=1, output_digest=b"d" * 32)
+    left = RunEvent(run_output=run_events_pb2.RunOutput(json=b"x" * 11))
+
+    (event,) = bounded([left, RunEvent(run_ended=ended)], Walk(plans.line(plans.node("a"))), 10)
+
+    ended.ClearField("output_digest")
+    assert event.run_ended == ended
 
 
 async def test_an_item_that_is_tried_again_knows_why(mapped: WALKED) -> None:

@@ -96,3 +96,33 @@ def test_a_part_is_given_what_its_expressions_read(text: str, expected: list[tup
     plan = planned(*before, {**COMMAND, **GPU, "args": [text], "depends": ["b", "c"]})
 
     assert [tuple(reading.keys) for reading in plan.nodes[2].part.reads if reading.keys[0] != "x"] == expected
+
+
+def test_a_shard_reads_what_its_items_do_and_what_they_require_and_not_the_list() -> None:
+    work = {
+        "type": "function",
+        "function": "f",
+        "inputs": {"n": "{{ item + more }}"},
+        "requires": {"fields": ["token"]},
+    }
+    node = {"id": "a", "type": "map", "items": "inputs.list", "node": work}
+    here, elsewhere = planned(node).nodes[0], planned({**node, **GPU}).nodes[0].part
+
+    assert [tuple(reading.keys) for reading in here.map.shard.reads] == [("more",), ("token",)]
+    assert [tuple(reading.keys) for reading in elsewhere.reads] == [("inputs", "list"), ("more",), ("token",)]
+    assert elsewhere.node.map.shard.node == here.map.shard.node
+    assert here.map.shard.node.map.items == ""
+
+
+def test_every_part_and_shard_of_a_plan_has_a_plan_of_its_own_that_is_stored() -> None:
+    work = {"type": "function", "function": "f"}
+    plan = planned(COMMAND | GPU, {"id": "b", "type": "map", "items": "[1]", "node": work, **GPU})
+
+    stored = {hashlib.sha256(one).digest() for one in part_plans(plan)}
+    inside = plan.nodes[1].part
+
+    assert stored == {plan.nodes[0].part.plan_digest, inside.plan_digest, inside.node.map.shard.plan_digest}
+
+
+def test_items_that_wait_have_no_shards() -> None:
+    assert not planned({"id": "a", "type": "map", "items": "[1]", "node": GATE}).nodes[0].map.HasField("shard")

@@ -16,7 +16,8 @@ from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, Step, instance
 from perdure.runlog.intents import Choose, Record, Start, StopWork
 from perdure.runlog.interpreter import decide
-from perdure.runlog.plans import WalkPlan, starts_a_run
+from perdure.runlog.plans import MAX_ITEMS, WalkPlan, starts_a_run
+from perdure.runlog.shards import own_piece
 from perdure.runlog.starting import child_start
 from perdure.runlog.states import RunState
 from perdure.runlog.walk import Walk
@@ -205,13 +206,22 @@ class Rehearsal:
             self.holder(wait_opened=opened)
             return True
         if starts_a_run(start.node):
-            self.holder(child_started=child_start(self.plan, "run", start, b""))
+            self.holder(child_started=child_start(self.walk, "run", start, b""))
             return True
         if start.node.HasField("map"):
-            listed = json.dumps(list(range(self.items))).encode()
-            where, digest = start.instance.message(), hashlib.sha256(listed).digest()
-            self.holder(map_items=node_events_pb2.MapItems(instance=where, json=listed))
-            self.holder(map_begun=node_events_pb2.MapBegun(instance=where, count=self.items, items_digest=digest))
+            piece = own_piece(self.walk)
+            items = list(range(self.items)) if piece is None else piece.items
+            listed = json.dumps(items).encode()
+            begun = node_events_pb2.MapBegun(instance=start.instance.message(), count=len(items))
+            begun.items_digest = hashlib.sha256(listed).digest()
+            if piece is not None:
+                begun.first_item = piece.first
+                begun.done.extend(piece.done)
+                begun.redos.extend(piece.redos)
+            elif len(items) > MAX_ITEMS:
+                begun.shard_size = MAX_ITEMS
+            self.holder(map_items=node_events_pb2.MapItems(instance=begun.instance, json=listed))
+            self.holder(map_begun=begun)
             return True
         started = node_events_pb2.NodeStarted(
             instance=start.instance.message(),

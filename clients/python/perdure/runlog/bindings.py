@@ -8,6 +8,7 @@ from typing import Any
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import Phase
+from perdure.runlog.shards import ITEMS, LEFT
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2
 
@@ -45,6 +46,8 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
 def _in_part(walk: Walk, where: Instance) -> JsonObject:
     """What the parent saw, of which the part has what its expressions read. What has failed in the part counts, too."""
     seen: JsonObject = json.loads(walk.input)
+    seen.pop(ITEMS, None)
+    seen.pop(LEFT, None)
     state = walk.nodes[where.place]
     if state.failures:
         seen.update(last_error=_error(where.node, state.cause, state.message), last_failed_node=where.node)
@@ -54,7 +57,8 @@ def _in_part(walk: Walk, where: Instance) -> JsonObject:
 
 def _add_item(seen: JsonObject, walk: Walk, where: Instance) -> None:
     if item := where.path[-1].item:
-        seen.update(item=_list(walk.maps[where.node].items)[item - 1], item_index=item - 1)
+        open_map = walk.maps[where.node]
+        seen.update(item=_list(open_map.items)[item - 1 - open_map.begun.first_item], item_index=item - 1)
 
 
 @lru_cache(maxsize=16)

@@ -33,7 +33,7 @@ def overdue(walk: Walk, place: str) -> Start | tuple[RunEvent, ...]:
     again = walk.facts[sequence].recorded.resolution.kind == fact_events_pb2.RESOLUTION_KIND_RETRY
     if again and not walk.jumps_over(node_of(place)):
         next_attempt = Instance((*walk.prefix, step_at(place, state.visit)), state.attempt + 1)
-        return Start(walk.plan.spec(place), next_attempt, state.redo + 1, 0.0, sequence)
+        return Start(walk.spec(place), next_attempt, state.redo + 1, 0.0, sequence)
     return _consequences(walk, where, sequence, walk.facts[sequence])
 
 
@@ -91,15 +91,17 @@ def _child_ended(walk: Walk, where: Instance, fact: Fact) -> tuple[RunEvent, ...
     ended = fact.recorded.child_ended
     if ended.state == run_states_pb2.RUN_STATE_COMPLETED:
         settled = _settled(walk, where)
-    elif ended.state == run_states_pb2.RUN_STATE_FAILED and walk.plan.spec(where.place).HasField("part"):
+    elif ended.state == run_states_pb2.RUN_STATE_FAILED and walk.spec(where.place).HasField("part"):
         settled = _settled(walk, where, failed=ended.cause, message=ended.message)  # as if it had been done here
     else:
-        cause = _cause_of_end(walk.plan.spec(where.place), ended)
+        cause = _cause_of_end(walk.spec(where.place), ended)
         word = run_state(ended.state).value.lower().replace("_", " ")
         told = f"runs/{ended.run_id} {word}{': ' if ended.message else ''}{ended.message}"
         settled = _settled(walk, where, failed=cause, message=told.encode()[:1024].decode(errors="ignore"))
     result = settled.node_settled.child
     result.run_id, result.cause, result.redo = ended.run_id, ended.cause, ended.redo
+    if where.path[-1].item and walk.is_sharded(where.node) and not settled.node_settled.cause:
+        result.failed_items = len(json.loads(fact.content)["errors"])
     return (_output(where, fact.content), settled) if fact.content else (settled,)
 
 
@@ -142,7 +144,7 @@ def _settled(
     return RunEvent(
         node_settled=node_events_pb2.NodeSettled(
             instance=where.message(),
-            effect=walk.plan.spec(where.place).effect,
+            effect=walk.spec(where.place).effect,
             outcome=unfit if failed else instances_pb2.OUTCOME_SUCCEEDED,
             cause=failed,
             message=message,

@@ -38,11 +38,11 @@ def _created(walk: Walk, event: RunEvent, sequence: int) -> None:
 def _begin_part(walk: Walk, part: run_events_pb2.RunPart) -> None:
     """The walk goes on with the attempt that the part is to do, and has nothing before it."""
     where = instance(part.instance)
-    state = walk.nodes[where.place]
+    state = walk.nodes[where.node]  # a shard is done by the map itself
     state.phase, state.visit, state.attempt, state.redo = Phase.AGAIN, where.visit, where.attempt - 1, part.redo
     walk.part = part
     walk.frontier.clear()
-    walk.active.add(where.place)
+    walk.active.add(where.node)
 
 
 def _input(walk: Walk, event: RunEvent, sequence: int) -> None:

@@ -7,6 +7,7 @@ from perdure.runlog.effects import GUARDED
 from perdure.runlog.inbox import Doubt
 from perdure.runlog.instances import Instance, instance, place_of, step_at
 from perdure.runlog.node_walk import NodeWalk, Phase
+from perdure.runlog.shards import take_over
 from perdure.runlog.walk import OpenMap, Walk
 from perdure.runlog.ways import Way, missed, way
 from perdure.v1 import instances_pb2, node_events_pb2
@@ -22,7 +23,7 @@ def lose_work(walk: Walk, event: RunEvent, sequence: int) -> None:
 
 
 def _lose(walk: Walk, place: str, state: NodeWalk, sequence: int) -> None:
-    if walk.plan.spec(place).effect in GUARDED:
+    if walk.spec(place).effect in GUARDED:
         state.phase = Phase.IN_DOUBT
         walk.doubts[walk.instance(place)] = Doubt(instances_pb2.FAILURE_CAUSE_EXECUTOR_LOST, "", sequence)
     else:
@@ -60,8 +61,8 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
         walk.doubts.pop(where, None)
         walk.waits.pop(where, None)
         walk.units.pop(where, None)
-        if settled.child.redo:
-            state.redo = settled.child.redo
+        if settled.child.run_id:
+            _end_of_child(state, settled, output)
     match settled.outcome:
         case instances_pb2.OUTCOME_SUCCEEDED if step.item:
             state.phase, state.output, state.failures = Phase.SUCCEEDED, output, 0
@@ -79,6 +80,14 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
             walk.active.discard(place)
         case _:
             state.phase = Phase.AGAIN
+
+
+def _end_of_child(state: NodeWalk, settled: node_events_pb2.NodeSettled, output: bytes) -> None:
+    """What the next attempt goes on with: the redo, and what a shard has done."""
+    state.redo = settled.child.redo or state.redo
+    state.failed_items = settled.child.failed_items
+    if settled.outcome == instances_pb2.OUTCOME_FAILED and settled.instance.path[-1].item:
+        state.output = output
 
 
 def close_map(walk: Walk, node: str) -> None:
@@ -110,6 +119,7 @@ def _map_begun(walk: Walk, event: RunEvent, sequence: int) -> None:
     if known is None:
         walk.maps[node] = OpenMap(begun, walk.pending.pop(where, b""))
         walk.nodes |= {place: NodeWalk(visit=visit) for place in walk.items(node)}
+        take_over(walk, begun, node)
         return
     if (begun.count, begun.items_digest) != (known.begun.count, known.begun.items_digest):
         raise ValueError(f"{where} is over another list than the attempt before it")

@@ -17,6 +17,7 @@ from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
 from perdure.runlog.mapping import go_on_with, jumped_over
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.parts import is_guarded_part
+from perdure.runlog.shards import left_over
 from perdure.runlog.starting import begin
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
@@ -56,14 +57,13 @@ def _stop(walk: Walk) -> list[Intent]:
     cause = instances_pb2.FAILURE_CAUSE_STOPPED
     if STOP_ENDS[walk.stop].message() == run_states_pb2.RUN_STATE_TIMED_OUT:
         cause = instances_pb2.FAILURE_CAUSE_DEADLINE
-    ended = run_events_pb2.RunEnded(state=STOP_ENDS[walk.stop].message(), cause=cause)
-    return [Record((RunEvent(run_ended=ended),))]
+    return [_end(walk, run_events_pb2.RunEnded(state=STOP_ENDS[walk.stop].message(), cause=cause))]
 
 
 def _finish_jump(walk: Walk, jump: run_events_pb2.JumpBegun) -> list[Intent]:
     intents: list[Intent] = []
     working = [where for where in _working(walk) if where.node in jump.region]
-    repeatable = tuple(where for where in working if walk.plan.spec(where.place).effect not in GUARDED)
+    repeatable = tuple(where for where in working if walk.spec(where.place).effect not in GUARDED)
     if repeatable:
         intents.append(StopWork(repeatable))
     waiting = [where for where, wait in walk.waits.items() if where.node in jump.region and not wait.fact_sequence]
@@ -147,7 +147,7 @@ def _after_failures(walk: Walk, failures: list[Follows]) -> list[Intent]:
         if _working(walk):
             return []
         awaited = any(not wait.fact_sequence and is_guarded_part(walk, where) for where, wait in walk.waits.items())
-        return [_pause(ready=False) if awaited else Record((RunEvent(run_ended=ends[0]),))]
+        return [_pause(ready=False) if awaited else _end(walk, ends[0])]
     jumps = [jump for jump in failures if isinstance(jump, run_events_pb2.JumpBegun)]
     if jumps:
         return [Record((RunEvent(jump_begun=jumps[0]),))]
@@ -160,9 +160,12 @@ def _completed() -> run_events_pb2.RunEnded:
 
 
 def _end(walk: Walk, ended: run_events_pb2.RunEnded) -> Record:
-    """The end of a run that comes by itself; of a child that has completed, with what it leaves to its parent."""
-    leaves = ended.state == run_states_pb2.RUN_STATE_COMPLETED and (walk.prefix or walk.part is not None)
-    output = run_output(walk) if leaves else b""
+    """The end of a run, as its holder tells it; of a child that has completed, or a shard, with what it leaves."""
+    output = b""
+    if walk.prefix or walk.part is not None:
+        completed = ended.state == run_states_pb2.RUN_STATE_COMPLETED
+        interrupted = ended.state == run_states_pb2.RUN_STATE_INTERRUPTED
+        output = run_output(walk) if completed else b"" if interrupted else left_over(walk)
     if not output:
         return Record((RunEvent(run_ended=ended),))
     ended.output_digest = hashlib.sha256(output).digest()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from perdure.runlog.instances import instance
 from perdure.runlog.intents import Record, Start
 from perdure.runlog.interpreter import decide_unaware
-from perdure.runlog.plans import MAX_ITEMS
+from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
 from perdure.runlog.walk import Walk
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -22,8 +22,18 @@ def beginning_faults(walk: Walk, begun: node_events_pb2.MapBegun) -> Iterator[st
     starts = (intent for intent in decide_unaware(walk) if isinstance(intent, Start))
     if not any(start.instance == where and start.node.HasField("map") for start in starts):
         yield f"{where} is no map that comes next"
-    if not 0 <= begun.count <= MAX_ITEMS:
-        yield f"{where} is over {begun.count} items; it may be over {MAX_ITEMS}"
+    most = MAX_LISTED if begun.shard_size else MAX_ITEMS
+    if not 0 <= begun.count <= most:
+        yield f"{where} is over {begun.count} items; it may be over {most}"
+    if begun.shard_size not in (0, MAX_ITEMS) or (
+        begun.shard_size and not walk.plan.nodes[where.node].map.HasField("shard")
+    ):
+        yield f"{where} is done in shards of another size, or may not be done in any"
+    own = walk.part.instance.path[-1].item - 1 if walk.part is not None and walk.part.HasField("shard") else 0
+    items = range(own, own + begun.count)
+    left = [*begun.done, *(again.index for again in begun.redos)]
+    if begun.first_item != own or any(index not in items for index in left) or (left and walk.part is None):
+        yield f"{where} is over other items than its shard has"
 
 
 def count_faults(begun: node_events_pb2.MapBegun, items: bytes | None) -> Iterator[str]:

@@ -5,6 +5,7 @@ attempt until it has succeeded, or failed for good.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,9 +15,10 @@ from perdure.runlog.failures import is_tried_again
 from perdure.runlog.intents import Record, Start
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import Phase
+from perdure.runlog.shards import at_once, tolerated
 from perdure.runlog.starting import begin, begin_again
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
 _BETWEEN: Final = (Phase.LOST, Phase.AGAIN, Phase.FAILED)
@@ -28,13 +30,14 @@ def go_on_with(walk: Walk, node: str) -> list[Start] | Record:
     if walk.nodes[node].phase is Phase.AGAIN:
         return begin_again(walk, node)
     failed = failed_items(walk, node)
-    failing = _fails(walk.plan.nodes[node].map, failed)
+    sharded = walk.is_sharded(node)
+    failing = _fails(walk, node, failed)
     due: list[Start] = []
     under_way = 0
     for place in walk.items(node):
         if place not in walk.active or place in failed:
             continue
-        if failing and _waits(walk, place):
+        if failing and not sharded and _waits(walk, place):
             return _closed(walk, place)
         if failing and _is_at_rest(walk, place):
             continue  # nothing is begun for a map that fails anyway
@@ -77,17 +80,16 @@ def jumped_over(walk: Walk, node: str) -> Record:
 
 def failed_items(walk: Walk, node: str) -> list[str]:
     """The items of a map under way that have failed for good, in their order."""
-    spec = walk.plan.nodes[node].map.node
     failed = (place for place in walk.items(node) if walk.nodes[place].phase is Phase.FAILED and place in walk.active)
     return [
         place
         for place in failed
-        if not is_tried_again(spec, walk.nodes[place].cause, walk.nodes[place].failures, extra_attempts=0)
+        if not is_tried_again(walk.spec(place), walk.nodes[place].cause, walk.nodes[place].failures, extra_attempts=0)
     ]
 
 
 def _next(walk: Walk, node: str, under_way: int) -> Iterator[Start]:
-    free = walk.plan.nodes[node].map.max_parallel - under_way
+    free = at_once(walk, node) - under_way
     for place in walk.items(node):
         if free <= 0:
             return
@@ -114,15 +116,18 @@ def _closed(walk: Walk, place: str) -> Record:
     return Record((RunEvent(wait_closed=fact_events_pb2.WaitClosed(instance=where, cause=cause)),))
 
 
-def _fails(spec: plans_pb2.MapNode, failed: list[str]) -> bool:
-    return spec.HasField("tolerated_failures") and len(failed) > spec.tolerated_failures
+def _fails(walk: Walk, node: str, failed: list[str]) -> bool:
+    limit = tolerated(walk, node)
+    if walk.is_sharded(node):
+        return bool(failed)  # it has come to the bound, with those before it, or something else has ended it
+    return limit is not None and len(failed) > limit
 
 
 def _end(walk: Walk, node: str, failed: list[str], *, failing: bool) -> tuple[RunEvent, ...]:
     if failing:
         settled = _settled(walk, node, instances_pb2.OUTCOME_FAILED)
         settled.node_settled.cause = instances_pb2.FAILURE_CAUSE_ITEM_FAILED
-        settled.node_settled.message = _told(walk, failed)
+        settled.node_settled.message = _told(walk, node, failed)
         return (settled,)
     output = _results(walk, node, failed)
     settled = _settled(walk, node, instances_pb2.OUTCOME_SUCCEEDED)
@@ -131,8 +136,10 @@ def _end(walk: Walk, node: str, failed: list[str], *, failing: bool) -> tuple[Ru
     return RunEvent(node_output=produced), settled
 
 
-def _told(walk: Walk, failed: list[str]) -> str:
+def _told(walk: Walk, node: str, failed: list[str]) -> str:
     state = walk.nodes[failed[0]]
+    if walk.is_sharded(node):
+        return state.message or f"its shard {walk.instance(failed[0])} has ended: {_cause(state.cause)}"
     said = f"{walk.instance(failed[0])} failed: {_cause(state.cause)}{': ' if state.message else ''}{state.message}"
     told = said if len(failed) == 1 else f"{len(failed)} items failed; {said}"
     return told.encode()[:1024].decode(errors="ignore")
@@ -140,9 +147,25 @@ def _told(walk: Walk, failed: list[str]) -> str:
 
 def _results(walk: Walk, node: str, failed: list[str]) -> bytes:
     """JSON of what a map leaves. The items' outputs stand in it as they were stored."""
+    if walk.is_sharded(node):
+        return _together([json.loads(walk.nodes[place].output or b"{}") for place in walk.items(node)])
+    first = walk.maps[node].begun.first_item
     outputs = (b"null" if place in failed else walk.nodes[place].output or b"{}" for place in walk.items(node))
-    errors = [_error(walk, index, place) for index, place in enumerate(walk.items(node)) if place in failed]
+    errors = [_error(walk, index, place) for index, place in enumerate(walk.items(node), first) if place in failed]
     return b'{"results":[' + b",".join(outputs) + b'],"errors":[' + b",".join(map(json_bytes, errors)) + b"]}"
+
+
+def _together(shards: list[JsonObject]) -> bytes:
+    """JSON of what shards have left, as if it had been left at once."""
+    results = [result for shard in shards for result in shard.get("results", ())]
+    errors = [error for shard in shards for error in shard.get("errors", ())]
+    return (
+        b'{"results":['
+        + b",".join(map(json_bytes, results))
+        + b'],"errors":['
+        + b",".join(map(json_bytes, errors))
+        + b"]}"
+    )
 
 
 def _error(walk: Walk, index: int, place: str) -> JsonObject:

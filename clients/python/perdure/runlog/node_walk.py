@@ -60,6 +60,8 @@ class NodeWalk:
     """JSON of its latest success."""
     cause: instances_pb2.FailureCause.ValueType = instances_pb2.FAILURE_CAUSE_UNSPECIFIED
     message: str = ""
+    failed_items: int = 0
+    """Of a shard that has completed: its items that have failed for good."""
     retry_delay: float = 0.0
     """Seconds to the next attempt, as drawn when it failed."""
     chosen: str = ""

@@ -4,7 +4,7 @@ A part has its parent's place in the lineage and does one attempt of one node th
 would be without it. What it sees is what its parent saw. Further attempts are its parent's to begin, each as another part.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.instances import Instance
@@ -28,8 +28,17 @@ def part_plan(plan: plans_pb2.Plan, node: plans_pb2.PlanNode) -> bytes:
 
 
 def part_plans(plan: plans_pb2.Plan) -> list[bytes]:
-    """The stored forms of the plans of all parts that a plan has."""
-    return [part_plan(plan, node.part.node) for node in plan.nodes if node.HasField("part")]
+    """The stored forms of the plans of all parts that a plan has, those of shards among them."""
+    return [part_plan(plan, node) for node in done_in_parts(plan)]
+
+
+def done_in_parts(plan: plans_pb2.Plan) -> Iterator[plans_pb2.PlanNode]:
+    """Every node that a part of a plan does: of its own parts, and of its maps where their lists are long."""
+    for node in every_node(plan):
+        if node.HasField("part"):
+            yield node.part.node
+        elif node.map.HasField("shard"):
+            yield node.map.shard.node
 
 
 def providers_of(plan: plans_pb2.Plan) -> list[str]:
@@ -40,14 +49,17 @@ def providers_of(plan: plans_pb2.Plan) -> list[str]:
 
 def is_guarded_part(walk: Walk, where: Instance) -> bool:
     """Whether an attempt that waits does so for a part that does what must not be cut short."""
-    spec = walk.plan.spec(where.place)
+    spec = walk.spec(where.place)
     return spec.HasField("part") and bool(walk.waits[where].child) and worst_effect(spec) in GUARDED
 
 
 def excerpt(seen: JsonObject, reads: Iterable[Sequence[str]]) -> JsonObject:
-    """Of what is seen, what each list of keys leads to, in its place. No list is the beginning of another."""
+    """Of what is seen, what each list of keys leads to, in its place; an empty one leads to all. No list is the beginning
+    of another."""
     found: JsonObject = {}
     for keys in reads:
+        if not keys:
+            return dict(seen)
         source, target = seen, found
         for depth, key in enumerate(keys, 1):
             if key not in source:

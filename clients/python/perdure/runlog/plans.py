@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Final
 
-from perdure.runlog.instances import node_of
 from perdure.runlog.takers import Taker, takers
 from perdure.v1 import instances_pb2, plans_pb2
 
@@ -20,7 +19,10 @@ MAX_DEPTH: Final = 8
 """Levels of playbooks that may stand below one."""
 
 MAX_ITEMS: Final = 100
-"""Items of a map: one executor does them all, and its run's log has them all."""
+"""Items of a map that are done in one run: one executor does them, and that run's log has them. More go in shards."""
+
+MAX_LISTED: Final = 10_000
+"""Items of a map in all: so many shards as one run may have items."""
 
 WORKSPACE_TOOLS: Final = ("list_files", "read_file", "search_files")
 """Tools that a plan may give its agents, and every executor has; they read, and change nothing."""
@@ -43,6 +45,7 @@ class WalkPlan:
         """What may take the failure of each node, in the order in which they are asked."""
         self._ancestors: Final[dict[str, tuple[str, ...]]] = {}
         self._behind: Final[dict[str, frozenset[str]]] = {}
+        self._shards: Final[dict[str, plans_pb2.PlanNode]] = {}
         self._successes: Final = {(edge.source, edge.target) for edge in message.edges if not edge.HasField("on")}
         for edge in message.edges:
             self._connect(edge.source, edge.target)
@@ -74,10 +77,14 @@ class WalkPlan:
         after = self.behind(target)
         return tuple(node for node in self.nodes if node in after)
 
-    def spec(self, place: str) -> plans_pb2.PlanNode:
-        """What is done at a place: the node, or, for an item of a map, the node inside."""
-        known = self.nodes.get(place)
-        return self.nodes[node_of(place)].map.node if known is None else known
+    def shard(self, node: str) -> plans_pb2.PlanNode:
+        """What does each shard of a map."""
+        known = self._shards.get(node)
+        if known is None:
+            known = self._shards[node] = plans_pb2.PlanNode(
+                id=node, effect=instances_pb2.EFFECT_NONE, part=self.nodes[node].map.shard
+            )
+        return known
 
     def behind(self, target: str) -> frozenset[str]:
         """A node and everything that comes after it."""

@@ -20,7 +20,7 @@ from perdure.runlog.node_walk import Phase
 from perdure.runlog.starting import child_start
 from perdure.runlog.wait_rules import RESOLVES, has_come, signal_faults
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
 
@@ -105,7 +105,7 @@ def step_faults(
             yield from _settlement_faults(walk, settled, event.node_settled)
         case "node_in_doubt":
             where = instance(event.node_in_doubt.instance)
-            if where not in _under_way(walk) or walk.plan.spec(where.place).effect not in GUARDED:
+            if where not in _under_way(walk) or walk.spec(where.place).effect not in GUARDED:
                 yield Rule.PLAN, f"{where} cannot be in doubt: it is no guarded work under way"
         case "lease_returned":
             for where in _under_way(walk):
@@ -139,7 +139,7 @@ def _child_faults(head: RunHead, walk: Walk, started: fact_events_pb2.ChildStart
     if decided is None:
         yield Rule.PLAN, f"{where} is not what comes next"
         return
-    planned = child_start(walk.plan, "", decided, started.input_digest)
+    planned = child_start(walk, "", decided, started.input_digest)
     planned.run_id = started.run_id
     if started != planned:
         yield Rule.PLAN, f"{where} started another playbook, or under other conditions, than its plan says"
@@ -172,7 +172,7 @@ def _settlement_faults(
     where = instance(settlement.instance)
     if where in settled:
         yield Rule.SETTLED_ONCE, f"{where} was settled before"
-    elif settlement.effect != walk.plan.spec(where.place).effect:
+    elif settlement.effect != walk.spec(where.place).effect:
         yield Rule.PLAN, f"{where} was settled with another effect than its plan says"
     elif not _fits_jump(walk, where.node, settlement.outcome):
         yield Rule.PLAN, f"{where} was jumped over where no jump is, or failed where one is"
@@ -231,6 +231,8 @@ def _without_text(event: RunEvent) -> RunEvent:
     copy.CopyFrom(event)
     if copy.WhichOneof("kind") == "run_ended":
         copy.run_ended.ClearField("message")
+        if copy.run_ended.state != run_states_pb2.RUN_STATE_COMPLETED:
+            copy.run_ended.ClearField("output_digest")  # what a shard leaves may be too large to be left
     return copy
 
 

@@ -3,7 +3,7 @@
 from perdure.runlog.effects import child_run_id
 from perdure.runlog.instances import Instance, step_at
 from perdure.runlog.intents import Record, Start
-from perdure.runlog.plans import WalkPlan
+from perdure.runlog.shards import share
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -12,12 +12,12 @@ from perdure.v1.run_events_pb2 import RunEvent
 def begin(walk: Walk, place: str, visit: int, attempt: int, redo: int, delay: float = 0.0) -> Start:
     """Begins an attempt, `delay` seconds from now."""
     path = (*walk.prefix, step_at(place, visit))
-    return Start(walk.plan.spec(place), Instance(path, attempt), redo, delay)
+    return Start(walk.spec(place), Instance(path, attempt), redo, delay)
 
 
-def child_start(plan: WalkPlan, run_id: str, start: Start, input_digest: bytes) -> fact_events_pb2.ChildStarted:
+def child_start(walk: Walk, run_id: str, start: Start, input_digest: bytes) -> fact_events_pb2.ChildStarted:
     """Says that a child or part run begins as an attempt of a run. `input_digest` is of what it is given."""
-    spec = start.node
+    spec, plan = start.node, walk.plan
     started = fact_events_pb2.ChildStarted(
         instance=start.instance.message(),
         run_id=child_run_id(run_id, start.instance),
@@ -28,6 +28,8 @@ def child_start(plan: WalkPlan, run_id: str, start: Start, input_digest: bytes) 
     if spec.HasField("part"):
         started.playbook_id, started.playbook_version = plan.message.playbook_id, plan.message.version
         started.plan_digest, started.part, started.redo = spec.part.plan_digest, True, start.redo
+        if start.instance.path[-1].item:
+            started.shard.CopyFrom(share(walk, start.instance))
     else:
         started.playbook_id, started.playbook_version = spec.playbook.playbook_id, spec.playbook.version
         started.plan_digest = spec.playbook.plan_digest

@@ -97,7 +97,10 @@ def _as_started(
     line = parent.lineage
     prefix = line.prefix if started.part else started.instance.path
     redos = line.prefix_redos if started.part else [*line.prefix_redos, 0]
-    part = run_events_pb2.RunPart(instance=started.instance, redo=started.redo) if started.part else child.part
+    part = child.part
+    if started.part:
+        shard = started.shard if started.HasField("shard") else None
+        part = run_events_pb2.RunPart(instance=started.instance, redo=started.redo, shard=shard)
     limit = started.timeout if started.HasField("timeout") else child.timeout
     said = (child.lineage.lineage_id, child.lineage.prefix, child.lineage.prefix_redos, child.plan_digest)
     due = (line.lineage_id, prefix, redos, started.plan_digest)

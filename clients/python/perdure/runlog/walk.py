@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from perdure.runlog.head import Stop
 from perdure.runlog.inbox import Doubt, Fact, OpenWait
-from perdure.runlog.instances import Instance, Step, item_place, step_at
+from perdure.runlog.instances import Instance, Step, item_place, node_of, step_at
 from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.plans import WalkPlan, starts_a_run
-from perdure.v1 import fact_events_pb2, node_events_pb2, run_events_pb2
+from perdure.v1 import fact_events_pb2, node_events_pb2, plans_pb2, run_events_pb2
 
 
 @dataclass(slots=True)
@@ -83,10 +83,30 @@ class Walk:
         """The redo of every level of a place's path; part of its idempotency key."""
         return (*self.prefix_redos, self.nodes[place].redo)
 
-    def items(self, node: str) -> tuple[str, ...]:
-        """The places of a map's items, in their order; none where it has none, or is over, or is no map."""
+    def spec(self, place: str) -> plans_pb2.PlanNode:
+        """What is done at a place: the node, what is inside a map for each item, or what does each shard of it."""
+        known = self.plan.nodes.get(place)
+        if known is not None:
+            return known
+        node = node_of(place)
         found = self.maps.get(node)
-        return () if found is None else tuple(item_place(node, index) for index in range(found.begun.count))
+        if found is not None and found.begun.shard_size:
+            return self.plan.shard(node)
+        return self.plan.nodes[node].map.node
+
+    def items(self, node: str) -> tuple[str, ...]:
+        """The places of a map's items, in their order, or of its shards, each named after its first item; none where it has
+        none, or is over, or is no map."""
+        found = self.maps.get(node)
+        if found is None:
+            return ()
+        begun = found.begun
+        indexes = range(begun.first_item, begun.first_item + begun.count, begun.shard_size or 1)
+        return tuple(item_place(node, index) for index in indexes)
+
+    def is_sharded(self, node: str) -> bool:
+        """Whether the items of a map that is under way, or has failed, are done in shards."""
+        return node in self.maps and self.maps[node].begun.shard_size > 0
 
     def taken_before(self, node: str) -> tuple[str, ...]:
         """Everything before a node that the walk did not pass over, in the order in which outputs are merged."""
@@ -108,7 +128,7 @@ class Walk:
     def awaited_children(self) -> list[Instance]:
         """Attempts that started a child run whose end nothing follows from yet, in plan order; also after the end."""
         waiting = (place for place in self.active if self.nodes[place].phase is Phase.WAITING)
-        started = {place for place in waiting if starts_a_run(self.plan.spec(place))}
+        started = {place for place in waiting if starts_a_run(self.spec(place))}
         places = (place for node in self.plan.nodes for place in (node, *self.items(node)))
         return [self.instance(place) for place in places if place in started] if started else []
 

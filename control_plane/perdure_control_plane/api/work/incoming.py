@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from perdure.runlog.instances import NAME, instance
 from perdure.runlog.kinds import KIND_NUMBERS
-from perdure.runlog.plans import MAX_ITEMS
+from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
 from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
 from perdure_control_plane.domain.errors import ProtocolViolation
@@ -131,7 +131,7 @@ def _child_started(message: Any) -> str:
 
 
 def _map_begun(message: Any) -> str:
-    if not 0 <= message.count <= MAX_ITEMS or len(message.items_digest) != 32:
+    if not 0 <= message.count <= (MAX_LISTED if message.shard_size else MAX_ITEMS) or len(message.items_digest) != 32:
         return "a digest is missing, or there are too many items"
     return _instance(message)
 

@@ -18,7 +18,7 @@ from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.flows_pb2 import Flow
-from perdure.v1.node_events_pb2 import ChoiceMade, OutputStream, TaskOutput
+from perdure.v1.node_events_pb2 import ChoiceMade, MapBegun, OutputStream, TaskOutput
 from perdure.v1.run_events_pb2 import RecordedEvent
 
 TAIL_LINES: Final = 5
@@ -73,7 +73,8 @@ class NodeStory:
     child: str = ""
     """Id of the run that it started."""
     items: int | None = None
-    """How many items it is over, where it is a map."""
+    """How many items it is over, where it is a map; or how many shards."""
+    in_shards: bool = False
     note: str = ""
     printed: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     """Last whole lines that its command printed, on either stream."""
@@ -116,9 +117,12 @@ class NodeStory:
         """Takes in that it starts another run, and waits for its end."""
         self.stage, self.child, self.note = Stage.WAITING, child.run_id, f"runs/{child.run_id}"
 
-    def goes_over(self, items: int) -> None:
+    def goes_over(self, begun: MapBegun) -> None:
         """Takes in that it is a map, and begins."""
-        self.items, self.note = items, f"goes over {items} item{'' if items == 1 else 's'}"
+        self.items, self.note = begun.count, f"goes over {begun.count} item{'' if begun.count == 1 else 's'}"
+        if begun.shard_size:
+            self.items, self.in_shards = -(-begun.count // begun.shard_size), True
+            self.note += f" in {self.items} shards"
 
 
 @dataclass(slots=True)
@@ -197,7 +201,7 @@ class RunStory:
             case "child_started":
                 self._node(event.child_started.instance, moment).starts(event.child_started)
             case "map_begun":
-                self._node(event.map_begun.instance, moment).goes_over(event.map_begun.count)
+                self._node(event.map_begun.instance, moment).goes_over(event.map_begun)
             case "choice_made":
                 stage = Stage.SUCCEEDED if event.choice_made.target else Stage.FAILED
                 self._move(event.choice_made.instance, stage, _of_choice(event.choice_made))

@@ -49,7 +49,7 @@ def _add_run(trunk: Tree, run: RunStory, story: Story, now: datetime) -> None:
             continue  # it hangs below its map
         twig = branch.add(_node_line(node, now))
         if node.items is not None:
-            _add_items(twig, run, node, now)
+            _add_items(twig, run, node, story, now)
         for line in tail(node) if node.stage in (Stage.STARTED, Stage.FAILED) else ():
             twig.add(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
         child = story.runs.get(node.child)
@@ -59,18 +59,25 @@ def _add_run(trunk: Tree, run: RunStory, story: Story, now: datetime) -> None:
         branch.add(Text(line, style="dim"))
 
 
-def _add_items(twig: Tree, run: RunStory, of_map: NodeStory, now: datetime) -> None:
+def _add_items(twig: Tree, run: RunStory, of_map: NodeStory, story: Story, now: datetime) -> None:
     """Adds the last attempt of each item of a map that has begun, but for those that are done, whose number is enough."""
     own = of_map.where.path[-1]
     found = [node for node in run.nodes.values() if node.is_item and node.where.path[-1]._replace(item=0) == own]
     items = sorted({node.where.path: node for node in found}.values(), key=lambda node: node.where)
     open_ = [item for item in items if item.stage is not Stage.SUCCEEDED]
     if of_map.items and of_map.stage is not Stage.SUCCEEDED:
-        twig.add(Text(f"{len(items) - len(open_)} of {of_map.items} items done", style="dim"))
+        twig.add(
+            Text(
+                f"{len(items) - len(open_)} of {of_map.items} {'shards' if of_map.in_shards else 'items'} done",
+                style="dim",
+            )
+        )
     for item in open_[:MOST_ITEMS]:
         bough = twig.add(_node_line(item, now))
         for line in tail(item) if item.stage in (Stage.STARTED, Stage.FAILED) else ():
             bough.add(Text(line, style="dim", no_wrap=True, overflow="ellipsis"))
+        if (child := story.runs.get(item.child)) is not None:
+            _add_run(bough, child, story, now)
     if len(open_) > MOST_ITEMS:
         twig.add(Text(f"and {len(open_) - MOST_ITEMS} more", style="dim"))
 
