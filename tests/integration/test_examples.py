@@ -218,3 +218,17 @@ async def test_children_checks_both_components_by_their_own_procedure(serve: Any
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
     assert len({event.child_started.run_id for event in events if event.HasField("child_started")}) == 2
     assert outputs(events)[-1]["stdout"] == "server and client are fit: true\n"
+
+
+async def test_batch_measures_what_is_there_and_tells_what_is_missing(serve: Any, hire: Any, folder_of: Any) -> None:
+    service = await serve()
+    await hire(service, workspace=folder_of({"a.txt": "one", "b.txt": "three"}))
+    files = flows_pb2.FlowRequest(input=json.dumps({"files": ["a.txt", "c.txt", "b.txt"]}).encode())
+
+    ended = await service.settled(await service.start(manifest("batch"), request=files))
+
+    events = await events_of(service, ended)
+    tried = [event.node_started.instance for event in events if event.HasField("node_started")]
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert outputs(events)[-1]["stdout"] == '2 measured, ["c.txt"] missing\n'
+    assert [(at.path[-1].item, at.attempt) for at in tried if at.path[-1].item == 2] == [(2, 1), (2, 2)]
