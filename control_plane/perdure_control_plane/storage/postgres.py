@@ -96,6 +96,7 @@ class PostgresStore(ListenedStore):
             isolation_level="AUTOCOMMIT",
             pool_size=CONNECTIONS,
             max_overflow=0,
+            pool_use_lifo=True,  # the last one used has the statements prepared
             async_creator=self._hosts.connect,
         )
         try:

@@ -82,6 +82,8 @@ class PostgresHints:
                 pause = min(pause * 2, RECONNECT_SECONDS[1])
 
     async def _serve(self, connection: Any) -> None:
+        # What is told is committed elsewhere: nobody has to wait until the telling is on a disk, and no commit behind it.
+        await connection.execute("SET synchronous_commit = off")
         # A connection that ends by itself wakes the sending, which then fails: nobody would hear anything any more.
         connection.add_termination_listener(lambda _: self._wake.set())
         await connection.add_listener(CHANNEL, self._receive)
