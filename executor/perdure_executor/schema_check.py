@@ -2,40 +2,22 @@
 
 from typing import Final
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-
 from perdure.runlog.json_objects import JsonObject
+from perdure_schemas.check import SchemaCheck as BoundedCheck
+from perdure_schemas.reading import SchemaInvalid
 
 
 class SchemaCheck:
-    """Checks values against one JSON Schema."""
+    """Checks values against one JSON Schema, which may come from anywhere."""
 
     def __init__(self, schema: JsonObject) -> None:
         self.schema: Final = schema
-        # With a registry of its own the validator fetches nothing from the addresses a schema may name.
-        self._validator: Final = Draft202012Validator(schema, registry=Registry())
+        self._unusable = ""
+        try:
+            self._check: BoundedCheck | None = BoundedCheck(schema)
+        except SchemaInvalid as error:
+            self._check, self._unusable = None, f"its schema cannot be used: {error}"[:400]
 
     def fault(self, value: object) -> str:
         """What is wrong with a value, as one line that does not repeat the value; empty where nothing is."""
-        try:
-            error = best_match(self._validator.iter_errors(value))
-        except Unresolvable as error:
-            return f"the schema refers to {error.ref!r}, which it does not hold"
-        return _line(error) if error is not None else ""
-
-
-def _line(error: ValidationError) -> str:
-    wanted = {
-        "required": f"must have {', '.join(map(repr, _missing(error)))}",
-        "additionalProperties": "has a property that the schema does not allow",
-    }
-    told = wanted.get(str(error.validator), f"does not satisfy {error.validator}: {error.validator_value!r}")
-    return f"{error.json_path} {told}"[:400]
-
-
-def _missing(error: ValidationError) -> list[str]:
-    required = error.validator_value if isinstance(error.validator_value, list) else []
-    return [str(name) for name in required if not (isinstance(error.instance, dict) and name in error.instance)]
+        return self._unusable if self._check is None else self._check.fault(value)

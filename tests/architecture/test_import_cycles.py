@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-OURS = ("perdure", "perdure_control_plane", "perdure_executor", "perdure_recovery", "perdure_services")
+OURS = (
+    "perdure",
+    "perdure_control_plane",
+    "perdure_executor",
+    "perdure_recovery",
+    "perdure_schemas",
+    "perdure_services",
+)
 
 LATE_IMPORTS = {
     "perdure_services.main": "heavy imports wait until a program is chosen, so that help comes at once",

@@ -192,6 +192,19 @@ async def test_an_input_is_what_the_playbook_asks_for(house: Any, given: bytes, 
     assert (await starter.start(ANYBODY, asked())).status is FlowStatus.RUNNING
 
 
+async def test_an_input_that_fits_no_pattern_is_refused_however_many_ways_there_are_to_read_it(house: Any) -> None:
+    nests = STRICT.replace("{n: {type: integer}}", '{n: {pattern: "^([a-z0-9]+-?)+$"}}')
+    starter, asked = await _ready(house, nests, input=b'{"n": "one"}')
+
+    with pytest.raises(errors.FieldInvalid) as refused:
+        await starter.start(ANYBODY, asked(input=b'{"n": "my-very-long-service-name-in-production-eu-central_1"}'))
+
+    assert refused.value.faults == (
+        errors.FieldFault("request.input.n", "does not satisfy pattern: '^([a-z0-9]+-?)+$'"),
+    )
+    assert (await starter.start(ANYBODY, asked())).status is FlowStatus.RUNNING
+
+
 async def test_a_plan_that_was_not_started_for_long_is_read_again(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start_flow, "PLANS_KEPT", 1)
     line, strict = await house.asked(), await house.asked(STRICT, input=b'{"n": 1}')

@@ -29,7 +29,7 @@ objective: Wait
 nodes:
   - {id: pause, type: wait, duration_seconds: 60}
   - {id: paid, type: wait, signal: payment, timeout_seconds: 60, depends: [pause],
-     payload_schema: {type: object, properties: {amount: {type: integer}}}}
+     payload_schema: {type: object, properties: {amount: {type: integer}, of: {pattern: "^(a+)+$"}}}}
   - {id: after, type: function, function: noop, depends: [paid]}
 """
 
@@ -253,3 +253,14 @@ async def test_a_long_pause_before_the_next_attempt_is_over_when_its_time_has_co
     assert (str(reason.why.instance), reason.why.message) == ("a:1#2", "it exited with 1")
     assert reason.next_check_at == reason.why.failed_at + 20 * SECOND
     assert (await house.run(holder.run_id)).head.state is RunState.QUEUED
+
+
+async def test_a_signal_that_fits_no_pattern_is_refused_however_many_ways_there_are_to_read_it(
+    house: Any, waits: Any
+) -> None:
+    await waits.send(payment())
+
+    with pytest.raises(FieldInvalid, match=r"payload\.of"):
+        await send(house, waits.run_id, b'{"of":"' + b"a" * 100 + b'!"}')
+
+    assert await send(house, waits.run_id)

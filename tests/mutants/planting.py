@@ -10,8 +10,17 @@ from tests.mutants.rules import OTHER
 
 HERE: Final = pathlib.Path(__file__).parent
 ROOT: Final = HERE.parents[1]
-COPIED: Final = ("clients/python", "control_plane", "executor", "services", "tests", "protos", "pyproject.toml")
-PACKAGES: Final = ("clients/python", "control_plane", "executor", "services")
+COPIED: Final = (
+    "clients/python",
+    "control_plane",
+    "executor",
+    "schemas",
+    "services",
+    "tests",
+    "protos",
+    "pyproject.toml",
+)
+PACKAGES: Final = ("clients/python", "control_plane", "executor", "schemas", "services")
 """Directories that packages are imported from."""
 
 

@@ -41,6 +41,7 @@ RULES: Final = {
     "copies": "A copy is the store at one moment, and takes no store's place by mistake.",
     "back-offs": "A pause before an attempt is as long as was said, whoever has the run.",
     "schedules": "Each time of a schedule is dealt with once, as its policy says.",
+    "bounds": "Whatever a document, a value or an expression holds, looking at it ends.",
     "checker": "A check believes nothing that it can look at.",
     "other": "Rules of features beside the protocol.",
 }

@@ -1,12 +1,14 @@
 """JSON objects that callers send as bytes: read once, as strictly as every later reader needs it."""
 
 import json
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
-
-from jsonschema import Draft202012Validator
 
 from perdure.runlog.json_objects import JsonObject
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, field_invalid
+from perdure_schemas.check import SchemaCheck
+from perdure_schemas.reading import SchemaInvalid
 
 
 def json_object(content: bytes, field: str) -> JsonObject:
@@ -27,14 +29,19 @@ def json_object(content: bytes, field: str) -> JsonObject:
 def check_schema(schema: bytes, value: JsonObject, field: str) -> None:
     """Raises FieldInvalid where a value is not what a JSON Schema says, with a fault for each place in it."""
     try:
-        faults = list(Draft202012Validator(json.loads(schema)).iter_errors(value))
-    except RecursionError as error:
-        raise field_invalid(field, "is nested too deep for the schema, or the schema never ends") from error
+        faults = list(_check(schema).faults(value))
+    except SchemaInvalid as error:
+        raise field_invalid(field, f"has a schema that cannot be used: {error}") from error
     if faults:
-        raise FieldInvalid(*(FieldFault(field + _place(fault.absolute_path), fault.message) for fault in faults))
+        raise FieldInvalid(*(FieldFault(field + _place(fault.place), fault.said) for fault in faults))
 
 
-def _place(path: Any) -> str:
+@lru_cache(maxsize=256)
+def _check(schema: bytes) -> SchemaCheck:
+    return SchemaCheck(json.loads(schema))
+
+
+def _place(path: Iterable[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 

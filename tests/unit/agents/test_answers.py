@@ -115,4 +115,7 @@ async def test_a_unit_over_the_payload_limit_fails_the_attempt_with_that_cause(
 def test_a_schema_that_refers_elsewhere_fetches_nothing() -> None:
     check = SchemaCheck({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/schema"}}})
 
-    assert check.fault({"a": 1}) == "the schema refers to 'http://127.0.0.1:9/schema', which it does not hold"
+    assert check.fault({"a": 1}) == (
+        "its schema cannot be used: it refers to 'http://127.0.0.1:9/schema', which it does not hold; "
+        "a schema refers to nothing outside itself"
+    )

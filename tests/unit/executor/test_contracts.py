@@ -49,7 +49,7 @@ def ended(walked: Walked) -> tuple[str, str, str]:
         ({"fields": ["token", "count"]}, "count is not there"),
         ({"fields": ["empty"]}, "empty is null"),
         ({"source": "a", "fields": ["count"]}, "nodes.a.count is not there"),
-        ({"schema": b'{"properties": {"token": {"type": "integer"}}}'}, "$.token does not satisfy type"),
+        ({"schema": b'{"properties": {"token": {"type": "integer"}}}'}, "$.token is not of type 'integer'"),
         ({"source": "a", "schema": b'{"required": ["count"]}'}, "nodes.a is not as its schema says"),
     ],
     ids=["a field", "null", "a field of a node", "a schema", "a schema of a node"],

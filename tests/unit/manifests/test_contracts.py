@@ -54,7 +54,7 @@ def test_contracts_are_part_of_the_plan(plan_of: Callable[..., plans_pb2.Plan]) 
         (command(ensures={"exit_code": 3}), "ensures.exit_code", "CONTRACT_IMPOSSIBLE"),
         (work(ensures={"exit_code": 0}), "ensures.exit_code", "CONTRACT_IMPOSSIBLE"),
         (command(ensures={"fields": ["stdout", "report"]}), "ensures.fields[1]", "CONTRACT_IMPOSSIBLE"),
-        (work(ensures={"schema": {"type": "objekt"}}), "ensures.schema", "SCHEMA_INVALID"),
+        (work(ensures={"schema": {"type": "objekt"}}), "ensures.schema.type", "SCHEMA_INVALID"),
         (work(requires={"schema": {"$ref": "https://example.org/s"}}), "requires.schema", "SCHEMA_INVALID"),
         (work(requires={"from": "nobody"}), "requires.from", "NODE_UNKNOWN"),
         (work(requires={"from": "z"}), "requires.from", "REFERENCE_NOT_BEFORE"),
@@ -88,7 +88,7 @@ def test_an_edge_promises_only_what_the_node_it_leaves_can_have(found: Callable[
     faults = found(nodes=[command(), work("b")], edges=[*edges, {**edges[0], "contract": {}}])
 
     assert faults == [
-        ("edges[0].contract.schema", "SCHEMA_INVALID"),
+        ("edges[0].contract.schema.type", "SCHEMA_INVALID"),
         ("edges[0].contract.ensures[0]", "CONTRACT_IMPOSSIBLE"),
         ("edges[1].contract", "EDGE_DUPLICATE"),
     ]

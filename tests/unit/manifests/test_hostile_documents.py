@@ -149,6 +149,12 @@ CROWDS = {
     "many inputs, and a thousand nodes that read none of them": json.dumps(
         {**HEAD_VALUES, "inputs": {"properties": {f"p{n}": {} for n in range(18_000)}, "additionalProperties": False},
          "nodes": [{"id": f"n{n}", "type": "approval", "prompt": f"{{{{ z{n} }}}}"} for n in range(1000)]}),
+    "a chain of ten thousand references": json.dumps({**HEAD_VALUES, "inputs": {
+        "$ref": "#/$defs/0", "$defs": {n: {"$ref": f"#/$defs/{n + 1}"} for n in range(9_999)} | {9_999: {}}}}),
+    "ten thousand patterns": json.dumps({**HEAD_VALUES, "inputs": {
+        "allOf": [{"pattern": f"\\w{{{n % 1000}}}$"} for n in range(10_000)]}}),
+    "a crowd of schemas that lead to all others": json.dumps({**HEAD_VALUES, "inputs": {"$ref": "#/$defs/0", "$defs": {
+        n: {"allOf": [{"$ref": f"#/$defs/{m}"} for m in range(n + 1, 41)]} for n in range(41)}}}),
     "nodes that depend on all before them": HEAD
     + "nodes:\n"
     + "".join(f"- {{id: n{n}, type: function, function: f, depends: [{', '.join(f'n{m}' for m in range(n))}]}}\n"

@@ -29,7 +29,7 @@ def mapped(inside: Fields | None = None, **fields: Any) -> Fields:
         (mapped({"functoin": "f"}), "node.functoin", "FIELD_UNKNOWN"),
         (mapped({"depends": ["first"]}), "node.depends", "MAP_FIELD"),
         (mapped({"on_failure": {"inject_into": "first"}}), "node.on_failure.inject_into", "MAP_FIELD"),
-        (mapped({"requires": {"schema": {"type": 5}}}), "node.requires.schema", "SCHEMA_INVALID"),
+        (mapped({"requires": {"schema": {"type": 5}}}), "node.requires.schema.type", "SCHEMA_INVALID"),
         (mapped({"requires": {"from": "fan"}}), "node.requires.from", "REFERENCE_NOT_BEFORE"),
         (mapped({"ensures": {"exit_code": 0}}), "node.ensures.exit_code", "CONTRACT_IMPOSSIBLE"),
         (mapped(node={"type": "agentic", "prompt": "x"}), "node.agent", "FIELD_MISSING"),

@@ -1,0 +1,61 @@
+"""Whether a value is as a schema says."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
+
+from jsonschema_rs import ValidationError
+
+from perdure_schemas.faults import Fault, line, told
+from perdure_schemas.reading import read
+from perdure_schemas.work import extent
+
+MAX_DEPTH: Final = 128
+"""Most levels of a value that is checked."""
+
+MAX_TURNS: Final = 50_000_000
+"""Most turns of a check. It takes two seconds where each is as long as it can be."""
+
+_MAX_STACK: Final = 5_000
+"""Most subschemas that are looked at one inside the other; a seventh of what is known to fit on a stack of 8 MiB."""
+
+_CLEAR_TURNS: Final = 50_000
+"""Most turns of a check, times the value's size in thousands, after which all faults are told: each is told with a copy of
+what is wrong."""
+
+_MAX_FAULTS: Final = 100
+
+
+class SchemaCheck:
+    """Checks values against one JSON Schema (2020-12). Raises SchemaInvalid."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema: Final = read(schema)
+
+    def faults(self, value: Any) -> Iterator[Fault]:
+        """What is wrong with a JSON value, up to a hundred faults; none where it is as the schema says."""
+        found = extent(value, MAX_DEPTH)
+        if found.depth > MAX_DEPTH or found.depth * self._schema.work.chain > _MAX_STACK:
+            yield Fault((), "", f"is nested too deep to be checked; {MAX_DEPTH} levels are the most")
+            return
+        turns = self._schema.work.of(found)
+        if turns > MAX_TURNS:
+            said = f"is too large for its schema: a check may take {turns} turns, and {MAX_TURNS} are the most"
+            yield Fault((), "", said)
+        elif not self._schema.validator.is_valid(value):
+            yield from self._told(value, turns * (1 + found.size // 1000))
+
+    def fault(self, value: Any) -> str:
+        """What is wrong with a value above all, as one line that does not repeat the value; empty where nothing is."""
+        return line(self.faults(value))
+
+    def _told(self, value: Any, turns: int) -> Iterator[Fault]:
+        if turns <= _CLEAR_TURNS:
+            yield from map(told, islice(self._schema.validator.iter_errors(value), _MAX_FAULTS))
+        elif self._schema.branches:
+            yield Fault((), "", "is not as its schema says; it is too large to say where")
+        else:
+            try:
+                self._schema.validator.validate(value)
+            except ValidationError as error:
+                yield told(error)
