@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.loops import MAX_STEPS, Loops, loops
 from perdure.runlog.templates import Expression, TemplateInvalid, parts
 from perdure.v1 import instances_pb2
 from perdure_executor.results import CannotPrepare
@@ -70,7 +71,10 @@ def _render_string(template: str, bindings: JsonObject) -> Any:
 
 def _evaluate(source: str, bindings: JsonObject) -> Any:
     try:
-        return _plain(_compiled(source).execute(bindings))
+        program, found = _compiled(source)
+        if not found.harmless:
+            _check_work(source, found, bindings)
+        return _plain(program.execute(bindings))
     except KeyError as error:
         raise _failed(source, f"there is no {error.args[0]!r}") from error
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
@@ -78,10 +82,18 @@ def _evaluate(source: str, bindings: JsonObject) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _compiled(source: str) -> Any:
+def _compiled(source: str) -> tuple[Any, Loops]:
     import cel  # late: it brings a terminal's editor along, for which no program should wait at its start
 
-    return cel.compile(source)
+    return cel.compile(source), loops(source)
+
+
+def _check_work(source: str, found: Loops, bindings: JsonObject) -> None:
+    """Refuses what may take very long, before it begins: nobody could end it."""
+    steps, largest = found.steps(bindings)
+    if steps > MAX_STEPS:
+        loop = f"loops {found.depth} deep over up to {largest} items" if found.depth else f"{found.sums} sums"
+        raise _failed(source[:200], f"{loop} may take {steps} steps, and {MAX_STEPS} are the most")
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 THREADS_LEFT_EXIT_CODE: Final = 70
 """Exit code of an executor that ends itself because a function runs on past its work end, or past the end of its drain,
-and cannot be ended in any other way."""
+and cannot be ended in any other way, or because its event loop stands still past its work end."""
 
 
 class WorkEnd:
@@ -28,6 +28,18 @@ class WorkEnd:
         self._host = host
         self._equipment: Equipment | None = None
         self._fed = 0.0
+        self.turns = 0
+        """How often the event loop has got round to looking at the clock; a watchdog's sign of life."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until nothing may run any more, 0 from then on; None where nothing does."""
+        return max(0.0, self._lease.work_end - self._host.seconds()) if self._held.count else None
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether something is held that may run no longer."""
+        return self.seconds_left == 0.0
 
     def equip(self, equipment: Equipment) -> None:
         """Says where work runs."""
@@ -37,6 +49,7 @@ class WorkEnd:
         """Looks at the clock for as long as the process works."""
         passed = 0.0
         while True:
+            self.turns += 1
             await self.feed()
             work_end = self._lease.work_end
             if self._held.count and self._host.seconds() >= work_end:

@@ -16,6 +16,7 @@ from perdure_executor.commands import Supervisor
 from perdure_executor.equipment import command_environment, load_functions
 from perdure_executor.node_context import Equipment, Function
 from perdure_executor.providers import configured_providers
+from perdure_executor.watchdog import Watchdog
 from perdure_executor.worker import Profile, Worker
 from perdure_services.settings import ExecutorSettings
 
@@ -62,7 +63,9 @@ async def executor(
     try:
         options = [*_OPTIONS, *proxy_options(settings.server)]
         async with grpc.aio.insecure_channel(settings.server, options=options) as channel:
-            yield Worker(channel, _profile(settings, tuple(providers)), equip)
+            worker = Worker(channel, _profile(settings, tuple(providers)), equip)
+            with Watchdog(worker.work_end):
+                yield worker
     finally:
         calls.close()
         await supervisor.stop()

@@ -44,6 +44,16 @@ FUNCTIONS = {"publish": WHICH}
 """A module of a function that ends when a file is there."""
 
 
+STUCK = """
+async def publish(call):
+    while True:
+        pass
+
+FUNCTIONS = {"publish": publish}
+"""
+"""A function that lets nothing else of its process go on, a signal's handler among it."""
+
+
 class Publishing:
     """A plain function that begins, and ends when it is let."""
 
@@ -212,3 +222,18 @@ async def test_an_executor_that_may_wait_no_longer_ends_itself_and_says_nothing_
     assert not {"node_in_doubt", "node_settled", "lease_returned"} & set(stored)
     run = await service.runs.GetRun(runs_pb2.GetRunRequest(name=flow.root_run))
     assert run.effects_in_doubt == 1
+
+
+async def test_an_executor_whose_loop_stands_still_ends_itself_and_its_run_is_free(
+    serve: Any, employ: Any, tmp_path: pathlib.Path
+) -> None:
+    service = await serve(lease_seconds=1.0, heartbeat_seconds=0.3, stall_allowance_seconds=0.5, sweep_seconds=0.1)
+    module = tmp_path / "stuck.py"
+    module.write_text(STUCK)
+    executor = employ(service, "stuck", "--functions", str(module))
+    flow = await service.start(playbook())
+
+    code = await asyncio.to_thread(executor.process.wait)
+    await service.until(flow, lambda recorded: recorded.event.HasField("lease_revoked"))
+
+    assert code == THREADS_LEFT_EXIT_CODE

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from perdure.runlog.loops import MAX_DEPTH, loops
 from perdure.runlog.templates import OPEN, TemplateInvalid, expressions
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.model import (
@@ -163,6 +164,12 @@ def _compiled(source: str) -> "cel.Program | str":
     if len(source.encode()) > MAX_BYTES:
         return f"an expression has more than {MAX_BYTES} bytes: {source[:60]}"
     try:
-        return cel.compile(source)
+        program = cel.compile(source)
     except ValueError as error:
         return f"{source!r} is not CEL: {no_cel(source, str(error))}"
+    depth = loops(source).depth
+    if depth > MAX_DEPTH:
+        return (
+            f"{source[:60]!r} has loops (map, filter, all, exists, exists_one) {depth} deep; {MAX_DEPTH} are the most"
+        )
+    return program

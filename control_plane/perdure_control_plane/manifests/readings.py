@@ -1,15 +1,14 @@
 """What an expression reads: top-level names, inputs, nodes and fields of their outputs."""
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.runlog.loops import MACROS
+from perdure.runlog.loops import marks as read
+
 Chain = tuple[str, ...]
 """A top-level name and the fields that are read of it in turn: `nodes.a.stdout` is `("nodes", "a", "stdout")`."""
-
-MACROS: Final = ("all", "exists", "exists_one", "map", "filter")
-"""What binds a variable of its own: `list.all(x, x > 1)`."""
 
 TYPES: Final = frozenset(("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"))
 """Names that CEL itself has; more than these can only be called."""
@@ -36,7 +35,7 @@ class Reading:
 
 def reading(source: str, variables: Iterable[str]) -> Reading:
     """What a valid expression reads. `variables` are the names in it as CEL's parser found them, macros' own as well."""
-    marks = [found[0] for found in _MARK.finditer(source) if not found["blank"]]
+    marks = read(source)
     bound = {marks[at + 2] for at in range(1, len(marks) - 3) if _binds(marks[at - 1 : at + 4])}
     chains = {chain for chain in _chains(marks) if chain[0] not in bound}
     asked = set(_asked(marks))
@@ -55,7 +54,7 @@ def reading(source: str, variables: Iterable[str]) -> Reading:
 
 def chains(source: str, variables: Iterable[str]) -> set[Chain]:
     """Everything that a valid expression may read, and perhaps more: a name of which it is not clear what is read, whole."""
-    marks = [found[0] for found in _MARK.finditer(source) if not found["blank"]]
+    marks = read(source)
     names = set(variables)
     found = {chain for chain in _chains(marks) if chain[0] in names}
     return found | {(name,) for name in names - {chain[0] for chain in found}}
@@ -98,17 +97,3 @@ def _fields(marks: list[str], at: int) -> Iterator[str]:
 def _text(mark: str) -> str:
     """What a plain text in quotes says; empty for anything else."""
     return mark[1:-1] if mark[0] in "'\"" and "\\" not in mark and mark[1:2] != mark[:1] else ""
-
-
-_MARK: Final = re.compile(
-    r"""
-    (?P<blank> \s+ | //[^\n]* )
-    | (?i:r|br|rb) (?: \"{3}.*?\"{3} | '{3}.*?'{3} | "[^"\n]*" | '[^'\n]*' )
-    | [bB]? (?: \"{3}(?:\\.|[^\\])*?\"{3} | '{3}(?:\\.|[^\\])*?'{3} | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' )
-    | [A-Za-z_]\w*
-    | \d[\w.]*
-    | .
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-"""A word, number, text or sign of an expression."""

@@ -184,3 +184,18 @@ async def test_an_expression_without_end_is_refused_and_does_not_end_the_server(
     codes = await reviewed_apart(json.dumps({**HEAD_VALUES, "nodes": [node]}))
 
     assert codes == ["EXPRESSION_INVALID"]
+
+
+def test_loops_that_no_list_of_any_size_could_be_right_for_are_refused() -> None:
+    nested = "{{ " + "l.map(a, " * 5 + "a" + ")" * 5 + " }}"
+    node = {
+        "id": "a",
+        "type": "function",
+        "function": "f",
+        "inputs": {"x": nested, "y": nested.replace("l.map(a, a)", "a")},
+    }
+
+    found = review(json.dumps({**HEAD_VALUES, "nodes": [node]}).encode())
+
+    assert [(fault.path, fault.code) for fault in found.errors] == [("nodes[0].inputs.x", "EXPRESSION_INVALID")]
+    assert "5 deep; 4 are the most" in found.errors[0].reason
