@@ -8,6 +8,7 @@ import pytest
 from perdure.runlog.bindings import bindings
 from perdure.runlog.effects import child_run_id, idempotency_key
 from perdure.runlog.instances import Instance, Step, instance
+from perdure.runlog.interpreter import decide
 from perdure.runlog.parts import excerpt
 from perdure.runlog.plans import WalkPlan, worst_effect
 from perdure.runlog.states import RunState
@@ -45,6 +46,25 @@ def test_a_part_that_fails_is_a_failure_of_its_node_and_the_next_attempt_is_anot
         ("a:1#2", True, 1),
     ]
     assert started[0].run_id != started[1].run_id
+
+
+def test_a_part_that_follows_a_long_pause_is_all_that_its_run_waits_for(rehearse: Any, plans: Any, at: Any) -> None:
+    run = rehearse(plans.line(part_node(plans, "a", iteration_cap=2), plans.node("z"))).go()
+    fact = run.fact(at("a"), **ended(at("a"), **FAILED))
+    run.lease().holder(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=fact))
+    (failure,) = decide(run.walk)
+    settled = failure.events[0]
+    settled.node_settled.retry_delay.FromSeconds(60)
+    run.append(settled, by_holder=True)
+    run.go().pass_pause(at("a"))
+    run.lease().go()
+    waits = list(run.walk.waits)
+
+    run.fact(at("a", 1, 2), **ended(at("a", 1, 2)))
+    run.lease().go()
+
+    assert waits == [at("a", 1, 2)]
+    assert run.state is RunState.COMPLETED
 
 
 def test_a_part_that_a_person_cancelled_fails_its_node_for_good(rehearse: Any, plans: Any, at: Any) -> None:
