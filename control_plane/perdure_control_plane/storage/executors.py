@@ -14,6 +14,9 @@ from perdure_control_plane.storage.statements import DriverConnection, Prepared
 from perdure_control_plane.storage.tables import executors, queue_limits, runs
 
 
+_COLUMNS: Final = tuple(executors.c.keys())
+
+
 class ExecutorStatements:
     """Statements over `executors`, compiled once."""
 
@@ -134,7 +137,7 @@ def _values(executor: Executor) -> dict[str, Any]:
 
 
 def _executor(row: Any) -> Executor:
-    values = dict(zip((column.name for column in executors.c), row, strict=True))
+    values = dict(zip(_COLUMNS, row, strict=True))
     for name in ("node_kinds", "queues", "providers", "labels"):
         values[name] = unpack(values[name])
     return Executor(**values)

@@ -16,6 +16,12 @@ from perdure_control_plane.storage.statements import Prepared, Row
 from perdure_control_plane.storage.tables import flows, playbook_versions, sessions
 
 
+_COLUMNS: Final = tuple(flows.c.keys())
+_VERSION: Final = len(_COLUMNS)
+_SESSION: Final = _VERSION + len(RELEASE_COLUMNS)
+"""Where version and session begin in the row of what a start rests on."""
+
+
 class FlowStatements:
     """Statements over `flows`, compiled once."""
 
@@ -63,8 +69,7 @@ class Flows:
         It is read at one moment, and another may be first all the same: then the flow cannot be stored.
         """
         row = self._statements.read_ground(self._driver, (principal, key, *release, session_id)).fetchone()
-        begun, last = row[: len(flows.c)], len(row) - len(sessions.c)
-        version, session = row[len(flows.c) : last], row[last:]
+        begun, version, session = row[:_VERSION], row[_VERSION:_SESSION], row[_SESSION:]
         return Ground(
             begun=None if begun[0] is None else _flow(begun),
             release=None if version[0] is None else release_from(version),
@@ -87,14 +92,14 @@ class Flows:
 
 def flow_row(flow: Flow) -> Row:
     """The flow's values in the order of the table's columns."""
-    values: dict[str, Any] = {column.name: getattr(flow, column.name, None) for column in flows.c}
+    values: dict[str, Any] = {name: getattr(flow, name, None) for name in _COLUMNS}
     source = flow.source
     values |= {"source_plugin": source.source_plugin, "source_kind": source.source_kind, "actor_id": source.actor_id}
     return tuple((values | {"metadata": json.dumps(flow.metadata)}).values())
 
 
 def _flow(row: Any) -> Flow:
-    values = dict(zip((column.name for column in flows.c), row, strict=True))
+    values = dict(zip(_COLUMNS, row, strict=True))
     source = RequestSource(values.pop("source_plugin"), values.pop("source_kind"), values.pop("actor_id"))
     values["metadata"] = json.loads(values["metadata"])
     return Flow(**values, source=source)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 def pack(words: Iterable[str]) -> str:
@@ -9,6 +10,7 @@ def pack(words: Iterable[str]) -> str:
     return json.dumps(list(words))
 
 
+@lru_cache(maxsize=1024)  # the same few lists are in every run's row and every executor's
 def unpack(stored: str) -> tuple[str, ...]:
     """A stored list."""
     return tuple(json.loads(stored))
