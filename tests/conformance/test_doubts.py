@@ -67,8 +67,8 @@ async def test_work_is_not_done_again_nor_called_failed_while_a_lost_executor_ma
         return
     with pytest.raises(errors.EffectMayRun):
         await _resolve(house, holder, kind)
-    (retry_at,) = (await get_recovery(house.store, house.timing, holder.run_id)).retry_times.values()
-    clock.advance((retry_at - clock.now) / 1e6)
+    (doubt,) = (await get_recovery(house.store, house.timing, holder.run_id)).in_doubt
+    clock.advance((doubt.retry_at - clock.now) / 1e6)
 
     assert (await _resolve(house, holder, kind)).head.in_doubt == 0
 
@@ -96,7 +96,9 @@ async def test_a_holder_that_was_stopped_by_force_may_be_at_it_for_a_lease_longe
     found = await get_recovery(house.store, house.timing, holder.run_id)
 
     timing = house.timing
-    assert list(found.retry_times.values()) == [revoked_at + timing.lease + timing.stall_allowance + timing.stop_grace]
+    assert [one.retry_at for one in found.in_doubt] == [
+        revoked_at + timing.lease + timing.stall_allowance + timing.stop_grace
+    ]
 
 
 async def test_work_is_not_tried_again_while_its_executor_lives_and_has_not_said_that_it_ended(
@@ -123,7 +125,9 @@ async def test_work_is_tried_again_once_its_executor_cannot_be_at_it_any_more(
     found = await get_recovery(house.store, house.timing, holder.run_id)
 
     timing = house.timing
-    assert list(found.retry_times.values()) == [renewed_at + timing.lease + timing.stall_allowance + timing.stop_grace]
+    assert [one.retry_at for one in found.in_doubt] == [
+        renewed_at + timing.lease + timing.stall_allowance + timing.stop_grace
+    ]
     clock.advance((timing.lease + timing.stall_allowance + timing.stop_grace) / 1e6)
     assert (await _resolve(house, holder, RETRY)).head.in_doubt == 0
 
@@ -134,7 +138,7 @@ async def test_a_doubt_is_shown_with_its_key_and_its_task(house: Any, lost: Any)
     (doubt,) = found.recovery.in_doubt
     assert doubt.instance == PUBLISH
     assert len(doubt.idempotency_key) == 64
-    assert found.tasks == {str(PUBLISH): found.tasks[str(PUBLISH)]}
+    assert [one.effect.instance for one in found.in_doubt] == [PUBLISH]
     assert found.recovery.needs == ("resolve",)
     assert not found.recovery.can_continue
 
@@ -147,7 +151,7 @@ async def test_a_doubt_is_shown_with_its_task_however_many_began_after_it(house:
     found = await get_recovery(house.store, house.timing, lost.run_id)
     await house.execute(delete(tasks).where(tasks.c.instance == "c:1#1"))
 
-    assert found.tasks == {str(PUBLISH): f"sessions/s/tasks/{row.task_id}"}
+    assert [one.task for one in found.in_doubt] == [f"sessions/s/tasks/{row.task_id}"]
 
 
 @pytest.mark.parametrize("kind", [DONE, RETRY, FAILED])

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import select, update
 
 from perdure.runlog.head import Hold, Stop
-from perdure.v1 import fact_events_pb2, instances_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
+from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.admission import Ack
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
 from perdure_control_plane.domain.errors import NotFound
@@ -33,6 +34,7 @@ from perdure_control_plane.usecases.explain_run import explain_run
 from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.resolve_effect import Bounds, Resolution, resolve_effect
 from perdure_control_plane.usecases.stop_run import stop_run
+from tests.conformance.conftest import place
 
 ADA = Caller(Principal("ada"), authenticated=True)
 AGENT = """
@@ -232,18 +234,30 @@ async def test_a_stop_that_is_not_done_says_who_asked_and_when_the_run_is_taken(
 async def test_an_effect_in_doubt_says_from_when_it_may_be_done_again(house: Any, holder: Any, clock: Any) -> None:
     await holder.node("a")
     await holder.send(holder.started("b", "AT_MOST_ONCE", command="send it"))
+    begun_at = clock.now
     await lose(house, clock)
 
     explanation = await explain(house, holder.run_id)
 
     (reason,) = explanation.reasons
     assert isinstance(reason.why, UnresolvedEffect)
+    assert begun_at < reason.why.doubted_at < clock.now
     assert str(reason.why.effect.instance) == "b:1#1"
     assert reason.why.task.startswith("sessions/s/tasks/")
     assert reason.why.retry_at > clock.now
     assert reason.next_check_at == reason.why.retry_at == explanation.next_check_at
     clock.advance(1000)
     assert (await explain(house, holder.run_id)).reasons[0].next_check_at == 0
+
+
+async def test_an_effect_that_its_own_executor_doubts_says_since_when(house: Any, holder: Any, clock: Any) -> None:
+    doubt = node_events_pb2.NodeInDoubt(instance=place("b"), cause=instances_pb2.FAILURE_CAUSE_NODE_TIMED_OUT)
+    await holder.node("a")
+    await holder.send(holder.started("b", "AT_MOST_ONCE"), RunEvent(node_in_doubt=doubt))
+    doubted_at = clock.now
+    clock.advance(1)
+
+    assert doubted_at in [getattr(why, "doubted_at", 0) for why in await why(house, holder.run_id)]
 
 
 async def test_a_run_that_has_ended_says_so_and_what_it_left_in_doubt_until_that_is_settled(

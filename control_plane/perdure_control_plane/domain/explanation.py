@@ -37,9 +37,10 @@ class PendingStop:
 
 @dataclass(frozen=True, slots=True)
 class UnresolvedEffect:
-    """An effect in doubt. `retry_at` is from when it may be done again; 0 for at once."""
+    """An effect in doubt, and since when. `retry_at` is from when it may be done again; 0 for at once."""
 
     effect: EffectInDoubt
+    doubted_at: int
     task: str
     """Name of the task behind it; empty where it is no command's."""
     retry_at: int

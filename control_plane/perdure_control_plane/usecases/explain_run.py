@@ -5,10 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from perdure.runlog.backoffs import LONG_BACKOFF
-from perdure.runlog.effects import idempotency_key
 from perdure.runlog.instances import Instance, parse_instance
 from perdure.runlog.node_walk import NodeWalk, Phase
-from perdure.runlog.recovery import EffectInDoubt
+from perdure.runlog.recovery import effects_in_doubt
 from perdure.runlog.states import OVER, RunState
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.executor import ListedExecutor
@@ -22,7 +21,6 @@ from perdure_control_plane.domain.explanation import (
     Queued,
     Reason,
     UnderWay,
-    UnresolvedEffect,
     queue_reason,
 )
 from perdure_control_plane.domain.ids import Incarnation, RunId
@@ -32,8 +30,8 @@ from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, fold
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.reached_limits import reached_limits
-from perdure_control_plane.usecases.retry_time import retry_at
 from perdure_control_plane.usecases.standing_holds import standing_holds
+from perdure_control_plane.usecases.unresolved_effects import unresolved_effects
 
 MOST_PARTS: Final = 5
 """Parts of a run whose reasons are told with its own."""
@@ -90,14 +88,8 @@ def _pending_stop(tx: Transaction, timing: Timing, run: Run) -> Reason:
 
 
 def _doubts(tx: Transaction, timing: Timing, folded: FoldedRun) -> Iterator[Reason]:
-    walk = folded.walk
-    open_doubts = {where: doubt for where, doubt in walk.doubts.items() if not doubt.resolution_sequence}
-    begun = tx.tasks.of_instances(folded.run.run_id, [str(where) for where in open_doubts]) if open_doubts else []
-    tasks = {task.instance: task.name for task in begun}
-    for where, doubt in open_doubts.items():
-        effect = EffectInDoubt(where, idempotency_key(walk.lineage_id, where.path, walk.redos(where.place)), doubt)
-        free_at = retry_at(tx, timing, folded, doubt)
-        yield Reason(UnresolvedEffect(effect, tasks.get(str(where), ""), free_at), free_at if free_at > tx.now else 0)
+    for unresolved in unresolved_effects(tx, timing, folded, effects_in_doubt(folded.walk)):
+        yield Reason(unresolved, unresolved.retry_at if unresolved.retry_at > tx.now else 0)
 
 
 def _queued(tx: Transaction, run: Run, place: Place) -> Reason:

@@ -164,3 +164,10 @@ def test_a_reason_of_a_newer_server_is_told_as_one_that_is_not_known() -> None:
 
     assert told.words.startswith("something that this program does not know")
     assert told.next_check.seconds == 5
+
+
+def test_an_effect_in_doubt_says_since_when() -> None:
+    reason = RunReason()
+    reason.in_doubt.doubt_time.FromSeconds(7)
+
+    assert tell(FOUND, reason).since.seconds == 7

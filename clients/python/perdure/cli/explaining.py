@@ -81,7 +81,7 @@ def _stop(stop: Any, run: str) -> _Words:
 
 def _in_doubt(effect: Any, run: str) -> _Words:
     words = f"nobody knows whether {effect.instance} happened"
-    return words, Timestamp(), f"perdure runs resolve {run} '{effect.instance}' --as done|retry|failed"
+    return words, effect.doubt_time, f"perdure runs resolve {run} '{effect.instance}' --as done|retry|failed"
 
 
 def _hold(hold: Any, run: str) -> _Words:

@@ -43,11 +43,7 @@ CONTINUE_RELEASES = Hold.TAKEOVER_LIMIT | Hold.STORE_RESTORED
 
 def recovery(run_id: str, head: RunHead, walk: Walk, now: int) -> Recovery:
     """How a run with this head and walk can go on. `now` is the store's time, in microseconds."""
-    in_doubt = tuple(
-        EffectInDoubt(where, idempotency_key(walk.lineage_id, where.path, walk.redos(where.place)), doubt)
-        for where, doubt in walk.doubts.items()
-        if not doubt.resolution_sequence
-    )
+    in_doubt = effects_in_doubt(walk)
     ended = head.state in CONTINUABLE
     held = head.state is RunState.PAUSED and bool(head.holds & CONTINUE_RELEASES) and not in_doubt
     paused = not head.ended_sequence and bool(head.holds & Hold.OPERATOR)
@@ -62,6 +58,15 @@ def recovery(run_id: str, head: RunHead, walk: Walk, now: int) -> Recovery:
         done=_at(walk, Phase.SUCCEEDED, Phase.CHOOSING),
         open=_at(walk, Phase.STARTED, Phase.LOST, Phase.WAITING, Phase.IN_DOUBT, Phase.MAPPING),
         in_doubt=in_doubt,
+    )
+
+
+def effects_in_doubt(walk: Walk) -> tuple[EffectInDoubt, ...]:
+    """Every effect in doubt that nobody has settled."""
+    return tuple(
+        EffectInDoubt(where, idempotency_key(walk.lineage_id, where.path, walk.redos(where.place)), doubt)
+        for where, doubt in walk.doubts.items()
+        if not doubt.resolution_sequence
     )
 
 

@@ -45,7 +45,7 @@ def _reason(run: Run, value: Reason) -> run_explanations_pb2.RunReason:
         case PendingStop() as stop:
             message.stop_pending.CopyFrom(_stop(stop))
         case UnresolvedEffect() as effect:
-            message.in_doubt.CopyFrom(in_doubt(effect.effect, effect.task, effect.retry_at))
+            message.in_doubt.CopyFrom(in_doubt(effect))
         case StandingHold() as standing:
             message.hold.CopyFrom(hold(standing))
         case Wait() as wait:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from perdure.runlog.head import Hold, RunHead
 from perdure.runlog.places import Place
-from perdure.runlog.recovery import EffectInDoubt
 from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2, run_recovery_pb2, runs_pb2
 from perdure_control_plane.api.messages.times import timestamp
+from perdure_control_plane.domain.explanation import UnresolvedEffect
 from perdure_control_plane.domain.holds import StandingHold
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.playbook import version_name
@@ -89,11 +89,7 @@ def recovery(found: FoundRecovery) -> run_recovery_pb2.Recovery:
         needs=value.needs,
         done=map(str, value.done),
         open=map(str, value.open),
-        in_doubt=[
-            in_doubt(effect, found.tasks.get(where, ""), found.retry_times[where])
-            for effect in value.in_doubt
-            for where in [str(effect.instance)]
-        ],
+        in_doubt=map(in_doubt, found.in_doubt),
         reopens=str(value.reopens) if value.reopens is not None else "",
         holds=map(hold, found.holds),
     )
@@ -110,15 +106,16 @@ def hold(value: StandingHold) -> run_recovery_pb2.RunHold:
     )
 
 
-def in_doubt(value: EffectInDoubt, task: str, retry_at: int) -> run_recovery_pb2.EffectInDoubt:
-    """An effect in doubt, the name of the task behind it, and from when it may be done again."""
+def in_doubt(value: UnresolvedEffect) -> run_recovery_pb2.EffectInDoubt:
+    """An effect in doubt, since when, the name of the task behind it, and from when it may be done again."""
     return run_recovery_pb2.EffectInDoubt(
-        instance=str(value.instance),
-        idempotency_key=value.idempotency_key,
-        task=task,
-        report_sequence=value.doubt.report_sequence,
-        report=value.doubt.report,
-        retry_time=timestamp(retry_at),
+        instance=str(value.effect.instance),
+        idempotency_key=value.effect.idempotency_key,
+        task=value.task,
+        report_sequence=value.effect.doubt.report_sequence,
+        report=value.effect.doubt.report,
+        retry_time=timestamp(value.retry_at),
+        doubt_time=timestamp(value.doubted_at),
     )
 
 
