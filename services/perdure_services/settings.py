@@ -187,9 +187,11 @@ def _load(kind: type[S], table: str, file: pathlib.Path | None, flags: dict[str,
         return kind(**{**written, **EnvSettingsSource(kind)(), **given})
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
+        name = str(first["loc"][0])
         variable = f"{kind.model_config['env_prefix']}{name.upper()}"
         said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "string_pattern_mismatch":
+            said = f"{first['input']!r} is not 1 to 128 of letters, digits, '.', '_' and '-'"
         raise SettingsInvalid(f"{name}: {said} (flag, {variable}, or [{table}] in the file)") from error
 
 

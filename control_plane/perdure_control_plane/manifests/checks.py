@@ -37,6 +37,7 @@ def faults(manifest: Manifest, *, ordered: bool = True) -> list[Diagnostic]:
         *choice_faults(manifest),
         *expression_faults(manifest, graph.before if graph else None),
         *schema_faults(manifest),
+        *_never_objects(manifest),
         *contract_faults(manifest, graph),
         *wait_faults(manifest),
         *map_faults(manifest),
@@ -177,6 +178,18 @@ def _jumps(manifest: Manifest, graph: Graph) -> Iterator[Diagnostic]:
             meant = f"; it may go back to {shared}" if shared else ""
             reason = f"{target!r} is in one branch, and {node.id!r} is reached past it, too{meant}"
             yield Diagnostic(f"nodes[{index}].on_failure.inject_into", "INJECT_INTO_BRANCH", reason)
+
+
+def _never_objects(manifest: Manifest) -> Iterator[Diagnostic]:
+    """Schemas that nothing ever fits: what a flow is started with, and what comes with a signal, is an object."""
+    schemas = {"inputs": manifest.inputs if isinstance(manifest.inputs, dict) else {}}
+    for outer, node, _ in placed(manifest):
+        if isinstance(node, WaitNode):
+            schemas[f"{outer}.payload_schema"] = node.payload_schema or {}
+    for path, schema in schemas.items():
+        kinds = schema.get("type", "object")
+        if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
+            yield Diagnostic(f"{path}.type", "SCHEMA_INVALID", "it is an object that must fit; write `type: object`")
 
 
 def _tools(manifest: Manifest) -> Iterator[Diagnostic]:

@@ -72,5 +72,16 @@ def test_a_title_is_one_line(reviewed: Callable[..., Any], title: str) -> None:
     assert fault.reason == "it must be one line, without a break at its end"
 
 
+@pytest.mark.parametrize(("kind", "fits"), [("array", False), (["string", "null"], False), (["object", "null"], True)])
+def test_inputs_that_no_object_fits_are_refused(found: Faults, kind: Any, fits: bool) -> None:
+    assert found(inputs={"type": kind}) == ([] if fits else [("inputs.type", "SCHEMA_INVALID")])
+
+
+def test_a_payload_that_no_object_fits_is_refused(found: Faults) -> None:
+    waits = {"id": "w", "type": "wait", "signal": "go", "payload_schema": {"type": "array"}}
+
+    assert found(nodes=[waits]) == [("nodes[0].payload_schema.type", "SCHEMA_INVALID")]
+
+
 def test_nodes_that_are_no_list_are_one_fault(found: Faults) -> None:
     assert found(nodes="a", edges=IN_ORDER) == [("nodes", "FIELD_TYPE")]

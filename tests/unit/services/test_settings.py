@@ -71,3 +71,13 @@ def test_what_kubernetes_adds_to_the_environment_is_no_setting(monkeypatch: pyte
         monkeypatch.setenv(f"PERDURE_CONTROL_PLANE_{link}", "10.0.0.7")
 
     assert load_control_plane(None, {}).port == 7400
+
+
+def test_a_word_of_a_list_that_is_refused_is_shown_with_the_variable_of_the_list() -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        load_executor(None, {"labels": ("gpu", "a b")})
+
+    assert str(refused.value) == (
+        "labels: 'a b' is not 1 to 128 of letters, digits, '.', '_' and '-' "
+        "(flag, PERDURE_EXECUTOR_LABELS, or [executor] in the file)"
+    )

@@ -78,6 +78,8 @@ async def pause_run(
     confirm_where_possible(f"Pause {name}?", yes)
     paused = await perdure.runs.PauseRun(PauseRunRequest(name=name, reason=reason))
     print_one(paused, output)
+    for line in paused_before(paused, reason):
+        typer.echo(line, err=True)
     if paused.state != RUN_STATE_PAUSED:
         typer.echo(
             f"what has begun ends first; follow it: perdure runs watch {names.bare(name)} --until held", err=True
@@ -102,6 +104,12 @@ async def resume_run(
     print_one(resumed, output)
     for step in hold_steps(resumed):
         typer.echo(step, err=True)
+
+
+def paused_before(run: Run, reason: str) -> list[str]:
+    """What to say where a pause stood already, and was given another reason than this."""
+    own = [hold for hold in run.holds if hold.cause == HOLD_CAUSE_OPERATOR and reason and hold.reason != reason]
+    return [f"it was paused already, so this reason is not kept; {hold_line(hold)}" for hold in own]
 
 
 def hold_steps(run: Run) -> list[str]:

@@ -142,7 +142,7 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _word("OUTCOME", "outcome"),
         _text("BEGUN AT", "begun_sequence"),
         _text("EXECUTOR", "executor_id"),
-        _text("KEY", "idempotency_key"),
+        Column("KEY", lambda effect, now: one_line(effect.idempotency_key)),
         _age("AGE", "begin_time"),
     ),
     "Approval": (
@@ -166,6 +166,7 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "Executor": (
         _id("EXECUTOR", "name"),
+        _text("PROCESS", "incarnation"),
         _word("STATE", "state"),
         Column("RUNS", lambda executor, now: f"{executor.held_runs}/{executor.slots}"),
         Column("QUEUES", lambda executor, now: one_line(",".join(executor.queues))),

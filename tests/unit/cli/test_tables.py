@@ -1,0 +1,19 @@
+"""Tables for people: what somebody has to copy is whole, and two of a name can be told apart."""
+
+import pytest
+
+from perdure.cli.printing.formats import Format, print_list
+from perdure.v1.run_effects_pb2 import EffectRecord
+from perdure.v1.server_pb2 import Executor
+
+
+def test_the_key_of_an_effect_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    print_list([EffectRecord(idempotency_key="k" * 64)], Format.TABLE)
+
+    assert "k" * 64 in capsys.readouterr().out
+
+
+def test_executors_of_one_name_are_told_apart_by_their_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    print_list([Executor(name="executors/one", incarnation=process) for process in ("p-1", "p-2")], Format.TABLE)
+
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["PROCESS", "p-1", "p-2"]
