@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from perdure.runlog.head import Stop
+from perdure.runlog.states import RunState
 from perdure.v1 import run_effects_pb2, run_explanations_pb2, run_recovery_pb2, runs_pb2, runs_pb2_grpc
 from perdure_control_plane.api import names, requests
 from perdure_control_plane.api.interceptors import caller
@@ -141,7 +142,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         return (await self._all_shown([run]))[0]
 
     async def _all_shown(self, runs: Sequence[Run]) -> list[runs_pb2.Run]:
-        shown = [run for run in runs if run.head.open_waits or run.head.holds]
+        shown = [run for run in runs if run.head.open_waits or run.head.holds or run.head.state is RunState.QUEUED]
         details = await self._store.read(lambda tx: run_details(tx, shown)) if shown else {}
         return [messages.run(run, *details.get(run.run_id, ())) for run in runs]
 

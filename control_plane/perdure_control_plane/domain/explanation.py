@@ -25,6 +25,18 @@ class Lack(StrEnum):
     LABEL = auto()
 
 
+class QueueReason(StrEnum):
+    """What keeps a queued run from being handed out, in one word."""
+
+    LIMIT = auto()
+    NO_EXECUTOR = auto()
+    NO_QUEUE = auto()
+    NO_RULES = auto()
+    NO_PROVIDER = auto()
+    NO_LABEL = auto()
+    PLACE = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class PendingStop:
     """A stop that its holder has not carried out. Times here and below are microseconds since 1970; 0 means never."""

@@ -10,7 +10,6 @@ from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.recovery import effects_in_doubt
 from perdure.runlog.states import OVER, RunState
 from perdure.v1.run_events_pb2 import RecordedEvent
-from perdure_control_plane.domain.executor import ListedExecutor
 from perdure_control_plane.domain.explanation import (
     AwaitedChild,
     Ended,
@@ -27,8 +26,9 @@ from perdure_control_plane.domain.ids import Incarnation, RunId
 from perdure_control_plane.domain.inbox import Wait, WaitKind
 from perdure_control_plane.domain.limits import QUEUE_POLL, SECOND, Timing
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, fold
+from perdure_control_plane.usecases.fold_run import FoldedRun, fold
 from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.queue_reasons import live_executors
 from perdure_control_plane.usecases.reached_limits import reached_limits
 from perdure_control_plane.usecases.standing_holds import standing_holds
 from perdure_control_plane.usecases.unresolved_effects import unresolved_effects
@@ -93,15 +93,8 @@ def _doubts(tx: Transaction, timing: Timing, folded: FoldedRun) -> Iterator[Reas
 
 
 def _queued(tx: Transaction, run: Run, place: Place) -> Reason:
-    why = queue_reason(run.identity, place, _live(tx))
+    why = queue_reason(run.identity, place, live_executors(tx))
     return Reason(why, tx.now + QUEUE_POLL if isinstance(why, Queued) else 0)
-
-
-def _live(tx: Transaction) -> Iterator[ListedExecutor]:
-    after = ("", "")
-    while page := tx.executors.page(after, tx.now, READ_AT_ONCE):
-        yield from (listed for listed in page if listed.live)
-        after = (page[-1].executor.executor_id, page[-1].executor.incarnation)
 
 
 def _awaited(tx: Transaction, folded: FoldedRun | None, wait: Wait) -> Wait | AwaitedChild | NextAttempt:

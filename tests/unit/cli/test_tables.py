@@ -4,6 +4,9 @@ import pytest
 
 from perdure.cli.printing.formats import Format, print_list
 from perdure.v1.run_effects_pb2 import EffectRecord
+from perdure.v1.run_explanations_pb2 import QUEUE_REASON_NO_LABEL
+from perdure.v1.run_states_pb2 import RUN_STATE_QUEUED
+from perdure.v1.runs_pb2 import Run
 from perdure.v1.server_pb2 import Executor
 
 
@@ -11,6 +14,14 @@ def test_the_key_of_an_effect_is_not_cut(capsys: pytest.CaptureFixture[str]) -> 
     print_list([EffectRecord(idempotency_key="k" * 64)], Format.TABLE)
 
     assert "k" * 64 in capsys.readouterr().out
+
+
+def test_a_queued_run_says_what_keeps_it(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(name="runs/r", state=RUN_STATE_QUEUED, queue_reason=QUEUE_REASON_NO_LABEL)
+
+    print_list([run], Format.TABLE)
+
+    assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["r", "queued", "no", "label"]
 
 
 def test_executors_of_one_name_are_told_apart_by_their_processes(capsys: pytest.CaptureFixture[str]) -> None:

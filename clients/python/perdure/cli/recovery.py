@@ -80,12 +80,7 @@ async def continue_run(
         typer.Option("--reopen", metavar="ATTEMPT", help="The attempt to open again; left out, the one it ended at."),
     ] = "",
     extra_attempts: Annotated[
-        int,
-        typer.Option(
-            "--extra-attempts",
-            min=0,
-            help="Attempts granted to that node beyond its cap, the one that is opened again among them; 0 means 1.",
-        ),
+        int, typer.Option("--extra-attempts", min=0, help="Attempts granted to it, the opened one included; 0 means 1.")
     ] = 0,
     time_limit: Annotated[
         str | None,

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from perdure.runlog.head import Hold, RunHead
 from perdure.runlog.places import Place
 from perdure.runlog.states import RunState
-from perdure.v1 import fact_events_pb2, run_events_pb2, run_recovery_pb2, runs_pb2
+from perdure.v1 import fact_events_pb2, run_events_pb2, run_explanations_pb2, run_recovery_pb2, runs_pb2
 from perdure_control_plane.api.messages.times import timestamp
-from perdure_control_plane.domain.explanation import UnresolvedEffect
+from perdure_control_plane.domain.explanation import QueueReason, UnresolvedEffect
 from perdure_control_plane.domain.holds import StandingHold
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.playbook import version_name
@@ -16,8 +16,10 @@ from perdure_control_plane.usecases.get_recovery import FoundRecovery
 from perdure_control_plane.usecases.list_effects import JudgedCheckpoint
 
 
-def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = ()) -> runs_pb2.Run:
-    """A run, with what it waits for and what holds it."""
+def run(
+    value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = (), queued_for: QueueReason | None = None
+) -> runs_pb2.Run:
+    """A run, with what it waits for, what holds it, and what keeps it in its queue."""
     who, head, waits = value.identity, value.head, list(waits)
     message = runs_pb2.Run(
         name=value.name,
@@ -42,6 +44,8 @@ def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = 
         end_time=timestamp(head.ended_at),
         holds=map(hold, holds),
         part=who.part,
+        queue_reason=_queue_reason(queued_for),
+        lease=_lease(head),
     )
     message.pause_reason = pause_reason(head, waits)
     if head.stop is not None:
@@ -49,11 +53,19 @@ def run(value: Run, waits: Iterable[Wait] = (), holds: Iterable[StandingHold] = 
     if who.concurrency_key:
         message.concurrency.key, message.concurrency.limit = who.concurrency_key, who.concurrency_limit
         message.concurrency.has_place = head.place is Place.HELD
-    if head.lease_id is not None:
-        message.lease.CopyFrom(
-            runs_pb2.RunLease(lease_id=head.lease_id, executor_id=head.executor_id or "", epoch=head.epoch)
-        )
     return message
+
+
+def _lease(head: RunHead) -> runs_pb2.RunLease | None:
+    if head.lease_id is None:
+        return None
+    return runs_pb2.RunLease(lease_id=head.lease_id, executor_id=head.executor_id or "", epoch=head.epoch)
+
+
+def _queue_reason(value: QueueReason | None) -> run_explanations_pb2.QueueReason.ValueType:
+    if value is None:
+        return run_explanations_pb2.QUEUE_REASON_UNSPECIFIED
+    return run_explanations_pb2.QueueReason.Value(f"QUEUE_REASON_{value.name}")
 
 
 def pause_reason(head: RunHead, waits: Sequence[Wait]) -> runs_pb2.PauseReason.ValueType:

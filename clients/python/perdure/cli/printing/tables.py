@@ -74,6 +74,8 @@ def _pending(run: Any, now: datetime) -> str:
         return enum_word(run.DESCRIPTOR.fields_by_name["failure_cause"].enum_type, run.failure_cause)
     if run.pause_reason:
         return enum_word(run.DESCRIPTOR.fields_by_name["pause_reason"].enum_type, run.pause_reason)
+    if run.queue_reason:
+        return enum_word(run.DESCRIPTOR.fields_by_name["queue_reason"].enum_type, run.queue_reason)
     if run.holds and not run.ended_sequence:
         return f"to be held: {enum_word(HoldCause.DESCRIPTOR, run.holds[0].cause)}"
     return ""
