@@ -1,6 +1,7 @@
 """What must hold between the parts of a manifest."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure_control_plane.manifests.concurrency import concurrency_faults
@@ -22,6 +23,8 @@ from perdure_control_plane.manifests.names import name_doubts
 from perdure_control_plane.manifests.parts import part_faults
 from perdure_control_plane.manifests.schemas import schema_faults
 from perdure_control_plane.manifests.waiting import wait_faults
+
+_NO_OBJECTS: Final = ("array", "string", "number", "integer", "boolean", "null")
 
 
 def faults(manifest: Manifest, *, ordered: bool = True) -> list[Diagnostic]:
@@ -188,7 +191,7 @@ def _never_objects(manifest: Manifest) -> Iterator[Diagnostic]:
             schemas[f"{outer}.payload_schema"] = node.payload_schema or {}
     for path, schema in schemas.items():
         kinds = schema.get("type", "object")
-        if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
+        if all(kind in _NO_OBJECTS for kind in (kinds if isinstance(kinds, list) and kinds else [kinds])):
             yield Diagnostic(f"{path}.type", "SCHEMA_INVALID", "it is an object that must fit; write `type: object`")
 
 
