@@ -13,7 +13,6 @@ from perdure_control_plane.storage.lists import pack, unpack
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
 from perdure_control_plane.storage.tables import executors, queue_limits, runs
 
-
 _COLUMNS: Final = tuple(executors.c.keys())
 
 

@@ -15,7 +15,6 @@ from perdure_control_plane.storage.playbooks import RELEASE_COLUMNS, release_fro
 from perdure_control_plane.storage.statements import Prepared, Row
 from perdure_control_plane.storage.tables import flows, playbook_versions, sessions
 
-
 _COLUMNS: Final = tuple(flows.c.keys())
 _VERSION: Final = len(_COLUMNS)
 _SESSION: Final = _VERSION + len(RELEASE_COLUMNS)
