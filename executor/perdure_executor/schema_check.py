@@ -3,8 +3,8 @@
 from typing import Final
 
 from perdure.runlog.json_objects import JsonObject
-from perdure_schemas.check import SchemaCheck as BoundedCheck
-from perdure_schemas.reading import SchemaInvalid
+from perdure.schemas.check import SchemaCheck as BoundedCheck
+from perdure.schemas.reading import SchemaInvalid
 
 
 class SchemaCheck:

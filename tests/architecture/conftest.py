@@ -10,7 +10,7 @@ from functools import cached_property
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-FOLDERS = ("clients/python", "control_plane", "executor", "schemas", "services")
+FOLDERS = ("clients/python", "control_plane", "executor", "services")
 """Where our packages lie; a module's dotted name is its path below one of these."""
 
 GENERATED = "_pb2"

@@ -25,7 +25,7 @@ CLOCK_READERS = {
 SEARCH_PATH = re.compile(r"sys\.path\b|PYTHONPATH|^\s*pythonpath\s*=", re.MULTILINE)
 CONFIGURED = (
     "*", ".ci/**/*", ".github/**/*", "deploy/**/*", "examples/**/*", "clients/**/*.toml", "clients/**/*.py",
-    "clients/**/*.json", "control_plane/**/*.py", "executor/**/*.py", "schemas/**/*.py",
+    "clients/**/*.json", "control_plane/**/*.py", "executor/**/*.py",
     "services/**/*.py", "scripts/**/*", "tests/**/conftest.py", "tests/[!a]*/**/*.py",
 )  # fmt: skip
 """Scripts and configuration. The tests in this folder have the words in them that they look for."""

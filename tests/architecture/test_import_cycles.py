@@ -10,7 +10,6 @@ OURS = (
     "perdure_control_plane",
     "perdure_executor",
     "perdure_recovery",
-    "perdure_schemas",
     "perdure_services",
 )
 

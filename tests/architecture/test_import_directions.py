@@ -28,13 +28,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     f"{SERVER}.domain": (f"{SERVER}.domain", "perdure.runlog", *EVENTS, REFUSALS, "uuid_utils"),
     f"{SERVER}.manifests": (
         f"{SERVER}.manifests", f"{SERVER}.domain", "perdure.runlog", PLANS, "perdure.v1.instances_pb2",
-        "perdure_schemas", "pydantic", "ruamel", "rfc8785", "cel",
+        "perdure.schemas", "pydantic", "ruamel", "rfc8785", "cel",
     ),
     f"{SERVER}.usecases": (
         f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.runlog", *EVENTS, PLANS,
-        "perdure_schemas", "cronsim",
+        "perdure.schemas", "cronsim",
     ),
-    "perdure_schemas": ("perdure_schemas", "jsonschema_rs", "referencing"),
+    "perdure.schemas": ("perdure.schemas", "jsonschema_rs", "referencing"),
     f"{SERVER}.storage": (
         f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.runlog", *EVENTS, REFUSALS,
         "sqlalchemy", "alembic", "asyncpg", "structlog", "zstandard",
@@ -67,7 +67,7 @@ EXCEPTIONS: tuple[tuple[str, str, str], ...] = (
 )
 """Importer, imported, and why it is right all the same."""
 
-PURE = ("perdure.runlog", "perdure_schemas", f"{SERVER}.domain", f"{SERVER}.manifests")
+PURE = ("perdure.runlog", "perdure.schemas", f"{SERVER}.domain", f"{SERVER}.manifests")
 """Nothing here does I/O, waits, or draws lots."""
 
 IMPURE = ("asyncio", "concurrent", "io", "multiprocessing", "os", "pathlib", "random", "selectors", "socket", "sqlite3",

@@ -14,13 +14,12 @@ COPIED: Final = (
     "clients/python",
     "control_plane",
     "executor",
-    "schemas",
     "services",
     "tests",
     "protos",
     "pyproject.toml",
 )
-PACKAGES: Final = ("clients/python", "control_plane", "executor", "schemas", "services")
+PACKAGES: Final = ("clients/python", "control_plane", "executor", "services")
 """Directories that packages are imported from."""
 
 

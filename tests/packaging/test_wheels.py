@@ -110,7 +110,7 @@ def test_the_server_s_wheel_has_the_migrations_and_no_client(wheels: dict[str, p
         if path.suffix in (".py", ".mako")
     }
 
-    packages = {"perdure_control_plane", "perdure_executor", "perdure_schemas", "perdure_services"}
+    packages = {"perdure_control_plane", "perdure_executor", "perdure_services"}
     assert len(migrations) >= 3
     assert migrations - files == set()
     assert {f"{package}/py.typed" for package in packages} - files == set()

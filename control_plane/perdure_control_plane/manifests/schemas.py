@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from perdure.runlog.json_objects import JsonObject
+from perdure.schemas.check import SchemaCheck
+from perdure.schemas.reading import SchemaInvalid
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.maps import placed
 from perdure_control_plane.manifests.model import AgenticNode, Manifest, WaitNode
-from perdure_schemas.check import SchemaCheck
-from perdure_schemas.reading import SchemaInvalid
 
 
 def schema_faults(manifest: Manifest) -> Iterator[Diagnostic]:

@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 from perdure.runlog.json_objects import JsonObject
+from perdure.schemas.check import SchemaCheck
+from perdure.schemas.reading import SchemaInvalid
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, field_invalid
-from perdure_schemas.check import SchemaCheck
-from perdure_schemas.reading import SchemaInvalid
 
 
 def json_object(content: bytes, field: str) -> JsonObject:

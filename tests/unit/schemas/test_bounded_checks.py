@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from perdure_schemas.check import MAX_DEPTH, SchemaCheck
-from perdure_schemas.patterns import states
-from perdure_schemas.reading import SchemaInvalid
+from perdure.schemas.check import MAX_DEPTH, SchemaCheck
+from perdure.schemas.patterns import states
+from perdure.schemas.reading import SchemaInvalid
 
 NESTS = "^([a-z0-9]+-?)+$"
 """A matcher that tries one way after another takes twice as long for each further letter."""
 
 FIRST_FAULT = """
 import json, sys
-from perdure_schemas.check import SchemaCheck
+from perdure.schemas.check import SchemaCheck
 schema, value = json.load(sys.stdin)
 print(SchemaCheck(schema).fault(value))
 """

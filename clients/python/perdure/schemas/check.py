@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from jsonschema_rs import ValidationError
 
-from perdure_schemas.faults import Fault, line, told
-from perdure_schemas.reading import read
-from perdure_schemas.work import extent
+from perdure.schemas.faults import Fault, line, told
+from perdure.schemas.reading import read
+from perdure.schemas.work import extent
 
 MAX_DEPTH: Final = 128
 """Most levels of a value that is checked."""

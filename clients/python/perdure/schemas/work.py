@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from perdure_schemas.subschemas import Children, Subschema
+from perdure.schemas.subschemas import Children, Subschema
 
 _PLENTY: Final = 10**18
 """Beyond any limit; numbers do not grow further."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from perdure_schemas.patterns import states
+from perdure.schemas.patterns import states
 
 _SAME: Final = ("not", "if", "then", "else")
 """Keywords with a schema for the same value."""

@@ -7,9 +7,9 @@ from typing import Any, Final
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 from referencing.exceptions import Unresolvable
 
-from perdure_schemas.patterns import states
-from perdure_schemas.subschemas import subschemas
-from perdure_schemas.work import Endless, TooEntangled, Work
+from perdure.schemas.patterns import states
+from perdure.schemas.subschemas import subschemas
+from perdure.schemas.work import Endless, TooEntangled, Work
 
 MAX_REFERENCES: Final = 1_000
 """Most references in a schema; reading them takes the square of their number."""
