@@ -246,9 +246,17 @@ async def test_what_cannot_be_started_is_not_begun(desk: Desk, what: str) -> Non
     assert (refusal.reason, refusal.fields) == (reason, faulty)
 
 
-async def test_an_input_that_a_schema_never_ends_with_is_refused(desk: Desk) -> None:
-    version = await desk.publish({"id": "a", **STEP}, inputs={"$ref": "#"})
-    request = await desk.asked(version)
+async def test_a_schema_whose_check_would_never_end_is_refused_before_anything_is_started(desk: Desk) -> None:
+    refusal = await desk.refused(lambda: desk.publish({"id": "a", **STEP}, inputs={"$ref": "#"}))
+
+    assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "PLAYBOOK_INVALID")
+    assert refusal.fields == ["inputs"]
+
+
+async def test_an_input_whose_check_would_take_too_long_is_refused(desk: Desk) -> None:
+    deep = {"properties": {"next": {"anyOf": [{"$ref": "#"}, {"$ref": "#", "type": "object"}]}}, "type": "object"}
+    request = await desk.asked(await desk.publish({"id": "a", **STEP}, inputs=deep))
+    request.request.input = b'{"next":' * 60 + b"{}" + b"}" * 60
 
     refusal = await desk.refused(lambda: desk.service.flows.StartFlow(request))
 
