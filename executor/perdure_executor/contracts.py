@@ -7,7 +7,7 @@ from functools import lru_cache
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure_executor.results import CannotPrepare
-from perdure_executor.schema_check import SchemaCheck
+from perdure_executor.untrusted_schema import UntrustedSchema
 
 
 def check_needs(node: plans_pb2.PlanNode, steps: Sequence[plans_pb2.PlanEdge], seen: JsonObject) -> None:
@@ -59,5 +59,5 @@ def _of_node(needs: plans_pb2.Needs, seen: JsonObject) -> Iterator[str]:
 
 
 @lru_cache(maxsize=1024)
-def _check(schema: bytes) -> SchemaCheck:
-    return SchemaCheck(json.loads(schema))
+def _check(schema: bytes) -> UntrustedSchema:
+    return UntrustedSchema(json.loads(schema))

@@ -77,7 +77,7 @@ class EventStream:
         self._next_ordinal = 1
         self._sent = 0
         self._acknowledged = 0
-        self._undecided = 0
+        self._awaited = 0
         self._silent = False
         self._pending: deque[Pending] = deque()
         self._waiting: deque[tuple[int, WhenStored]] = deque()
@@ -88,9 +88,9 @@ class EventStream:
         return self._acknowledged
 
     @property
-    def undecided(self) -> bool:
+    def awaits_answer(self) -> bool:
         """Whether something is on its way before whose answer nothing may be decided."""
-        return self._undecided > self._acknowledged
+        return self._awaited > self._acknowledged
 
     @property
     def releasing(self) -> bool:
@@ -105,7 +105,7 @@ class EventStream:
         size = event.ByteSize() if kind in _LARGE else _SMALL_BYTES
         synchronising = synchronises(event, kind)
         if synchronising or _ends_at_once(event, kind):
-            self._undecided = ordinal
+            self._awaited = ordinal
         self._pending.append(Pending(ordinal, event, kind, keep, synchronising, size, self.seen))
         self.unacknowledged_bytes += size
         self._backlog.bytes += size
@@ -190,7 +190,7 @@ class EventStream:
         self._tail += 1
         self._next_ordinal = ordinal
         self._sent = ordinal - 1
-        self._undecided = min(self._undecided, ordinal - 1)
+        self._awaited = min(self._awaited, ordinal - 1)
         self.fail_waiting(Dropped())
         return dropped
 

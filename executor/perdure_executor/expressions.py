@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from perdure.expressions.loops import MAX_STEPS, Loops, loops
+from perdure.expressions.templates import Expression, TemplateInvalid, parts
 from perdure.runlog.json_objects import JsonObject
-from perdure.runlog.loops import MAX_STEPS, Loops, loops
-from perdure.runlog.templates import Expression, TemplateInvalid, parts
 from perdure.v1 import instances_pb2
 from perdure_executor.results import CannotPrepare
 

@@ -134,7 +134,7 @@ class Walker:
         return late_reports(self.stream)
 
     def _step(self) -> None:
-        while not (self._released or self._fenced or self.stream.undecided):
+        while not (self._released or self._fenced or self.stream.awaits_answer):
             intents = decide(self._story.walk)
             if self._draining and any(isinstance(intent, Start) for intent in intents):
                 intents = self._leave()
@@ -209,7 +209,7 @@ class Walker:
             self._settle(start, prepared)
             return True
         self._runs[start.instance] = NodeRun(self, start, prepared, ordinal)
-        return self.stream.undecided
+        return self.stream.awaits_answer
 
     def _context(self, start: Start) -> NodeContext:
         walk, where = self._story.walk, start.instance
@@ -274,13 +274,13 @@ class Walker:
 
     def _acknowledged(self, ack: execution_pb2.Ack) -> None:
         self._log.debug("events.acknowledged", ordinal=ack.ordinal, sequence=ack.sequence)
-        waited = self.stream.undecided
+        waited = self.stream.awaits_answer
         stored = self.stream.acknowledge(ack.ordinal)
         if stored is not None and stored.kind in RELEASING_KINDS:
             self._released = True
             self._cancel_delays()
             self._check_over()
-        elif waited and not self.stream.undecided:
+        elif waited and not self.stream.awaits_answer:
             self._step()
 
     def _take_back(self, ordinal: int, facts: list[RecordedEvent]) -> None:

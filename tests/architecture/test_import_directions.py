@@ -25,15 +25,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "perdure.runlog": ("perdure.runlog", "perdure.v1", "google.protobuf"),
     "perdure.v1": ("perdure.v1", "google", "grpc"),
     SERVER: (),
-    f"{SERVER}.domain": (f"{SERVER}.domain", "perdure.runlog", *EVENTS, REFUSALS, "uuid_utils"),
+    f"{SERVER}.domain": (
+        f"{SERVER}.domain", "perdure.runlog", "perdure.expressions", *EVENTS, REFUSALS, "uuid_utils",
+    ),
     f"{SERVER}.manifests": (
         f"{SERVER}.manifests", f"{SERVER}.domain", "perdure.runlog", PLANS, "perdure.v1.instances_pb2",
-        "perdure.schemas", "pydantic", "ruamel", "rfc8785", "cel",
+        "perdure.expressions", "perdure.schemas", "pydantic", "ruamel", "rfc8785", "cel",
     ),
     f"{SERVER}.usecases": (
         f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.runlog", *EVENTS, PLANS,
         "perdure.schemas", "cronsim",
     ),
+    "perdure.expressions": ("perdure.expressions",),
     "perdure.schemas": ("perdure.schemas", "jsonschema_rs", "referencing"),
     f"{SERVER}.storage": (
         f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.runlog", *EVENTS, REFUSALS,
@@ -67,7 +70,7 @@ EXCEPTIONS: tuple[tuple[str, str, str], ...] = (
 )
 """Importer, imported, and why it is right all the same."""
 
-PURE = ("perdure.runlog", "perdure.schemas", f"{SERVER}.domain", f"{SERVER}.manifests")
+PURE = ("perdure.runlog", "perdure.expressions", "perdure.schemas", f"{SERVER}.domain", f"{SERVER}.manifests")
 """Nothing here does I/O, waits, or draws lots."""
 
 IMPURE = ("asyncio", "concurrent", "io", "multiprocessing", "os", "pathlib", "random", "selectors", "socket", "sqlite3",

@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
+from perdure.expressions.templates import Expression, parts
 from perdure.runlog.json_objects import JsonObject
-from perdure.runlog.templates import Expression, parts
 from perdure.v1.run_events_pb2 import ConcurrencyPlace
 from perdure_control_plane.domain.errors import FieldInvalid, field_invalid
 

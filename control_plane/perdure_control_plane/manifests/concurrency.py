@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from perdure.runlog.templates import TemplateInvalid, expressions
+from perdure.expressions.templates import TemplateInvalid, expressions
 from perdure_control_plane.domain.concurrency import FIELD
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.model import Manifest

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from perdure.runlog.templates import OPEN
+from perdure.expressions.templates import OPEN
 from perdure_control_plane.manifests import declared
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.graph import Graph

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.runlog.loops import MAX_DEPTH, loops
-from perdure.runlog.templates import OPEN, TemplateInvalid, expressions
+from perdure.expressions.loops import MAX_DEPTH, loops
+from perdure.expressions.templates import OPEN, TemplateInvalid, expressions
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.model import (
     AgenticNode,

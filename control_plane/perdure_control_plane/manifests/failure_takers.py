@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from perdure.runlog.templates import OPEN
+from perdure.expressions.templates import OPEN
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure_control_plane.manifests.compiled_values import json_of
 from perdure_control_plane.manifests.diagnostics import Diagnostic

@@ -24,7 +24,7 @@ from perdure_executor.agents.toolset import workspace_toolset
 from perdure_executor.node_context import line
 from perdure_executor.providers import KEYS, Provider
 from perdure_executor.results import Failed, Result, Succeeded
-from perdure_executor.schema_check import SchemaCheck
+from perdure_executor.untrusted_schema import UntrustedSchema
 
 LIMITS: Final = UsageLimits(request_limit=50, tool_calls_limit=200)
 """What one attempt may ask for before it fails."""
@@ -66,7 +66,7 @@ class _Conversation:
     def __init__(self, brief: Brief) -> None:
         self.last_fault = ""
         self._brief = brief
-        self._check = None if brief.output_schema is None else SchemaCheck(brief.output_schema)
+        self._check = None if brief.output_schema is None else UntrustedSchema(brief.output_schema)
 
     def agent(self, model: Model, journal: UnitJournal) -> Agent[None, Any]:
         brief = self._brief

@@ -7,7 +7,7 @@ from perdure.v1 import instances_pb2
 from perdure_executor.expressions import render_stored
 from perdure_executor.node_context import NodeContext, Prepared, Spawn
 from perdure_executor.results import CannotPrepare, Failed
-from perdure_executor.schema_check import SchemaCheck
+from perdure_executor.untrusted_schema import UntrustedSchema
 
 
 def prepare(context: NodeContext) -> Prepared:
@@ -23,7 +23,7 @@ def prepare(context: NodeContext) -> Prepared:
     if size > context.equipment.max_payload_bytes:
         message = f"its input has {size} bytes; the limit is {context.equipment.max_payload_bytes}"
         return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message)
-    fault = SchemaCheck(json.loads(spec.input_schema)).fault(value) if spec.input_schema else ""
+    fault = UntrustedSchema(json.loads(spec.input_schema)).fault(value) if spec.input_schema else ""
     if fault:
         message = f"{spec.playbook_id} {spec.version} does not take this input: {fault}"
         return Failed(instances_pb2.FAILURE_CAUSE_INPUT_INVALID, message)

@@ -13,7 +13,7 @@ from perdure_executor.agents.brief import Brief
 from perdure_executor.agents.workspace import Workspace
 from perdure_executor.providers import Provider
 from perdure_executor.results import Failed, Succeeded
-from perdure_executor.schema_check import SchemaCheck
+from perdure_executor.untrusted_schema import UntrustedSchema
 
 SCHEMA = {"type": "object", "properties": {"score": {"type": "integer", "maximum": 9}}, "required": ["score"]}
 
@@ -113,7 +113,7 @@ async def test_a_unit_over_the_payload_limit_fails_the_attempt_with_that_cause(
 
 
 def test_a_schema_that_refers_elsewhere_fetches_nothing() -> None:
-    check = SchemaCheck({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/schema"}}})
+    check = UntrustedSchema({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/schema"}}})
 
     assert check.fault({"a": 1}) == (
         "its schema cannot be used: it refers to 'http://127.0.0.1:9/schema', which it does not hold; "

@@ -103,7 +103,7 @@ async def test_what_another_branch_says_behind_a_jump_does_not_make_the_walk_run
     walked = fork({"b": {"inject_into": "a", "iteration_cap": 3}, "c": {"effect": AT_MOST_ONCE}}, b=fails, c=other)
     await walked.settle()
     failing.release.set()
-    await until(lambda: walked.stream.undecided)  # the jump is decided, and not sent yet
+    await until(lambda: walked.stream.awaits_answer)  # the jump is decided, and not sent yet
     said = walked.stream.unacknowledged_bytes
     other.release.set()
     await until(lambda: walked.stream.unacknowledged_bytes > said)

@@ -79,7 +79,7 @@ async def test_a_hold_that_is_gone_before_the_holder_heard_of_it_keeps_nothing_b
 
 async def test_an_end_that_was_decided_before_a_stop_came_is_decided_again(walk: Any) -> None:
     walked = walk(("a", {}, done))
-    await until(lambda: walked.stream.undecided)  # the end is decided, and not sent yet
+    await until(lambda: walked.stream.awaits_answer)  # the end is decided, and not sent yet
     walked.outside(**INTERRUPT)
 
     answers = await walked.settle()

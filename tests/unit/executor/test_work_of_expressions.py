@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perdure.runlog.loops import loops
+from perdure.expressions.loops import loops
 from perdure.v1 import instances_pb2
 from perdure_executor.expressions import value_of
 from perdure_executor.results import CannotPrepare

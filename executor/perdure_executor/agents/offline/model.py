@@ -12,7 +12,7 @@ from perdure_executor.agents.offline.choices import files_that_matter, text_to_s
 from perdure_executor.agents.offline.findings import Findings
 from perdure_executor.agents.offline.report import report
 from perdure_executor.providers import OFFLINE
-from perdure_executor.schema_check import SchemaCheck
+from perdure_executor.untrusted_schema import UntrustedSchema
 
 
 def offline_model() -> FunctionModel:
@@ -59,7 +59,7 @@ _LOOKS: Final[tuple[tuple[str, Callable[[Findings], list[dict[str, Any]]]], ...]
 def _answer(findings: Findings, info: AgentInfo) -> ToolCallPart:
     tool = info.output_tools[0]
     answer = shaped_answer(tool.parameters_json_schema, findings)
-    fault = SchemaCheck(tool.parameters_json_schema).fault(answer)
+    fault = UntrustedSchema(tool.parameters_json_schema).fault(answer)
     if fault:
         raise UnexpectedModelBehavior(f"the built-in model has no answer of the shape that is asked for: {fault}")
     return ToolCallPart(tool.name, answer, tool_call_id="answer")
