@@ -1,12 +1,18 @@
 """What people are told when something does not work: the reason, the field, and the next thing to do."""
 
 import asyncio
+import functools
 import json
 import pathlib
 import socket
+from datetime import timedelta
 from typing import Any
 
 import pytest
+
+from perdure.cli import flows
+from perdure.cli.first_answer import first_answer
+from perdure.cli.following import follow
 
 MISSING = {
     ("flows", "get", "nobody"): "perdure flows list",
@@ -47,13 +53,34 @@ def test_a_program_that_asks_for_json_is_told_of_an_error_in_json(perdure: Any) 
     }
 
 
-def test_without_a_server_it_says_how_to_start_one(perdure: Any) -> None:
+@pytest.fixture
+def nobody() -> str:
+    """An address at which no server is."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        nobody = f"127.0.0.1:{unused.getsockname()[1]}"
+        return f"127.0.0.1:{unused.getsockname()[1]}"
 
-    told = perdure("status", "--server", nobody)
 
+@pytest.mark.parametrize(
+    ("command", "waited"),
+    [
+        (("status",), ""),
+        (("status", "--wait", "10ms"), "the server is not well yet; waiting for it\n"),
+        (("flows", "watch", "x"), "no server answers yet; trying again for 1 s\n"),
+        (("runs", "watch", "x"), "no server answers yet; trying again for 1 s\n"),
+    ],
+    ids=["asks", "waits", "follows a flow", "follows a run"],
+)
+def test_without_a_server_it_says_how_to_start_one(
+    perdure: Any, monkeypatch: pytest.MonkeyPatch, nobody: str, command: tuple[str, ...], waited: str
+) -> None:
+    short = functools.partial(first_answer, patience=timedelta(seconds=0.5))
+    for module in (flows, follow):
+        monkeypatch.setattr(module, "first_answer", short)
+
+    told = perdure(*command, "--server", nobody)
+
+    assert told.err.startswith(waited + "Error: ")
     assert (told.code, told.out) == (6, "")
     assert f"Error: nothing answers at {nobody} (UNAVAILABLE)" in told.err
     assert "Next:  start a server (perdure-server up), or name another with --server or PERDURE_SERVER" in told.err

@@ -1,5 +1,6 @@
 """`perdure status`: what serving depends on, what waits, and the same for programs."""
 
+import asyncio
 import resource
 from collections.abc import Callable
 from typing import Any
@@ -53,3 +54,26 @@ def test_programs_are_told_the_whole_status(perdure: Any) -> None:
     assert document["server"]["store"] == "sqlite"
     assert [executor["state"] for executor in document["executors"]] == ["STATE_LIVE"]
     assert yaml.safe_load(perdure("status", "-o", "yaml").out).keys() == document.keys()
+
+
+async def test_whoever_waits_is_told_in_the_end_what_does_not_serve(serve: Any, perdure: Any) -> None:
+    service = await serve()
+
+    told = await asyncio.to_thread(perdure.apart, "status", "--wait", "10ms", "--server", service.address)
+
+    assert told.code == 7
+    assert told.out.startswith("health:     executors do not serve\n")
+    assert "executors: nothing runs without an executor; start one: perdure-server executor\n" in told.err
+
+
+async def test_whoever_waits_goes_on_as_soon_as_an_executor_has_come(serve: Any, hire: Any, perdure: Any) -> None:
+    service = await serve()
+    waiting = perdure.begin("status", "--wait", "1h", "--server", service.address)
+
+    first = await asyncio.to_thread(waiting.stderr.readline)
+    await hire(service, {})
+    out, _ = await asyncio.to_thread(waiting.communicate)
+
+    assert first == "the server is not well yet; waiting for it\n"
+    assert waiting.returncode == 0
+    assert out.startswith("health:     well\n")

@@ -2,6 +2,7 @@
 
 import pathlib
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -140,6 +141,21 @@ def test_an_export_is_checked_without_a_server(perdure: Any, tmp_path: pathlib.P
     unseen = {rule for rule, verdict in verdicts(told).items() if verdict != "ok"}
     assert unseen == {"ACKNOWLEDGED", "LAUNCHED", "PROJECTION", "SNAPSHOT"}
     assert (again.code, "is there already" in again.err) == (5, True)
+
+
+def test_an_export_that_there_is_no_room_for_leaves_nothing(perdure: Any, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "runs.export"
+    export = perdure.command(("runs", "export", delivered(perdure), "--to", file))
+
+    without_room = ["sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", *export]
+    told = subprocess.run(without_room, env=perdure.environment(), timeout=50, capture_output=True, text=True)
+
+    assert told.returncode == 1
+    assert told.stderr == (
+        f"Error: {file} cannot be written: File too large (NOT_WRITABLE)\n"
+        "Next:  make room there, or name another, and repeat\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_that_was_changed_or_cut_is_found(perdure: Any, tmp_path: pathlib.Path) -> None:

@@ -19,7 +19,7 @@ from perdure.client import CallFailed, Client
 P = ParamSpec("P")
 
 ATTEMPTS: Final = 3
-"""Attempts of a call that no server answers: a restart is waited for, a server that is not there is told at once."""
+"""Attempts of a call that no server answers, within a second: commands that follow wait longer, at `first_answer`."""
 
 
 ServerOption = Annotated[

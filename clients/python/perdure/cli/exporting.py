@@ -1,6 +1,5 @@
 """`perdure runs export`: writes runs with their plans and their whole logs to a file."""
 
-import os
 import pathlib
 from datetime import UTC, datetime
 from typing import IO, Annotated
@@ -11,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from perdure.cli import names
 from perdure.cli.chosen_runs import LARGEST_PAGE, AllRuns, Runs, RunsOfFlow, choose_runs
 from perdure.cli.connection import connected
-from perdure.cli.new_files import new_file
+from perdure.cli.new_files import FOR_ITS_OWNER, new_file
 from perdure.cli.options import Output
 from perdure.cli.printing.formats import Format, print_document
 from perdure.cli.printing.words import counted
@@ -36,20 +35,13 @@ async def export_runs(
     Each run is written as far as it is when its turn comes. What decisions, outputs and commands printed is in the file.
     """
     chosen = await choose_runs(perdure, runs, flow_id, all_runs)
-    unfinished = to.with_name(f"{to.name}.part")
-    with _new_file(to, unfinished) as file:
+    # It holds what people and programs wrote: for its owner alone.
+    with new_file(to, FOR_ITS_OWNER) as file:
         events = await _export(perdure, chosen, file)
-    unfinished.rename(to)
     if output is Format.TABLE:
         typer.echo(f"{counted(len(chosen), 'run')}, {counted(events, 'event')} in {to}", err=True)
     else:
         print_document({"file": str(to), "runs": chosen, "events": events}, output)
-
-
-def _new_file(to: pathlib.Path, unfinished: pathlib.Path) -> IO[bytes]:
-    with new_file(to):
-        # It holds what people and programs wrote: for its owner alone.
-        return os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 async def _export(perdure: Client, chosen: list[str], file: IO[bytes]) -> int:

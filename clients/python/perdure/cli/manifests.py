@@ -1,12 +1,13 @@
 """Manifests from files, and what a check has found in them."""
 
+import contextlib
 import pathlib
 import shlex
 from collections.abc import Iterable
 
 import typer
 
-from perdure.cli.new_files import new_file
+from perdure.cli.new_files import making, new_file
 from perdure.cli.printing.words import one_line
 from perdure.cli.request_file import named, read_text
 from perdure.v1.playbooks_pb2 import (
@@ -37,20 +38,21 @@ def write_conversion(
 ) -> list[pathlib.Path]:
     """Writes what was made into a file, or each into one of a folder, and names them in the order to store them in.
 
-    Raises Refused where one is there already, before anything is written, or cannot be made.
+    Raises Refused where one is there already or cannot be made, and leaves nothing of the others then.
     """
     if not converted.HasField("document"):
         return []
     wanted = {} if out is None else {out: converted.document}
     if folder is not None:
         wanted = {folder / f"{made.review.playbook_id}.yaml": made.document for made in _all(converted)}
-    for path in wanted:
-        with new_file(path):
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-    for path, document in wanted.items():
-        with new_file(path), path.open("xb") as file:
-            file.write(document.text)
+        with making(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as undoing:
+        for path, document in wanted.items():
+            with new_file(path) as file:
+                file.write(document.text)
+            undoing.callback(path.unlink)
+        undoing.pop_all()
     return list(wanted)
 
 
