@@ -1,27 +1,46 @@
 """Approvals, as their readers see them; `projections` writes them."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, Final
 
-from sqlalchemy import case, func, select, tuple_
-from sqlalchemy.engine import Connection
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, tuple_
+from sqlalchemy.engine import Connection, Dialect
 
 from perdure_control_plane.domain.approval import Approval, ApprovalState, Decision
 from perdure_control_plane.domain.errors import NotFound
 from perdure_control_plane.domain.ids import ApprovalId, FlowId
 from perdure_control_plane.domain.queries import ApprovalFilter
 from perdure_control_plane.storage.lists import unpack
+from perdure_control_plane.storage.statements import DriverConnection, Prepared
 from perdure_control_plane.storage.tables import approvals, runs
+
+_IS_OPEN = approvals.c.state == literal_column(f"'{ApprovalState.OPEN.value}'")
+"""As the index of those that are open has it: SQLite uses that for the very same words alone."""
+
+_OPEN, _CLOSED = range(2)
+"""The two parts of a list, in their order."""
+
+
+class ApprovalStatements:
+    """Statements over `approvals`, compiled once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        wanted = select(*approvals.c).where(approvals.c.approval_id == bindparam("approval_id"))
+        self.get: Final = Prepared(wanted, dialect)
 
 
 class Approvals:
     """Reads approvals."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, driver: DriverConnection, statements: ApprovalStatements) -> None:
         self._connection = connection
+        self._driver = driver
+        self._statements = statements
 
     def get(self, approval_id: ApprovalId) -> Approval:
         """The approval, without its subject. Raises NotFound."""
-        row = self._connection.execute(select(*approvals.c).where(approvals.c.approval_id == approval_id)).first()
+        row = self._statements.get.execute_row(self._driver, (approval_id,)).fetchone()
         if row is None:
             raise NotFound(f"approvals/{approval_id}")
         return _approval(row)
@@ -32,26 +51,30 @@ class Approvals:
         """Approvals in their order after a place, each with its own place.
 
         Open ones come first, by deadline; then the others, the latest closed first. A place begins with the time as of
-        which they are open, so that one that is closed while its list is being read keeps its place.
+        which they are open, so that one that is closed while its list is being read keeps its place. Each part is read in
+        the order of an index, so that a page costs what is on it, however many approvals there are.
         """
-        as_of = after[0] if after is not None else self._last_closed()
-        is_open = (approvals.c.state == ApprovalState.OPEN.value) | (approvals.c.closed_at > as_of)
-        rank = case((is_open, 0), else_=1)
-        key = case((is_open, approvals.c.deadline_at), else_=-approvals.c.closed_at)
-        query = select(*approvals.c, rank, key).order_by(rank, key, approvals.c.approval_id).limit(limit)
-        if wanted.states:
-            query = query.where(approvals.c.state.in_([state.value for state in wanted.states]))
-        for column, value in (
-            (approvals.c.run_id, wanted.run_id),
-            (approvals.c.flow_id, wanted.flow_id),
-            (approvals.c.session_id, wanted.session_id),
-        ):
-            if value is not None:
-                query = query.where(column == value)
-        if after is not None:
-            query = query.where(tuple_(rank, key, approvals.c.approval_id) > tuple_(*after[1:]))
-        found = [(_approval(row[:-2]), row[-2:]) for row in self._connection.execute(query)]
-        return [(approval, (as_of, *place, approval.approval_id)) for approval, place in found]
+        as_of, rank, *last = after if after is not None else (self._last_closed(), _OPEN)
+        every = select(approvals).where(*_wanted(wanted))
+        found = self._open(every, as_of, last, limit) if rank == _OPEN else []
+        if len(found) < limit:
+            found += self._closed(every, as_of, last if rank == _CLOSED else [], limit - len(found))
+        return [(_approval(row), (as_of, *place)) for place, row in found]
+
+    def _open(self, every: Select[Any], as_of: int, last: Sequence[Any], limit: int) -> list[tuple[Any, Any]]:
+        key = (approvals.c.deadline_at, approvals.c.approval_id)
+        query = every.where(tuple_(*key) > last) if last else every
+        halves = (query.where(were_open) for were_open in (_IS_OPEN, approvals.c.closed_at > as_of))
+        rows = chain(*(self._connection.execute(half.order_by(*key).limit(limit)) for half in halves))
+        return sorted(((_OPEN, row.deadline_at, row.approval_id), row) for row in rows)[:limit]
+
+    def _closed(self, every: Select[Any], as_of: int, last: Sequence[Any], limit: int) -> list[tuple[Any, Any]]:
+        closed_at, approval_id = approvals.c.closed_at, approvals.c.approval_id
+        query = every.where(closed_at > 0, closed_at <= as_of)
+        if last:
+            query = query.where(closed_at <= -last[0], (closed_at < -last[0]) | (approval_id > last[1]))
+        rows = self._connection.execute(query.order_by(closed_at.desc(), approval_id).limit(limit))
+        return [((_CLOSED, -row.closed_at, row.approval_id), row) for row in rows]
 
     def _last_closed(self) -> int:
         return int(self._connection.execute(select(func.coalesce(func.max(approvals.c.closed_at), 0))).scalar_one())
@@ -70,8 +93,20 @@ class Approvals:
 
     def count_open(self) -> int:
         """How many approvals wait for a person."""
-        query = select(func.count()).select_from(approvals).where(approvals.c.state == ApprovalState.OPEN.value)
+        query = select(func.count()).select_from(approvals).where(_IS_OPEN)
         return int(self._connection.execute(query).scalar_one())
+
+
+def _wanted(wanted: ApprovalFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.states:
+        yield approvals.c.state.in_([state.value for state in wanted.states])
+    for column, value in (
+        (approvals.c.run_id, wanted.run_id),
+        (approvals.c.flow_id, wanted.flow_id),
+        (approvals.c.session_id, wanted.session_id),
+    ):
+        if value is not None:
+            yield column == value
 
 
 def _approval(row: Any) -> Approval:

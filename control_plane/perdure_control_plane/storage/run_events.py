@@ -38,6 +38,8 @@ class RunEventStatements:
         self.insert: Final = Prepared(insert(run_events), dialect)
         of_run = select(*_COLUMNS).where(run_events.c.run_id == bindparam("run_id"))
         after = of_run.where(run_events.c.sequence > bindparam("after")).order_by(run_events.c.sequence)
+        earlier = of_run.where(run_events.c.sequence < bindparam("before"), run_events.c.kind == bindparam("kind"))
+        self.last_of_kind: Final = Prepared(earlier.order_by(run_events.c.sequence.desc()).limit(1), dialect)
         self._sends_all: Final = dialect.name == "postgresql"
         piece = self.piece(after.limit(bindparam("limit")), (run_events.c.sequence,), bindparam("max_bytes"))
         self.after: Final = Prepared(piece, dialect)
@@ -169,17 +171,8 @@ class RunEvents:
 
     def last_of_kind_before(self, run_id: RunId, kind: str, sequence: int) -> RecordedEvent | None:
         """The latest event of a kind before a sequence."""
-        query = (
-            select(*_COLUMNS)
-            .where(
-                run_events.c.run_id == run_id,
-                run_events.c.sequence < sequence,
-                run_events.c.kind == KIND_NUMBERS[kind],
-            )
-            .order_by(run_events.c.sequence.desc())
-            .limit(1)
-        )
-        found = self._recorded(self._connection.execute(query).fetchall())
+        values = {"run_id": run_id, "before": sequence, "kind": KIND_NUMBERS[kind]}
+        found = self._recorded(self._statements.last_of_kind.execute(self._driver, values).fetchall())
         return found[0] if found else None
 
     def of_session(

@@ -404,8 +404,18 @@ approvals = _table(
     _number("closed_at"),
     _one_of("state", ApprovalState),
     _one_of("decision", Decision, or_null=True),
-    Index(None, "state", "deadline_at"),
-    Index(None, "run_id"),
+    Index(None, "run_id", "instance"),
+    Index(None, "flow_id"),
+    Index(None, "session_id"),
+    Index(None, "closed_at"),
+)
+_is_open = approvals.c.state == ApprovalState.OPEN.value
+Index(
+    "ix_approvals_open",
+    approvals.c.deadline_at,
+    approvals.c.approval_id,
+    sqlite_where=_is_open,
+    postgresql_where=_is_open,
 )
 
 tasks = _table(

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure_control_plane.domain.admission import Batch
-from perdure_control_plane.storage.approvals import Approvals
+from perdure_control_plane.storage.approvals import Approvals, ApprovalStatements
 from perdure_control_plane.storage.children import Children
 from perdure_control_plane.storage.copies import Copy, CopyStatements
 from perdure_control_plane.storage.executors import Executors, ExecutorStatements
@@ -26,7 +26,7 @@ from perdure_control_plane.storage.projections import Projections
 from perdure_control_plane.storage.queue import Queue, QueueStatements
 from perdure_control_plane.storage.queue_limits import QueueRows
 from perdure_control_plane.storage.ready_runs import ReadyRuns, ReadyStatements
-from perdure_control_plane.storage.requests import Requests
+from perdure_control_plane.storage.requests import Requests, RequestStatements
 from perdure_control_plane.storage.retention import Retention
 from perdure_control_plane.storage.run_events import RunEvents, RunEventStatements
 from perdure_control_plane.storage.run_log import RunLog
@@ -66,6 +66,8 @@ class Statements:
         self.playbooks: Final = PlaybookStatements(dialect)
         self.flows: Final = FlowStatements(dialect)
         self.sessions: Final = SessionStatements(dialect)
+        self.approvals: Final = ApprovalStatements(dialect)
+        self.requests: Final = RequestStatements(dialect)
         carried = (self.runs.unassign, self.runs.dequeue, self.projections.lose_tasks)
         self._postgres = PostgresLogStatements(dialect, carried) if dialect.name == "postgresql" else None
 
@@ -177,7 +179,7 @@ class SqlTransaction:
     @cached_property
     def approvals(self) -> Approvals:
         """Approvals."""
-        return Approvals(self.connection)
+        return Approvals(self.connection, self._driver, self._statements.approvals)
 
     @cached_property
     def inbox(self) -> Inbox:
@@ -207,7 +209,7 @@ class SqlTransaction:
     @cached_property
     def requests(self) -> Requests:
         """Request ids that were used."""
-        return Requests(self.connection, self.now)
+        return Requests(self.connection, self._driver, self._statements.requests, self.now)
 
     @cached_property
     def copy(self) -> Copy:

@@ -40,10 +40,10 @@ async def decide_approval(store: Store, keys: TokenKeys, caller: Caller, asked: 
     """
     if asked.decision is Decision.REJECTED and not asked.reason.strip():
         raise field_invalid("reason", "is required to reject; whoever mends it reads it")
-    known = await store.read(lambda tx: tx.approvals.get(asked.approval_id))
-    keys.check(known, asked.token)
 
     def body(tx: Transaction) -> Approval:
+        known = tx.approvals.get(asked.approval_id)
+        keys.check(known, asked.token)
         run = tx.runs.lock(known.run_id)
         approval = tx.approvals.get(asked.approval_id)
         content = (asked.decision.value, asked.reason)

@@ -54,8 +54,18 @@ def upgrade() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_approvals_run_id"), "approvals", ["run_id"], unique=False)
-    op.create_index(op.f("ix_approvals_state_deadline_at"), "approvals", ["state", "deadline_at"], unique=False)
+    op.create_index(op.f("ix_approvals_closed_at"), "approvals", ["closed_at"], unique=False)
+    op.create_index(op.f("ix_approvals_flow_id"), "approvals", ["flow_id"], unique=False)
+    op.create_index(
+        "ix_approvals_open",
+        "approvals",
+        ["deadline_at", "approval_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'OPEN'"),
+        postgresql_where=sa.text("state = 'OPEN'"),
+    )
+    op.create_index(op.f("ix_approvals_run_id_instance"), "approvals", ["run_id", "instance"], unique=False)
+    op.create_index(op.f("ix_approvals_session_id"), "approvals", ["session_id"], unique=False)
     op.create_table(
         "assignments",
         sa.Column("run_id", WORDS, nullable=False),
