@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
@@ -11,7 +12,11 @@ from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, run_events
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.admission import Ack, Behind, Ignored, Refused, Rejected, Resend
 from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.origin import SWEEP
+from perdure_control_plane.domain.task import TerminalReason
+from perdure_control_plane.storage.tables import tasks
 from perdure_control_plane.usecases.stop_run import stop_run
+from perdure_control_plane.usecases.take_over import revocation
 
 
 async def test_a_batch_is_acknowledged_with_its_last_ordinal_and_sequence(house: Any, holder: Any) -> None:
@@ -277,3 +282,20 @@ async def test_a_run_is_let_go_of_when_the_guarded_effect_is_settled(house: Any,
     answer = await holder.send(holder.returned())
 
     assert isinstance(answer, Ack)
+
+
+async def test_a_run_that_goes_from_one_lease_to_another_in_one_commit_loses_what_was_under_way(
+    house: Any, holder: Any
+) -> None:
+    await holder.send(holder.started("a", command="echo"))
+    run = await house.run(holder.run_id)
+    revoked = revocation(run, run_events_pb2.REVOCATION_CAUSE_STORE_RESTORED)
+    granted = run_events_pb2.LeaseGranted(
+        lease_id="another", epoch=run.head.epoch + 2, executor_id="y", incarnation="y-process", generation=1
+    )
+
+    both = [revoked, RunEvent(lease_granted=granted)]
+    run = await house.store.write(lambda tx: tx.log.append(run, both, SWEEP))
+
+    assert (run.head.state, run.head.lease_id) == (RunState.RUNNING, "another")
+    assert await house.execute(select(tasks.c.terminal_reason)) == [(TerminalReason.EXECUTOR_LOST,)]

@@ -68,6 +68,7 @@ async def test_a_holder_begins_nothing_more_lets_what_runs_end_and_pauses(house:
     assert (await house.run(holder.run_id)).head.state is RunState.PAUSED
     assert (await house.kinds(holder.run_id))[-4:] == ["node_started", "fact_recorded", "node_settled", "run_paused"]
     assert (await resume(house, holder.run_id)).head.state is RunState.QUEUED
+    assert [next_one.run_id for next_one in await house.claim(await house.connect("y"))] == [holder.run_id]
 
 
 async def test_a_run_that_is_resumed_before_its_holder_let_go_stays_with_it(house: Any, holder: Any) -> None:

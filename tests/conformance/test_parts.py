@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from perdure.runlog.effects import child_run_id
-from perdure.runlog.instances import instance
+from perdure.runlog.instances import Instance, Step, instance
 from perdure.runlog.intents import Start
-from perdure.runlog.plans import read_plan
-from perdure.runlog.starting import child_start
+from perdure.runlog.plans import WalkPlan, read_plan
+from perdure.runlog.starting import child_start, planned_child
 from perdure.runlog.states import RunState
 from perdure.runlog.walk import Walk
 from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_events_pb2
@@ -23,6 +23,7 @@ from perdure_control_plane.usecases.deliver_messages import deliver_messages
 from perdure_control_plane.usecases.explain_run import explain_run
 from perdure_control_plane.usecases.revoke_playbook_version import Revoking, revoke_playbook_version
 from perdure_control_plane.usecases.view_flow import get_flow
+from tests.conformance.conftest import place
 
 ELSEWHERE = """
 playbook_id: elsewhere
@@ -33,6 +34,8 @@ labels: [site]
 nodes:
   - {id: far, type: function, function: noop, effect: at_most_once, queue: gpu, labels: [large], inputs: {n: "{{ n }}"},
      on_failure: {max_iterations: 3}, retry: {initial_seconds: 60, jitter: 0}}
+  - {id: near, type: function, function: noop}
+  - {id: many, type: map, items: list, node: {type: function, function: noop}}
 """
 
 GIVEN = b'{"n":1}'
@@ -47,13 +50,22 @@ class Pair:
         self.where = instance(holder.started("far").node_started.instance)
         self.part_id = RunId(child_run_id(holder.run_id, self.where))
 
-    async def begins(self) -> RunEvent:
-        """The event that begins the part."""
+    async def plan(self) -> WalkPlan:
+        """The parent's plan."""
         digest = (await self.house.run(self.parent.run_id)).identity.plan_digest
-        plan = read_plan(await self.house.store.read(lambda tx: tx.playbooks.plan(digest)), digest)
+        return read_plan(await self.house.store.read(lambda tx: tx.playbooks.plan(digest)), digest)
+
+    async def begins(self, **other: Any) -> RunEvent:
+        """The event that begins the part, `other` fields than its plan has apart."""
+        plan = await self.plan()
         start = Start(plan.nodes["far"], self.where, 0, 0.0)
         given = hashlib.sha256(GIVEN).digest()
-        return RunEvent(child_started=child_start(Walk(plan), self.parent.run_id, start, given))
+        started = child_start(Walk(plan), self.parent.run_id, start, given)
+        for field in other:
+            started.ClearField(field)  # type: ignore[arg-type]  # the tests' own names
+        started.MergeFrom(fact_events_pb2.ChildStarted(**other))
+        started.run_id = child_run_id(self.parent.run_id, instance(started.instance))
+        return RunEvent(child_started=started)
 
     async def begin(self, *more: RunEvent) -> Any:
         arguments = node_events_pb2.RenderedArguments(instance=self.where.message(), json=GIVEN)
@@ -94,16 +106,48 @@ async def test_a_part_is_begun_where_the_plan_has_it_also_when_that_is_revoked(
         version = await house.store.read(lambda tx: tx.playbooks.get_version(PlaybookId("elsewhere"), "1.0.0"))
         revoking = Revoking(version.playbook_id, version.version, version.digest, "unsafe", (), "")
         await revoke_playbook_version(house.store, OPEN_CALLER, revoking)
-    other = await pair.begins()
-    other.child_started.plan_digest = (await house.run(pair.parent.run_id)).identity.plan_digest
 
-    refused = await pair.parent.send(other)
-    pair.parent.next_ordinal = 1
-    begun = await pair.begin()
+    assert isinstance(await pair.begin(), Ack)
+
+
+OTHER_PARTS = {
+    "another plan": {"plan_digest": b"p" * 32},
+    "another queue": {"queue": "cpu"},
+    "fewer labels": {"labels": ["site"]},
+    "another playbook": {"playbook_id": "other"},
+    "another version": {"playbook_version": "2.0.0"},
+    "a time limit": {"timeout": {"seconds": 5}},
+    "a shard of what is no list": {"shard": {"max_parallel": 1}},
+    "a node that is done in place": {"instance": place("near")},
+    "a node that is none": {"instance": place("nowhere")},
+    "a list as a whole": {"instance": place("many")},
+}
+
+
+@pytest.mark.parametrize("other", OTHER_PARTS.values(), ids=list(OTHER_PARTS))
+async def test_a_part_that_the_plan_of_its_parent_does_not_have_is_refused(
+    house: Any, pair: Pair, other: dict[str, Any]
+) -> None:
+    lie = await pair.begins(**other)
+
+    refused = await pair.parent.send(lie)
 
     assert isinstance(refused, Refused)
     assert refused.reason == execution_pb2.REFUSAL_REASON_CHILD_REFUSED
-    assert isinstance(begun, Ack)
+    assert await house.store.read(lambda tx: tx.runs.find(RunId(lie.child_started.run_id))) is None
+
+
+async def test_a_shard_is_begun_with_its_share_of_the_lists_limits_and_not_without(pair: Pair) -> None:
+    plan, where = await pair.plan(), Instance((Step("many", 1, 1),), 1)
+    shard = planned_child(plan, pair.parent.run_id, where, plan.shard("many"))
+    shard.input_digest = hashlib.sha256(GIVEN).digest()
+    arguments = node_events_pb2.RenderedArguments(instance=where.message(), json=GIVEN)
+
+    without = await pair.parent.send(RunEvent(rendered_arguments=arguments), RunEvent(child_started=shard))
+    shard.shard.max_parallel = 1
+    begun = await pair.parent.send(RunEvent(child_started=shard), first=2)
+
+    assert (type(without), type(begun)) == (Refused, Ack)
 
 
 async def test_a_run_says_why_its_part_does_not_go_on(house: Any, pair: Pair) -> None:

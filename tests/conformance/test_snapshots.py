@@ -1,9 +1,10 @@
 """Snapshots of long logs: a cache, with which everything is as it is without."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from perdure.runlog.digests import NO_EVENTS, next_digest
 from perdure.runlog.snapshots import take_snapshot
@@ -47,19 +48,18 @@ async def test_with_a_snapshot_and_without_the_same_is_said_of_a_run(house: Any,
     assert later == await told(house, holder)
 
 
-class _GoesBack:
-    """A store that goes back to an earlier position once between reading and writing."""
+class _Meanwhile:
+    """A store to which something happens once between reading and what comes after."""
 
-    def __init__(self, house: Any, *, noticed: bool) -> None:
-        self.house, self.noticed, self.is_there = house, noticed, False
+    def __init__(self, house: Any, happens: Callable[[], Awaitable[Any]]) -> None:
+        self.house, self.happens = house, happens
+        self.has_happened = False
 
     async def read(self, body: Any) -> Any:
         found = await self.house.store.read(body)
-        if not self.is_there:
-            self.is_there = True
-            await go_back(self.house, 1)
-            if self.noticed:
-                await follow_store_life(self.house.store)
+        if not self.has_happened:
+            self.has_happened = True
+            await self.happens()
         return found
 
     async def write(self, body: Any) -> Any:
@@ -74,10 +74,27 @@ async def test_what_was_folded_before_the_store_went_back_is_no_snapshot(
     await open_store_life(house.store, None)
     await say_much(holder)
 
-    taken = await snapshot_run(_GoesBack(house, noticed=noticed), holder.run_id, EVERY)  # type: ignore[arg-type]
+    async def goes_back() -> None:
+        await go_back(house, 1)
+        if noticed:
+            await follow_store_life(house.store)
 
-    assert taken == 0
+    assert await snapshot_run(_Meanwhile(house, goes_back), holder.run_id, EVERY) == 0  # type: ignore[arg-type]
     assert await house.execute(select(run_snapshots)) == []
+
+
+async def test_a_log_whose_last_events_are_gone_while_it_is_folded_has_no_snapshot(house: Any, holder: Any) -> None:
+    await say_much(holder)
+    last = (await house.run(holder.run_id)).head.last_sequence
+    lost = (run_events.c.run_id == holder.run_id) & (run_events.c.sequence == last)
+    kept = await house.execute(select(run_events).where(lost))
+
+    async def loses_its_end() -> None:
+        await house.execute(delete(run_events).where(lost))
+
+    assert await snapshot_run(_Meanwhile(house, loses_its_end), holder.run_id, EVERY) == 0  # type: ignore[arg-type]
+    assert await house.execute(select(run_snapshots)) == []
+    await house.execute(insert(run_events).values(tuple(kept[0])))
 
 
 async def test_a_log_with_a_snapshot_is_folded_from_there(house: Any, holder: Any) -> None:

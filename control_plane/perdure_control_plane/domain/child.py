@@ -2,7 +2,9 @@
 
 from perdure.runlog import FOLD_VERSION
 from perdure.runlog.effects import child_agent_id, child_session_id
+from perdure.runlog.instances import instance
 from perdure.runlog.plans import WalkPlan
+from perdure.runlog.starting import planned_child
 from perdure.v1 import instances_pb2, run_events_pb2
 from perdure.v1.fact_events_pb2 import ChildStarted
 from perdure.v1.run_events_pb2 import RunEvent
@@ -19,6 +21,24 @@ def child_session(parent: run_events_pb2.RunCreated, parent_run_id: RunId, child
         parent_session_id=SessionId(parent.session_id),
         spawned_by_run_id=parent_run_id,
     )
+
+
+def is_planned_part(plan: WalkPlan, parent_run_id: RunId, started: ChildStarted) -> bool:
+    """Whether a part is what its parent's plan has for the attempt.
+
+    What follows from the parent's log is not looked at: what the part is given, its redo, a shard's share of the limits.
+    """
+    where = instance(started.instance)
+    spec = plan.nodes.get(where.node)
+    if spec is not None and where.path[-1].item:
+        spec = plan.shard(where.node) if spec.map.HasField("shard") else None
+    if spec is None or not spec.HasField("part"):
+        return False
+    planned = planned_child(plan, parent_run_id, where, spec)
+    planned.input_digest, planned.redo = started.input_digest, started.redo
+    if where.path[-1].item:
+        planned.shard.CopyFrom(started.shard)
+    return started == planned
 
 
 def first_events(

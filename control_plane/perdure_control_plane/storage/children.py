@@ -10,11 +10,12 @@ from sqlalchemy.engine import Connection
 
 from perdure.runlog.effects import child_run_id
 from perdure.runlog.instances import instance
-from perdure.runlog.plans import MAX_DEPTH, read_plan
+from perdure.runlog.plans import MAX_DEPTH, WalkPlan, read_plan
 from perdure.v1 import execution_pb2
 from perdure.v1.fact_events_pb2 import ChildStarted
+from perdure.v1.run_events_pb2 import RunCreated
 from perdure_control_plane.domain.admission import Batch, Refused
-from perdure_control_plane.domain.child import child_session, first_events
+from perdure_control_plane.domain.child import child_session, first_events, is_planned_part
 from perdure_control_plane.domain.errors import DataCorrupt, NotFound
 from perdure_control_plane.domain.ids import PlaybookId, RunId
 from perdure_control_plane.domain.origin import MESSAGE
@@ -37,6 +38,8 @@ class Children:
         self._playbooks = playbooks
         self._sessions = sessions
         self._log = log
+        self._plans: dict[bytes, WalkPlan] = {}
+        self._beginnings: dict[RunId, RunCreated] = {}
 
     def checked(self, batches: Sequence[Batch]) -> list[Batch]:
         """The batches, each up to the first child that may not begin, which is refused."""
@@ -69,15 +72,24 @@ class Children:
 
     def _refusal_of_part(self, parent_run_id: RunId, started: ChildStarted) -> str:
         """A part does what its parent's plan has for it. That may have been revoked since: what has begun goes on."""
-        of_parent = select(runs.c.plan_digest).where(runs.c.run_id == parent_run_id)
-        digest = self._connection.execute(of_parent).scalar()
-        if digest is None:
-            return ""  # the journal says that nobody holds it
-        step, plan = started.instance.path[-1], read_plan(self._playbooks.plan(bytes(digest)), bytes(digest))
-        planned = plan.nodes.get(step.node)
-        if planned is None or started.plan_digest != (planned.map.shard if step.item else planned.part).plan_digest:
-            return f"the plan of runs/{parent_run_id} has no such part"
-        return ""
+        parent = self._beginning(parent_run_id)
+        if parent is None or is_planned_part(self._plan(parent.plan_digest), parent_run_id, started):
+            return ""  # of a run that does not exist the journal says that nobody holds it
+        return f"the plan of runs/{parent_run_id} has no such part"
+
+    def _beginning(self, run_id: RunId) -> RunCreated | None:
+        """How a run began, which is read once for all its children; None where there is no such run."""
+        if run_id not in self._beginnings:
+            found = self._events.after(run_id, 0, limit=1, max_bytes=1)
+            if not found:
+                return None
+            self._beginnings[run_id] = found[0].event.run_created
+        return self._beginnings[run_id]
+
+    def _plan(self, digest: bytes) -> WalkPlan:
+        if digest not in self._plans:
+            self._plans[digest] = read_plan(self._playbooks.plan(digest), digest)
+        return self._plans[digest]
 
     def begin(self, batches: Sequence[Batch], at: int) -> None:
         """Begins each child whose start was stored by now and that has no log yet."""
@@ -101,10 +113,10 @@ class Children:
         return [(row[0], row[1]) for row in self._connection.execute(query)]
 
     def _begin(self, parent_run_id: RunId, started: ChildStarted, sequence: int, at: int) -> None:
-        (first,) = self._events.after(parent_run_id, 0, limit=1, max_bytes=1)
-        parent = first.event.run_created
-        plan = read_plan(self._playbooks.plan(started.plan_digest), started.plan_digest)
-        value = self._given(parent_run_id, started, sequence)
+        parent = self._beginning(parent_run_id)
+        if parent is None:
+            raise DataCorrupt(f"runs/{parent_run_id}", "its log has no beginning")
+        plan, value = self._plan(started.plan_digest), self._given(parent_run_id, started, sequence)
         self._sessions.add(child_session(parent, parent_run_id, started.run_id, at))
         events = first_events(parent, parent_run_id, started, plan, value)
         self._log.create(RunId(started.run_id), events, MESSAGE)

@@ -24,7 +24,7 @@ class Move:
     """Whether more of the head has moved than APPENDED_COLUMNS."""
     events: list[Row]
     changes: list[Change]
-    """What else follows; whoever stores the move executes them, as far as that does not do it itself."""
+    """What else follows; whoever stores the move executes them, as far as that does not do it itself and takes them away."""
 
 
 class LogRows(Protocol):

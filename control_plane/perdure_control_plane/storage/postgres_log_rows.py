@@ -57,9 +57,10 @@ _HELD_EVENT: Final = ("sequence", "kind", "event")
 class PostgresLogStatements:
     """The statements, compiled once."""
 
-    def __init__(self, dialect: Dialect, carried: Collection[Prepared]) -> None:
-        """`carried` are the changes that whole moves carry out themselves; done once more, they change nothing."""
-        self.carried: Final = frozenset(carried)
+    def __init__(self, dialect: Dialect, unassign: Prepared, dequeue: Prepared, lose_tasks: Prepared) -> None:
+        """Those are the changes that whole moves carry out themselves; done once more, they change nothing."""
+        self._carried: Final = frozenset({unassign, dequeue, lose_tasks})
+        self._carried_while_running: Final = frozenset({unassign, dequeue})
         self.append: Final = _MoveStatement(APPENDED_COLUMNS, _HELD, _HELD_EVENT, dialect)
         self.append_one: Final = _OneMoveStatement(APPENDED_COLUMNS, _HELD, _HELD_EVENT, dialect)
         self.save: Final = _MoveStatement(HEAD_COLUMNS, _GUARD, _EVENT, dialect)
@@ -67,6 +68,11 @@ class PostgresLogStatements:
         self.heads: Final = Prepared(_heads(), dialect)
         self.create: Final = CreationStatement(dialect, with_flow=False)
         self.begin: Final = CreationStatement(dialect, with_flow=True)
+
+    def carry_out(self, move: Move) -> bool:
+        """Whether a whole move carries all its changes out: it goes by the state that the run has moved to."""
+        carried = self._carried_while_running if move.after.state is RunState.RUNNING else self._carried
+        return carried.issuperset(change.statement for change in move.changes)
 
 
 class PostgresLogRows:
@@ -93,7 +99,7 @@ class PostgresLogRows:
         small = [move for move in moves if not move.whole]
         whole = [move for move in moves if move.whole]
         for move in whole:
-            if self._statements.carried.issuperset(change.statement for change in move.changes):
+            if self._statements.carry_out(move):
                 move.changes.clear()
         alone = alone and not any(move.changes for move in moves)
         stored: list[RunId] = []

@@ -111,6 +111,13 @@ class RunEvents:
         """Events after a sequence, at most `limit` and, but for the first, `max_bytes` in all."""
         return [event for event, _ in self.stored_after(run_id, sequence, limit=limit, max_bytes=max_bytes)]
 
+    def at(self, run_id: RunId, sequence: int) -> RecordedEvent:
+        """One event. Raises DataCorrupt where it is not stored."""
+        found = self.after(run_id, sequence - 1, limit=1, max_bytes=1)
+        if not found or found[0].sequence != sequence:
+            raise DataCorrupt(f"runs/{run_id}", f"event {sequence} is not stored", sequence)
+        return found[0]
+
     def stored_after(
         self, run_id: RunId, sequence: int, *, limit: int, max_bytes: int
     ) -> list[tuple[RecordedEvent, bytes]]:

@@ -69,7 +69,7 @@ class Statements:
         self.approvals: Final = ApprovalStatements(dialect)
         self.requests: Final = RequestStatements(dialect)
         carried = (self.runs.unassign, self.runs.dequeue, self.projections.lose_tasks)
-        self._postgres = PostgresLogStatements(dialect, carried) if dialect.name == "postgresql" else None
+        self._postgres = PostgresLogStatements(dialect, *carried) if dialect.name == "postgresql" else None
 
     def log_rows(self, driver: DriverConnection, runs: Runs) -> LogRows:
         """The rows of runs and logs, as this database is best asked for many of them."""

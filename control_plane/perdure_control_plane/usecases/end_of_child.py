@@ -11,8 +11,7 @@ from perdure_control_plane.usecases.ports import Transaction
 
 def end_of_child(tx: Transaction, where: str, child_id: RunId, sequence: int, *, stale: bool) -> list[RunEvent]:
     """The fact, with what the child left, for the attempt that waits for it; `stale` where it does not wait any more."""
-    (recorded,) = tx.events.after(child_id, sequence - 1, limit=1, max_bytes=1)
-    end = recorded.event.run_ended
+    end = tx.events.at(child_id, sequence).event.run_ended
     instance = parse_instance(where).message()
     child = tx.runs.get(child_id)
     ended = fact_events_pb2.ChildEnded(

@@ -10,6 +10,7 @@ from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.recovery import effects_in_doubt
 from perdure.runlog.states import OVER, RunState
 from perdure.v1.run_events_pb2 import RecordedEvent
+from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.domain.explanation import (
     AwaitedChild,
     Ended,
@@ -137,11 +138,11 @@ def _next_attempt(tx: Transaction, run: Run, where: Instance, state: NodeWalk) -
 
 def _time_of(tx: Transaction, run: Run, state: NodeWalk) -> int:
     """When an attempt last began or ended."""
-    (recorded,) = tx.events.after(run.run_id, state.since - 1, limit=1, max_bytes=1)
-    return recorded.stored_time.ToMicroseconds()
+    return tx.events.at(run.run_id, state.since).stored_time.ToMicroseconds()
 
 
 def _last(tx: Transaction, run: Run, kind: str) -> RecordedEvent:
     found = tx.events.last_of_kind_before(run.run_id, kind, run.head.last_sequence + 1)
-    assert found is not None, f"{run.name} is where only a {kind} leads"
+    if found is None:
+        raise DataCorrupt(run.name, f"it is where only a {kind} leads, and has none")
     return found

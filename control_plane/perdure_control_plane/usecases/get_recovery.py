@@ -25,7 +25,7 @@ class FoundRecovery:
 
 
 async def get_recovery(store: Store, timing: Timing, run_id: RunId) -> FoundRecovery:
-    """Whether the run can go on, from where, what is done, what is in doubt, what is needed. Raises NotFound."""
+    """Whether the run can go on, from where, what is done, what is in doubt, what it needs. Raises NotFound, DataCorrupt."""
 
     def body(tx: Transaction) -> FoundRecovery:
         folded = fold(tx, run_id)

@@ -7,7 +7,7 @@ from typing import Final
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.head import Hold
-from perdure.runlog.plans import WalkPlan, worst_effect
+from perdure.runlog.plans import worst_effect
 from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, plans_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -132,9 +132,9 @@ async def void_leases(store: Store, is_due: Callable[[Transaction], bool]) -> Vo
     Ends early where it `is_due` no more: another server has done it meanwhile. Begins again where another copy of the
     data takes the place of this one.
     """
-    voided = Voided()
+    voided, plans = Voided(), _Plans()
     while True:
-        voided = await store.write(partial(_void_page, before=voided, is_due=is_due), guarded=True)
+        voided = await store.write(partial(_void_page, before=voided, is_due=is_due, plans=plans), guarded=True)
         if not voided.after:
             return voided
 
@@ -151,21 +151,36 @@ def _begin(tx: Transaction, starts_seen: int | None, restored: bool, held: tuple
     return StoreLife(begun, restored, held)
 
 
-def _void_page(tx: Transaction, before: Voided, is_due: Callable[[Transaction], bool]) -> Voided:
+class _Plans:
+    """Plans that runs walk. Each is read once, however many runs walk it."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, bool] = {}
+
+    def have_effect(self, tx: Transaction, digest: bytes) -> bool:
+        """Whether anything in a plan must not be repeated."""
+        known = self._known.get(digest)
+        if known is None:
+            plan = plans_pb2.Plan.FromString(tx.playbooks.plan(digest))
+            known = self._known[digest] = any(worst_effect(node) in GUARDED for node in plan.nodes)
+        return known
+
+
+def _void_page(tx: Transaction, before: Voided, is_due: Callable[[Transaction], bool], plans: _Plans) -> Voided:
     tx.upkeep.keep_sweeps_out()  # they lock many runs, too, in another order
     if not is_due(tx):
         return Voided(held=before.held)
     if not before.is_for(tx):
         before = Voided(tx.copy.origin())
     runs = tx.runs.lock_unended(before.after, AT_ONCE)
-    held = [run.run_id for run in runs if _void(tx, run)]
+    held = [run.run_id for run in runs if _void(tx, run, plans)]
     return Voided(before.origin, (*before.held, *held), runs[-1].run_id if runs else "")
 
 
-def _void(tx: Transaction, run: Run) -> bool:
+def _void(tx: Transaction, run: Run, plans: _Plans) -> bool:
     if run.head.state is RunState.RUNNING:
         run = tx.log.append(run, [revocation(run, run_events_pb2.REVOCATION_CAUSE_STORE_RESTORED)], RESTORE)
-    holds = _can_reach_effect(tx, run)
+    holds = plans.have_effect(tx, run.identity.plan_digest)
     if holds and not run.head.holds & Hold.STORE_RESTORED:
         placed = fact_events_pb2.HoldPlaced(cause=fact_events_pb2.HOLD_CAUSE_STORE_RESTORED)
         run = tx.log.append(run, [RunEvent(fact_recorded=fact_events_pb2.FactRecorded(hold_placed=placed))], RESTORE)
@@ -173,8 +188,3 @@ def _void(tx: Transaction, run: Run) -> bool:
         # Nobody is left who would carry it out. The hold stands beyond the end, for whoever continues the run.
         tx.log.append(run, [end_event(run.head.stop, "its executor was lost when the store went back")], RESTORE)
     return holds
-
-
-def _can_reach_effect(tx: Transaction, run: Run) -> bool:
-    plan = WalkPlan(plans_pb2.Plan.FromString(tx.playbooks.plan(run.identity.plan_digest)))
-    return any(worst_effect(node) in GUARDED for node in plan.message.nodes)

@@ -13,7 +13,7 @@ def retry_at(tx: Transaction, timing: Timing, folded: FoldedRun, doubt: Doubt) -
     if not doubt.lost_sequence or doubt.report is not None:
         return 0
     run_id = folded.run.run_id
-    (loss,) = tx.events.after(run_id, doubt.lost_sequence - 1, limit=1, max_bytes=1)
+    loss = tx.events.at(run_id, doubt.lost_sequence)
     granted = tx.events.last_of_kind_before(run_id, "lease_granted", doubt.lost_sequence)
     holder_until = tx.executors.lease_until(Incarnation(granted.event.lease_granted.incarnation)) if granted else 0
     return work_surely_over_at(loss, holder_until, timing)

@@ -32,7 +32,7 @@ def standing_holds(tx: Transaction, run: Run) -> tuple[StandingHold, ...]:
 def _latest_facts(tx: Transaction, run: Run) -> Iterator[RecordedEvent]:
     """Facts from the latest backwards. While a run is held few come, so a hold is among the first; most often the first."""
     last = run.head.outside_sequence
-    yield from tx.events.after(run.run_id, last - 1, limit=1, max_bytes=1)
+    yield tx.events.at(run.run_id, last)
     while recorded := tx.events.last_of_kind_before(run.run_id, "fact_recorded", last):
         yield recorded
         last = recorded.sequence

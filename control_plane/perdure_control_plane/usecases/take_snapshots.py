@@ -1,5 +1,6 @@
 """Takes a snapshot of a log that has grown. It is read and folded outside of any commit, piece by piece."""
 
+from functools import partial
 from typing import Final
 
 from perdure.runlog.digests import next_digest
@@ -28,7 +29,10 @@ async def snapshot_run(store: Store, run_id: RunId, every: int) -> int:
     if last - position.sequence < max(every, position.size // EVENT_BYTES):
         return 0
     while position.sequence < last:
-        position = await store.read(lambda tx, before=position: _fold_on(tx, run_id, before, last))  # type: ignore[misc]  # default binds now
+        before = position
+        position = await store.read(partial(_fold_on, run_id=run_id, before=before, last=last))
+        if position.sequence == before.sequence:
+            return 0  # the rest is gone: the run was deleted meanwhile, or the store went back
     taken = take_snapshot(position.walk, position.sequence)
     snapshot = RunSnapshot(run_id, taken, run.identity.fold_version, position.digest)
     return taken.sequence if await store.write(lambda tx: _put(tx, snapshot, generation)) else 0

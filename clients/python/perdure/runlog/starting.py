@@ -3,9 +3,10 @@
 from perdure.runlog.effects import child_run_id
 from perdure.runlog.instances import Instance, step_at
 from perdure.runlog.intents import Record, Start
+from perdure.runlog.plans import WalkPlan
 from perdure.runlog.shards import share
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, node_events_pb2
+from perdure.v1 import fact_events_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
 
@@ -17,19 +18,25 @@ def begin(walk: Walk, place: str, visit: int, attempt: int, redo: int, delay: fl
 
 def child_start(walk: Walk, run_id: str, start: Start, input_digest: bytes) -> fact_events_pb2.ChildStarted:
     """Says that a child or part run begins as an attempt of a run. `input_digest` is of what it is given."""
-    spec, plan = start.node, walk.plan
+    started = planned_child(walk.plan, run_id, start.instance, start.node)
+    started.input_digest = input_digest
+    if started.part:
+        started.redo = start.redo
+        if start.instance.path[-1].item:
+            started.shard.CopyFrom(share(walk, start.instance))
+    return started
+
+
+def planned_child(
+    plan: WalkPlan, run_id: str, where: Instance, spec: plans_pb2.PlanNode
+) -> fact_events_pb2.ChildStarted:
+    """What a plan has for a child or part run as an attempt of a node: without what it is given, and its redo and shard."""
     started = fact_events_pb2.ChildStarted(
-        instance=start.instance.message(),
-        run_id=child_run_id(run_id, start.instance),
-        input_digest=input_digest,
-        queue=spec.queue,
-        labels=spec.labels,
+        instance=where.message(), run_id=child_run_id(run_id, where), queue=spec.queue, labels=spec.labels
     )
     if spec.HasField("part"):
         started.playbook_id, started.playbook_version = plan.message.playbook_id, plan.message.version
-        started.plan_digest, started.part, started.redo = spec.part.plan_digest, True, start.redo
-        if start.instance.path[-1].item:
-            started.shard.CopyFrom(share(walk, start.instance))
+        started.plan_digest, started.part = spec.part.plan_digest, True
     else:
         started.playbook_id, started.playbook_version = spec.playbook.playbook_id, spec.playbook.version
         started.plan_digest = spec.playbook.plan_digest

@@ -43,6 +43,7 @@ class AllRuns(RunRows, DueRuns, Protocol):
 class EventReader(Protocol):
     """The log, for reading."""
 
+    def at(self, run_id: RunId, sequence: int) -> RecordedEvent: ...
     def after(self, run_id: RunId, sequence: int, *, limit: int, max_bytes: int) -> list[RecordedEvent]: ...
     def beginnings(
         self, run_ids: Sequence[RunId], *, limit: int, max_bytes: int
