@@ -26,8 +26,8 @@ async def test_of_what_nobody_would_take_it_is_said_what_is_lacking(house: Any) 
     other = await house.start(queue="elsewhere")
 
     assert await reasons(house, plain, gpu, labelled, other) == [
-        QueueReason.PLACE,
-        QueueReason.NO_RULES,
+        QueueReason.BEHIND_OTHERS,
+        QueueReason.NO_FOLD_VERSION,
         QueueReason.NO_LABEL,
         QueueReason.NO_QUEUE,
     ]

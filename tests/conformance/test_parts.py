@@ -91,7 +91,11 @@ async def test_a_part_waits_in_its_queue_with_all_labels_at_the_place_of_its_par
     able = await house.claim(await house.connect("z", queues=("gpu",), labels=("large", "more", "site")))
     status = (await get_flow(house.store, parent.identity.flow_id)).status
     created = events[0].event.run_created
-    assert (part.identity.queue, part.identity.labels, part.identity.part) == ("gpu", ("large", "site"), "far:1#1")
+    assert (part.identity.queue, part.identity.labels, part.identity.part_instance) == (
+        "gpu",
+        ("large", "site"),
+        "far:1#1",
+    )
     assert (list(created.lineage.prefix), created.lineage.parent_run_id) == ([], parent.run_id)
     assert events[1].event.run_input.json == GIVEN
     assert (others, [one.run_id for one in able]) == ([], [pair.part_id])

@@ -59,7 +59,7 @@ async def test_a_long_list_is_done_in_shards_and_its_results_are_in_its_order(se
     assert flows_pb2.Flow.Status.Name(flow.status) == "STATUS_SUCCEEDED"
     assert [one and one["at"] for one in seen[0]["results"]] == [None if n in (7, 203) else n for n in range(205)]
     assert [error["index"] for error in seen[0]["errors"]] == [7, 203]
-    assert sorted(shard.part for shard in shards) == ["each[0]:1#1", "each[100]:1#1", "each[200]:1#1"]
+    assert sorted(shard.part_instance for shard in shards) == ["each[0]:1#1", "each[100]:1#1", "each[200]:1#1"]
     assert set(given[0]) == {"more", "[items]"}
     assert await tree_violations(service, flow) == []
 

@@ -99,7 +99,12 @@ async def test_a_node_of_another_queue_is_done_by_its_executor_and_by_the_next_w
     root, part = await runs_of(service, ended)
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
     assert seen == [{"printed": "hello!, hello!\n", "code": 0}]
-    assert (part.parent_run, part.part, part.queue, list(part.labels)) == (root.name, "heavy:1#1", "gpu", ["large"])
+    assert (part.parent_run, part.part_instance, part.queue, list(part.labels)) == (
+        root.name,
+        "heavy:1#1",
+        "gpu",
+        ["large"],
+    )
     assert len(ended.primitive_refs.tasks) == 2
     assert await tree_violations(service, flow) == []
 

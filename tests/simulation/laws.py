@@ -61,7 +61,7 @@ def _note(run: Run, checker: LogChecker, events: Sequence[RecordedEvent], record
     hits["child's end told"] += sum(not told.stale for told in checker.told)
     hits["child's end told too late"] += sum(told.stale for told in checker.told)
     hits["label asked for"] += bool(run.identity.labels)
-    hits["part begun"] += bool(run.identity.part)
+    hits["part begun"] += bool(run.identity.part_instance)
     hits["shard begun"] += events[0].event.run_created.part.HasField("shard")
     for recorded in events:
         event = recorded.event

@@ -31,10 +31,10 @@ class QueueReason(StrEnum):
     LIMIT = auto()
     NO_EXECUTOR = auto()
     NO_QUEUE = auto()
-    NO_RULES = auto()
+    NO_FOLD_VERSION = auto()
     NO_PROVIDER = auto()
     NO_LABEL = auto()
-    PLACE = auto()
+    BEHIND_OTHERS = auto()
 
 
 @dataclass(frozen=True, slots=True)

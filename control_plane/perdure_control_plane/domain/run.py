@@ -39,7 +39,7 @@ class RunIdentity:
     """What it is counted by where it needs a place; empty where it needs none."""
     concurrency_limit: int = 0
     """Runs of its key of which it may be one."""
-    part: str = ""
+    part_instance: str = ""
     """The attempt of its parent that it does, as text; empty where it is no part run."""
 
     @property

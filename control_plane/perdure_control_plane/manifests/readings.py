@@ -36,15 +36,14 @@ class Reading:
 def reading(source: str, variables: Iterable[str]) -> Reading:
     """What a valid expression reads. `variables` are the names in it as CEL's parser found them, macros' own as well."""
     marks = read(source)
-    bound = {marks[at + 2] for at in range(1, len(marks) - 3) if _binds(marks[at - 1 : at + 4])}
-    chains = {chain for chain in _chains(marks) if chain[0] not in bound}
+    chains = set(_chains(marks))
     asked = set(_asked(marks))
     sure = {chain for chain in chains if not any(chain[: len(one)] == one for one in asked)}
     asked_inputs = {chain[1] for chain in asked if chain[0] == "inputs" and len(chain) > 1}
     asks_for_nodes = any(chain[0] == "nodes" for chain in asked)
     nodes = frozenset(chain[1] for chain in chains if chain[0] == "nodes" and len(chain) > 1)
     return Reading(
-        names=frozenset(variables) - bound - TYPES - NAMESPACES - asked_inputs,
+        names=_free(chains, marks, variables) - TYPES - NAMESPACES - asked_inputs,
         inputs=frozenset(chain[1] for chain in sure if chain[0] == "inputs" and len(chain) > 1),
         nodes=nodes,
         sure_nodes=frozenset() if asks_for_nodes else nodes,
@@ -55,19 +54,35 @@ def reading(source: str, variables: Iterable[str]) -> Reading:
 def chains(source: str, variables: Iterable[str]) -> set[Chain]:
     """Everything that a valid expression may read, and perhaps more: a name of which it is not clear what is read, whole."""
     marks = read(source)
-    names = set(variables)
-    found = {chain for chain in _chains(marks) if chain[0] in names}
+    found = set(_chains(marks))
+    names = _free(found, marks, variables)
+    found = {chain for chain in found if chain[0] in names}
     return found | {(name,) for name in names - {chain[0] for chain in found}}
 
 
-def _binds(marks: list[str]) -> bool:
-    before, name, opening, _, comma = marks
-    return before == "." and name in MACROS and opening == "(" and comma == ","
+def _free(chains: set[Chain], marks: list[str], variables: Iterable[str]) -> frozenset[str]:
+    """Of the variables those that are more than a macro's own."""
+    bound = {name for at in range(len(marks)) if (name := _bound(marks, at))}
+    return frozenset(variables) - (bound - {chain[0] for chain in chains})
+
+
+def _bound(marks: list[str], at: int) -> str:
+    """The variable of the macro that opens here; empty where none does."""
+    match marks[max(0, at - 2) : at + 3]:
+        case [".", macro, "(", name, ","] if macro in MACROS:
+            return name
+    return ""
 
 
 def _chains(marks: list[str]) -> Iterator[Chain]:
+    """Every name that is not a macro's own where it stands, with the fields that are read of it."""
+    bound: list[str] = []
     for at, mark in enumerate(marks):
-        if mark.isidentifier() and marks[at - 1 : at] != ["."]:
+        if mark == "(":
+            bound.append(_bound(marks, at))
+        elif mark == ")":
+            bound.pop()
+        elif mark.isidentifier() and marks[at - 1 : at] != ["."] and mark not in bound:
             yield mark, *_fields(marks, at + 1)
 
 

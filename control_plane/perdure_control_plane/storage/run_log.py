@@ -128,5 +128,5 @@ def identity_of(run_id: RunId, created: RunCreated, at: int) -> RunIdentity:
         created_at=at,
         concurrency_key=created.concurrency.key,
         concurrency_limit=created.concurrency.limit,
-        part=str(instance(created.part.instance)) if created.HasField("part") else "",
+        part_instance=str(instance(created.part.instance)) if created.HasField("part") else "",
     )

@@ -182,7 +182,7 @@ runs = _table(
     _number("created_at"),
     _text("concurrency_key"),
     _number("concurrency_limit"),
-    _text("part"),
+    _text("part_instance"),
     _text("state"),
     _number("holds"),
     _number("ready"),

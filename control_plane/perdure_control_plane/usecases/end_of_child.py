@@ -23,7 +23,7 @@ def end_of_child(tx: Transaction, where: str, child_id: RunId, sequence: int, *,
         output_digest=end.output_digest,
         stale=stale,
         in_doubt=child.head.in_doubt > 0,
-        redo=_redo(tx, child, sequence) if child.identity.part else 0,
+        redo=_redo(tx, child, sequence) if child.identity.part_instance else 0,
     )
     fact = RunEvent(fact_recorded=fact_events_pb2.FactRecorded(instance=instance, child_ended=ended))
     if stale or not end.output_digest:

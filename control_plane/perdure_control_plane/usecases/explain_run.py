@@ -68,7 +68,7 @@ def _reasons(tx: Transaction, timing: Timing, run: Run) -> Iterator[Reason]:
     for wait in waits:
         why = _awaited(tx, folded, wait)
         yield Reason(why, wait.deadline_at)
-        if isinstance(why, AwaitedChild) and why.run.identity.part:
+        if isinstance(why, AwaitedChild) and why.run.identity.part_instance:
             parts.append(why.run)
     if head.state is RunState.QUEUED:
         place = tx.queue.place(run.run_id)

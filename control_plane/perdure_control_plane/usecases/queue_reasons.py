@@ -16,7 +16,7 @@ from perdure_control_plane.usecases.ports import Transaction
 _LACKS: Final = {
     Lack.EXECUTOR: QueueReason.NO_EXECUTOR,
     Lack.QUEUE: QueueReason.NO_QUEUE,
-    Lack.FOLD_VERSION: QueueReason.NO_RULES,
+    Lack.FOLD_VERSION: QueueReason.NO_FOLD_VERSION,
     Lack.PROVIDER: QueueReason.NO_PROVIDER,
     Lack.LABEL: QueueReason.NO_LABEL,
 }
@@ -25,7 +25,7 @@ _ANYWHERE: Final = QueuePlace(0, 0)
 
 
 def queue_reasons(tx: Transaction, runs: Sequence[Run]) -> dict[RunId, QueueReason]:
-    """For each of them that is queued what keeps it: a limit, a lack, or its place in the queue."""
+    """For each of them that is queued what keeps it: a limit, a lack, or others before it."""
     queued = [run for run in runs if run.head.state is RunState.QUEUED]
     if not queued:
         return {}
@@ -40,7 +40,7 @@ def queue_reasons(tx: Transaction, runs: Sequence[Run]) -> dict[RunId, QueueReas
         ):
             return QueueReason.LIMIT
         why = queue_reason(run.identity, _ANYWHERE, live)
-        return _LACKS[why.lack] if isinstance(why, Unserved) else QueueReason.PLACE
+        return _LACKS[why.lack] if isinstance(why, Unserved) else QueueReason.BEHIND_OTHERS
 
     return {run.run_id: reason(run) for run in queued}
 

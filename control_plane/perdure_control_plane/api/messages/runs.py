@@ -43,7 +43,7 @@ def run(
         create_time=timestamp(who.created_at),
         end_time=timestamp(head.ended_at),
         holds=map(hold, holds),
-        part=who.part,
+        part_instance=who.part_instance,
         queue_reason=_queue_reason(queued_for),
         lease=_lease(head),
     )

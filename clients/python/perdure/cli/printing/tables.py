@@ -65,7 +65,7 @@ def _expiry(approval: Any, now: datetime) -> str:
 
 def _playbook(message: Any, now: datetime) -> str:
     playbook, _, version = message.playbook_version.removeprefix("playbooks/").partition("/versions/")
-    part = getattr(message, "part", "")
+    part = getattr(message, "part_instance", "")
     return f"{playbook} {version}{f' {part}' if part else ''}"
 
 

@@ -378,7 +378,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("concurrency_key", WORDS, nullable=False),
         sa.Column("concurrency_limit", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("part", WORDS, nullable=False),
+        sa.Column("part_instance", WORDS, nullable=False),
         sa.Column("state", WORDS, nullable=False),
         sa.Column("holds", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("ready", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
