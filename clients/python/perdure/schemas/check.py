@@ -19,6 +19,9 @@ MAX_TURNS: Final = 50_000_000
 _MAX_STACK: Final = 5_000
 """Most subschemas that are looked at one inside the other; a seventh of what is known to fit on a stack of 8 MiB."""
 
+_MAX_BREADTH: Final = 2_000_000
+"""Most subschemas, counted for each level of a value, that are looked through to say how much work its check is."""
+
 _CLEAR_TURNS: Final = 50_000
 """Most turns of a check, times the value's size in thousands, after which all faults are told: each is told with a copy of
 what is wrong."""
@@ -35,14 +38,24 @@ class SchemaCheck:
     def faults(self, value: Any) -> Iterator[Fault]:
         """What is wrong with a JSON value, up to a hundred faults; none where it is as the schema says."""
         found = extent(value, MAX_DEPTH)
-        if found.depth > MAX_DEPTH or found.depth * self._schema.work.chain > _MAX_STACK:
+        work = self._schema.work
+        if found.depth > MAX_DEPTH:
             yield Fault((), "", f"is nested too deep to be checked; {MAX_DEPTH} levels are the most")
             return
-        turns = self._schema.work.of(found)
+        if found.depth * work.chain > _MAX_STACK or found.depth * work.breadth > _MAX_BREADTH:
+            yield Fault((), "", f"is nested too deep, with {found.depth} levels, for all that its schema combines")
+            return
+        turns = work.of(found)
         if turns > MAX_TURNS:
             said = f"is too large for its schema: a check may take {turns} turns, and {MAX_TURNS} are the most"
             yield Fault((), "", said)
-        elif not self._schema.validator.is_valid(value):
+            return
+        try:
+            fits = self._schema.validator.is_valid(value)
+        except ValueError as error:  # half of a character, for instance
+            yield Fault((), "", f"is not JSON: {error}"[:300])
+            return
+        if not fits:
             yield from self._told(value, turns * (1 + found.size // 1000))
 
     def fault(self, value: Any) -> str:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
-from referencing.exceptions import Unresolvable
 
-from perdure.schemas.patterns import states
-from perdure.schemas.subschemas import subschemas
-from perdure.schemas.work import Endless, TooEntangled, Work
+from perdure.schemas.forms import AmbiguousNames, check_form
+from perdure.schemas.subschemas import REFUSED, ReferenceInvalid, subschemas
+from perdure.schemas.work import Endless, TooEntangled, Work, extent
+
+MAX_DEPTH: Final = 128
+"""Most levels of a schema."""
 
 MAX_REFERENCES: Final = 1_000
 """Most references in a schema; reading them takes the square of their number."""
@@ -39,21 +41,41 @@ class ReadSchema:
 def read(schema: Any) -> ReadSchema:
     """Reads a JSON Schema (2020-12). Raises SchemaInvalid."""
     try:
-        # It fetches nothing from the addresses that a schema may name.
+        if extent(schema, MAX_DEPTH).depth > MAX_DEPTH:
+            raise SchemaInvalid((), f"it is nested too deep; {MAX_DEPTH} levels are the most")
+        check_form(schema)
+        work = _work(schema)
+        # Last, for it may take as long as a check. It fetches nothing from the addresses that a schema may name.
         validator = Draft202012Validator(
             schema, pattern_options=RegexOptions(), offline=True, validate_formats=False, mask="it"
         )
+    except SchemaInvalid:
+        raise
     except ValidationError as error:
-        raise _invalid(schema, error) from error
-    found = subschemas(schema)
-    if found.unbounded is not None:
-        raise SchemaInvalid((), f"{found.unbounded} cannot be checked in bounded time; say it with $ref")
+        raise _invalid(error) from error
+    except AmbiguousNames as error:
+        raise SchemaInvalid((), str(error)) from error
+    except ValueError as error:
+        raise SchemaInvalid((), f"it is not JSON: {str(error)[:300]}") from error
+    return ReadSchema(validator, *work)
+
+
+def _work(schema: Any) -> tuple[Work, bool]:
+    """How much work checks are, and whether there are branches. Raises SchemaInvalid where that may have no end."""
+    try:
+        found = subschemas(schema)
+    except ReferenceInvalid as error:
+        raise SchemaInvalid((), f"it refers to {error.reference[:100]!r}, which {error}") from error
+    if found.refused is not None:
+        raise SchemaInvalid((), f"{found.refused} {REFUSED[found.refused]}")
     if found.references > MAX_REFERENCES:
         raise SchemaInvalid((), f"it has {found.references} references, and {MAX_REFERENCES} are the most")
     if found.states > MAX_STATES:
-        raise SchemaInvalid((), _too_large(found.states))
+        raise SchemaInvalid(
+            (), f"its patterns have {found.states} parts, with what they repeat, and {MAX_STATES} are the most"
+        )
     try:
-        return ReadSchema(validator, Work(found.root), found.branches)
+        return Work(found.root), found.branches
     except Endless as error:
         reason = "it leads back to itself without going any deeper into the value"
         raise SchemaInvalid((), reason) from error
@@ -61,26 +83,13 @@ def read(schema: Any) -> ReadSchema:
         raise SchemaInvalid((), "it combines so many schemas for one value that a check may never end") from error
 
 
-def _invalid(schema: Any, error: ValidationError) -> SchemaInvalid:
+def _invalid(error: ValidationError) -> SchemaInvalid:
     place = tuple(error.instance_path)
-    match error.kind.name:
-        case "$ref":
-            try:
-                subschemas(schema)
-            except Unresolvable as unresolvable:
-                reason = f"it refers to {unresolvable.ref!r}, which it does not hold"
-                return SchemaInvalid(place, f"{reason}; a schema refers to nothing outside itself")
-        case "format" if states(str(error.instance)) > MAX_STATES:
-            return SchemaInvalid(place, _too_large(states(str(error.instance))))
-        case "format" if isinstance(pattern := error.instance, str) and _is_pattern(pattern):
-            reason = f"the pattern {pattern[:100]!r} cannot be matched in linear time"
-            way_out = "write it without look-around and back-references; allOf and not combine simple patterns"
-            return SchemaInvalid(place, f"{reason}: {way_out}")
+    if error.kind.name == "format" and isinstance(pattern := error.instance, str) and _is_pattern(pattern):
+        reason = f"the pattern {pattern[:100]!r} cannot be matched in linear time"
+        way_out = "write it without look-around and back-references; allOf and not combine simple patterns"
+        return SchemaInvalid(place, f"{reason}: {way_out}")
     return SchemaInvalid(place, f"it is not JSON Schema: {error.message[:300]}")
-
-
-def _too_large(parts: int) -> str:
-    return f"its patterns have {parts} parts, with what they repeat, and {MAX_STATES} are the most"
 
 
 def _is_pattern(text: str) -> bool:

@@ -10,8 +10,14 @@ from perdure.schemas.subschemas import Children, Subschema
 _PLENTY: Final = 10**18
 """Beyond any limit; numbers do not grow further."""
 
-_MAX_WAYS: Final = 500_000
+_MAX_WAYS: Final = 200_000
 """Most subschemas, counted for each that leads to them, that are looked through to say how much work a check is."""
+
+_MAX_ASKED: Final = 50_000
+"""Most subschemas that are looked at to know which parts of one value are looked at. The library makes a copy of each."""
+
+_LARGE: Final = 2**53
+"""Numbers from here on have as many characters as digits."""
 
 
 class Endless(Exception):
@@ -29,7 +35,7 @@ class Extent:
     values: tuple[int, ...]
     """How many values there are at each depth; the value itself is at 0."""
     characters: tuple[int, ...]
-    """How many characters the texts have at each depth, the names in objects among them."""
+    """How many characters the texts and large numbers have at each depth, the names in objects among them."""
 
     @property
     def size(self) -> int:
@@ -57,10 +63,18 @@ def extent(value: Any, max_depth: int) -> Extent:
                     next_names += sum(map(len, one))
                 case list():
                     below += one
+                case int() | float() if not -_LARGE < one < _LARGE:
+                    texts += digits(one)
         values.append(len(level))
         characters.append(texts)
         level, names = below, next_names
     return Extent(tuple(values), tuple(characters))
+
+
+def digits(number: int | float) -> int:
+    """How many digits a number has before its point, or some more: long ones take the square of their length."""
+    found = number.bit_length() // 3 if isinstance(number, int) else 309
+    return found + found**2 // 256
 
 
 class Work:
@@ -69,10 +83,13 @@ class Work:
     def __init__(self, root: Subschema) -> None:
         self._root = root
         self._closures: dict[int, tuple[_Times, ...]] = {}
+        self._reaches: dict[int, _Reach] = {}
         self._turns: dict[tuple[int, int], _Turns] = {}
         self._ways = 0
         self.chain: Final = max(self._close(_inside_first(root)).values())
         """Most subschemas that stand one inside the other for one and the same value."""
+        self.breadth: Final = sum(reach.breadth for reach in self._reaches.values())
+        """Subschemas that are looked through for each level of a value, to say how much work its check is."""
 
     def of(self, value: Extent) -> int:
         """Turns that a check of a value of such an extent takes at most."""
@@ -88,33 +105,33 @@ class Work:
         for one in ordered:
             found: Counter[int] = Counter()
             by_id = {id(one): one}
+            chain = max((chains[id(inner)] for inner in one.here), default=0)
+            again = 2 + chain if one.asks else 1  # who asks what was looked at looks again at each link of each chain
             for inner in one.here:
                 for other, times in self._closures[id(inner)]:
                     by_id[id(other)] = other
-                    found[id(other)] = min(found[id(other)] + one.again * times, _PLENTY)
+                    found[id(other)] = min(found[id(other)] + again * times, _PLENTY)
             self._ways += len(by_id)
-            if self._ways > _MAX_WAYS:
+            if self._ways > _MAX_WAYS or (one.asks and found.total() > _MAX_ASKED):
                 raise TooEntangled
             found[id(one)] = 1
-            self._closures[id(one)] = tuple((by_id[other], times) for other, times in found.items())
-            chains[id(one)] = 1 + max((chains[id(inner)] for inner in one.here), default=0)
+            closure = self._closures[id(one)] = tuple((by_id[other], times) for other, times in found.items())
+            self._reaches[id(one)] = _reach(closure)
+            chains[id(one)] = 1 + chain
         return chains
 
     def _at(self, one: Subschema, depth: int) -> "_Turns":
         """Turns for each value, and for each character, so far below a value that this subschema is for."""
+        reach = self._reaches[id(one)]
+        if depth == 0:
+            return reach.turns
         known = self._turns.get((id(one), depth))
         if known is None:
-            closure = self._closures[id(one)]
-            if depth == 0:
-                known = _sum((other.weight, other.states, times) for other, times in closure)
-            else:
-                objects = self._below([(other.in_objects, times) for other, times in closure], depth - 1)
-                lists = self._below([(other.in_lists, times) for other, times in closure], depth - 1)
-                known = _larger(objects, lists)
+            known = _larger(self._below(reach.in_objects, depth - 1), self._below(reach.in_lists, depth - 1))
             self._turns[id(one), depth] = known
         return known
 
-    def _below(self, holders: "list[tuple[Children, int]]", depth: int) -> "_Turns":
+    def _below(self, holders: "tuple[_Held, ...]", depth: int) -> "_Turns":
         """The most turns for anything that a list or object holds."""
         unnamed, named = (0, 0), dict[str | int, _Turns]()
         for children, times in holders:
@@ -138,6 +155,33 @@ _Turns = tuple[int, int]
 """Turns for each value, and for each character of a text."""
 
 
+_Held = tuple[Children, int]
+"""Subschemas for what is in a list or object, and how often they are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What is looked at where a subschema is."""
+
+    turns: _Turns
+    """For the value itself."""
+    in_objects: tuple[_Held, ...]
+    in_lists: tuple[_Held, ...]
+
+    @property
+    def breadth(self) -> int:
+        """Subschemas for what is in the value."""
+        return 1 + sum(children.breadth for children, _ in (*self.in_objects, *self.in_lists))
+
+
+def _reach(closure: "tuple[_Times, ...]") -> _Reach:
+    return _Reach(
+        _sum((one.weight, one.states, times) for one, times in closure),
+        tuple((one.in_objects, times) for one, times in closure if one.in_objects.breadth),
+        tuple((one.in_lists, times) for one, times in closure if one.in_lists.breadth),
+    )
+
+
 def _sum(turns: Iterable[tuple[int, int, int]]) -> _Turns:
     values = characters = 0
     for of_value, of_character, times in turns:
@@ -156,21 +200,22 @@ def _inside_first(root: Subschema) -> Iterator[Subschema]:
     done: set[int] = set()
     starts = [root]
     while starts:
-        stack = [starts.pop()]
+        first = starts.pop()
+        stack = [] if id(first) in done else [(first, iter(first.here))]
+        begun.add(id(first))
         while stack:
-            one = stack[-1]
-            unread = [inner for inner in one.here if id(inner) not in done]
-            if id(one) in done or not unread:
+            one, rest = stack[-1]
+            inner = next(rest, None)
+            if inner is None:
                 stack.pop()
-                if id(one) not in done:
-                    done.add(id(one))
-                    yield one
-                    starts += _children(one)
-                continue
-            begun.add(id(one))
-            if id(unread[0]) in begun:
-                raise Endless
-            stack.append(unread[0])
+                done.add(id(one))
+                yield one
+                starts += _children(one)
+            elif id(inner) not in done:
+                if id(inner) in begun:
+                    raise Endless
+                begun.add(id(inner))
+                stack.append((inner, iter(inner.here)))
 
 
 def _children(one: Subschema) -> Iterator[Subschema]:
