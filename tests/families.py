@@ -24,7 +24,8 @@ async def events_of(service: Any, run: str) -> list[run_events_pb2.RunEvent]:
 
 
 async def runs_at_rest(service: Any, flow: flows_pb2.Flow) -> list[runs_pb2.Run]:
-    """A flow's runs, once its root has been told of its children's ends: a flow is settled before that."""
+    """A flow's runs, once its root has been told of its children's ends: a flow is settled before that, and who follows a
+    run is told of nothing that comes after its end."""
     async with asyncio.timeout(20):
         while True:
             runs = await runs_of(service, flow)

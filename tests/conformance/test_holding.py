@@ -22,8 +22,8 @@ from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.get_recovery import get_recovery
 from perdure_control_plane.usecases.open_store_life import open_store_life
 from perdure_control_plane.usecases.pause_run import pause_run
+from perdure_control_plane.usecases.readings.standing_holds import standing_holds
 from perdure_control_plane.usecases.resume_run import resume_run
-from perdure_control_plane.usecases.standing_holds import standing_holds
 from perdure_control_plane.usecases.stop_run import stop_run
 from tests.conformance.stores import go_back
 

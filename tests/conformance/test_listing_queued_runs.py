@@ -4,7 +4,7 @@ from typing import Any
 
 from perdure_control_plane.domain.explanation import QueueReason
 from perdure_control_plane.domain.ids import RunId
-from perdure_control_plane.usecases.queue_reasons import queue_reasons
+from perdure_control_plane.usecases.readings.queue_reasons import queue_reasons
 from tests.conformance.test_concurrency_keys import keyed, start
 from tests.conformance.test_explaining import AGENT
 from tests.conformance.test_queue_limits import BOTH, limit, mailed

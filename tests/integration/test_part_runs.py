@@ -3,11 +3,10 @@
 import asyncio
 import json
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
-from perdure.v1 import fact_events_pb2, flows_pb2, instances_pb2, run_states_pb2, runs_pb2
-from tests.families import LOOK_SECONDS, events_of, runs_of, tree_violations
+from perdure.v1 import fact_events_pb2, flows_pb2, instances_pb2, runs_pb2
+from tests.families import events_of, runs_of, tree_violations
 
 ELSEWHERE = """
 playbook_id: elsewhere
@@ -20,7 +19,7 @@ nodes:
   - id: heavy
     type: deterministic
     command: sh
-    args: ["-c", "echo $PPID >> who; while [ ! -e go ]; do sleep 0.05; done; echo {{ nodes.first.said }}, {{ said }}"]
+    args: ["-c", "while [ ! -e go ]; do sleep 0.05; done; echo {{ nodes.first.said }}, {{ said }}"]
     effect: idempotent
     queue: gpu
     labels: [large]
@@ -85,11 +84,7 @@ async def test_a_node_of_another_queue_is_done_by_its_executor_and_by_the_next_w
     await hire(service, {"say": say, "look": look})
     killed = employ(service, "first", "--queue", "gpu", "--label", "large")
     flow = await service.start(ELSEWHERE, request=word("hello"))
-    async with asyncio.timeout(30):
-        while True:
-            if (tmp_path / "who").exists():
-                break
-            await asyncio.sleep(LOOK_SECONDS)
+    await service.until(flow, lambda recorded: recorded.event.node_started.command == "sh")
     killed.kill()
     (tmp_path / "go").touch()
     employ(service, "second", "--queue", "gpu", "--label", "large", "--label", "more")
@@ -205,11 +200,13 @@ async def test_a_retry_of_an_effect_in_doubt_of_a_part_has_a_new_key_which_furth
     flow = await service.start(AGAIN)
     await begun.wait()
     await service.runs.InterruptRun(runs_pb2.InterruptRunRequest(name=flow.root_run, reason="so"))
-    root, part = await runs_that(service, flow, lambda runs: all(run.ended_sequence for run in runs))
+    root, part = [await ended(service, run) for run in await runs_of(service, flow)]
 
     continued = runs_pb2.ContinueRunRequest(name=root.name, answers_sequence=root.ended_sequence)
     await service.runs.ContinueRun(continued)
-    await runs_that(service, flow, lambda runs: runs[1].state == run_states_pb2.RUN_STATE_PAUSED)
+    await service.until(
+        flow, lambda recorded: recorded.run_id in part.name and recorded.event.HasField("run_continued")
+    )
     retry = fact_events_pb2.RESOLUTION_KIND_RETRY
     await service.runs.ResolveEffect(
         runs_pb2.ResolveEffectRequest(name=part.name, instance="shaky:1#1", resolution=retry)
@@ -224,11 +221,9 @@ async def nothing(call: Any) -> None:
     """A function that has nothing to do."""
 
 
-async def runs_that(service: Any, flow: flows_pb2.Flow, wanted: Callable[[Any], bool]) -> list[runs_pb2.Run]:
-    """A flow's runs, the parent first, once they are as wanted."""
-    async with asyncio.timeout(20):
-        while True:
-            runs = await runs_of(service, flow)
-            if wanted(runs):
-                return runs
-            await asyncio.sleep(LOOK_SECONDS)
+async def ended(service: Any, run: runs_pb2.Run) -> runs_pb2.Run:
+    """Follows a run to its end and returns it as it is then."""
+    async for _ in service.runs.WatchRun(runs_pb2.WatchRunRequest(name=run.name)):
+        pass
+    found: runs_pb2.Run = await service.runs.GetRun(runs_pb2.GetRunRequest(name=run.name))
+    return found

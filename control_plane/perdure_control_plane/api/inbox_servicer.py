@@ -10,8 +10,8 @@ from perdure_control_plane.api.messages import runs
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.usecases.ports import Store
+from perdure_control_plane.usecases.readings.run_details import run_details
 from perdure_control_plane.usecases.signal_run import signal_run
-from perdure_control_plane.usecases.standing_holds import run_details
 
 
 class InboxServicer(run_inbox_pb2_grpc.InboxServiceServicer):

@@ -22,9 +22,9 @@ from perdure_control_plane.usecases.list_effects import list_checkpoints, list_e
 from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.ports import Store
 from perdure_control_plane.usecases.read_logs import run_events, run_plan
+from perdure_control_plane.usecases.readings.run_details import run_details
 from perdure_control_plane.usecases.resolve_effect import Bounds, resolve_effect
 from perdure_control_plane.usecases.resume_run import resume_run
-from perdure_control_plane.usecases.standing_holds import run_details
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.watch_runs import Watcher
 

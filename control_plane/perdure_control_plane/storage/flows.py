@@ -1,6 +1,7 @@
 """Flows: what of a start never changes."""
 
 import json
+from dataclasses import fields
 from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, insert, literal_column, select
@@ -12,10 +13,11 @@ from perdure_control_plane.domain.queries import FlowFilter
 from perdure_control_plane.domain.session import Session
 from perdure_control_plane.storage.deletions import missing
 from perdure_control_plane.storage.playbooks import RELEASE_COLUMNS, release_from
-from perdure_control_plane.storage.statements import Prepared, Row
+from perdure_control_plane.storage.statements import LazyConnection, Prepared, Row
 from perdure_control_plane.storage.tables import flows, playbook_versions, sessions
 
 _COLUMNS: Final = tuple(flows.c.keys())
+_OF_SOURCE: Final = tuple(field.name for field in fields(RequestSource))
 _VERSION: Final = len(_COLUMNS)
 _SESSION: Final = _VERSION + len(RELEASE_COLUMNS)
 """Where version and session begin in the row of what a start rests on."""
@@ -45,7 +47,7 @@ def _ground() -> Select[Any]:
 class Flows:
     """Keeps flows."""
 
-    def __init__(self, connection: Connection, driver: Any, statements: FlowStatements) -> None:
+    def __init__(self, connection: Connection, driver: LazyConnection, statements: FlowStatements) -> None:
         self._connection = connection
         self._driver = driver
         self._statements = statements
@@ -91,14 +93,12 @@ class Flows:
 
 def flow_row(flow: Flow) -> Row:
     """The flow's values in the order of the table's columns."""
-    values: dict[str, Any] = {name: getattr(flow, name, None) for name in _COLUMNS}
-    source = flow.source
-    values |= {"source_plugin": source.source_plugin, "source_kind": source.source_kind, "actor_id": source.actor_id}
+    values = {name: getattr(flow.source if name in _OF_SOURCE else flow, name) for name in _COLUMNS}
     return tuple((values | {"metadata": json.dumps(flow.metadata)}).values())
 
 
 def _flow(row: Any) -> Flow:
     values = dict(zip(_COLUMNS, row, strict=True))
-    source = RequestSource(values.pop("source_plugin"), values.pop("source_kind"), values.pop("actor_id"))
+    source = RequestSource(**{name: values.pop(name) for name in _OF_SOURCE})
     values["metadata"] = json.loads(values["metadata"])
     return Flow(**values, source=source)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
@@ -22,6 +22,9 @@ from sqlalchemy import (
 
 from perdure_control_plane.storage.statements import Row
 from perdure_control_plane.storage.tables import run_events
+
+EVENT_COLUMNS: Final = tuple(column.name for column in run_events.c if column.name != "run_id")
+"""What is given for each event of a run."""
 
 
 def value_names(prefix: str, names: Iterable[str]) -> list[str]:

@@ -38,7 +38,15 @@ from perdure_control_plane.domain.run import RunIdentity
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 from perdure_control_plane.storage.log_rows import Move
 from perdure_control_plane.storage.postgres_creation import CreationStatement
-from perdure_control_plane.storage.postgres_given import array, is_number, picker, row_given, rows_given, value_names
+from perdure_control_plane.storage.postgres_given import (
+    EVENT_COLUMNS,
+    array,
+    is_number,
+    picker,
+    row_given,
+    rows_given,
+    value_names,
+)
 from perdure_control_plane.storage.run_rows import APPENDED_COLUMNS, HEAD_COLUMNS, appended_row, head_from, head_row
 from perdure_control_plane.storage.statements import LazyConnection, Prepared, Row
 from perdure_control_plane.storage.tables import assignments, run_events, run_queue, runs, tasks
@@ -48,7 +56,6 @@ _GUARD: Final = ("run_id", "last_sequence", "epoch", "next_ordinal")
 _HELD: Final = (*_GUARD, "lease_id")
 """The same, with the lease. Of a holder's events they give the origin."""
 
-_EVENT: Final = tuple(column.name for column in run_events.c if column.name != "run_id")
 _STORED_AT: Final = run_events.c.keys().index("stored_at")
 _HELD_EVENT: Final = ("sequence", "kind", "event")
 """What has to be given for each event, where its run's row gives the rest."""
@@ -63,8 +70,8 @@ class PostgresLogStatements:
         self._carried_while_running: Final = frozenset({unassign, dequeue})
         self.append: Final = _MoveStatement(APPENDED_COLUMNS, _HELD, _HELD_EVENT, dialect)
         self.append_one: Final = _OneMoveStatement(APPENDED_COLUMNS, _HELD, _HELD_EVENT, dialect)
-        self.save: Final = _MoveStatement(HEAD_COLUMNS, _GUARD, _EVENT, dialect)
-        self.save_one: Final = _OneMoveStatement(HEAD_COLUMNS, _GUARD, _EVENT, dialect)
+        self.save: Final = _MoveStatement(HEAD_COLUMNS, _GUARD, EVENT_COLUMNS, dialect)
+        self.save_one: Final = _OneMoveStatement(HEAD_COLUMNS, _GUARD, EVENT_COLUMNS, dialect)
         self.heads: Final = Prepared(_heads(), dialect)
         self.create: Final = CreationStatement(dialect, with_flow=False)
         self.begin: Final = CreationStatement(dialect, with_flow=True)

@@ -169,7 +169,7 @@ class SqlTransaction:
     @cached_property
     def flows(self) -> Flows:
         """Flows."""
-        return Flows(self.connection, self._driver, self._statements.flows)
+        return Flows(self.connection, cast("LazyConnection", self._driver), self._statements.flows)
 
     @cached_property
     def sessions(self) -> Sessions:

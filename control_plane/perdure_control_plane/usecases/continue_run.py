@@ -23,9 +23,9 @@ from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.inbox import WaitState
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.end_of_child import end_of_child
 from perdure_control_plane.usecases.fold_run import READ_AT_ONCE, FoldedRun, fold_run
 from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.readings.end_of_child import end_of_child
 from perdure_control_plane.usecases.request_ids import is_repetition
 
 WITH_ITS_PARENT: Final = "the run that started it goes on"

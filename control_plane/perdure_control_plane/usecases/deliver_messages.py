@@ -15,9 +15,9 @@ from perdure_control_plane.domain.origin import MESSAGE
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.run_message import MessageKind, RunMessage
 from perdure_control_plane.usecases.continue_run import continuing_events
-from perdure_control_plane.usecases.end_of_child import end_of_child
 from perdure_control_plane.usecases.fold_run import FoldedRun, fold_run
 from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.readings.end_of_child import end_of_child
 from perdure_control_plane.usecases.stop_run import stop_now
 
 AT_ONCE: Final = 500

@@ -29,10 +29,10 @@ from perdure_control_plane.domain.limits import QUEUE_POLL, SECOND, Timing
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import FoldedRun, fold
 from perdure_control_plane.usecases.ports import Store, Transaction
-from perdure_control_plane.usecases.queue_reasons import live_executors
-from perdure_control_plane.usecases.reached_limits import reached_limits
-from perdure_control_plane.usecases.standing_holds import standing_holds
-from perdure_control_plane.usecases.unresolved_effects import unresolved_effects
+from perdure_control_plane.usecases.readings.queue_reasons import live_executors
+from perdure_control_plane.usecases.readings.reached_limits import reached_limits
+from perdure_control_plane.usecases.readings.standing_holds import standing_holds
+from perdure_control_plane.usecases.readings.unresolved_effects import unresolved_effects
 
 MOST_PARTS: Final = 5
 """Parts of a run whose reasons are told with its own."""

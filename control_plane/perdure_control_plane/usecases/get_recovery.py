@@ -10,8 +10,8 @@ from perdure_control_plane.domain.limits import Timing
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import fold
 from perdure_control_plane.usecases.ports import Store, Transaction
-from perdure_control_plane.usecases.standing_holds import standing_holds
-from perdure_control_plane.usecases.unresolved_effects import unresolved_effects
+from perdure_control_plane.usecases.readings.standing_holds import standing_holds
+from perdure_control_plane.usecases.readings.unresolved_effects import unresolved_effects
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import FoldedRun, fold, fold_run
 from perdure_control_plane.usecases.json_objects import json_object
 from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.readings.retry_time import retry_at
 from perdure_control_plane.usecases.request_ids import is_repetition
-from perdure_control_plane.usecases.retry_time import retry_at
 
 
 @dataclass(frozen=True, slots=True)

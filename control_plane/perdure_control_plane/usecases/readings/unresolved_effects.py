@@ -10,7 +10,7 @@ from perdure_control_plane.domain.limits import Timing
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import FoldedRun
 from perdure_control_plane.usecases.ports import Transaction
-from perdure_control_plane.usecases.retry_time import retry_at
+from perdure_control_plane.usecases.readings.retry_time import retry_at
 
 
 def unresolved_effects(

@@ -1,16 +1,12 @@
 """Finds who placed the holds of a run, when and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from perdure.runlog.head import Hold
 from perdure.v1.run_events_pb2 import RecordedEvent
-from perdure_control_plane.domain.explanation import QueueReason
 from perdure_control_plane.domain.holds import StandingHold
-from perdure_control_plane.domain.ids import RunId
-from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.ports import Transaction
-from perdure_control_plane.usecases.queue_reasons import queue_reasons
 
 
 def standing_holds(tx: Transaction, run: Run) -> tuple[StandingHold, ...]:
@@ -36,20 +32,3 @@ def _latest_facts(tx: Transaction, run: Run) -> Iterator[RecordedEvent]:
     while recorded := tx.events.last_of_kind_before(run.run_id, "fact_recorded", last):
         yield recorded
         last = recorded.sequence
-
-
-Details = tuple[list[Wait], tuple[StandingHold, ...], QueueReason | None]
-
-
-def run_details(tx: Transaction, runs: Sequence[Run]) -> dict[RunId, Details]:
-    """What each run waits for, what holds it, and what keeps it in its queue."""
-    queued = queue_reasons(tx, runs)
-    waits = tx.inbox.open_waits([run.run_id for run in runs if run.head.open_waits])
-    return {
-        run.run_id: (
-            [wait for wait in waits if wait.run_id == run.run_id],
-            standing_holds(tx, run),
-            queued.get(run.run_id),
-        )
-        for run in runs
-    }
