@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import structlog
 
+from perdure_executor.supervisor import LOOK_SECONDS
+
 log = structlog.get_logger(__name__)
 
 
@@ -64,7 +66,8 @@ class RunningCommand:
 class Supervisor:
     """The executor's side of the supervisor."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_seconds: float = LOOK_SECONDS) -> None:
+        self._look_seconds = look_seconds
         self._next_id = 1
         self._started: dict[int, asyncio.Future[None]] = {}
         self._running: dict[int, RunningCommand] = {}
@@ -76,13 +79,16 @@ class Supervisor:
     def start(self) -> None:
         """Starts the supervisor; before anything else, so that nothing else of this process is inherited."""
         ours, theirs = socket.socketpair()
+        signs, self._signs = os.pipe()
+        os.set_blocking(self._signs, False)
         self._process = subprocess.Popen(  # noqa: S603  # our own program
-            [sys.executable, "-m", "perdure_executor.supervisor", str(theirs.fileno())],
+            [sys.executable, "-m", "perdure_executor.supervisor", str(theirs.fileno()), str(self._look_seconds)],
             pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
+            stdin=signs,
             start_new_session=True,
         )
         theirs.close()
+        os.close(signs)
         ours.setblocking(False)
         self._channel = ours
         asyncio.get_running_loop().add_reader(ours, self._receive)
@@ -93,6 +99,7 @@ class Supervisor:
         self._channel.close()
         if self._process is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
+            os.close(self._signs)
 
     async def run(self, arguments: Sequence[str], cwd: str, env: Mapping[str, str], stdin: bytes) -> RunningCommand:
         """Starts a command. Raises CommandNotStarted, SupervisorLost."""
@@ -133,32 +140,24 @@ class Supervisor:
         """Says when everything must have ended, on `clock`, whatever becomes of this process."""
         await self._say({"do": "work_end", "at": at})
 
+    def show_life(self) -> None:
+        """Shows, from any thread, that Python goes on here. Once it was shown, a work end that has passed without it for a
+        while is the end of this process."""
+        with contextlib.suppress(
+            BlockingIOError, BrokenPipeError
+        ):  # that it stands still or is lost is found elsewhere
+            os.write(self._signs, b".")
+
     async def _say(self, order: dict[str, Any], fds: Sequence[int] = ()) -> None:
         data = json.dumps(order).encode() + b"\n"
         async with self._saying:
             try:
                 # The descriptors travel with the first bytes, and the rest of a long order follows them.
-                sent = await self._send_fds(data, fds) if fds else 0
+                sent = await _send_fds(self._channel, data, fds) if fds else 0
                 await asyncio.get_running_loop().sock_sendall(self._channel, data[sent:])
             except OSError:
                 self._lose()
                 raise SupervisorLost from None
-
-    async def _send_fds(self, data: bytes, fds: Sequence[int]) -> int:
-        while True:
-            try:
-                return socket.send_fds(self._channel, [data], fds)
-            except BlockingIOError:  # it is busy, and has yet to read what was said before
-                await self._writable()
-
-    async def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        writable = asyncio.Event()
-        loop.add_writer(self._channel, writable.set)
-        try:
-            await writable.wait()
-        finally:
-            loop.remove_writer(self._channel)
 
     def _receive(self) -> None:
         try:
@@ -207,3 +206,21 @@ class Supervisor:
         for started in self._started.values():
             if not started.done():
                 started.set_exception(SupervisorLost())
+
+
+async def _send_fds(channel: socket.socket, data: bytes, fds: Sequence[int]) -> int:
+    while True:
+        try:
+            return socket.send_fds(channel, [data], fds)
+        except BlockingIOError:  # it is busy, and has yet to read what was said before
+            await _writable(channel)
+
+
+async def _writable(channel: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    writable = asyncio.Event()
+    loop.add_writer(channel, writable.set)
+    try:
+        await writable.wait()
+    finally:
+        loop.remove_writer(channel)

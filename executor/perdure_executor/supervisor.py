@@ -3,6 +3,7 @@
 It starts each command in a session and process group of its own, and kills the group when it is told to, when the
 command's own process ends, when the executor is gone, and when the work end that the executor feeds it has passed. Before
 it is fed a work end it starts nothing, so that an executor that is suspended at any moment leaves nothing running for good.
+An executor that shows no life past its work end, though nobody has suspended it, it ends as a whole: functions run there.
 It imports nothing of ours, so that it starts fast and can hardly fail.
 """
 
@@ -10,6 +11,7 @@ import ctypes
 import errno
 import json
 import os
+import pathlib
 import selectors
 import signal
 import socket
@@ -33,6 +35,12 @@ _SHORTAGES: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, err
 _READ_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 _LONGEST_SLEEP: Final = 1.0
 
+LOOK_SECONDS: Final = 1.0
+"""Between two looks at an executor that shows no life past its work end."""
+
+_ENDINGS: Final = {10: signal.SIGABRT, 12: signal.SIGKILL}
+"""What it is ended by at which look in a row. At the first it can still say where it stands."""
+
 
 @dataclass(slots=True)
 class _Command:
@@ -44,11 +52,39 @@ class _Command:
     """Why it is ended from here, while it ran: `told`, or `work_end`."""
 
 
+@dataclass(slots=True)
+class _Executor:
+    """The executor, where functions run."""
+
+    pid: int
+    look_seconds: float
+    watched: bool = False
+    """Whether it has ever shown life."""
+    looks: int = 0
+    """At how many looks in a row it has shown none past its work end."""
+    look_at: float = 0.0
+
+    def lives(self) -> None:
+        """It has shown life."""
+        self.watched, self.looks = True, 0
+
+    def look(self, now: float, work_end: float) -> None:
+        """Ends it if it shows no life. One that is suspended cannot, and has much to tell when it goes on."""
+        if not (self.watched and 0 < work_end <= now >= self.look_at and os.getppid() == self.pid):
+            return
+        self.look_at = now + self.look_seconds
+        self.looks = 0 if _is_suspended(self.pid) else self.looks + 1
+        ending = _ENDINGS.get(self.looks)
+        if ending is not None:
+            os.kill(self.pid, ending)
+
+
 class Supervisor:
     """Serves one executor over one socket. Messages are JSON, one a line, in both directions."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, look_seconds: float = LOOK_SECONDS) -> None:
         self._channel = channel
+        self._executor = _Executor(os.getppid(), look_seconds)
         self._commands: dict[int, _Command] = {}
         self._fds: list[int] = []
         self._buffer = b""
@@ -67,6 +103,7 @@ class Supervisor:
         self._selector.register(reader, selectors.EVENT_READ, lambda: os.read(reader, 4096) != b"")
         self._channel.setblocking(False)
         self._selector.register(self._channel, selectors.EVENT_READ, self._receive)
+        self._selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self._take_sign)
         try:
             while self._turn():
                 pass
@@ -81,13 +118,18 @@ class Supervisor:
                 return False
         self._reap()
         self._kill_overdue()
+        self._executor.look(_now(), self._work_end)
         return self._send()
 
     def _pause(self) -> float:
         """Seconds until something is due. What is overdue was done in this turn, and is not done faster by turning on."""
         now = _now()
-        dues = [self._work_end, *(command.kill_at for command in self._commands.values())]
+        dues = [self._work_end, self._executor.look_at, *(command.kill_at for command in self._commands.values())]
         return min([_LONGEST_SLEEP, *(due - now for due in dues if due > now)])
+
+    def _take_sign(self) -> bool:
+        self._executor.lives()
+        return os.read(sys.stdin.fileno(), 4096) != b""
 
     def _receive(self) -> bool:
         try:
@@ -198,6 +240,15 @@ def _signal_group(command: _Command, number: signal.Signals) -> None:
         return  # nothing of the group is left
 
 
+def _is_suspended(pid: int) -> bool:
+    """Whether somebody has stopped a process, or a debugger has it."""
+    if sys.platform == "linux":
+        state = pathlib.Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
+    else:
+        state = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], stdout=subprocess.PIPE).stdout  # noqa: S603, S607
+    return state.strip()[:1].upper() == b"T"
+
+
 def _become_a_command() -> None:
     for number in _OWN_SIGNALS:
         signal.signal(number, signal.SIG_DFL)  # what is ignored stays so in the program that is started
@@ -227,4 +278,4 @@ def _now() -> float:
 
 
 if __name__ == "__main__":
-    Supervisor(socket.socket(fileno=int(sys.argv[1]))).serve()
+    Supervisor(socket.socket(fileno=int(sys.argv[1])), float(sys.argv[2])).serve()

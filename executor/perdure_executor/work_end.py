@@ -32,14 +32,9 @@ class WorkEnd:
         """How often the event loop has got round to looking at the clock; a watchdog's sign of life."""
 
     @property
-    def seconds_left(self) -> float | None:
-        """Until nothing may run any more, 0 from then on; None where nothing does."""
-        return max(0.0, self._lease.work_end - self._host.seconds()) if self._held.count else None
-
-    @property
     def has_passed(self) -> bool:
         """Whether something is held that may run no longer."""
-        return self.seconds_left == 0.0
+        return self._held.count > 0 and self._host.seconds() >= self._lease.work_end
 
     def equip(self, equipment: Equipment) -> None:
         """Says where work runs."""

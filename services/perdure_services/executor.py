@@ -64,7 +64,7 @@ async def executor(
         options = [*_OPTIONS, *proxy_options(settings.server)]
         async with grpc.aio.insecure_channel(settings.server, options=options) as channel:
             worker = Worker(channel, _profile(settings, tuple(providers)), equip)
-            with Watchdog(worker.work_end):
+            with Watchdog(worker.work_end, supervisor.show_life):
                 yield worker
     finally:
         calls.close()

@@ -1,6 +1,7 @@
 """What every program does to its own process before it begins. Imported before gRPC is: it sets what gRPC reads then."""
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
@@ -23,6 +24,8 @@ INTERRUPTED: Final = 130
 
 def run(program: Coroutine[Any, Any, int]) -> int:
     """Runs a program's coroutine to its end and returns its exit code."""
+    if sys.stderr is not None:
+        faulthandler.enable()  # where a process stood that foreign code has ended, or that is ended in it
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(COLLECT_AFTER, 20, 100)
     return asyncio.run(program)
