@@ -17,6 +17,7 @@ from perdure_control_plane.domain.admission import Behind
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.storage.tables import runs, tasks
 from perdure_control_plane.usecases.get_recovery import get_recovery
+from perdure_control_plane.usecases.ports import Order
 from perdure_control_plane.usecases.record_late_report import Reception, Report, record_late_report
 from perdure_control_plane.usecases.resolve_effect import Bounds, Resolution, resolve_effect
 from perdure_control_plane.usecases.stop_run import stop_run
@@ -267,8 +268,8 @@ class _Meanwhile:
             await happens()
         return found
 
-    async def write(self, body: Callable[[Any], Any], **how: Any) -> Any:
-        return await self.store.write(lambda tx: body(_ReadOn(tx)), **how)
+    async def write(self, body: Callable[[Any], Any], *order: Order) -> Any:
+        return await self.store.write(lambda tx: body(_ReadOn(tx)), *order)
 
 
 class _ReadOn:

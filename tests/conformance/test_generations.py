@@ -15,6 +15,7 @@ from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.open_store_life import Lost, follow_store_life, open_store_life, raise_generation
+from perdure_control_plane.usecases.ports import Order
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.take_over import take_back_undelivered
 from tests.conformance.stores import ON_POSTGRES, ON_SQLITE, go_back
@@ -134,11 +135,11 @@ class _ReplacedBeforeItsFirstWrite:
     async def read(self, body: Any) -> Any:
         return await self._house.store.read(body)
 
-    async def write(self, body: Any, **how: Any) -> Any:
+    async def write(self, body: Any, *order: Order) -> Any:
         if not self._replaced:
             self._replaced = True
             await go_back(self._house, self._starts)
-        return await self._house.store.write(body, **how)
+        return await self._house.store.write(body, *order)
 
 
 @ON_POSTGRES
@@ -240,8 +241,8 @@ class Dying:
     async def read(self, body: Any) -> Any:
         return await self.store.read(body)
 
-    async def write(self, body: Any, *, guarded: bool = False) -> Any:
-        await self.store.write(body, guarded=guarded)
+    async def write(self, body: Any, order: Order = Order.ALONE) -> Any:
+        await self.store.write(body, order)
         raise ConnectionAbortedError
 
 

@@ -17,6 +17,7 @@ from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.storage.postgres_driver import PostgresDriver
 from perdure_control_plane.usecases import start_flow
 from perdure_control_plane.usecases.create_session import create_session
+from perdure_control_plane.usecases.ports import Order
 from perdure_control_plane.usecases.start_flow import FlowStarter, Start
 from perdure_control_plane.usecases.view_flow import get_flow
 from tests.conformance.stores import ON_POSTGRES
@@ -285,8 +286,8 @@ class Counting:
         self.plans_read += isinstance(found, tuple)  # a release and its plan
         return found
 
-    async def write(self, body: Callable[[Any], Any], **how: Any) -> Any:
-        return await self._store.write(body, **how)
+    async def write(self, body: Callable[[Any], Any], *order: Order) -> Any:
+        return await self._store.write(body, *order)
 
 
 ANYBODY = Caller(Principal("anybody"), authenticated=False)

@@ -10,6 +10,7 @@ from perdure_control_plane.domain.errors import Conflict, StoreUnavailable
 from perdure_control_plane.storage.heads import HeadCache
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.storage.writer import Committed, Writer
+from perdure_control_plane.usecases.ports import Order
 from tests.simulation.database import ConnectionLost, Database
 from tests.simulation.loop import Process
 
@@ -50,10 +51,10 @@ class SimulatedStore:
         """Submits a holder's batch; `reply` is called after the commit."""
         self._writer.append(batch, reply)
 
-    async def write(self, body: Callable[[Any], T], *, first: bool = False, **_: object) -> T:
+    async def write(self, body: Callable[[Any], T], order: Order = Order.ALONE) -> T:
         """Runs a body in a transaction and returns what it returned, or raises what it raised."""
         if not self._database.shared:
-            return await self._writer.write(body, first=first)
+            return await self._writer.write(body, first=order is Order.FIRST)
         for left in reversed(range(REPEATS)):
             try:
                 return await self._write_alone(body)

@@ -30,7 +30,7 @@ from perdure_control_plane.storage.postgres_session import (
     READ_COMMITTED,
     SERIALIZABLE,
     SNAPSHOT,
-    Kind,
+    Beginning,
     LostBeforeCommit,
     PostgresSession,
     Transactions,
@@ -39,6 +39,7 @@ from perdure_control_plane.storage.postgres_session import (
 from perdure_control_plane.storage.store_broken import StoreAway, StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, statements_of
 from perdure_control_plane.storage.writer import Committed, Writer
+from perdure_control_plane.usecases.ports import Order
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,13 @@ REPEATS: Final = 20
 """How often a body is run because another transaction was first, or its connection was lost before the commit."""
 REPEAT_SECONDS: Final = 0.1
 """Longest pause before that; drawn between nothing and it."""
+
+_BEGINNINGS: Final = {
+    Order.ALONE: Beginning(SERIALIZABLE),
+    Order.FIRST: Beginning(SERIALIZABLE),
+    Order.GUARDED: Beginning(READ_COMMITTED),
+    Order.READS_FIRST: Beginning(READ_COMMITTED, late=True),
+}
 
 
 class PostgresStore(ListenedStore):
@@ -122,24 +130,16 @@ class PostgresStore(ListenedStore):
         """Calls `listener` when commits of others may have been missed."""
         self._silences.append(listener)
 
-    async def write(
-        self,
-        body: Callable[[SqlTransaction], T],
-        *,
-        first: bool = False,
-        guarded: bool = False,
-        reads_first: bool = False,
-    ) -> T:
+    async def write(self, body: Callable[[SqlTransaction], T], order: Order = Order.ALONE) -> T:
         """Runs a body in a transaction of its own and returns what it returned, or raises what it raised.
 
-        The body may run several times; what counts is the last. Nobody waits in line here, so `first` changes nothing.
+        The body may run several times; what counts is the last. Nobody waits in line here, so FIRST is as ALONE.
         Raises StoreUnavailable where the store cannot write now.
         """
         if self.failure:
             raise StoreUnavailable("postgresql", self.failure)
-        kind = Kind(READ_COMMITTED, begins_late=reads_first) if guarded else Kind(SERIALIZABLE)
         result, changed, messages = await self._repeated(
-            kind, lambda tx: (body(tx), tx.log.changed, tx.projections.messages.sent)
+            _BEGINNINGS[order], lambda tx: (body(tx), tx.log.changed, tx.projections.messages.sent)
         )
         if changed:
             self._keep_heads(changed)
@@ -156,13 +156,13 @@ class PostgresStore(ListenedStore):
 
     async def read(self, body: Callable[[SqlTransaction], T]) -> T:
         """Runs a body on one snapshot of the store. Raises StoreUnavailable where it cannot be read."""
-        return await self._repeated(Kind(SNAPSHOT), body)
+        return await self._repeated(Beginning(SNAPSHOT), body)
 
-    async def _repeated(self, kind: Kind, body: Callable[[SqlTransaction], T]) -> T:
+    async def _repeated(self, beginning: Beginning, body: Callable[[SqlTransaction], T]) -> T:
         for left in reversed(range(REPEATS)):
             try:
                 async with connected(self._engine) as connection:
-                    return await self._transactions.run(connection, kind, body)
+                    return await self._transactions.run(connection, beginning, body)
             except Exception as error:
                 if left and (isinstance(error, LostBeforeCommit) or is_over_when_repeated(error)):
                     await asyncio.sleep(random.uniform(0.0, REPEAT_SECONDS))  # noqa: S311  # jitter, not a secret

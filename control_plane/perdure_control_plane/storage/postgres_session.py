@@ -27,12 +27,12 @@ SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """How a body's transaction begins: with which statement, and whether with the body, or with the first statement that
-    is not to be `alone`."""
+class Beginning:
+    """How a body's transaction begins: with which statement, and whether with the body, or late, with the first statement
+    that is not to be `alone`."""
 
-    begin: str
-    begins_late: bool = False
+    statement: str
+    late: bool = False
 
 
 class LostBeforeCommit(Exception):
@@ -74,15 +74,15 @@ class Transactions:
         self._clock = clock
         self._database_clock = DatabaseClock()
 
-    async def run(self, connection: AsyncConnection, kind: Kind, body: Callable[[SqlTransaction], T]) -> T:
+    async def run(self, connection: AsyncConnection, beginning: Beginning, body: Callable[[SqlTransaction], T]) -> T:
         """Runs a body in a transaction of its own and commits it.
 
         Raises LostBeforeCommit where the connection was lost before that, and whatever the body or the commit raise.
         """
-        driver = PostgresDriver(driver_of(connection), kind.begin)
+        driver = PostgresDriver(driver_of(connection), beginning.statement)
 
         def run(own: Connection) -> T:
-            if not kind.begins_late:
+            if not beginning.late:
                 driver.begin()
             return body(self.on(own, driver, HeadCache()))
 

@@ -24,6 +24,7 @@ from perdure_control_plane.storage.sqlite_session import SqliteSession, driver_o
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, statements_of
 from perdure_control_plane.storage.writer import Writer
+from perdure_control_plane.usecases.ports import Order
 
 T = TypeVar("T")
 
@@ -100,16 +101,9 @@ class SqliteStore(ListenedStore):
         if self._lock is not None:
             self._lock.close()
 
-    async def write(
-        self,
-        body: Callable[[SqlTransaction], T],
-        *,
-        first: bool = False,
-        guarded: bool = False,
-        reads_first: bool = False,
-    ) -> T:
-        """Runs a body in the next commit; see Writer.write. Nobody else writes meanwhile: only `first` changes anything."""
-        return await self._writer.write(body, first=first)
+    async def write(self, body: Callable[[SqlTransaction], T], order: Order = Order.ALONE) -> T:
+        """Runs a body in the next commit; see Writer.write. Nobody else writes meanwhile: only FIRST changes anything."""
+        return await self._writer.write(body, first=order is Order.FIRST)
 
     async def read(self, body: Callable[[SqlTransaction], T]) -> T:
         """Runs a body on one snapshot of the store, beside the writer. Raises StoreUnavailable where it cannot be read."""

@@ -6,7 +6,7 @@ from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.flow import FlowView
 from perdure_control_plane.domain.ids import FlowId
 from perdure_control_plane.domain.origin import requested_by
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 from perdure_control_plane.usecases.stop_run import stop_now
 from perdure_control_plane.usecases.view_flow import view
@@ -26,4 +26,4 @@ async def cancel_flow(store: Store, caller: Caller, flow_id: FlowId, reason: str
                 stop_now(tx, root, Stop.CANCEL, reason, requested_by(caller))
         return view(tx, flow)
 
-    return await store.write(body, guarded=True)
+    return await store.write(body, Order.GUARDED)

@@ -13,7 +13,7 @@ from perdure_control_plane.domain.limits import Timing
 from perdure_control_plane.domain.origin import CLAIM
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import FEW, READ_AT_ONCE
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 
 LOGS_BYTES: Final = 256 * 1024
 """Bytes of log that a claim reads itself, for all its runs; it holds up every other write while it does."""
@@ -78,13 +78,13 @@ async def claim_runs(store: Store, timing: Timing, claim: Claim) -> HandedOut:
         claimed = [Claimed(number, run, _lease(run), logs.get(run.run_id, [])) for number, run in numbered]
         return HandedOut(claimed, max(0, again_at - tx.now))
 
-    return await store.write(body, guarded=True)
+    return await store.write(body, Order.GUARDED)
 
 
 async def acknowledge_assignments(store: Store, leases: Iterable[tuple[RunId, LeaseId]]) -> None:
     """Notes that an executor has what it was handed. A lease that is gone meanwhile is passed over."""
     wanted = tuple(leases)
-    await store.write(lambda tx: tx.queue.acknowledge(wanted), guarded=True)
+    await store.write(lambda tx: tx.queue.acknowledge(wanted), Order.GUARDED)
 
 
 def _grant(claim: Claim, executor: Executor, run: Run) -> RunEvent:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.ids import Incarnation, LeaseId, RunId
 from perdure_control_plane.domain.limits import Timing
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.take_over import take_back
 
 
@@ -36,7 +36,7 @@ async def connect_executor(store: Store, timing: Timing, executor: Executor) -> 
         tx.copy.check_is_the_same()
         return tx.executors.say_hello(replace(executor, lease_until=tx.now + timing.lease, renewed_at=tx.now))
 
-    return await store.write(body, first=True)
+    return await store.write(body, Order.FIRST)
 
 
 async def renew_lease(
@@ -68,7 +68,7 @@ async def renew_lease(
         known = tuple((run, given[run]) for run in held if run in given)
         return Renewal(tuple(run for run in held if run not in given), known)
 
-    return await store.write(body, first=True)
+    return await store.write(body, Order.FIRST)
 
 
 async def disconnect_executor(store: Store, incarnation: Incarnation, stream_number: int) -> None:

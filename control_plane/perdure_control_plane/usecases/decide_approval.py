@@ -18,7 +18,7 @@ from perdure_control_plane.domain.ids import ApprovalId
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.get_approval import subject_of
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 
 
@@ -54,7 +54,7 @@ async def decide_approval(store: Store, keys: TokenKeys, caller: Caller, asked: 
             approval = tx.approvals.get(asked.approval_id)
         return replace(approval, subject=subject_of(tx, approval))
 
-    return await store.write(body, guarded=True)
+    return await store.write(body, Order.GUARDED)
 
 
 def _is_decided_so(approval: Approval, caller: Caller, asked: Deciding) -> bool:

@@ -16,7 +16,7 @@ from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.run_message import MessageKind, RunMessage
 from perdure_control_plane.usecases.continue_run import continuing_events
 from perdure_control_plane.usecases.fold_run import FoldedRun, fold_run
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.readings.end_of_child import end_of_child
 from perdure_control_plane.usecases.stop_run import stop_now
 
@@ -66,7 +66,7 @@ async def _deliver(store: Store, target: RunId) -> int:
     run, due = await store.read(lambda tx: (tx.runs.get(target), tx.messages.to_run(target)))
     goes_on = run.head.state is RunState.INTERRUPTED and any(one.kind is MessageKind.CONTINUE for one in due)
     folded = await fold_run(store, target) if goes_on else None
-    return await store.write(lambda tx: _tell(tx, target, folded), guarded=True)
+    return await store.write(lambda tx: _tell(tx, target, folded), Order.GUARDED)
 
 
 def _tell(tx: Transaction, target: RunId, folded: FoldedRun | None) -> int:

@@ -15,7 +15,7 @@ from perdure_control_plane.domain.limits import SECOND, Limits
 from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.schedule import HORIZON, Firing, FiringState, Overlap, Schedule
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.queue_depth import read_depths
 from perdure_control_plane.usecases.schedule_starts import checked_start
 from perdure_control_plane.usecases.start_flow import begin_flow
@@ -46,7 +46,7 @@ async def fire_schedules(store: Store, limits: Limits) -> Fired:
     fired = Fired()
     for schedule_id in await store.read(lambda tx: tx.schedules.due(tx.now, AT_ONCE)):
         try:
-            if await store.write(partial(_fire_due, limits=limits, schedule_id=schedule_id), guarded=True):
+            if await store.write(partial(_fire_due, limits=limits, schedule_id=schedule_id), Order.GUARDED):
                 fired.schedules.append(schedule_id)
         except PerdureError as error:
             fired.failed[schedule_id] = error

@@ -11,7 +11,7 @@ from perdure_control_plane.domain.ids import FlowId, RunId
 from perdure_control_plane.domain.origin import Outside, requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.pause_run import pause_now
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 from perdure_control_plane.usecases.resume_run import resume_now
 from perdure_control_plane.usecases.view_flow import get_flow
@@ -72,10 +72,10 @@ async def _each_run(
         return [run.run_id for run in tx.runs.of_flow(asked.flow_id) if run.run_id not in known and concerns(run)]
 
     done: set[RunId] = set()
-    left = await store.write(first, guarded=True)
+    left = await store.write(first, Order.GUARDED)
     while left:
         for run_id in left:
-            await store.write(lambda tx, run_id=run_id: next_one(tx, run_id), guarded=True)  # type: ignore[misc]  # default binds now
+            await store.write(lambda tx, run_id=run_id: next_one(tx, run_id), Order.GUARDED)  # type: ignore[misc]  # default binds now
         done.update(left)
         left = await store.read(begun_since)
     return await get_flow(store, asked.flow_id)

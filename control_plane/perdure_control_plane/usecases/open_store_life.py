@@ -15,7 +15,7 @@ from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.domain.leases import StoreMark
 from perdure_control_plane.domain.origin import RESTORE
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.stop_run import end_event
 from perdure_control_plane.usecases.take_over import revocation
 
@@ -134,7 +134,7 @@ async def void_leases(store: Store, is_due: Callable[[Transaction], bool]) -> Vo
     """
     voided, plans = Voided(), _Plans()
     while True:
-        voided = await store.write(partial(_void_page, before=voided, is_due=is_due, plans=plans), guarded=True)
+        voided = await store.write(partial(_void_page, before=voided, is_due=is_due, plans=plans), Order.GUARDED)
         if not voided.after:
             return voided
 

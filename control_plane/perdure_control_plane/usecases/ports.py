@@ -1,6 +1,7 @@
 """The store as use cases see it. `storage` provides it; its methods say what they do and raise."""
 
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Protocol, TypeVar
 
 from perdure_control_plane.domain.admission import Answer, Batch
@@ -25,6 +26,20 @@ from perdure_control_plane.usecases.rows.upkeep import CopyRows, RequestRows, Re
 from perdure_control_plane.usecases.rows.work import ExecutorRows, PlaceRows, QueueRows, ReadyRows, WorkQueue
 
 T = TypeVar("T")
+
+
+class Order(Enum):
+    """Where a body stands among all others that write."""
+
+    ALONE = auto()
+    """As if none ran beside it: it may run several times."""
+    FIRST = auto()
+    """The same, and before what waits: for renewals of leases."""
+    GUARDED = auto()
+    """In no order with others, for its own statements lock or repeat whatever they rely on; where it locks rows it waits for
+    them. For what is done often, and for what must get through to a run whose holder writes to it all the time."""
+    READS_FIRST = auto()
+    """Guarded, and what it reads need not be read in the transaction that it writes in."""
 
 
 class Transaction(Protocol):
@@ -92,17 +107,8 @@ class Store(Protocol):
     async def read(self, body: Callable[[Transaction], T]) -> T:
         """Runs a body on one snapshot."""
 
-    async def write(
-        self, body: Callable[[Transaction], T], *, first: bool = False, guarded: bool = False, reads_first: bool = False
-    ) -> T:
-        """Runs a body in a transaction and returns after its commit. Raises StoreUnavailable, and what the body raises.
-
-        `first` puts it before what waits; it is for renewals of leases. `guarded` says that the body's own statements
-        lock or repeat whatever they rely on, so that it needs no place in an order of all bodies; where it locks rows it
-        waits for them. It is for what is done often, and for what must get through to a run whose holder writes to it all
-        the time. Any other body is as if it ran alone: it may run several times. `reads_first` says, of a guarded body,
-        that it need not read in the transaction that it writes in.
-        """
+    async def write(self, body: Callable[[Transaction], T], order: Order = Order.ALONE) -> T:
+        """Runs a body in a transaction and returns after its commit. Raises StoreUnavailable, and what the body raises."""
 
     def append(self, batch: Batch, reply: Callable[[Answer], None]) -> None:
         """Submits a holder's batch; `reply` is called after the commit."""

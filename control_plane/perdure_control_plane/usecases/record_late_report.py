@@ -12,7 +12,7 @@ from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.origin import reported_by
 from perdure_control_plane.usecases.fold_run import new_walk, whole_log
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ async def record_late_report(store: Store, executor_id: str, report: Report) -> 
         return Reception.STORED
 
     found = await store.read(known.read_on)
-    return found if found is not None else await store.write(body, guarded=True)
+    return found if found is not None else await store.write(body, Order.GUARDED)
 
 
 @dataclass(slots=True)

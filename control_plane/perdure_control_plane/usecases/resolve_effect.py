@@ -21,7 +21,7 @@ from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import FoldedRun, fold, fold_run
 from perdure_control_plane.usecases.json_objects import json_object
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.readings.retry_time import retry_at
 from perdure_control_plane.usecases.request_ids import is_repetition
 
@@ -66,7 +66,7 @@ async def resolve_effect(store: Store, bounds: Bounds, caller: Caller, asked: Re
         _check_is_over(tx, bounds.timing, now, asked)
         return tx.log.append(run, _events(asked), requested_by(caller))
 
-    return await store.write(body, guarded=True)
+    return await store.write(body, Order.GUARDED)
 
 
 def _check_output(asked: Resolution, limits: Limits) -> None:

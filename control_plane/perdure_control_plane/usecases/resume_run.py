@@ -10,7 +10,7 @@ from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.origin import Outside, requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.pause_run import check_not_over
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 
 
@@ -26,7 +26,7 @@ async def resume_run(store: Store, caller: Caller, run_id: RunId, reason: str, r
             return run
         return resume_now(tx, run, reason, requested_by(caller))
 
-    return await store.write(body, guarded=True)
+    return await store.write(body, Order.GUARDED)
 
 
 def resume_now(tx: Transaction, run: Run, reason: str, origin: Outside) -> Run:

@@ -16,7 +16,7 @@ from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import plan_of
 from perdure_control_plane.usecases.json_objects import check_schema, json_object
 from perdure_control_plane.usecases.pause_run import check_not_over
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 
 
@@ -50,7 +50,7 @@ async def signal_run(store: Store, limits: Limits, caller: Caller, asked: Signal
             raise InboxFull(run.name, limits.max_kept_signals)
         return tx.log.append(run, _events(tx, asked), requested_by(caller))
 
-    return await store.write(body, guarded=True)
+    return await store.write(body, Order.GUARDED)
 
 
 def _waits_for(tx: Transaction, asked: Signalling) -> list[plans_pb2.WaitNode]:

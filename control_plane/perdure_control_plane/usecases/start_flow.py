@@ -43,7 +43,7 @@ from perdure_control_plane.domain.playbook import Release, check_startable, vers
 from perdure_control_plane.domain.request import request_digest
 from perdure_control_plane.domain.session import Session
 from perdure_control_plane.usecases.json_objects import check_schema, json_object
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.queue_depth import Depths, QueueDepth
 from perdure_control_plane.usecases.view_flow import view, view_of_new
 
@@ -121,7 +121,7 @@ class FlowStarter:
         def body(tx: Transaction) -> FlowView:
             return begin_flow(tx, self._limits, caller, checked, depths)
 
-        return await self._store.write(body, guarded=True, reads_first=True)
+        return await self._store.write(body, Order.READS_FIRST)
 
     async def check(self, asked: Start) -> Checked:
         """What can be said of a start before it is made. Raises FieldInvalid, TooLarge, NotFound, DigestMismatch."""

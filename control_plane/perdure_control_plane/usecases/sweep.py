@@ -19,7 +19,7 @@ from perdure_control_plane.domain.limits import SECOND, Timing
 from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import fold_run
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.stop_run import end_event, stop_now
 from perdure_control_plane.usecases.take_over import revocation, take_over
 
@@ -74,7 +74,7 @@ class Swept:
 
 async def sweep(store: Store, timing: Timing) -> Swept:
     """Sweeps once. After a gap in which the store took no writes it notes the outage and lapses nothing."""
-    swept = await store.write(lambda tx: _sweep(tx, timing), guarded=True)
+    swept = await store.write(lambda tx: _sweep(tx, timing), Order.GUARDED)
     swept.held = [await _with_instances(store, held) for held in swept.held]
     return swept
 

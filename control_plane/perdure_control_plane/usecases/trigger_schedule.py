@@ -4,7 +4,7 @@ from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.schedule import Firing
 from perdure_control_plane.usecases.fire_schedules import fire
-from perdure_control_plane.usecases.ports import Store, Transaction
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 
 
@@ -19,4 +19,4 @@ async def trigger_schedule(store: Store, limits: Limits, caller: Caller, schedul
         tx.schedules.save(before, after)
         return tx.firings.get(schedule_id, tx.now)
 
-    return await store.write(body, guarded=True)
+    return await store.write(body, Order.GUARDED)
