@@ -213,7 +213,7 @@ Hire = Callable[..., Awaitable[Worker]]
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    with postgres_server(lasting=False) as server:
+    with postgres_server({"fsync": "off"}) as server:
         yield server
 
 

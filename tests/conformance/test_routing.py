@@ -2,6 +2,15 @@
 
 from typing import Any
 
+import pytest
+from sqlalchemy import delete, insert, select, text
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+
+from perdure_control_plane.storage.ready_runs import ReadyStatements
+from perdure_control_plane.storage.statements import Prepared
+from perdure_control_plane.storage.tables import run_queue, runs
+from tests.conformance.stores import ON_POSTGRES
+
 LABELLED = """
 playbook_id: labelled
 version: 1.0.0
@@ -49,3 +58,37 @@ async def test_higher_priority_goes_first_and_then_who_was_ready_first(house: An
     taken = await house.claim(executor)
 
     assert [holder.run_id for holder in taken] == [started[2], started[0], started[3], started[1]]
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("statement", ["servable", "with_room"])
+async def test_a_claim_reads_the_queue_in_its_order_and_no_further_than_it_must(house: Any, statement: str) -> None:
+    await house.start()
+    for table in (runs, run_queue):
+        (one,) = await house.execute(select(table))
+        for hundred in range(20):
+            copies = [one._asdict() | {"run_id": f"copy-{hundred}-{number}"} for number in range(100)]
+            await house.execute(insert(table).values(copies))
+        await house.execute(text(f"ANALYZE {table.name}"))
+    prepared: Prepared = getattr(ReadyStatements(dialect()), statement)
+    offered = {
+        "queues": ["default"],
+        "fold_lowest": 1,
+        "fold_highest": 1,
+        "providers": "[]",
+        "labels": "[]",
+        "limit": 100,
+    }
+    limits = {"seen": [], "full_keys": [], "full_counts": [], "at": 0}
+
+    def plan(tx: Any) -> list[str]:
+        tx.connection.exec_driver_sql("SET LOCAL enable_seqscan = on")  # which tests of other things do without
+        asked = prepared.parameters(offered | (limits if statement == "with_room" else {}))
+        return [row[0] for row in tx.connection.exec_driver_sql(f"EXPLAIN {prepared._sql}", asked)]
+
+    steps = "\n".join(await house.store.read(plan))
+    for table in (run_queue, runs):
+        await house.execute(delete(table).where(table.c.run_id.like("copy-%")))
+
+    assert "Index Scan using ix_run_queue_order" in steps
+    assert "Sort" not in steps, steps

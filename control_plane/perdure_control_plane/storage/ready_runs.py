@@ -11,13 +11,18 @@ from sqlalchemy import (
     Select,
     Text,
     all_,
+    and_,
     any_,
     bindparam,
+    case,
     cast,
     column,
     exists,
+    false,
     func,
+    literal_column,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect
@@ -59,16 +64,30 @@ def _servable() -> Select[Any]:
     return (
         select(*_READY, *(runs.c[name] for name in RUN_COLUMNS))
         .join(runs, runs.c.run_id == run_queue.c.run_id)
-        .where(
-            run_queue.c.queue == any_(bindparam("queues", type_=ARRAY(Text))),
-            run_queue.c.fold_version.between(bindparam("fold_lowest"), bindparam("fold_highest")),
-            cast(run_queue.c.providers, JSONB).contained_by(cast(bindparam("providers", type_=Text), JSONB)),
-            cast(run_queue.c.labels, JSONB).contained_by(cast(bindparam("labels", type_=Text), JSONB)),
-        )
+        .where(_fits())
         .order_by(*_ORDER)
         .limit(bindparam("limit"))
         .with_for_update(key_share=True, skip_locked=True)
     )
+
+
+def _fits() -> ColumnElement[bool]:
+    """Whether an executor can do a ready run, in a form of which the database expects that it often holds.
+
+    Of a plain condition it expects that hardly a run meets it, however many do, and so looks through the whole queue, and
+    sorts it, for each claim. It is to read the queue in its order, and to stop when it has found enough.
+    """
+    needs = (
+        (column == literal_column("'[]'"))
+        | cast(column, JSONB).contained_by(cast(bindparam(column.name, type_=Text), JSONB))
+        for column in (run_queue.c.providers, run_queue.c.labels)
+    )
+    can = and_(
+        run_queue.c.queue == any_(bindparam("queues", type_=ARRAY(Text))),
+        run_queue.c.fold_version.between(bindparam("fold_lowest"), bindparam("fold_highest")),
+        *needs,
+    )
+    return case((can, true()), else_=false())
 
 
 def _with_room() -> Select[Any]:
