@@ -1,4 +1,4 @@
-"""The pause before a node is tried again."""
+"""The back-off: a pause before a node is tried again."""
 
 import random
 

@@ -91,12 +91,12 @@ class NodeContext:
     see: Callable[[], JsonObject]
     """What its expressions may use; computed when first asked for."""
     equipment: Equipment
+    walk: Walk
+    """The walk of its run, for what is told of one part to another."""
     units: Mapping[str, bytes] = field(default_factory=dict)
     """Units of an agent that are recorded already, by name, in the order of the log."""
     steps: Sequence[plans_pb2.PlanEdge] = ()
     """The steps that the walk took to it and that have a contract."""
-    walk: Walk | None = None
-    """The walk of its run, for what is told of one part to another."""
 
 
 @dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make

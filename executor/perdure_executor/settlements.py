@@ -48,11 +48,11 @@ def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes
 
 
 def bounded(events: Sequence[RunEvent], walk: Walk, max_payload_bytes: int) -> Sequence[RunEvent]:
-    """What follows from the log, as it may be stored: with the pause before another attempt, an output that a map may
+    """What follows from the log, as it may be stored: with the back-off before another attempt, an output that a map may
     leave, and an end that a child's parent can be told of."""
     for event in events:
         if event.node_settled.outcome == instances_pb2.OUTCOME_FAILED:
-            _draw_pause(event, walk)
+            _draw_backoff(event, walk)
     size = max(len(events[0].run_output.json), len(events[0].node_output.json))
     if size <= max_payload_bytes:
         return events
@@ -84,7 +84,7 @@ def _too_large(
     )
 
 
-def _draw_pause(event: RunEvent, walk: Walk) -> None:
+def _draw_backoff(event: RunEvent, walk: Walk) -> None:
     settled = event.node_settled
     place = place_of(settled.instance.path[-1])
     node, before = walk.spec(place), walk.nodes[place]

@@ -127,7 +127,7 @@ _FOREMAN: Final = """
 playbook_id: foreman
 version: 1.0.0
 title: A foreman
-objective: Do the same for several things, have a crew work, wait, and pause before another attempt
+objective: Do the same for several things, have a crew work, wait, and back off before another attempt
 concurrency: {key: site, limit: 4}
 nodes:
   - id: each

@@ -176,7 +176,7 @@ async def test_a_run_that_waits_for_its_next_attempt_says_until_when(house: Any,
     assert isinstance(second.why, UnderWay)
 
 
-async def test_whoever_takes_a_run_over_lets_the_pause_go_by_once_more(house: Any, holder: Any, clock: Any) -> None:
+async def test_whoever_takes_a_run_over_lets_the_back_off_go_by_once_more(house: Any, holder: Any, clock: Any) -> None:
     await fail(holder)
     await holder.send(holder.returned())
     await holder.send(holder.returned())
@@ -209,7 +209,7 @@ async def test_holds_come_with_what_runs_on_below_them(house: Any, holder: Any, 
     assert isinstance(work.why, UnderWay)
 
 
-async def test_a_pause_that_nothing_follows_from_under_a_hold_is_not_told(house: Any, holder: Any) -> None:
+async def test_a_back_off_that_nothing_follows_from_under_a_hold_is_not_told(house: Any, holder: Any) -> None:
     await fail(holder)
     await pause_run(house.store, ADA, holder.run_id, "", "")
 

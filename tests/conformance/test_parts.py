@@ -181,7 +181,7 @@ async def test_what_became_of_a_part_is_told_with_the_key_that_it_ended_with(hou
     assert [one.event.fact_recorded.child_ended.redo for one in events] == [2]
 
 
-async def test_a_run_pauses_before_it_begins_another_part_and_goes_on_after_that(
+async def test_a_run_backs_off_before_it_begins_another_part_and_goes_on_after_that(
     house: Any, pair: Pair, clock: Any
 ) -> None:
     await pair.begin(pair.parent.paused())

@@ -237,9 +237,7 @@ async def test_what_comes_with_a_signal_is_what_its_digest_says(house: Any, wait
     assert not fact.fact_recorded.signal.awaited
 
 
-async def test_a_long_pause_before_the_next_attempt_is_over_when_its_time_has_come(
-    house: Any, clock: Any, holder: Any
-) -> None:
+async def test_a_long_back_off_is_over_when_its_time_has_come(house: Any, clock: Any, holder: Any) -> None:
     cause = instances_pb2.FAILURE_CAUSE_EXIT_CODE
     failed = holder.settled("a", outcome=instances_pb2.OUTCOME_FAILED, cause=cause, message="it exited with 1")
     failed.node_settled.retry_delay.FromSeconds(20)

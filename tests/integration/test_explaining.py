@@ -55,8 +55,8 @@ async def test_a_run_between_two_attempts_says_when_the_next_one_begins(
     found = await explain(service, flow)
 
     assert kinds(found) == ["next_attempt"]
-    pause = found.reasons[0].next_check_time.ToMicroseconds() - begun.stored_time.ToMicroseconds()
+    backoff = found.reasons[0].next_check_time.ToMicroseconds() - begun.stored_time.ToMicroseconds()
     assert found.reasons[0].next_attempt.instance == "flaky:1#2"
-    assert pause == 3600 * 1_000_000
+    assert backoff == 3600 * 1_000_000
     assert found.next_check_time == found.reasons[0].next_check_time
     await service.runs.CancelRun(runs_pb2.CancelRunRequest(name=flow.root_run))

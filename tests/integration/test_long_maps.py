@@ -1,9 +1,11 @@
 """Maps over more items than one run has: they go in shards, and are one map to whoever reads them."""
 
+import asyncio
 import json
+from itertools import accumulate
 from typing import Any
 
-from perdure.v1 import flows_pb2, instances_pb2, runs_pb2
+from perdure.v1 import flows_pb2, instances_pb2, run_events_pb2, runs_pb2
 from tests.families import events_of, runs_of, tree_violations
 
 LONG = """
@@ -33,15 +35,23 @@ def numbers(count: int) -> flows_pb2.FlowRequest:
     return flows_pb2.FlowRequest(input=json.dumps(given).encode())
 
 
+def most_under_way(log: list[run_events_pb2.RunEvent]) -> int:
+    """How many attempts of a run were under way at a time."""
+    under_way = accumulate(event.HasField("node_started") - event.HasField("node_settled") for event in log)
+    return max(under_way)
+
+
 async def test_a_long_list_is_done_in_shards_and_its_results_are_in_its_order(serve: Any, hire: Any) -> None:
     seen: list[Any] = []
-    under_way = most = 0
+    all_under_way = asyncio.Event()
+    begun = 0
 
     async def double(call: Any) -> dict[str, int]:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        under_way -= 1
+        nonlocal begun
+        begun += 1
+        if begun == 40:
+            all_under_way.set()
+        await all_under_way.wait()
         if call.inputs["n"] in (7, 203):
             raise RuntimeError("no")
         return {"n": call.inputs["n"] * 2, "at": call.inputs["at"]}
@@ -51,16 +61,19 @@ async def test_a_long_list_is_done_in_shards_and_its_results_are_in_its_order(se
 
     service = await serve()
     for name in ("one", "two"):
-        await hire(service, {"double": double, "look": look}, name=name)
-    flow = await service.settled(await service.start(LONG % "continue", request=numbers(205)))
+        await hire(service, {"double": double, "look": look}, name=name, slots=2)
+    flow = await service.settled(await service.start(LONG % "continue", request=numbers(220)))
 
     _, *shards = await runs_of(service, flow)
-    given = [json.loads(e.run_input.json) for e in await events_of(service, shards[-1].name) if e.HasField("run_input")]
+    logs = [await events_of(service, shard.name) for shard in shards]
+    given = [json.loads(event.run_input.json) for log in logs for event in log if event.HasField("run_input")]
     assert flows_pb2.Flow.Status.Name(flow.status) == "STATUS_SUCCEEDED"
-    assert [one and one["at"] for one in seen[0]["results"]] == [None if n in (7, 203) else n for n in range(205)]
+    assert [one and one["at"] for one in seen[0]["results"]] == [None if n in (7, 203) else n for n in range(220)]
     assert [error["index"] for error in seen[0]["errors"]] == [7, 203]
     assert sorted(shard.part_instance for shard in shards) == ["each[0]:1#1", "each[100]:1#1", "each[200]:1#1"]
-    assert set(given[0]) == {"more", "[items]"}
+    assert [set(one) for one in given] == [{"more", "[items]"}] * 3
+    assert sum(map(most_under_way, logs)) == 40
+    assert {e.lease_granted.executor_id for log in logs for e in log if e.HasField("lease_granted")} == {"one", "two"}
     assert await tree_violations(service, flow) == []
 
 

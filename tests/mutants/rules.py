@@ -39,7 +39,7 @@ RULES: Final = {
     "retention": "What is deleted is over, goes whole, and is named by nobody.",
     "size": "What steers a run does not depend on how much it was given or has left.",
     "copies": "A copy is the store at one moment, and takes no store's place by mistake.",
-    "back-offs": "A pause before an attempt is as long as was said, whoever has the run.",
+    "back-offs": "A back-off, the pause before an attempt, is as long as was said, whoever has the run.",
     "schedules": "Each time of a schedule is dealt with once, as its policy says.",
     "bounds": "Whatever a document, a value or an expression holds, looking at it ends.",
     "checker": "A check believes nothing that it can look at.",

@@ -90,7 +90,7 @@ class OnFailure(Part):
 
 
 class Retry(Part):
-    """The pause before the next attempt."""
+    """The back-off, a pause before the next attempt."""
 
     initial_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
     maximum_seconds: Annotated[float, Field(ge=0, le=86400)] = 60.0

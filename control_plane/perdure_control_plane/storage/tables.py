@@ -343,7 +343,7 @@ run_waits = _table(
     "run_waits",
     _key("run_id"),
     _key("instance"),
-    _key("kind"),  # an attempt that was a child's may be waited after, too: for the pause before the next
+    _key("kind"),  # an attempt that was a child's may be waited after, too: for the back-off before the next
     Column("approval_id", Words),
     _text("signal"),
     _text("state"),

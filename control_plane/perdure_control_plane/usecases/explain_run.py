@@ -125,7 +125,7 @@ def _at_work(tx: Transaction, folded: FoldedRun) -> Iterator[Reason]:
 
 
 def _is_tried_again(state: NodeWalk, run: Run) -> bool:
-    """Whether the run's holder waits out a short pause; a long one is a wait of the run."""
+    """Whether the run's holder waits out a short back-off; a long one is a wait of the run."""
     backing_off = state.phase is Phase.FAILED and 0 < state.retry_delay < LONG_BACKOFF
     return backing_off and not run.head.held and run.head.stop is None
 

@@ -13,7 +13,7 @@ from perdure_executor.results import Failed
 
 def prepare(context: NodeContext) -> Prepared:
     """Evaluates the list, and checks that it is one that can be gone over. The list of a shard is given."""
-    piece = None if context.walk is None else own_piece(context.walk)
+    piece = own_piece(context.walk)
     if piece is not None:
         items, count = json_bytes(piece.items), len(piece.items)
         return Mapped(count, items, piece.first, done=piece.done, redos=piece.redos)

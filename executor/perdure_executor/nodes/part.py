@@ -11,8 +11,7 @@ from perdure_executor.results import Failed
 def prepare(context: NodeContext) -> Prepared:
     """Takes what the node's expressions may read; they are evaluated in the part."""
     seen = excerpt(context.see(), [reading.keys for reading in context.node.part.reads])
-    if context.walk is not None:
-        seen.update(given(context.walk, context.instance))
+    seen.update(given(context.walk, context.instance))
     try:
         size = len(json_bytes(seen))
     except ValueError as error:

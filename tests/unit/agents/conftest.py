@@ -10,6 +10,7 @@ import pytest
 
 from perdure.runlog.instances import Instance, Step
 from perdure.runlog.plans import WORKSPACE_TOOLS, WalkPlan
+from perdure.runlog.walk import Walk
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.agents.journal import UnitJournal
@@ -123,15 +124,17 @@ class Agents:
             agentic=plans_pb2.AgenticNode(**(spec | fields)),
             inputs=json.dumps(inputs).encode() if inputs else b"",
         )
+        plan = WalkPlan(plans_pb2.Plan(nodes=[node]))
         return NodeContext(
             node=node,
-            plan=WalkPlan(plans_pb2.Plan(nodes=[node])),
+            plan=plan,
             instance=PLACE,
             run_id="run",
             lease_id="lease",
             key=lambda: "key",
             see=lambda: sees or {},
             equipment=self.equipment(**(equipment or {})),
+            walk=Walk(plan),
             units=units or {},
         )
 

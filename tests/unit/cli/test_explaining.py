@@ -84,7 +84,7 @@ TOLD: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "next_attempt",
         {"instance": "a:1#2", "cause": EXIT_CODE, "message": "it exited with 1"},
-        "a:1#2 begins after a pause, as the attempt before it failed (exit code): it exited with 1",
+        "a:1#2 begins after a back-off, as the attempt before it failed (exit code): it exited with 1",
         "",
     ),
     (

@@ -92,7 +92,7 @@ def test_a_pause_is_told_with_who_paused_it_and_why_and_how_it_is_resumed() -> N
     ]
 
 
-def test_an_attempt_after_which_there_is_a_pause_is_told_once_and_stays_failed_when_the_pause_is_cut_short() -> None:
+def test_an_attempt_after_which_there_is_a_back_off_is_told_once_and_stays_failed_when_that_is_cut_short() -> None:
     failed = {"outcome": instances_pb2.OUTCOME_FAILED, "cause": instances_pb2.FAILURE_CAUSE_EXIT_CODE, "message": "3"}
     events = log(
         (ADA, {"run_created": run_events_pb2.RunCreated()}),

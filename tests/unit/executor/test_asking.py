@@ -9,6 +9,7 @@ import pytest
 
 from perdure.runlog.instances import Instance
 from perdure.runlog.plans import WalkPlan
+from perdure.runlog.walk import Walk
 from perdure.v1 import instances_pb2, plans_pb2
 from perdure_executor.calls import Calls
 from perdure_executor.node_context import Ask, Equipment, NodeContext
@@ -68,6 +69,7 @@ def _context(plan: WalkPlan, where: Instance) -> NodeContext:
         key=lambda: "key",
         see=dict,
         equipment=equipment,
+        walk=Walk(plan),
     )
 
 

@@ -122,8 +122,8 @@ class Rehearsal:
         if self.decided:
             self.append(self.decided.pop(0), by_holder=True)
 
-    def finish(self, played: Played, index: int = 0, *, pause: float = 0.0) -> "Rehearsal":
-        """Ends the work that was begun first, or as which `index` says, as given; `pause` seconds before it is repeated."""
+    def finish(self, played: Played, index: int = 0, *, backoff: float = 0.0) -> "Rehearsal":
+        """Ends the work that was begun first, or as which `index` says, as given, with so many seconds of `backoff`."""
         start = self.running.pop(index)
         outcome, cause, output = played
         if outcome == instances_pb2.OUTCOME_FAILED and self.walk.jumps_over(start.node.id):
@@ -134,8 +134,8 @@ class Rehearsal:
         settled = node_events_pb2.NodeSettled(
             instance=where, effect=start.node.effect, outcome=outcome, cause=cause, message="as played"
         )
-        if pause:
-            settled.retry_delay.FromMicroseconds(round(pause * 1e6))
+        if backoff:
+            settled.retry_delay.FromMicroseconds(round(backoff * 1e6))
         self.holder(node_settled=settled)
         return self
 
@@ -143,8 +143,8 @@ class Rehearsal:
         """Appends an event of the holder."""
         self.append(RunEvent(**kind), by_holder=True)
 
-    def pass_pause(self, where: Instance) -> None:
-        """Lets the pause after an attempt go by."""
+    def pass_backoff(self, where: Instance) -> None:
+        """Lets the back-off after an attempt go by."""
         opened = next(one for one in reversed(self.recorded) if instance(one.event.wait_opened.instance) == where)
         fired = fact_events_pb2.TimerFired()
         fired.due_time.FromMicroseconds(due_at(opened.event.wait_opened, opened.stored_time.ToMicroseconds()))

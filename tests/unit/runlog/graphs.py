@@ -141,10 +141,12 @@ class Disorder:
             moves[f"{start.instance} succeeds"] = partial(run.finish, OK, index)
             if trouble:
                 moves[f"{start.instance} fails"] = partial(run.finish, FAILED, index)
-                moves[f"{start.instance} fails, and is repeated later"] = partial(run.finish, FAILED, index, pause=60.0)
+                moves[f"{start.instance} fails, and is repeated later"] = partial(
+                    run.finish, FAILED, index, backoff=60.0
+                )
         for where, wait in run.walk.waits.items():
             if not wait.fact_sequence and wait.opened.HasField("backoff"):
-                moves[f"the pause after {where} is over"] = partial(run.pass_pause, where)
+                moves[f"the back-off after {where} is over"] = partial(run.pass_backoff, where)
             elif not wait.fact_sequence:
                 moves[f"{where} is approved"] = partial(self._decide, where, fact_events_pb2.DECISION_KIND_APPROVED)
                 if trouble:

@@ -99,37 +99,37 @@ def test_the_first_item_that_fails_for_good_lets_what_runs_end_and_fails_the_map
     assert "fan[2]:1#1" not in run.started
 
 
-@pytest.mark.parametrize("pause", [0.0, 60.0])
+@pytest.mark.parametrize("backoff", [0.0, 60.0])
 def test_an_item_that_would_be_tried_again_is_not_where_its_map_fails(
-    rehearse: Rehearse, mapped: Any, failed: Played, pause: float
+    rehearse: Rehearse, mapped: Any, failed: Played, backoff: float
 ) -> None:
     run = at_map(rehearse(mapped(max_parallel=3, iteration_cap=2)))
 
     run.finish(failed, 0).go(hold_work=True).finish(failed, 2)  # the second attempt of the first item fails, too
-    run.finish(failed, 0, pause=pause).finish(OK).go(hold_work=True)
+    run.finish(failed, 0, backoff=backoff).finish(OK).go(hold_work=True)
 
     assert (run.state, run.ended.cause) == (RunState.FAILED, instances_pb2.FAILURE_CAUSE_ITEM_FAILED)
     assert "fan[1]:1#2" not in run.started
     assert run.head.open_waits == 0
 
 
-def test_a_long_pause_of_an_item_is_a_wait_of_the_run_that_the_maps_failure_closes(
+def test_a_long_back_off_of_an_item_is_a_wait_of_the_run_that_the_maps_failure_closes(
     rehearse: Rehearse, mapped: Any, failed: Played
 ) -> None:
     run = at_map(rehearse(mapped(max_parallel=2, iteration_cap=2)))
 
-    run.finish(failed, 0, pause=60.0).go(hold_work=True).finish(failed, 0).go(hold_work=True).finish(failed, 0).go()
+    run.finish(failed, 0, backoff=60.0).go(hold_work=True).finish(failed, 0).go(hold_work=True).finish(failed, 0).go()
 
     assert run.kinds()[-3:] == ["wait_closed", "node_settled", "run_ended"]
     assert run.state is RunState.FAILED
 
 
-def test_a_run_whose_items_all_pause_is_held_by_nobody(rehearse: Rehearse, mapped: Any, failed: Played) -> None:
+def test_a_run_whose_items_all_back_off_is_held_by_nobody(rehearse: Rehearse, mapped: Any, failed: Played) -> None:
     run = at_map(rehearse(mapped(max_parallel=1, iteration_cap=2)))
 
-    run.finish(failed, 0, pause=60.0).go()
+    run.finish(failed, 0, backoff=60.0).go()
     assert run.state is RunState.PAUSED
-    run.pass_pause(parse_instance("fan[0]:1#1"))
+    run.pass_backoff(parse_instance("fan[0]:1#1"))
     run.lease().go()
 
     assert run.state is RunState.COMPLETED

@@ -53,7 +53,7 @@ def test_a_part_that_fails_is_a_failure_of_its_node_and_the_next_attempt_is_anot
     assert started[0].run_id != started[1].run_id
 
 
-def test_a_part_that_follows_a_long_pause_is_all_that_its_run_waits_for(rehearse: Any, plans: Any, at: Any) -> None:
+def test_a_part_that_follows_a_long_back_off_is_all_that_its_run_waits_for(rehearse: Any, plans: Any, at: Any) -> None:
     run = rehearse(plans.line(part_node(plans, "a", iteration_cap=2), plans.node("z"))).go()
     fact = run.fact(at("a"), **ended(at("a"), **FAILED))
     run.lease().holder(fact_taken_up=fact_events_pb2.FactTakenUp(sequence=fact))
@@ -61,7 +61,7 @@ def test_a_part_that_follows_a_long_pause_is_all_that_its_run_waits_for(rehearse
     settled = failure.events[0]
     settled.node_settled.retry_delay.FromSeconds(60)
     run.append(settled, by_holder=True)
-    run.go().pass_pause(at("a"))
+    run.go().pass_backoff(at("a"))
     run.lease().go()
     waits = list(run.walk.waits)
 

@@ -140,7 +140,7 @@ def test_a_plan_without_nodes_completes_at_once(rehearse: Callable[..., Any], pl
     assert run.kinds() == ["run_created", "lease_granted", "run_ended"]
 
 
-def test_a_retry_takes_the_pause_that_was_drawn_when_it_failed(rehearse: Any, plans: Any) -> None:
+def test_a_retry_takes_the_back_off_that_was_drawn_when_it_failed(rehearse: Any, plans: Any) -> None:
     from perdure.runlog.intents import Start
     from perdure.runlog.interpreter import decide
     from perdure.v1 import node_events_pb2

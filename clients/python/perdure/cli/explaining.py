@@ -110,7 +110,7 @@ def _child(child: Any, run: str) -> _Words:
 
 def _next_attempt(attempt: Any, run: str) -> _Words:
     cause = enum_word(FailureCause.DESCRIPTOR, attempt.cause)
-    words = f"{attempt.instance} begins after a pause, as the attempt before it failed ({cause})"
+    words = f"{attempt.instance} begins after a back-off, as the attempt before it failed ({cause})"
     return because(words, attempt.message), attempt.failure_time, ""
 
 

@@ -74,7 +74,7 @@ def _continued(walk: Walk, event: RunEvent, sequence: int) -> None:
         await_child(walk, instance(child.instance), child.run_id)
     for place in walk.active:
         state = walk.nodes[place]
-        state.retry_delay = 0.0  # whoever lets it go on does not want a pause
+        state.retry_delay = 0.0  # whoever lets it go on does not want a back-off
         if state.phase is Phase.LOST or (state.phase is Phase.WAITING and walk.instance(place) not in walk.waits):
             state.phase = Phase.AGAIN
     if continued.HasField("reopened"):

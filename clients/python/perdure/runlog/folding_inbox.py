@@ -32,7 +32,7 @@ def _begin_to_wait(walk: Walk, where: Instance, redo: int = 0) -> None:
     state.phase, state.visit, state.attempt, state.redo = Phase.WAITING, where.visit, where.attempt, redo
     walk.frontier.discard(where.place)
     walk.active.add(where.place)
-    walk.waits.pop(Instance(where.path, where.attempt - 1), None)  # the pause before it
+    walk.waits.pop(Instance(where.path, where.attempt - 1), None)  # the back-off before it
 
 
 def await_child(walk: Walk, where: Instance, run_id: str) -> None:

@@ -43,7 +43,7 @@ def _node_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     if started.resolution_sequence:
         walk.doubts.pop(Instance((*walk.prefix, step_at(place, visit)), attempt - 1), None)
     if walk.waits:
-        walk.waits.pop(Instance((*walk.prefix, step_at(place, visit)), attempt - 1), None)  # the pause before it
+        walk.waits.pop(Instance((*walk.prefix, step_at(place, visit)), attempt - 1), None)  # the back-off before it
     if walk.pending:
         walk.pending.pop(instance(started.instance), None)  # what a lost execution of it had produced
 

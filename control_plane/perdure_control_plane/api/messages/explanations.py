@@ -102,7 +102,7 @@ def _set_wait(message: run_explanations_pb2.RunReason, value: Wait) -> None:
         case WaitKind.CHILD:
             raise ValueError("a wait for a child is told together with that child")
         case WaitKind.BACKOFF:
-            raise ValueError("a pause is told as the attempt that follows it")
+            raise ValueError("a back-off is told as the attempt that follows it")
         case _:
             assert_never(value.kind)
 

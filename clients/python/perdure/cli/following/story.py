@@ -67,7 +67,7 @@ class NodeStory:
     signal: str = ""
     """Name of the signal that it waits for."""
     backs_off: bool = False
-    """Whether it has failed and a pause follows, before the attempt after it."""
+    """Whether it has failed and a back-off follows, before the attempt after it."""
     timer: bool = False
     """Whether it waits for a moment, which comes by itself."""
     child: str = ""
@@ -99,7 +99,7 @@ class NodeStory:
         self.unfinished[output.stream] = unfinished[-_LONGEST_LINE:]
 
     def waits(self, opened: fact_events_pb2.WaitOpened, stored: Timestamp) -> None:
-        """Takes in that it begins to wait. A pause after it is not its own: it stays what it has come to."""
+        """Takes in that it begins to wait. A back-off after it is not its own: it stays what it has come to."""
         if opened.HasField("backoff"):
             self.backs_off = True
             return
