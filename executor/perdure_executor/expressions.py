@@ -92,7 +92,7 @@ def _check_work(source: str, found: Loops, bindings: JsonObject) -> None:
     """Refuses what may take very long, before it begins: nobody could end it."""
     steps, largest = found.steps(bindings)
     if steps > MAX_STEPS:
-        loop = f"loops {found.depth} deep over up to {largest} items" if found.depth else f"{found.sums} sums"
+        loop = f"loops {found.depth} deep over up to {largest} items" if found.depth else "it"
         raise _failed(source[:200], f"{loop} may take {steps} steps, and {MAX_STEPS} are the most")
 
 

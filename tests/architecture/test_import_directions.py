@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.runlog", *EVENTS, PLANS,
         "perdure.schemas", "cronsim",
     ),
-    "perdure.expressions": ("perdure.expressions",),
+    "perdure.expressions": ("perdure.expressions", "perdure.schemas.patterns"),
     "perdure.schemas": ("perdure.schemas", "jsonschema_rs", "referencing"),
     f"{SERVER}.storage": (
         f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.runlog", *EVENTS, REFUSALS,

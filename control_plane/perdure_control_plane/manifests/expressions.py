@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.expressions.loops import MAX_DEPTH, loops
+from perdure.expressions.loops import MAX_DEPTH, MAX_STEPS, loops
+from perdure.expressions.syntax import TooNested
 from perdure.expressions.templates import OPEN, TemplateInvalid, expressions
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.model import (
@@ -167,9 +168,19 @@ def _compiled(source: str) -> "cel.Program | str":
         program = cel.compile(source)
     except ValueError as error:
         return f"{source!r} is not CEL: {no_cel(source, str(error))}"
-    depth = loops(source).depth
-    if depth > MAX_DEPTH:
-        return (
-            f"{source[:60]!r} has loops (map, filter, all, exists, exists_one) {depth} deep; {MAX_DEPTH} are the most"
-        )
-    return program
+    return _too_much(source) or program
+
+
+def _too_much(source: str) -> str:
+    """Why an expression takes too long whatever it reads; empty where it does not."""
+    try:
+        found = loops(source)
+    except TooNested as error:
+        return f"{source[:60]!r}: {error}"
+    if found.depth > MAX_DEPTH:
+        deep = f"loops (map, filter, all, exists, exists_one) {found.depth} deep"
+        return f"{source[:60]!r} has {deep}; {MAX_DEPTH} are the most"
+    steps, _ = found.steps(None)
+    if steps > MAX_STEPS:
+        return f"{source[:60]!r} may take {steps} steps where each list has one item, and {MAX_STEPS} are the most"
+    return ""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from perdure.expressions.loops import MACROS
-from perdure.expressions.loops import marks as read
+from perdure.expressions.marks import MACROS
+from perdure.expressions.marks import marks as read
 
 Chain = tuple[str, ...]
 """A top-level name and the fields that are read of it in turn: `nodes.a.stdout` is `("nodes", "a", "stdout")`."""

@@ -199,3 +199,20 @@ def test_loops_that_no_list_of_any_size_could_be_right_for_are_refused() -> None
 
     assert [(fault.path, fault.code) for fault in found.errors] == [("nodes[0].inputs.x", "EXPRESSION_INVALID")]
     assert "5 deep; 4 are the most" in found.errors[0].reason
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("[1]" + ".map(a, [a, a])" * 40, "steps where each list has one item, and 25000000 are the most"),
+        ("names" + ".map(a, a + a)" * 40, "steps where each list has one item, and 25000000 are the most"),
+        ("(" * 65 + "1" + ")" * 65, "brackets stand more than 64 deep inside each other"),
+    ],
+)
+def test_an_expression_that_nobody_could_evaluate_is_refused(expression: str, reason: str) -> None:
+    node = {"id": "a", "type": "function", "function": "f", "inputs": {"x": f"{{{{ {expression} }}}}"}}
+
+    found = review(json.dumps({**HEAD_VALUES, "nodes": [node]}).encode())
+
+    assert [fault.code for fault in found.errors] == ["EXPRESSION_INVALID"]
+    assert reason in found.errors[0].reason
