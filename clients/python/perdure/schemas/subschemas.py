@@ -28,7 +28,7 @@ KNOWN: Final = frozenset((
 ))  # fmt: skip
 """Keywords that are looked at to say how much work a check is. Nothing else that a schema says takes part in one."""
 
-_MAX_REFERRED_TO: Final = 500_000
+_MAX_REFERRED_TO: Final = 200_000
 """Most values that are looked through to know whether what is referred to is a schema."""
 
 _FRACTION: Final = 30
