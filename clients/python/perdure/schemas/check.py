@@ -35,8 +35,9 @@ class SchemaCheck:
     def __init__(self, schema: Any) -> None:
         self._schema: Final = read(schema)
 
-    def faults(self, value: Any) -> Iterator[Fault]:
-        """What is wrong with a JSON value, up to a hundred faults; none where it is as the schema says."""
+    def faults(self, value: Any, most: int = MAX_TURNS) -> Iterator[Fault]:
+        """What is wrong with a JSON value, up to a hundred faults; none where it is as the schema says. `most` is how many
+        turns its check may take."""
         found = extent(value, MAX_DEPTH)
         work = self._schema.work
         if found.depth > MAX_DEPTH:
@@ -46,8 +47,8 @@ class SchemaCheck:
             yield Fault((), "", f"is nested too deep, with {found.depth} levels, for all that its schema combines")
             return
         turns = work.of(found)
-        if turns > MAX_TURNS:
-            said = f"is too large for its schema: a check may take {turns} turns, and {MAX_TURNS} are the most"
+        if turns > most:
+            said = f"is too large for its schema: a check may take {turns} turns, and {most} are the most"
             yield Fault((), "", said)
             return
         try:

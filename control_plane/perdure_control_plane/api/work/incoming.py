@@ -133,6 +133,10 @@ def _child_started(message: Any) -> str:
 def _map_begun(message: Any) -> str:
     if not 0 <= message.count <= (MAX_LISTED if message.shard_size else MAX_ITEMS) or len(message.items_digest) != 32:
         return "a digest is missing, or there are too many items"
+    if message.shard_size not in (0, MAX_ITEMS) or not 0 <= message.first_item < MAX_LISTED:
+        return "its shards have another size, or begin outside of every list"
+    if max(len(message.done), len(message.redos)) > message.count:
+        return "more is left of it than it has items"
     return _instance(message)
 
 
