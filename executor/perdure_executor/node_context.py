@@ -6,7 +6,6 @@ from typing import Final, Protocol
 
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import JsonObject
-from perdure.runlog.plans import WalkPlan
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -82,7 +81,6 @@ class NodeContext:
     """One attempt of a node."""
 
     node: plans_pb2.PlanNode
-    plan: WalkPlan
     instance: Instance
     run_id: str
     lease_id: str

@@ -215,7 +215,6 @@ class Walker:
         walk, where = self._story.walk, start.instance
         return NodeContext(
             node=start.node,
-            plan=walk.plan,
             instance=where,
             run_id=self.stream.run_id,
             lease_id=self.stream.lease_id,

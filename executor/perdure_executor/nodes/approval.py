@@ -52,7 +52,7 @@ def prepare(context: NodeContext) -> Prepared:
 
 def _effects_that_follow(context: NodeContext) -> list[JsonObject]:
     """What this decision lets happen that will not be repeated by itself, in the order of the plan."""
-    plan = context.plan
+    plan = context.walk.plan
     behind = [(node, worst_effect(plan.nodes[node])) for node in plan.behind_gate(context.node.id)]
     return [
         {"effect": instances_pb2.Effect.Name(effect).removeprefix("EFFECT_").lower(), "node": node}

@@ -127,7 +127,6 @@ class Agents:
         plan = WalkPlan(plans_pb2.Plan(nodes=[node]))
         return NodeContext(
             node=node,
-            plan=plan,
             instance=PLACE,
             run_id="run",
             lease_id="lease",

@@ -62,7 +62,6 @@ def _context(plan: WalkPlan, where: Instance) -> NodeContext:
     )
     return NodeContext(
         node=plan.nodes["gate"],
-        plan=plan,
         instance=where,
         run_id="run",
         lease_id="lease",
