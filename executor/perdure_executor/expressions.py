@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,15 +21,7 @@ def render(value: Any, bindings: JsonObject) -> Any:
     A string that is one expression becomes the expression's value, whatever its type; in any other string values stand
     as text. Raises CannotPrepare.
     """
-    match value:
-        case str():
-            return _render_string(value, bindings)
-        case dict():
-            return {key: render(inner, bindings) for key, inner in value.items()}
-        case list():
-            return [render(inner, bindings) for inner in value]
-        case _:
-            return value
+    return _render(value, bindings, _Spent())
 
 
 def render_stored(stored: bytes, see: Callable[[], JsonObject]) -> Any:
@@ -42,12 +35,12 @@ def render_stored(stored: bytes, see: Callable[[], JsonObject]) -> Any:
 
 def value_of(source: str, bindings: JsonObject) -> Any:
     """What a CEL expression comes to, as JSON has it. Raises CannotPrepare."""
-    return _evaluate(source, bindings)
+    return _evaluate(source, bindings, _Spent())
 
 
 def holds(guard: str, bindings: JsonObject) -> bool:
     """Whether a CEL expression is true. Raises CannotPrepare where it is neither that nor false."""
-    value = _evaluate(guard, bindings)
+    value = _evaluate(guard, bindings, _Spent())
     if not isinstance(value, bool):
         raise _failed(guard, f"a guard is true or false, and this is {type(value).__name__}")
     return value
@@ -55,25 +48,44 @@ def holds(guard: str, bindings: JsonObject) -> bool:
 
 def render_text(template: str, bindings: JsonObject) -> str:
     """A string with its expressions evaluated, as text. Raises CannotPrepare."""
-    return template if "{{" not in template else _text(_render_string(template, bindings))
+    return template if "{{" not in template else _text(_render_string(template, bindings, _Spent()))
 
 
-def _render_string(template: str, bindings: JsonObject) -> Any:
+@dataclass(slots=True)
+class _Spent:
+    """Steps that the expressions of one value may have taken so far."""
+
+    steps: int = 0
+
+
+def _render(value: Any, bindings: JsonObject, spent: _Spent) -> Any:
+    match value:
+        case str():
+            return _render_string(value, bindings, spent)
+        case dict():
+            return {key: _render(inner, bindings, spent) for key, inner in value.items()}
+        case list():
+            return [_render(inner, bindings, spent) for inner in value]
+        case _:
+            return value
+
+
+def _render_string(template: str, bindings: JsonObject, spent: _Spent) -> Any:
     if "{{" not in template:
         return template
     try:
         found = parts(template)
     except TemplateInvalid as error:
         raise _failed(template, str(error)) from error
-    values = [_evaluate(part.source, bindings) if isinstance(part, Expression) else part for part in found]
+    values = [_evaluate(part.source, bindings, spent) if isinstance(part, Expression) else part for part in found]
     return values[0] if len(values) == 1 else "".join(map(_text, values))
 
 
-def _evaluate(source: str, bindings: JsonObject) -> Any:
+def _evaluate(source: str, bindings: JsonObject, spent: _Spent) -> Any:
     try:
         program, found = _compiled(source)
         if not found.harmless:
-            _check_work(source, found, bindings)
+            _check_work(source, found, bindings, spent)
         return _plain(program.execute(bindings))
     except KeyError as error:
         raise _failed(source, f"there is no {error.args[0]!r}") from error
@@ -88,12 +100,14 @@ def _compiled(source: str) -> tuple[Any, Loops]:
     return cel.compile(source), loops(source)
 
 
-def _check_work(source: str, found: Loops, bindings: JsonObject) -> None:
+def _check_work(source: str, found: Loops, bindings: JsonObject, spent: _Spent) -> None:
     """Refuses what may take very long, before it begins: nobody could end it."""
     steps, largest = found.steps(bindings)
-    if steps > MAX_STEPS:
+    spent.steps += steps
+    if spent.steps > MAX_STEPS:
         loop = f"loops {found.depth} deep over up to {largest} items" if found.depth else "it"
-        raise _failed(source[:200], f"{loop} may take {steps} steps, and {MAX_STEPS} are the most")
+        before = f", after {spent.steps - steps} of others beside it" if spent.steps > steps else ""
+        raise _failed(source[:200], f"{loop} may take {steps} steps{before}, and {MAX_STEPS} are the most")
 
 
 def _plain(value: Any) -> Any:

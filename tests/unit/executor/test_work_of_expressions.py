@@ -9,7 +9,7 @@ import pytest
 
 from perdure.expressions.loops import loops
 from perdure.v1 import instances_pb2
-from perdure_executor.expressions import value_of
+from perdure_executor.expressions import render, value_of
 from perdure_executor.results import CannotPrepare
 
 EVALUATED = """
@@ -113,6 +113,17 @@ def test_what_people_write_is_evaluated(source: str, value: Any) -> None:
     }  # fmt: skip
 
     assert value_of(source, {"inputs": inputs}) == value
+
+
+def test_many_expressions_of_one_value_take_no_more_than_one_may() -> None:
+    twice = {"l": list(range(4000))}
+    assert len(render("{{ inputs.l.map(a, a) }}", {"inputs": twice})) == 4000
+
+    with pytest.raises(CannotPrepare, match="of others beside it, and 25000000 are the most"):
+        render(
+            {"args": ["{{ inputs.l.map(a, a) }} and {{ inputs.l.map(a, a) }}", "{{ inputs.l.map(a, a) }}"] * 9},
+            {"inputs": twice},
+        )
 
 
 @pytest.mark.parametrize("loop", [".map(a, [a, a])", ".map(a, a + a)", ".map(a, {'b': a, 'c': a})"])
