@@ -8,7 +8,7 @@ from typing import Final
 from perdure.runlog.head import Stop
 from perdure.runlog.states import OVER, RunState
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.errors import Conflict, DataCorrupt, PerdureError, StoreUnavailable
+from perdure_control_plane.domain.errors import Conflict, DataCorrupt, NotFound, PerdureError, StoreUnavailable
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.inbox import WaitState
 from perdure_control_plane.domain.origin import MESSAGE
@@ -63,10 +63,16 @@ async def deliver_messages(store: Store) -> Delivered:
 
 
 async def _deliver(store: Store, target: RunId) -> int:
-    run, due = await store.read(lambda tx: (tx.runs.get(target), tx.messages.to_run(target)))
-    goes_on = run.head.state is RunState.INTERRUPTED and any(one.kind is MessageKind.CONTINUE for one in due)
-    folded = await fold_run(store, target) if goes_on else None
-    return await store.write(lambda tx: _tell(tx, target, folded), Order.GUARDED)
+    try:
+        run, due = await store.read(lambda tx: (tx.runs.get(target), tx.messages.to_run(target)))
+        goes_on = run.head.state is RunState.INTERRUPTED and any(one.kind is MessageKind.CONTINUE for one in due)
+        folded = await fold_run(store, target) if goes_on else None
+        return await store.write(lambda tx: _tell(tx, target, folded), Order.GUARDED)
+    except NotFound:
+        # Where another copy of the store has taken this one's place meanwhile, there is nobody and nothing to tell.
+        if await store.read(lambda tx: tx.messages.to_run(target)):
+            raise
+        return 0
 
 
 def _tell(tx: Transaction, target: RunId, folded: FoldedRun | None) -> int:
