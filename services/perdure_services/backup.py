@@ -3,7 +3,6 @@
 import contextlib
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -31,7 +30,9 @@ from perdure_services.backup_manifest import (
     write_manifest,
 )
 from perdure_services.check import examine
+from perdure_services.partial_backups import partial_beside, put_in_place
 from perdure_services.settings import ControlPlaneSettings
+from perdure_services.unpurged import tell_unpurged
 
 POSTGRES_HAS_ITS_OWN: Final = (
     "a store on PostgreSQL is copied and put back with PostgreSQL's own programs, pg_dump and pg_restore,"
@@ -62,7 +63,7 @@ def back_up(settings: ControlPlaneSettings, wanted: Wanted) -> int:
     if settings.database.get_secret_value():
         raise BackupUnusable(POSTGRES_HAS_ITS_OWN)
     _require_free(wanted)
-    with _beside(wanted.to) as partial:
+    with partial_beside(wanted.to) as partial:
         with _progress("copying") as tell:
             copy_database(settings.data_dir, partial / DATABASE, tell)
         if wanted.with_keys:
@@ -79,8 +80,10 @@ def back_up(settings: ControlPlaneSettings, wanted: Wanted) -> int:
             return ExitCode.FAILURE
         manifest = _manifest(partial, facts, checked=wanted.check)
         write_manifest(partial, manifest)
-        _put_in_place(partial, wanted.to)
+        _write_through(partial)
+        put_in_place(partial, wanted.to)
     _say(manifest, wanted)
+    tell_unpurged(facts.unpurged)
     return ExitCode.OK
 
 
@@ -90,22 +93,6 @@ def _require_free(wanted: Wanted) -> None:
     if not wanted.overwrite:
         raise BackupUnusable(f"{wanted.to} is there already; name another directory, or replace it with --overwrite")
     read_manifest(wanted.to)  # nothing but a backup is ever replaced
-
-
-@contextlib.contextmanager
-def _beside(to: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A directory of its owner's alone beside the one that it will be, gone again where it has not become it."""
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=".partial", dir=to.parent))
-    except OSError as error:
-        raise BackupUnusable(f"{to} cannot be made: {error.strerror}; name another directory") from error
-    try:
-        yield partial
-    except OSError as error:
-        raise BackupUnusable(f"{to} cannot be written: {error.strerror}; nothing was kept of it") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _copy_keys(data_dir: pathlib.Path, partial: pathlib.Path) -> None:
@@ -134,17 +121,11 @@ def _manifest(partial: pathlib.Path, facts: StoreFacts, *, checked: bool) -> Bac
     )
 
 
-def _put_in_place(partial: pathlib.Path, to: pathlib.Path) -> None:
+def _write_through(partial: pathlib.Path) -> None:
     for path in partial.iterdir():
         path.chmod(0o600)
         sync(path)
     sync(partial)
-    replaced = partial.with_suffix(".replaced")
-    if to.exists():
-        to.rename(replaced)
-    partial.rename(to)
-    sync(to.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 @contextlib.contextmanager

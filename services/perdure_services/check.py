@@ -25,6 +25,7 @@ from perdure_control_plane.usecases.fold_run import stored_events
 from perdure_services.progress import Progress
 from perdure_services.refolding import Refolding
 from perdure_services.settings import ControlPlaneSettings
+from perdure_services.unpurged import tell_unpurged
 
 COMPARED_AT_ONCE: Final = 100
 """Runs whose tables are compared together."""
@@ -37,11 +38,15 @@ def check(settings: ControlPlaneSettings, witnesses: Witnesses, output: Format) 
     """
     database = settings.database.get_secret_value()
     if database:
-        examined = asyncio.run(PostgresStore(database).inspect(lambda tx: examine(tx, witnesses)))
+        looked = asyncio.run(
+            PostgresStore(database).inspect(lambda tx: (examine(tx, witnesses), tx.retention.unpurged()))
+        )
     else:
         with offline_reading(settings.data_dir) as transaction:
-            examined = examine(transaction, witnesses)
+            looked = examine(transaction, witnesses), transaction.retention.unpurged()
+    examined, unpurged = looked
     print_verdicts(examined, output)
+    tell_unpurged(unpurged)
     return ExitCode.FAILURE if examined.violations else ExitCode.OK
 
 

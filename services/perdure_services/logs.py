@@ -9,7 +9,7 @@ import structlog
 
 
 class LossyStream:
-    """A stream for a log. A line that it does not take, as its disk is full or its reader has gone, is lost.
+    """A stream for a log. A line that it does not take, as its disk is full, its reader has gone or it is closed, is lost.
 
     Nothing else is: whoever had something to say goes on, and there is no other place to say it.
     """
@@ -19,12 +19,12 @@ class LossyStream:
 
     def write(self, text: str) -> None:
         """Writes what the stream takes."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._stream.write(text)
 
     def flush(self) -> None:
         """Flushes what the stream takes."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
 
 

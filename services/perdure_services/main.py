@@ -53,7 +53,7 @@ Lists are words with commas between them in the environment, and arrays in the f
 Exit codes: 0 stopped as asked, 1 a check found faults, 2 settings, data or keys cannot be used,
 69 the database cannot be reached now,
 70 an executor ended itself with a function that ran on and could not be ended otherwise, or stood still,
-71 an executor left because the process that its commands run under was lost, 130 stopped twice."""
+71 an executor left because the process that its commands run under was lost, 130 interrupted, or stopped twice."""
 
 UP_MORE: Final = """\b
 Nothing that has ended is deleted unless retention_days is set.

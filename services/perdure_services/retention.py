@@ -4,7 +4,7 @@ import asyncio
 import datetime
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import structlog
@@ -12,14 +12,16 @@ import typer
 
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.limits import SECOND
-from perdure_control_plane.domain.retention import Outlook
+from perdure_control_plane.domain.retention import Outlook, Unpurged
 from perdure_control_plane.storage.offline_reading import offline_reading
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.usecases.ports import Store
 from perdure_control_plane.usecases.retain import retain
+from perdure_services.interrupts import Interrupted
 from perdure_services.settings import ControlPlaneSettings, SettingsInvalid
 from perdure_services.stores import store_of
+from perdure_services.unpurged import WHO_PURGES, unpurged_words
 
 log = structlog.get_logger(__name__)
 
@@ -54,21 +56,34 @@ async def _retain_all(store: Store, age: int) -> None:
 def show_retention(settings: ControlPlaneSettings, days: float | None, *, apply: bool, output: str) -> int:
     """Says what would be deleted, or deletes it, and returns the exit code. `days` is the age; None: the settings'.
 
-    Raises StoreBroken, also where a server holds a SQLite store that is to be changed; SchemaUnknown; SettingsInvalid.
+    Raises StoreBroken, also where a server holds a SQLite store that is to be changed; SchemaUnknown; SettingsInvalid; and
+    Interrupted in the middle of deleting.
     """
     if days is None and not settings.retention:
         raise SettingsInvalid("retention_days: nothing is ever deleted by these settings; say how old with --days")
     age = settings.retention if days is None else round(days * 24 * 3600 * SECOND)
-    outlook = _look(settings, age)
+    seen = _look(settings, age)
     if apply:
-        asyncio.run(_apply(settings, age))
-    _PRINTERS[output](outlook, age, apply)
+        try:
+            asyncio.run(_apply(settings, age))
+        except KeyboardInterrupt:
+            raise _interrupted(seen, _look(settings, age)) from None
+    _PRINTERS[output](seen, age, apply)
     return 0
 
 
-def _look(settings: ControlPlaneSettings, age: int) -> Outlook:
-    def body(tx: SqlTransaction) -> Outlook:
-        return tx.retention.outlook((tx.now or time.time_ns() // 1000) - age)
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What would be deleted, and what is left of what was deleted before."""
+
+    outlook: Outlook
+    unpurged: Unpurged
+
+
+def _look(settings: ControlPlaneSettings, age: int) -> _Seen:
+    def body(tx: SqlTransaction) -> _Seen:
+        before = (tx.now or time.time_ns() // 1000) - age
+        return _Seen(tx.retention.outlook(before), tx.retention.unpurged())
 
     database = settings.database.get_secret_value()
     if database:
@@ -86,7 +101,24 @@ async def _apply(settings: ControlPlaneSettings, age: int) -> None:
         await store.close()
 
 
-def _print_text(outlook: Outlook, age: int, applied: bool) -> None:
+def _interrupted(before: _Seen, now: _Seen) -> Interrupted:
+    done = max(0, before.outlook.flows - now.outlook.flows)
+    said = f"it was interrupted: {done} of {before.outlook.flows} flows were deleted"
+    if now.unpurged.events:
+        said += f", and {unpurged_words(now.unpurged)} still to be purged"
+    return Interrupted(f"{said}. The same command again goes on, and so does a server that has retention_days")
+
+
+def _print_text(seen: _Seen, age: int, applied: bool) -> None:
+    _print_outlook(seen.outlook, age, applied)
+    if seen.unpurged.events and applied:
+        left = seen.unpurged
+        typer.echo(f"{left.events} events of {left.runs} runs were purged, which had been deleted before.")
+    elif seen.unpurged.events:
+        typer.echo(f"{unpurged_words(seen.unpurged)} still to be purged: {WHO_PURGES}.")
+
+
+def _print_outlook(outlook: Outlook, age: int, applied: bool) -> None:
     if not outlook.flows:
         typer.echo(f"No flow has been settled for {_days(age)} days.")
         return
@@ -99,10 +131,11 @@ def _print_text(outlook: Outlook, age: int, applied: bool) -> None:
         typer.echo("Nothing was deleted; --apply deletes them.")
 
 
-def _print_json(outlook: Outlook, age: int, applied: bool) -> None:
-    told = asdict(outlook)
+def _print_json(seen: _Seen, age: int, applied: bool) -> None:
+    told = asdict(seen.outlook)
     ends = {f"{name}_end_time": _time(told.pop(f"{name}_end_at")) for name in ("oldest", "newest")}
-    typer.echo(json.dumps({"applied": applied, "days": age / SECOND / 24 / 3600, **told, **ends}, indent=2))
+    left = {f"unpurged_{name}": number for name, number in asdict(seen.unpurged).items()}
+    typer.echo(json.dumps({"applied": applied, "days": age / SECOND / 24 / 3600, **told, **ends, **left}, indent=2))
 
 
 def _days(age: int) -> str:

@@ -222,8 +222,10 @@ def _read_table(file: pathlib.Path | None, table: str) -> dict[str, Any]:
         return {}
     try:
         content = tomllib.loads(file.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsInvalid(f"the settings file {file} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise SettingsInvalid(f"the settings file {file} cannot be read: it is nested too deep") from error
     for name in content:
         if name not in TABLES:
             raise SettingsInvalid(f"{name}: is no table of {file}; settings stand under [control_plane] or [executor]")

@@ -110,11 +110,17 @@ def _require(output: str, formats: Sequence[str]) -> None:
 
 
 def _do(file: pathlib.Path | None, flags: dict[str, Any], work: Callable[[Any], int]) -> None:
-    from perdure_services import logs, programs
+    from perdure_services import interrupts, logs, process, programs
 
     try:
         read = programs.server_settings(chosen(file), flags)
         logs.set_up(read.log_format, read.log_level)
-        sys.exit(work(read))
+        with interrupts.interruptible():
+            code = work(read)
     except programs.UNUSABLE as error:
         give_up(error)
+    except interrupts.Interrupted as interrupted:
+        give_up(interrupted, process.INTERRUPTED)
+    except KeyboardInterrupt:
+        give_up(interrupts.Interrupted("it was interrupted, and nothing was changed"), process.INTERRUPTED)
+    sys.exit(code)

@@ -109,7 +109,7 @@ def unknown_flags(programs: Any, page: Any, known_elsewhere: str) -> list[str]:
 def known_variables() -> set[str]:
     kinds = (ControlPlaneSettings, ExecutorSettings)
     of_settings = {f"{kind.model_config['env_prefix']}{name.upper()}" for kind in kinds for name in kind.model_fields}
-    of_programs = {"PERDURE_SERVER", "PERDURE_OUTPUT", "PERDURE_CONFIG", "PERDURE_SETTINGS"}
+    of_programs = {"PERDURE_SERVER", "PERDURE_OUTPUT", "PERDURE_CONFIG", "PERDURE_SETTINGS", "PERDURE_TRACEBACK"}
     of_commands = {"PERDURE_RUN_ID", "PERDURE_NODE", "PERDURE_ATTEMPT", "PERDURE_IDEMPOTENCY_KEY"}
     return of_settings | of_programs | of_commands | {kind.model_config["env_prefix"] for kind in kinds}
 

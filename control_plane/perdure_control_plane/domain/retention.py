@@ -17,6 +17,14 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpurged:
+    """What is left of runs that were deleted: their events go bit by bit, and whoever deleted them may have been ended."""
+
+    runs: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retained:
     """What one look has deleted."""
 

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from perdure_control_plane.domain.errors import Deleted, NotFound
+from perdure_control_plane.domain.retention import Unpurged
 from perdure_control_plane.storage.tables import deletions, run_events
 
 
@@ -60,6 +61,13 @@ class Deletions:
                 break
             until = sequence
         return until
+
+    def unpurged(self) -> Unpurged:
+        """What is left of deleted runs."""
+        events = func.coalesce(func.sum(deletions.c.events - deletions.c.purged), 0)
+        query = select(func.count(), events).where(deletions.c.purged < deletions.c.events)
+        runs, left = self._connection.execute(query).one()
+        return Unpurged(runs, int(left))
 
     def forget(self, before: int) -> None:
         """Drops what was deleted before a time, and whose events are gone."""

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import FlowId
-from perdure_control_plane.domain.retention import Outlook
+from perdure_control_plane.domain.retention import Outlook, Unpurged
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.deletions import RUNS, Deletion, Deletions
 from perdure_control_plane.storage.payloads import Payloads
@@ -80,6 +80,10 @@ class Retention:
     def purge(self, max_events: int, max_bytes: int) -> int:
         """Deletes some events of a run that was deleted, and returns how many; 0 where none is left."""
         return self._deletions.purge(max_events, max_bytes)
+
+    def unpurged(self) -> Unpurged:
+        """What is left of deleted runs."""
+        return self._deletions.unpurged()
 
     def unreachable(self, limit: int) -> list[bytes]:
         """Digests of payloads that no event of a run that is there names."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from perdure_control_plane.domain.leases import StoreMark
+from perdure_control_plane.domain.retention import Unpurged
 from perdure_control_plane.storage.migrate import schema_of
 from perdure_control_plane.storage.tables import run_events, runs
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
@@ -19,6 +20,8 @@ class StoreFacts:
     starts: int
     runs: int
     events: int
+    """Of these runs."""
+    unpurged: Unpurged
 
 
 def store_facts(transaction: SqlTransaction) -> StoreFacts:
@@ -28,4 +31,5 @@ def store_facts(transaction: SqlTransaction) -> StoreFacts:
         transaction.connection.execute(select(func.count()).select_from(table)).scalar_one()
         for table in (runs, run_events)
     )
-    return StoreFacts(schema_of(transaction.connection), mark.generation, mark.starts, run_count, event_count)
+    unpurged, schema = transaction.retention.unpurged(), schema_of(transaction.connection)
+    return StoreFacts(schema, mark.generation, mark.starts, run_count, event_count - unpurged.events, unpurged)

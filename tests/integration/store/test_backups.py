@@ -1,9 +1,13 @@
 """`perdure-server backup` and `restore`: what they make, and what they refuse."""
 
+import fcntl
 import json
+import os
 import pathlib
+import signal
 import sqlite3
 import stat
+import tempfile
 from typing import Any
 
 import pytest
@@ -146,3 +150,43 @@ def test_a_postgresql_store_is_left_to_postgresqls_own_programs(tmp_path: pathli
 
     assert code == 2
     assert "pg_dump and pg_restore" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)], ids=["new", "in the place of one"])
+async def test_nothing_stays_of_a_backup_that_is_interrupted(
+    served: pathlib.Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, overwrite: tuple[str, ...]
+) -> None:
+    for _ in overwrite:
+        program("backup", "copy", folder=served)
+    before = names(served)
+
+    def interrupted(partial: pathlib.Path, *_: Any) -> None:
+        assert names(partial) == ["keys.json", "perdure.db"]
+        signal.raise_signal(number)
+
+    monkeypatch.setattr("perdure_services.backup.write_manifest", interrupted)
+    code, out, err = program("backup", "copy", *overwrite, folder=served)
+
+    assert (code, out) == (130, "")
+    assert err == "perdure-server: it was interrupted, and nothing was changed\n"
+    assert names(served) == before
+
+
+async def test_what_a_killed_backup_has_left_is_removed_by_the_next_to_the_same_place(served: pathlib.Path) -> None:
+    others = [".copy.own.partial", ".copy.abcdefgh.partial", ".copies.abcdefgh.partial", ".copy.abcdefgh.old"]
+    for name in (".copy.killed00.partial", *others):
+        (served / name).mkdir()
+        (served / name / "keys.json").write_text("secret")
+    (served / others[1] / "notes.txt").write_text("somebody's own")
+    with tempfile.TemporaryDirectory(prefix=".copy.", suffix=".partial", dir=served) as under_way:
+        descriptor = os.open(under_way, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        code, _, err = program("backup", "copy", folder=served)
+        os.close(descriptor)
+        left = names(served)
+
+    assert code == 0
+    assert ".copy.killed00.partial was left by a backup that was broken off, and is removed" in err
+    assert f"{pathlib.Path(under_way).name} is of another backup; where none is being made, remove it" in err
+    assert left == sorted([".perdure", pathlib.Path(under_way).name, "copy", *others])

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import pathlib
+import subprocess
+import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -95,3 +97,57 @@ async def test_who_deletes_nothing_by_settings_must_say_how_old(tmp_path: pathli
 
     assert said.exit_code == 2
     assert "say how old with --days" in said.stderr
+
+
+INTERRUPTED_AT_THE_FIRST_REST = """
+import signal
+from perdure_services import main, retention
+
+retain = retention.retain
+
+async def interrupted(store, age, rest):
+    async def asked():
+        signal.raise_signal(signal.SIGTERM)
+        await rest()
+
+    return await retain(store, age, asked)
+
+retention.retain = interrupted
+main.app(["retention", "--data-dir", DATA_DIR, "--days", "0", "--apply"])
+"""
+
+
+async def test_deleting_that_is_interrupted_says_what_is_left_and_is_finished_later(serve: Any, hire: Any) -> None:
+    async with AsyncExitStack() as life:
+        service = await serve(life)
+        worker = await hire(service, {"greet": greet})
+        await service.settled(await service.start(HELLO))
+        await worker.drain()
+    planned = json.loads((await retention(service.data_dir, "--days", "0", "-o", "json")).stdout)
+    data_dir, events = str(service.data_dir), planned["events"]
+    code = INTERRUPTED_AT_THE_FIRST_REST.replace("DATA_DIR", repr(data_dir))
+
+    ended = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True)
+    left = await retention(service.data_dir, "--days", "0")
+    checked = await asyncio.to_thread(CliRunner().invoke, app, ["check", "--data-dir", data_dir])
+    copied = await asyncio.to_thread(
+        CliRunner().invoke, app, ["backup", f"{data_dir}-copy", "--data-dir", data_dir, "-o", "json"]
+    )
+    told = await retention(service.data_dir, "--days", "0", "-o", "json")
+    done = await retention(service.data_dir, "--days", "0", "--apply")
+    again = await retention(service.data_dir, "--days", "0", "--apply")
+
+    is_left = f"{events} events of 1 deleted run are still to be purged"
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == (
+        f"perdure-server: it was interrupted: 1 of 1 flows were deleted, and {is_left}."
+        " The same command again goes on, and so does a server that has retention_days\n"
+    )
+    assert left.stdout.startswith(f"No flow has been settled for 0 days.\n{is_left}: perdure-server retention --apply")
+    assert "0 runs, 0 events, no violation" in checked.stderr
+    assert is_left in checked.stderr
+    assert is_left in copied.stderr
+    assert (json.loads(copied.stdout)["runs"], json.loads(copied.stdout)["events"]) == (0, 0)
+    assert (json.loads(told.stdout)["unpurged_runs"], json.loads(told.stdout)["unpurged_events"]) == (1, events)
+    assert f"{events} events of 1 runs were purged, which had been deleted before." in done.stdout
+    assert again.stdout == "No flow has been settled for 0 days.\n"

@@ -1,6 +1,7 @@
 """Every reason a call can fail with: what people are told, what they do next, and the exit code scripts branch on."""
 
 import json
+import sys
 from typing import Any
 
 import grpc
@@ -8,10 +9,13 @@ import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
+from typer.testing import CliRunner
 
+from perdure.cli import main
 from perdure.cli.exit_codes import ExitCode
-from perdure.cli.failures import Refused, report_failure, report_refusal
+from perdure.cli.failures import TRACEBACK, Refused, report_failure, report_refusal
 from perdure.cli.hints import HINTS, hint
+from perdure.cli.main import app
 from perdure.cli.printing.formats import Format
 from perdure.client import CallFailed
 from perdure.v1.errors_pb2 import ErrorReason
@@ -145,3 +149,34 @@ def test_text_from_the_server_cannot_steer_the_terminal(capsys: pytest.CaptureFi
     report_failure(CallFailed(grpc.StatusCode.UNKNOWN, "bad \x1b[2J"), "here:1")
 
     assert "\x1b[2J" not in capsys.readouterr().err
+
+
+def test_a_fault_of_the_program_itself_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.cli.connection.Client", lambda *_, **__: 1 // 0)
+
+    people = CliRunner().invoke(app, ["runs", "get", "r"])
+    programs = CliRunner().invoke(app, ["runs", "get", "r", "-o", "json"])
+    makers = CliRunner().invoke(app, ["runs", "get", "r"], env={TRACEBACK: "1"})
+
+    assert (people.exit_code, people.stdout, programs.exit_code) == (1, "", 1)
+    assert people.stderr == (
+        "Error: perdure itself has failed: ZeroDivisionError: integer division or modulo by zero (UNEXPECTED)\n"
+        "Next:  report it, with what it prints under PERDURE_TRACEBACK=1\n"
+    )
+    assert json.loads(programs.stderr)["reason"] == "UNEXPECTED"
+    assert isinstance(makers.exception, ZeroDivisionError)
+
+
+def test_a_fault_outside_of_a_command_is_told_in_a_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["perdure", "status"])
+    monkeypatch.setattr(main, "app", lambda **_: 1 // 0)
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(getattr(sys, name), "reconfigure", lambda **_: None, raising=False)
+
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("Error: perdure itself has failed: ZeroDivisionError: ")

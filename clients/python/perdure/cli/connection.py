@@ -11,7 +11,7 @@ import typer
 from perdure.addresses import DEFAULT_SERVER, server_address
 from perdure.cli.chosen import Chosen
 from perdure.cli.exit_codes import ExitCode
-from perdure.cli.failures import Refused, report_failure, report_refusal, report_unwritable
+from perdure.cli.failures import Refused, report_failure, report_refusal, report_unexpected, report_unwritable
 from perdure.cli.printing.formats import Format
 from perdure.cli.settings import read_settings
 from perdure.client import CallFailed, Client
@@ -44,6 +44,10 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
             code = asyncio.run(_run(address, format, functools.partial(command, **options)))
         except OSError as error:
             code = report_unwritable(error, format)
+        except (typer.TyperException, typer.Exit, typer.Abort):
+            raise  # told by the parser
+        except Exception as error:  # noqa: BLE001  # told in a sentence, which no traceback is
+            code = report_unexpected(error, format)
         raise typer.Exit(code)
 
     own = [

@@ -8,6 +8,7 @@ import os
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import grpc
 import typer
@@ -17,6 +18,9 @@ from perdure.cli.hints import hint
 from perdure.cli.printing.formats import Format
 from perdure.cli.printing.words import one_line, printable
 from perdure.client import CallFailed, FieldFault
+
+TRACEBACK: Final = "PERDURE_TRACEBACK"
+"""Variable under which what nobody expected is shown with where it happened."""
 
 
 class Refused(Exception):
@@ -66,6 +70,15 @@ def report_unwritable(error: OSError, format: Format = Format.TABLE) -> ExitCode
         return ExitCode.READER_GONE
     message = f"what was found cannot be written to standard output: {error.strerror}"
     _tell(_Error("NOT_WRITABLE", message, "make room there, or write it elsewhere, and repeat"), format)
+    return ExitCode.FAILURE
+
+
+def report_unexpected(error: Exception, format: Format = Format.TABLE) -> ExitCode:
+    """Says that the program itself has failed. Raises the error as it is where a traceback is asked for."""
+    if os.environ.get(TRACEBACK):
+        raise error
+    message = f"perdure itself has failed: {type(error).__name__}: {error}"
+    _tell(_Error("UNEXPECTED", one_line(message, 500), f"report it, with what it prints under {TRACEBACK}=1"), format)
     return ExitCode.FAILURE
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from perdure.cli.request_file import read_json_object, read_request_file, read_text
+from perdure.cli.json_text import json_object_or_file, parse_json
+from perdure.cli.request_file import read_request_file
 from perdure.v1.flows_pb2 import FlowRequest
 
 Inputs = Annotated[
@@ -39,9 +40,8 @@ def flow_request(
     request = read_request_file(request_file) if request_file is not None else FlowRequest()
     given: dict[str, Any] = json.loads(request.input or b"{}")
     if input_json is not None:
-        text = read_text(pathlib.Path(input_json[1:]), "--input-json") if input_json.startswith("@") else input_json
-        given = read_json_object(text, "--input-json")
-    given.update(map(_pair, inputs or []))
+        given = json_object_or_file(input_json, "--input-json")
+    given.update(_pairs(inputs or []))
     if given or request.input:
         request.input = json.dumps(given).encode()
     if content is not None:
@@ -49,17 +49,22 @@ def flow_request(
     return request
 
 
-def _pair(text: str) -> tuple[str, Any]:
-    key, mark, value = text.partition("=")
-    if not (key and mark):
-        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="'--input'")
-    return key, _value(value)
+def _pairs(texts: list[str]) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for text in texts:
+        key, mark, value = text.partition("=")
+        if not (key and mark):
+            raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="'--input'")
+        if key in pairs:
+            raise typer.BadParameter(f"{key!r} is given twice; say it once", param_hint="'--input'")
+        pairs[key] = _value(key, value)
+    return pairs
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
     """A value as JSON where that keeps every sign of a number: 1.10, 007 and 1e3 are versions and codes, not numbers."""
     try:
-        value = json.loads(text)
+        value = parse_json(text, "--input", f"the value of {key!r}")
     except ValueError:
         return text
     if isinstance(value, int | float) and json.dumps(value) != text:

@@ -110,6 +110,10 @@ def run() -> None:
         from perdure.cli.failures import report_unwritable
 
         sys.exit(report_unwritable(error))
+    except Exception as error:  # noqa: BLE001  # whoever types a command is told in a sentence, which no traceback is
+        from perdure.cli.failures import report_unexpected
+
+        sys.exit(report_unexpected(error))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import typer
 
+from perdure.cli.json_text import named, read_text
 from perdure.cli.new_files import making, new_file
 from perdure.cli.printing.words import one_line
-from perdure.cli.request_file import named, read_text
 from perdure.v1.playbooks_pb2 import (
     ConvertedPlaybook,
     ConvertPlaybookResponse,

@@ -1,6 +1,5 @@
 """`perdure playbooks`: from a manifest to a version that may be started, and out of use again."""
 
-import json
 import pathlib
 import shlex
 import sys
@@ -14,6 +13,7 @@ from perdure.cli import names
 from perdure.cli.asking import confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.exit_codes import ExitCode
+from perdure.cli.json_text import parse_json
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.manifests import read_document, show_conversion, show_diagnostics, write_conversion
@@ -231,9 +231,10 @@ def _which(version: PlaybookVersion) -> str:
 
 
 def _evidence(text: str | None) -> list[Evidence]:
+    option = "--evidence-refs-json"
     try:
-        given = {"evidence": json.loads(text or "[]")}
+        given = {"evidence": parse_json(text or "[]", option)}
         return list(ParseDict(given, PublishPlaybookVersionRequest()).evidence)
     except (ValueError, ParseError) as error:
         wanted = 'it is not a JSON list of {"kind": ..., "id": ..., "description": ...}'
-        raise typer.BadParameter(wanted, param_hint="'--evidence-refs-json'") from error
+        raise typer.BadParameter(wanted, param_hint=f"'{option}'") from error

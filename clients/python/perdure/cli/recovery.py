@@ -14,11 +14,11 @@ from perdure.cli.connection import connected
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
+from perdure.cli.json_text import json_object
 from perdure.cli.options import Output, Reason, RunName, Yes
 from perdure.cli.printing.descriptions import describe
 from perdure.cli.printing.formats import Format, print_one
 from perdure.cli.printing.words import enum_word
-from perdure.cli.request_file import read_json_object
 from perdure.cli.waiting import waiting_steps
 from perdure.client import Client
 from perdure.v1.fact_events_pb2 import (
@@ -135,7 +135,7 @@ async def resolve_effect(
 
     Shows what is known, the latest report of the executor that was lost included, and asks.
     """
-    content = json.dumps(read_json_object(output_json, "--output-json")).encode() if output_json else b""
+    content = json.dumps(json_object(output_json, "--output-json")).encode() if output_json else b""
     found = await perdure.runs.GetRecovery(GetRecoveryRequest(name=names.run(run)))
     effect = _effect(found, attempt)
     _show(effect)

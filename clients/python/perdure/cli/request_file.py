@@ -10,6 +10,7 @@ from typing import Final
 
 import typer
 
+from perdure.cli.json_text import is_deeper, json_object, named, read_text
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1.flows_pb2 import FlowRequest, RequestSource
 
@@ -29,10 +30,13 @@ UNSUPPORTED: Final = (
 )
 """Keys that are known, and may only be empty."""
 
+METADATA_DEPTH: Final = 16
+"""Most levels of metadata: it is sent as messages inside each other, of which there are three for a level."""
+
 
 def read_request_file(path: pathlib.Path) -> FlowRequest:
     """The request in a file. Raises BadParameter, naming the key at fault."""
-    return request_from(read_json_object(read_text(path, OPTION), OPTION, named(path)))
+    return request_from(json_object(read_text(path, OPTION), OPTION, named(path)))
 
 
 def request_from(document: JsonObject) -> FlowRequest:
@@ -49,36 +53,10 @@ def request_from(document: JsonObject) -> FlowRequest:
         provider=texts["provider"],
         source=RequestSource(**{key: texts[key] for key in SOURCE_TEXTS}),
     )
-    request.metadata.update(_object(document, "metadata"))
+    request.metadata.update(_metadata(document))
     if document.get("input") is not None:
         request.input = json.dumps(_object(document, "input")).encode()
     return request
-
-
-def read_text(path: pathlib.Path, option: str) -> str:
-    """A text file; `-` is standard input. Raises BadParameter, naming the option that names the file."""
-    try:
-        return typer.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{named(path)} is not text in UTF-8", param_hint=f"'{option}'") from error
-    except OSError as error:
-        raise typer.BadParameter(f"{named(path)} cannot be read: {error.strerror}", param_hint=f"'{option}'") from error
-
-
-def named(path: pathlib.Path) -> str:
-    """A file as people call it."""
-    return "standard input" if str(path) == "-" else str(path)
-
-
-def read_json_object(text: str, option: str, where: str = "it") -> JsonObject:
-    """A JSON object. Raises BadParameter, naming the option that it came by."""
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{where} is not JSON: {error}", param_hint=f"'{option}'") from error
-    if not isinstance(document, dict):
-        raise typer.BadParameter(f"{where} is not a JSON object", param_hint=f"'{option}'")
-    return document
 
 
 def _text(document: JsonObject, key: str) -> str:
@@ -97,6 +75,13 @@ def _object(document: JsonObject, key: str) -> JsonObject:
     if not isinstance(value, dict):
         raise _fault(key, "is not an object")
     return value
+
+
+def _metadata(document: JsonObject) -> JsonObject:
+    metadata = _object(document, "metadata")
+    if is_deeper(metadata, METADATA_DEPTH):
+        raise _fault("metadata", f"is nested too deep; {METADATA_DEPTH} levels of lists and objects are the most")
+    return metadata
 
 
 def _fault(key: str, description: str) -> typer.BadParameter:

@@ -32,6 +32,8 @@ def read_settings(named: pathlib.Path | None) -> Settings:
         raise _fault(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise _fault(f"{path} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise _fault(f"{path} cannot be read: it is nested too deep") from error
     for key, value in content.items():
         if key not in KEYS:
             raise _fault(f"{path}: {key!r} is not a setting; there are {', '.join(KEYS)}")

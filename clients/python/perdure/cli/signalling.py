@@ -1,16 +1,16 @@
 """`perdure runs signal|inbox`: what is sent to runs, and what became of it."""
 
-import pathlib
+import json
 from typing import Annotated
 
 import typer
 
 from perdure.cli import names
 from perdure.cli.connection import connected
+from perdure.cli.json_text import json_object_or_file
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import Limit, Output, RunName
 from perdure.cli.printing.formats import Format, print_one
-from perdure.cli.request_file import read_json_object, read_text
 from perdure.client import Client, pages
 from perdure.v1.run_inbox_pb2 import ListInboxRequest, SignalRunRequest
 
@@ -43,9 +43,7 @@ async def signal_run(
     """
     request = SignalRunRequest(name=names.run(run), signal=signal, request_id=request_id)
     if payload is not None:
-        text = read_text(pathlib.Path(payload[1:]), "--json") if payload.startswith("@") else payload
-        read_json_object(text, "--json")
-        request.payload = text.encode()
+        request.payload = json.dumps(json_object_or_file(payload, "--json")).encode()
     print_one(await perdure.inbox.SignalRun(request), output)
 
 

@@ -72,6 +72,8 @@ def _objects(lines: Iterable[str]) -> Iterable[tuple[int, dict[str, Any]]]:
             if not line.endswith("\n"):
                 return  # whoever wrote it was killed in the middle of its last line
             raise ValueError(f"line {number} is not JSON") from None
+        except RecursionError:
+            raise ValueError(f"line {number} is nested too deep") from None
         if not isinstance(value, dict):
             raise ValueError(f"line {number} is not a JSON object")
         yield number, value

@@ -14,10 +14,18 @@ def subject_lines(approval: Approval) -> list[str]:
     """The frozen subject as lines of `key: value`, without what the approval's own fields say in the same words."""
     try:
         frozen = json.loads(approval.subject)
-    except ValueError:
-        frozen = None
-    if not isinstance(frozen, dict):
-        return bytes_text("subject", approval.subject).split("\n")
+        if isinstance(frozen, dict):
+            return _told(frozen, approval)
+        return _as_it_is(approval)
+    except (ValueError, RecursionError):
+        return _as_it_is(approval)  # somebody decides about it, whatever it looks like
+
+
+def _as_it_is(approval: Approval) -> list[str]:
+    return bytes_text("subject", approval.subject).split("\n")
+
+
+def _told(frozen: dict[str, Any], approval: Approval) -> list[str]:
     said = {
         "allowed": [DecisionKind.Name(kind).removeprefix("DECISION_KIND_").lower() for kind in approval.allowed],
         "instance": approval.instance,

@@ -79,7 +79,7 @@ def bytes_text(field: str, content: bytes) -> str:
         return content.hex()
     try:
         return printable(json.dumps(json.loads(text), indent=2, ensure_ascii=False))
-    except ValueError:
+    except (ValueError, RecursionError):
         return printable(text.rstrip("\n"))
 
 

@@ -1,0 +1,100 @@
+"""JSON and other text that people give to a command: in an option, in a file that it names, or on standard input.
+
+Nothing else of the command line reads any. What cannot be read is told with the option that it came by.
+"""
+
+import json
+import pathlib
+from collections import Counter
+from typing import Any, Final, NoReturn
+
+import typer
+
+from perdure.runlog.json_objects import JsonObject
+
+MAX_DEPTH: Final = 128
+"""Most levels of lists and objects, as many as are checked against a schema."""
+
+MAX_DIGITS: Final = 4_300
+"""Most digits of a whole number; the interpreter reads no more."""
+
+
+def read_text(path: pathlib.Path, option: str) -> str:
+    """A text file; `-` is standard input. Raises BadParameter, naming the option that names the file."""
+    try:
+        return typer.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{named(path)} is not text in UTF-8", param_hint=f"'{option}'") from error
+    except OSError as error:
+        raise typer.BadParameter(f"{named(path)} cannot be read: {error.strerror}", param_hint=f"'{option}'") from error
+
+
+def named(path: pathlib.Path) -> str:
+    """A file as people call it."""
+    return "standard input" if str(path) == "-" else str(path)
+
+
+def json_object_or_file(given: str, option: str) -> JsonObject:
+    """The JSON object that an option holds, or the file that it names as @FILE. Raises BadParameter."""
+    if not given.startswith("@"):
+        return json_object(given, option)
+    path = pathlib.Path(given[1:])
+    return json_object(read_text(path, option), option, named(path))
+
+
+def json_object(text: str, option: str, where: str = "it") -> JsonObject:
+    """A JSON object. Raises BadParameter, naming the option that it came by."""
+    document = json_value(text, option, where)
+    if not isinstance(document, dict):
+        raise typer.BadParameter(f"{where} is not a JSON object", param_hint=f"'{option}'")
+    return document
+
+
+def json_value(text: str, option: str, where: str = "it") -> Any:
+    """Any JSON value. Raises BadParameter, naming the option that it came by."""
+    try:
+        return parse_json(text, option, where)
+    except ValueError as error:
+        raise typer.BadParameter(f"{where} is not JSON: {error}", param_hint=f"'{option}'") from error
+
+
+def parse_json(text: str, option: str, where: str = "it") -> Any:
+    """What a text is as JSON. Raises ValueError where it is none, and BadParameter where it is nested too deep."""
+    try:
+        value = json.loads(text, object_pairs_hook=_fields, parse_int=_integer, parse_constant=_no_constant)
+        too_deep = is_deeper(value, MAX_DEPTH)
+    except RecursionError:
+        too_deep = True
+    if too_deep:
+        reason = f"{where} is nested too deep; {MAX_DEPTH} levels of lists and objects are the most"
+        raise typer.BadParameter(reason, param_hint=f"'{option}'")
+    return value
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value has more levels of lists and objects."""
+    level = [value]
+    for _ in range(levels + 1):
+        outer = [one for one in level if isinstance(one, dict | list)]
+        if not outer:
+            return False
+        level = [inner for one in outer for inner in (one.values() if isinstance(one, dict) else one)]
+    return True
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> JsonObject:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice[:60]!r} stands twice in one object")
+    return fields
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number in it has {len(digits)} digits, and {MAX_DIGITS} are the most; write it as text")
+    return int(digits)
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"there is no {word} in JSON")
