@@ -37,7 +37,8 @@ class Calls:
             self._running -= 1
 
     async def in_thread(self, asked_to_end: Callable[[], None], function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls a plain function in a thread, and returns what it returned, or raises what it raised.
+        """Calls a plain function in a thread, and returns what it returned, or raises what it raised, be it the end of an
+        iterator, as a RuntimeError.
 
         Cancelling this cannot end the function, so it only says so to `asked_to_end` and waits on: whoever is told of an
         end must be able to rely on it. Raises NeverCalled where it was cancelled before the call had begun.
@@ -45,7 +46,7 @@ class Calls:
         self._running += 1
         self._in_threads += 1
         try:
-            called = self._pool.submit(function, *arguments)
+            called = self._pool.submit(_outcome, function, arguments)
             returned = asyncio.wrap_future(called)
             while not returned.done():
                 try:
@@ -54,7 +55,10 @@ class Calls:
                     if called.cancel():
                         raise NeverCalled from None
                     asked_to_end()
-            return returned.result()
+            outcome, error = returned.result()
+            if error is not None:
+                raise error
+            return outcome
         finally:
             self._running -= 1
             self._in_threads -= 1
@@ -62,3 +66,13 @@ class Calls:
     def close(self) -> None:
         """Lets no further call begin."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
+    """What a function returned, and what it raised. Futures take some of that for their own, and leave some behind."""
+    try:
+        return function(*arguments), None
+    except StopIteration as error:  # no coroutine can raise it on
+        return None, RuntimeError("the function raised StopIteration").with_traceback(error.__traceback__)
+    except BaseException as error:  # noqa: BLE001  # whoever called has it
+        return None, error

@@ -87,10 +87,10 @@ def _evaluate(source: str, bindings: JsonObject, spent: _Spent) -> Any:
         if not found.harmless:
             _check_work(source, found, bindings, spent)
         return _plain(program.execute(bindings))
-    except KeyError as error:
-        raise _failed(source, f"there is no {error.args[0]!r}") from error
-    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise _failed(source, str(error).splitlines()[0]) from error
+    except (CannotPrepare, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # whatever the library raises; where it panics, that is no Exception
+        raise _failed(source, _told(error)) from error
 
 
 @lru_cache(maxsize=4096)
@@ -108,6 +108,17 @@ def _check_work(source: str, found: Loops, bindings: JsonObject, spent: _Spent) 
         loop = f"loops {found.depth} deep over up to {largest} items" if found.depth else "it"
         before = f", after {spent.steps - steps} of others beside it" if spent.steps > steps else ""
         raise _failed(source[:200], f"{loop} may take {steps} steps{before}, and {MAX_STEPS} are the most")
+
+
+def _told(error: BaseException) -> str:
+    match error:
+        case KeyError(args=(key, *_)):
+            return f"there is no {key!r}"
+        case ZeroDivisionError():
+            return "it divides by zero"
+        case RecursionError():
+            return "a value in it is nested too deep"
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _plain(value: Any) -> Any:

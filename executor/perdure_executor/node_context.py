@@ -75,6 +75,10 @@ class Reporter(Protocol):
     async def room(self) -> None:
         """Returns when there is room for more output on its way to the log."""
 
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether somebody wants the work to end: a stop came, or its time limit has passed."""
+
 
 @dataclass(slots=True)
 class NodeContext:
@@ -152,5 +156,5 @@ TEXT_LIMIT: Final = 1024
 
 def line(text: str) -> str:
     """A text as one line for people, cut to what a control event takes."""
-    cut = " ".join(text.split()).encode()[:TEXT_LIMIT]
+    cut = " ".join(text.split()).encode(errors="replace")[:TEXT_LIMIT]
     return cut.decode("utf-8", errors="ignore")

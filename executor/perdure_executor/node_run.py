@@ -14,7 +14,7 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.event_stream import Dropped, EventStream, Fenced
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Work
-from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut
+from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut, fault_of_ours
 from perdure_executor.settlements import stopped
 
 log = structlog.get_logger(__name__)
@@ -53,6 +53,7 @@ class NodeRun:
         self._dropped = False
         self._stopping = False
         self._running = False
+        self._limit: asyncio.Timeout | None = None
         self._task: asyncio.Task[None] | None = None
         if start.node.effect in GUARDED:
             host.stream.when_stored(ordinal, self._begin)
@@ -106,21 +107,21 @@ class NodeRun:
         try:
             work = self._work.begin(self)
             return await (self._bounded(work) if self.start.node.HasField("timeout") else work)
-        except asyncio.CancelledError:
-            return Stopped()
         except (Dropped, Fenced):
             raise
-        except Exception as error:  # a fault of ours fails the node; its run must not hang on it
+        except BaseException as error:  # a fault of ours fails the node; its run must not hang on it
+            # What was stopped is begun again and counts for nothing, so nothing may call itself stopped.
+            if self._stopping and isinstance(error, asyncio.CancelledError):
+                return Stopped()
             log.exception("node.failed", run=self._host.stream.run_id, node=self.start.node.id)
-            # Its text may hold what the node was given, which belongs to no event that everybody sees.
-            message = f"{type(error).__name__} in the executor, whose log has the rest"
-            return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, message)
+            return fault_of_ours(error)
 
     async def _bounded(self, work: Awaitable[Result]) -> Result:
         seconds = self.start.node.timeout.ToMicroseconds() / 1e6
         message = f"it did not end within {seconds:g} s"
         try:
             async with asyncio.timeout(seconds) as limit:
+                self._limit = limit
                 result = await work
         except TimeoutError:
             return TimedOut(message)
@@ -140,6 +141,11 @@ class NodeRun:
                 ordinal = self._host.stream.ordinal_of(event)
             else:
                 return
+
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether somebody wants the work to end: a stop came, or its time limit has passed."""
+        return self._stopping or (self._limit is not None and self._limit.expired())
 
     async def room(self) -> None:
         """Returns when there is room for more output on its way to the log."""

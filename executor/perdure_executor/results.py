@@ -23,6 +23,8 @@ class Failed:
     task: node_events_pb2.TaskResult | None = None
     output: JsonObject | None = None
     """What the work gave that succeeded, and broke its node's promise."""
+    begun: bool = True
+    """False where it is known that nothing of the work has happened, whatever the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,13 @@ class TimedOut:
 
 
 Result = Succeeded | Failed | Stopped | TimedOut
+
+
+def fault_of_ours(error: BaseException, *, begun: bool = True) -> Failed:
+    """The failure of one node for a program error in the executor."""
+    # Its text may hold what the node was given, which belongs to no event that everybody sees.
+    message = f"{type(error).__name__} in the executor, whose log has the rest"
+    return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, message, begun=begun)
 
 
 class CannotPrepare(Exception):

@@ -3,22 +3,35 @@
 import hashlib
 from collections.abc import Sequence
 
+import structlog
+
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.failures import is_tried_again
 from perdure.runlog.instances import place_of
 from perdure.runlog.intents import Start
-from perdure.runlog.json_objects import JsonObject, json_bytes
+from perdure.runlog.json_objects import JsonObject, TooDeep, bounded_json
 from perdure.runlog.node_walk import NodeWalk
 from perdure.runlog.walk import Walk
 from perdure.v1 import instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.backoff import retry_delay
 from perdure_executor.node_context import line
-from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut
+from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut, fault_of_ours
+
+log = structlog.get_logger(__name__)
 
 
 def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes: int) -> list[RunEvent]:
-    """The events that settle an attempt, or leave it in doubt.
+    """The events that settle an attempt, or leave it in doubt; a fault of ours in making them is that attempt's alone."""
+    try:
+        return _settlement(start, result, before, max_payload_bytes)
+    except Exception as error:  # whoever walks the run would lose it, and so would everybody after
+        log.exception("node.not_settled", node=start.node.id)
+        return _settlement(start, fault_of_ours(error), before, max_payload_bytes)
+
+
+def _settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes: int) -> list[RunEvent]:
+    """What an attempt came to.
 
     `before` is how the node stood until now, with its failures in a row. Work that was cut short counts as over where its
     effect may be repeated; otherwise nobody knows what it did. What was to be stopped and came to its own end all the same
@@ -29,7 +42,7 @@ def settlement(start: Start, result: Result, before: NodeWalk, max_payload_bytes
     match result:
         case Succeeded():
             return _succeeded(start, result, before, max_payload_bytes)
-        case Failed() if guarded and result.cause == instances_pb2.FAILURE_CAUSE_INTERNAL:
+        case Failed() if guarded and result.begun and result.cause == instances_pb2.FAILURE_CAUSE_INTERNAL:
             # The fault is the executor's own, after the work had begun: how far it came is not known.
             return [_doubt(start, result.cause, result.message)]
         case Failed(output=None):
@@ -137,7 +150,9 @@ def _with_output(start: Start, output: bytes, event: RunEvent) -> list[RunEvent]
 def _encoded(values: JsonObject, task: node_events_pb2.TaskResult | None, max_payload_bytes: int) -> bytes | Failed:
     """An output as it is stored, or why it cannot be."""
     try:
-        output = json_bytes(values)
+        output = bounded_json(values)
+    except TooDeep as error:
+        return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, f"its output {error}", task)
     except UnicodeEncodeError:
         return Failed(instances_pb2.FAILURE_CAUSE_NOT_CANONICAL, "its output holds a lone surrogate", task)
     except ValueError as error:

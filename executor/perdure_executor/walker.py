@@ -16,7 +16,6 @@ from perdure.runlog.effects import GUARDED, idempotency_key
 from perdure.runlog.instances import Instance
 from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
 from perdure.runlog.interpreter import decide
-from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.kinds import RELEASING_KINDS
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.starting import child_start
@@ -28,9 +27,9 @@ from perdure_executor.event_stream import EventStream
 from perdure_executor.faults import alone
 from perdure_executor.late_reports import late_reports
 from perdure_executor.lease_keeper import LeaseKeeper
-from perdure_executor.node_context import Ask, Equipment, Mapped, NodeContext, Spawn, Work
+from perdure_executor.node_context import Ask, Equipment, Mapped, NodeContext, Spawn
 from perdure_executor.node_run import NodeRun
-from perdure_executor.nodes import prepare
+from perdure_executor.readiness import made_ready
 from perdure_executor.results import Failed, Result, Stopped, TimedOut
 from perdure_executor.settlements import bounded, jumped_over, settlement, stopped
 from perdure_executor.starts import mapping, started, waiting
@@ -191,9 +190,9 @@ class Walker:
 
     def _begin_node(self, start: Start) -> bool:
         refusal = self._refused_children.pop(start.instance, "")
-        prepared = Failed(CHILD_REFUSED, refusal) if refusal else prepare(self._context(start))
+        prepared, arguments = (Failed(CHILD_REFUSED, refusal), None) if refusal else made_ready(self._context(start))
+        digest = b"" if arguments is None else self._say_arguments(start, arguments)
         if isinstance(prepared, Spawn):
-            digest = self._say_arguments(start, prepared.arguments)
             child = child_start(self._story.walk, self.stream.run_id, start, digest)
             self._append(RunEvent(child_started=child), keep=False)
             return True
@@ -201,9 +200,6 @@ class Walker:
             for event in waiting(start, prepared) if isinstance(prepared, Ask) else mapping(start, prepared):
                 self._append(event, keep=False)
             return True
-        digest = b""
-        if isinstance(prepared, Work) and prepared.arguments is not None:
-            digest = self._say_arguments(start, prepared.arguments)
         ordinal = self._append(started(start, prepared, digest), keep=False)
         if isinstance(prepared, Failed):
             self._settle(start, prepared)
@@ -226,8 +222,7 @@ class Walker:
             walk=walk,
         )
 
-    def _say_arguments(self, start: Start, arguments: JsonObject) -> bytes:
-        encoded = json_bytes(arguments)
+    def _say_arguments(self, start: Start, encoded: bytes) -> bytes:
         if len(encoded) <= self._equipment.max_payload_bytes:
             rendered = node_events_pb2.RenderedArguments(instance=start.instance.message(), json=encoded)
             self._append(RunEvent(rendered_arguments=rendered), keep=False)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
-from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels
 from perdure.schemas.check import SchemaCheck
 from perdure.schemas.reading import SchemaInvalid
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, field_invalid
@@ -20,10 +20,11 @@ def json_object(content: bytes, field: str) -> JsonObject:
         text = (content or b"{}").decode("utf-8")
         value: Any = json.loads(text, parse_constant=_no_constant)
         json.dumps(value, ensure_ascii=False).encode("utf-8")
+        check_levels(value, content)
+    except (TooDeep, RecursionError) as error:
+        raise field_invalid(field, str(TooDeep())) from error
     except ValueError as error:
         raise field_invalid(field, f"is not JSON in UTF-8: {error}") from error
-    except RecursionError as error:
-        raise field_invalid(field, "is nested too deep") from error
     if not isinstance(value, dict):
         raise field_invalid(field, "is not a JSON object")
     return value

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from perdure.runlog.instances import Instance
+from perdure.runlog.json_objects import TooDeep, check_levels
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.results import Failed
@@ -61,7 +62,10 @@ class UnitJournal:
 
     def _encoded(self, name: str, result: object) -> bytes:
         try:
+            check_levels(result)
             content = json.dumps(result, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        except TooDeep as error:
+            raise UnitUnusable(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, f"the unit {name} {error}") from error
         except ValueError as error:
             message = f"the unit {name} has no JSON form: {type(error).__name__}"
             raise UnitUnusable(instances_pb2.FAILURE_CAUSE_NOT_CANONICAL, message) from error

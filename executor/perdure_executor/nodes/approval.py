@@ -8,7 +8,7 @@ from typing import Final
 import rfc8785
 
 from perdure.runlog.effects import GUARDED, approval_id
-from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels
 from perdure.runlog.plans import worst_effect
 from perdure.v1 import fact_events_pb2, instances_pb2
 from perdure_executor.expressions import render, render_text
@@ -32,7 +32,10 @@ def prepare(context: NodeContext) -> Prepared:
         "subject": render(json.loads(spec.subject), bindings) if spec.subject else {},
     }
     try:
+        check_levels(shown["subject"])
         subject = rfc8785.dumps(shown)
+    except TooDeep as error:
+        return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, f"the subject {error}")
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         message = f"the subject has no canonical form: {error}"
         return Failed(instances_pb2.FAILURE_CAUSE_NOT_CANONICAL, message)

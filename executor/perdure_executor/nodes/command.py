@@ -7,7 +7,7 @@ import pathlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from perdure.runlog.json_objects import JsonObject
+from perdure.runlog.json_objects import JsonObject, TooDeep
 from perdure.v1 import instances_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.commands import CommandNotStarted, Ended, RunningCommand, SupervisorLost
@@ -137,6 +137,8 @@ class _Command:
             values = json.loads(output.stdout.text())
         except ValueError as error:
             return Failed(cause, line(f"what it printed is not JSON: {error}"), task)
+        except RecursionError:
+            return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, f"what it printed {TooDeep()}", task)
         if not isinstance(values, dict):
             return Failed(cause, "what it printed is not a JSON object", task)
         return Succeeded(values, task)

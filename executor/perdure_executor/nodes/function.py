@@ -1,5 +1,6 @@
 """Functions: callables of a module that was named at the executor's start."""
 
+import asyncio
 import functools
 import inspect
 import traceback
@@ -33,40 +34,63 @@ def prepare(context: NodeContext) -> Prepared:
 
 
 async def _call(function: Function, context: NodeContext, inputs: JsonObject, reporter: Reporter) -> Result:
+    loop = asyncio.get_running_loop()
+
     def write(text: str) -> None:
-        cut = text.encode()[:LOG_LINE_BYTES].decode("utf-8", errors="ignore")
-        entry = run_events_pb2.LogLine(instance=context.instance.message(), text=cut)
-        reporter.say(RunEvent(log_line=entry))
+        reporter.say(_log_line(context, text))
+
+    def write_from_thread(text: str) -> None:
+        # The walk is its loop's alone. The call's end comes by the same way, after all that is said here.
+        loop.call_soon_threadsafe(reporter.say, _log_line(context, text))
 
     def asked_to_end() -> None:
         write("it is to end, and nobody can end a plain function: this attempt ends when it returns")
         log.warning("function.runs_on", run=context.run_id, node=context.node.id)
 
-    call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, write)
+    is_plain = not _is_coroutine_function(function)
+    writes = write_from_thread if is_plain else write
+    call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, writes)
     try:
-        if _is_coroutine_function(function):
-            called: Any = function(call)
-            output: Any = await context.equipment.calls.follow(called)
+        if is_plain:
+            output: Any = await context.equipment.calls.in_thread(asked_to_end, function, call)
         else:
-            output = await context.equipment.calls.in_thread(asked_to_end, function, call)
-    except NeverCalled:
-        return Stopped(begun=False)
-    except NodeFailure as failure:
-        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(str(failure)))
-    except Exception as error:  # noqa: BLE001  # whatever a function raises fails its node, and is logged here
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        log.warning(
-            "function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__, frames=frames
-        )
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{type(error).__name__} in {last.name}, line {last.lineno}"
-        # Its text may hold whatever the function was given, so it is data, as what a function says itself is.
-        write(f"{where}: {error}")
-        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(where))
+            called: Any = function(call)
+            output = await context.equipment.calls.follow(called)
+    except BaseException as error:
+        # Whatever a function raises fails its attempt, and does nothing else: it stops neither itself nor the executor.
+        if reporter.asked_to_end and isinstance(error, NeverCalled):
+            return Stopped(begun=False)
+        if reporter.asked_to_end and isinstance(error, asyncio.CancelledError):
+            raise
+        return _raised(error, context, write)
     if output is not None and not isinstance(output, dict):
         message = f"it returned {type(output).__name__}; a function returns an object or nothing"
         return Failed(instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID, message)
     return Succeeded(output or None)
+
+
+def _raised(error: BaseException, context: NodeContext, write: Callable[[str], None]) -> Failed:
+    if isinstance(error, NodeFailure):
+        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(_text(error)))
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.warning("function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__, frames=frames)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} in {last.name}, line {last.lineno}"
+    # Its text may hold whatever the function was given, so it is data, as what a function says itself is.
+    write(f"{where}: {_text(error)}")
+    return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(where))
+
+
+def _log_line(context: NodeContext, text: str) -> RunEvent:
+    cut = text.encode(errors="replace")[:LOG_LINE_BYTES].decode("utf-8", errors="ignore")
+    return RunEvent(log_line=run_events_pb2.LogLine(instance=context.instance.message(), text=cut))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as worse:  # noqa: BLE001  # the function's own, as all of its error
+        return f"its text cannot be read: {type(worse).__name__}"
 
 
 _is_coroutine_function: Final[Callable[[Function], bool]] = functools.cache(inspect.iscoroutinefunction)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from perdure.runlog.json_objects import json_bytes
+from perdure.runlog.json_objects import TooDeep, bounded_json, json_bytes
 from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
 from perdure.runlog.shards import own_piece
 from perdure.v1 import instances_pb2
@@ -22,7 +22,9 @@ def prepare(context: NodeContext) -> Prepared:
     if fault:
         return Failed(instances_pb2.FAILURE_CAUSE_ITEMS_INVALID, fault)
     try:
-        encoded = json_bytes(items)
+        encoded = bounded_json(items)
+    except TooDeep as error:
+        return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, f"the list {error}")
     except ValueError as error:
         return Failed(instances_pb2.FAILURE_CAUSE_NOT_CANONICAL, f"the list has no JSON form: {error}")
     if len(encoded) > context.equipment.max_payload_bytes:

@@ -2,7 +2,7 @@
 
 import json
 
-from perdure.runlog.json_objects import json_bytes
+from perdure.runlog.json_objects import TooDeep, bounded_json
 from perdure.v1 import instances_pb2
 from perdure_executor.expressions import render_stored
 from perdure_executor.node_context import NodeContext, Prepared, Spawn
@@ -15,7 +15,9 @@ def prepare(context: NodeContext) -> Prepared:
     spec = context.node.playbook
     value = render_stored(context.node.inputs, context.see) if context.node.inputs else {}
     try:
-        size = len(json_bytes(value))
+        size = len(bounded_json(value))
+    except TooDeep as error:
+        return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, f"its input {error}")
     except ValueError as error:
         raise CannotPrepare(
             instances_pb2.FAILURE_CAUSE_NOT_CANONICAL, f"its input has no JSON form: {error}"

@@ -47,6 +47,10 @@ class Log:
         self.units[unit.unit] = unit.json
         self.kept.append(unit.unit)
 
+    @property
+    def asked_to_end(self) -> bool:
+        return False
+
     async def room(self) -> None:
         return
 

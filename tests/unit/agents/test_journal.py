@@ -1,5 +1,6 @@
 """Units: named, recorded once, and given back in the order they were asked for."""
 
+import json
 from typing import Any
 
 import pytest
@@ -59,6 +60,18 @@ async def test_a_unit_over_the_payload_limit_fails_and_is_not_recorded(log: Any)
 
     assert unusable.value.failure.cause == instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE
     assert unusable.value.failure.message == "the unit model.request#0 has 25 bytes; the limit is 10"
+    assert log.kept == []
+
+
+async def test_a_unit_that_is_nested_too_deep_fails_and_is_not_recorded(log: Any) -> None:
+    async def deep() -> object:
+        return json.loads("[" * 128 + "1" + "]" * 128)
+
+    with pytest.raises(UnitUnusable) as unusable:
+        await log.journal().unit("model.request", deep)
+
+    assert unusable.value.failure.cause == instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE
+    assert unusable.value.failure.message == "the unit model.request#0 is nested more than 128 levels deep"
     assert log.kept == []
 
 

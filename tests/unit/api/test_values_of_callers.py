@@ -6,7 +6,7 @@ import pytest
 
 from perdure.schemas.check import SchemaCheck
 from perdure_control_plane.domain.errors import FieldInvalid
-from perdure_control_plane.usecases.json_objects import check_schema
+from perdure_control_plane.usecases.json_objects import check_schema, json_object
 
 NAMES = {"type": "object", "properties": {"names": {"items": {"pattern": "^[a-z]{1,90}$"}}}}
 
@@ -18,6 +18,27 @@ def test_a_check_that_would_keep_others_waiting_is_refused_though_an_executor_ma
         check_schema(json.dumps(NAMES).encode(), value, "request.input")
 
     assert SchemaCheck(NAMES).fault(value) == ""
+
+
+@pytest.mark.parametrize("levels", [129, 970, 100_000])
+def test_a_value_that_is_nested_too_deep_is_a_fault_of_its_field(levels: int) -> None:
+    with pytest.raises(FieldInvalid) as refused:
+        json_object(nested(levels), "payload")
+
+    (fault,) = refused.value.faults
+    assert (fault.field, fault.description) == ("payload", "is nested more than 128 levels deep")
+
+
+def test_a_value_may_have_as_many_levels_as_a_schema_looks_at() -> None:
+    value = json_object(nested(128), "payload")
+
+    assert SchemaCheck(True).fault(value) == ""
+
+
+def nested(levels: int) -> bytes:
+    """An object of so many levels, of which the last is a number."""
+    lists = levels - 2
+    return b'{"a":' + b"[" * lists + b"1" + b"]" * lists + b"}"
 
 
 def test_a_megabyte_as_people_write_it_is_checked() -> None:

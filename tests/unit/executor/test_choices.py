@@ -56,8 +56,10 @@ async def test_the_step_whose_guard_holds_is_taken_and_else_the_one_for_that_cas
         ({"b": "true", "c": "kind != 'x'", "d": None}, "CHOICE_UNCLEAR", "the guards of b and c hold"),
         ({"b": "kind"}, "EXPRESSION", "a guard is true or false"),
         ({"b": "nobody", "c": "true"}, "EXPRESSION", "nobody"),
+        ({"b": "1 / size(kind.substring(5)) > 0", "c": "true"}, "EXPRESSION", "kind"),
+        ({"b": "1 / (size(kind) - 5) > 0", "c": None}, "EXPRESSION", "it divides by zero"),
     ],
-    ids=["none holds", "two hold", "no truth", "no such name"],
+    ids=["none holds", "two hold", "no truth", "no such name", "no such function", "division by zero"],
 )
 async def test_a_choice_that_is_not_clear_fails_its_node_and_begins_nothing(
     choose: Any, guards: dict[str, str | None], cause: str, said: str

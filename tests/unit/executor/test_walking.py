@@ -172,7 +172,7 @@ async def test_a_fault_of_ours_ends_the_work_of_its_run_and_no_other(
     other, walked = walk(("a", {}, waits)), walk(("a", {}, waits), ("b", {}, done))
     await walked.settle()
     await other.settle()
-    monkeypatch.setattr("perdure_executor.walker.prepare", broken)
+    monkeypatch.setattr("perdure_executor.walker.made_ready", broken)
     release.set()
 
     await walked.settle()
@@ -186,7 +186,7 @@ async def test_a_run_that_cannot_be_begun_is_let_go_of(walk: Any, monkeypatch: p
     def broken(context: Any) -> Any:
         raise AssertionError("this cannot be")
 
-    monkeypatch.setattr("perdure_executor.walker.prepare", broken)
+    monkeypatch.setattr("perdure_executor.walker.made_ready", broken)
 
     walked = walk(("a", {}, done))
 

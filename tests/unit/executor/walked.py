@@ -1,6 +1,7 @@
 """A walker, and a log that takes what it sends when a test says so, by the server's own rules."""
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,12 @@ class Walked:
             self.called.append(name)
             return await function(asked)
 
-        return call
+        def call_plain(asked: Any) -> Any:
+            self.called.append(name)
+            return function(asked)
+
+        is_plain = inspect.isfunction(function) and not inspect.iscoroutinefunction(function)
+        return call_plain if is_plain else call
 
     def _over(self, walker: Walker) -> None:
         self.over = True
@@ -126,6 +132,12 @@ class Walked:
             idle = 0 if said else idle + 1
             await asyncio.sleep(0)
         return answers
+
+    async def to_its_end(self) -> None:
+        """Commits until the run is given up, however long its work takes."""
+        while not self.over:
+            self.commit()
+            await asyncio.sleep(0)
 
     def kinds(self) -> list[str]:
         """Kinds of the log's events after the grant of the lease."""
