@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
@@ -48,6 +50,8 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
     StoreBroken at the end, too, where the store has failed meanwhile.
     """
     started = False
+    if not settings.data_dir.exists():
+        _require_free_address(settings)  # nothing is made of a server that could not serve
     store = store_of(settings)
     await store.open()
     try:
@@ -107,8 +111,26 @@ def _listen(server: grpc.aio.Server, settings: ControlPlaneSettings) -> int:
     try:
         return server.add_insecure_port(f"{settings.host}:{settings.port}")
     except RuntimeError as error:
-        message = f"port {settings.port} of {settings.host} is taken or not allowed; name another with --port"
-        raise AddressTaken(message) from error
+        raise _address_taken(settings) from error
+
+
+def _require_free_address(settings: ControlPlaneSettings) -> None:
+    """Raises AddressTaken where it is clear already that the server could not listen."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
+            0
+        ]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise _address_taken(settings) from error
+
+
+def _address_taken(settings: ControlPlaneSettings) -> AddressTaken:
+    message = f"port {settings.port} of {settings.host} is taken or not allowed; name another with --port"
+    return AddressTaken(message)
 
 
 def _options(settings: ControlPlaneSettings) -> list[tuple[str, int]]:

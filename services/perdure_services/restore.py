@@ -1,5 +1,6 @@
 """`perdure-server restore`: puts a backup into a data directory in which no store is."""
 
+import contextlib
 import pathlib
 import shutil
 from typing import Final
@@ -47,24 +48,38 @@ def restore(settings: ControlPlaneSettings, backup: pathlib.Path, output: str) -
 
 
 def _fill(directory: pathlib.Path, backup: pathlib.Path, manifest: BackupManifest) -> None:
+    is_new = not directory.exists()
+    if not is_new and not (directory / LOCK).exists():
+        _require_free(directory, backup)  # before anything is left there
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     # No server starts in the directory while it is filled.
     with lock_directory(directory):
-        _require_no_store(directory)
         try:
-            for file in manifest.files:
-                _copy(backup / file.name, directory / f"{file.name}{UNFINISHED}", file)
-            _require_same_keys(directory)
-            # The database comes last: where it is, everything is.
-            for file in sorted(manifest.files, key=lambda file: file.name == DATABASE):
-                (directory / f"{file.name}{UNFINISHED}").rename(directory / file.name)
-            sync(directory)
-        finally:
-            for path in directory.glob(f"*{UNFINISHED}"):
-                path.unlink()
+            _require_free(directory, backup)
+            _copy_all(directory, backup, manifest)
+        except BaseException:
+            if is_new:
+                with contextlib.suppress(OSError):  # what somebody else has put there stays
+                    (directory / LOCK).unlink()
+                    directory.rmdir()
+            raise
 
 
-def _require_no_store(directory: pathlib.Path) -> None:
+def _copy_all(directory: pathlib.Path, backup: pathlib.Path, manifest: BackupManifest) -> None:
+    try:
+        for file in manifest.files:
+            _copy(backup / file.name, directory / f"{file.name}{UNFINISHED}", file)
+        # The database comes last: where it is, everything is.
+        for file in sorted(manifest.files, key=lambda file: file.name == DATABASE):
+            (directory / f"{file.name}{UNFINISHED}").rename(directory / file.name)
+        sync(directory)
+    finally:
+        for path in directory.glob(f"*{UNFINISHED}"):
+            path.unlink()
+
+
+def _require_free(directory: pathlib.Path, backup: pathlib.Path) -> None:
+    """Raises BackupUnusable where there is a store, or keys that are others than the backup's."""
     found = sorted(path.name for path in directory.iterdir() if path.suffix != UNFINISHED)
     others = [name for name in found if name not in NO_STORE]
     if others:
@@ -72,6 +87,10 @@ def _require_no_store(directory: pathlib.Path) -> None:
             f"{directory} is not empty ({', '.join(others[:3])}); nothing is restored over what is there:"
             " move it away, or name another directory with --data-dir"
         )
+
+    there, new = directory / keys.FILE, backup / keys.FILE
+    if there.exists() and new.exists() and there.read_bytes() != new.read_bytes():
+        raise BackupUnusable(f"{there} has other keys than the backup; move it away, or name another directory")
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path, said: CopiedFile) -> None:
@@ -82,12 +101,6 @@ def _copy(source: pathlib.Path, target: pathlib.Path, said: CopiedFile) -> None:
     if digest_of(target) != said.sha256:
         raise BackupUnusable(f"{source} is not what the backup's manifest says; it is damaged: use another backup")
     sync(target)
-
-
-def _require_same_keys(directory: pathlib.Path) -> None:
-    there, new = directory / keys.FILE, directory / f"{keys.FILE}{UNFINISHED}"
-    if there.exists() and new.exists() and there.read_bytes() != new.read_bytes():
-        raise BackupUnusable(f"{there} has other keys than the backup; move it away, or name another directory")
 
 
 def _say(manifest: BackupManifest, directory: pathlib.Path, output: str) -> None:

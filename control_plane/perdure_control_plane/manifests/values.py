@@ -23,9 +23,9 @@ class DocumentUnreadable(Exception):
         self.diagnostic = Diagnostic(path, code, reason)
 
 
-def integer(digits: str, base: int = 10) -> int | float:
-    """The number that digits stand for; infinity where it is too large anyway, since long numbers are slow to read."""
-    return int(digits, base) if len(digits) < 100 else math.inf
+def integer(digits: str, base: int = 10) -> int:
+    """The number that digits stand for; where it is too large anyway, one that is, since long numbers are slow to read."""
+    return int(digits, base) if len(digits) < 100 else MAX_INTEGER + 1
 
 
 def check_values(value: Any) -> None:
@@ -50,7 +50,7 @@ def check_values(value: Any) -> None:
                 raise DocumentUnreadable(path, "NOT_CANONICAL", "a whole number is beyond 2^53; write it as text")
             case float() if not math.isfinite(value):
                 raise DocumentUnreadable(
-                    path, "NOT_CANONICAL", "JSON has no infinity, and nothing that is not a number"
+                    path, "NOT_CANONICAL", "a number is infinite, beyond 1.8e308, or none at all; write it as text"
                 )
 
     check(value, "", 0)

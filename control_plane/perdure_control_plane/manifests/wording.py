@@ -41,6 +41,12 @@ def reason(kind: str, location: tuple[int | str, ...], said: str, given: object)
             return f"{_short(given)} is not 1 to 128 of letters, digits, '.', '_' and '-'"
         case "union_tag_invalid" | "union_tag_not_found":
             return _type_reason(given)
+        case "dict_type" if location[:1] == ("inputs",) and len(location) < 3:
+            return "it must be an object, which is a JSON Schema, or a list of names"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "it must be an object"
+        case "list_type":
+            return "it must be a list"
         case "int_type":
             return f"it must be a whole number{_unquoted(given, int)}"
         case "float_type":

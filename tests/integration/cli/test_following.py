@@ -95,7 +95,7 @@ def test_ctrl_c_leaves_at_once_and_says_how_to_follow_again(perdure: Any) -> Non
 def test_time_that_is_over_has_an_exit_code_of_its_own(perdure: Any) -> None:
     flow = held(perdure)
 
-    told = perdure("flows", "watch", flow["name"], "--timeout", "300ms")
+    told = perdure("flows", "watch", flow["name"], "--wait-timeout", "300ms")
 
     assert told.code == 7
     assert "\nthe time is over; follow it again: perdure flows watch" in told.err

@@ -28,6 +28,18 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(perdure: Any, f
     assert by_flag.startswith("version:")
 
 
+def test_a_format_may_be_said_before_the_command_and_wins_over_all_but_one_behind_it(
+    perdure: Any, file: pathlib.Path
+) -> None:
+    file.write_text('output = "yaml"\n')
+
+    before = perdure.apart("-o", "json", "runtime", "get", PERDURE_OUTPUT="yaml")
+    both = perdure.apart("-o", "json", "runtime", "get", "-o", "table")
+
+    assert "server" in before.document
+    assert both.out.startswith("version:")
+
+
 def test_the_address_of_the_server_may_stand_in_each_place(perdure: Any, file: pathlib.Path) -> None:
     address = perdure.server.address
     file.write_text(f'server = "{address}"\n')

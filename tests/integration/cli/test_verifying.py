@@ -143,6 +143,19 @@ def test_an_export_is_checked_without_a_server(perdure: Any, tmp_path: pathlib.P
     assert (again.code, "is there already" in again.err) == (5, True)
 
 
+def test_an_export_can_go_to_standard_output(perdure: Any, tmp_path: pathlib.Path) -> None:
+    run, file, written = delivered(perdure), tmp_path / "runs.export", []
+
+    for to in ("-", "/dev/stdout"):
+        written.append(perdure.into(str(file), "runs", "export", run, "--to", to, "-o", "json"))
+        told = perdure("verify", "--export", file, "-o", "json")
+        assert (told.code, told.document["violations"], told.document["runs"]) == (0, [], 1)
+        file.unlink()
+
+    assert [each.code for each in written] == [0, 0]
+    assert written[0].err == f"1 run, {told.document['events']} events\n"
+
+
 def test_an_export_that_there_is_no_room_for_leaves_nothing(perdure: Any, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "runs.export"
     export = perdure.command(("runs", "export", delivered(perdure), "--to", file))

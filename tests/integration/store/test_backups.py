@@ -96,7 +96,7 @@ async def test_nothing_is_restored_over_what_is_there(served: pathlib.Path) -> N
     assert "is held by another server" in living[2]
     assert "used is not empty (perdure.starts)" in used[2]
     assert "begins generation 2" in empty[1]
-    assert names(served / "used") == ["perdure.lock", "perdure.starts"]
+    assert names(served / "used") == ["perdure.starts"]
     assert names(served / "empty") == ["keys.json", "lost+found", "perdure.db", "perdure.lock"]
 
 
@@ -113,7 +113,7 @@ async def test_a_database_alone_is_put_beside_the_keys_that_are_there(served: pa
     assert (kept[0], others[0]) == (0, 2)
     assert (served / "kept" / "keys.json").read_text() == "kept"
     assert "has other keys than the backup" in others[2]
-    assert names(served / "others") == ["keys.json", "perdure.lock"]
+    assert names(served / "others") == ["keys.json"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_what_is_no_sound_backup_is_refused_with_a_sentence(served: pathli
 
     assert code == 2
     assert said in err
-    assert not (served / "new" / "perdure.db").exists()
+    assert not (served / "new").exists()
 
 
 def newer(manifest: pathlib.Path) -> None:

@@ -1,11 +1,15 @@
 """The key file of a data directory."""
 
+import asyncio
 import pathlib
 import resource
+import socket
 
 import pytest
 
+from perdure_services.control_plane import AddressTaken, control_plane
 from perdure_services.keys import KeysUnusable, load_keys
+from perdure_services.settings import load_control_plane
 
 
 def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: pathlib.Path) -> None:
@@ -25,3 +29,14 @@ def test_a_start_that_ended_while_it_wrote_the_keys_hinders_no_other(tmp_path: p
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert load_keys(tmp_path) == load_keys(tmp_path)
+
+
+async def test_a_server_that_cannot_listen_makes_no_directory_and_no_keys(tmp_path: pathlib.Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = load_control_plane(None, {"port": port, "data_dir": tmp_path / "new"})
+        with pytest.raises(AddressTaken, match=f"port {port} of 127.0.0.1 is taken"):
+            async with control_plane(settings, asyncio.Event()):
+                pytest.fail("it serves")
+
+    assert not (tmp_path / "new").exists()

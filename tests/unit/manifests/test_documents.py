@@ -230,6 +230,35 @@ def test_what_cannot_be_read_is_one_diagnostic(text: bytes, place: str, code: st
     assert refusal(text) == (place, code)
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("9" * 6000, "a whole number is beyond 2^53; write it as text"),
+        (f"-{'9' * 6000}", "a whole number is beyond 2^53; write it as text"),
+        ("1e400", "a number is infinite, beyond 1.8e308, or none at all; write it as text"),
+    ],
+    ids=["long", "long below zero", "infinite"],
+)
+@pytest.mark.parametrize("text", ["metadata: {a: NUMBER}", '"metadata": {"a": NUMBER}'], ids=["YAML", "JSON"])
+def test_a_number_that_is_none_everywhere_is_told_in_words_that_fit(text: str, number: str, said: str) -> None:
+    (fault,) = review(f"{HEAD}{text.replace('NUMBER', number)}\n".encode()).errors
+
+    assert (fault.path, fault.reason) == ("metadata.a", said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("inputs: false", "it must be an object, which is a JSON Schema, or a list of names"),
+        ("tools: 5", "it must be an object"),
+        ("metadata: []", "it must be an object"),
+        ("phases: first", "it must be a list"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_in_words_of_documents(text: str, said: str) -> None:
+    assert [fault.reason for fault in review(f"{HEAD}{text}\n".encode()).errors] == [said]
+
+
 def test_the_largest_number_that_every_reader_agrees_on_is_read() -> None:
     assert read_metadata("{n: 9007199254740991}") == {"n": 2**53 - 1}
 

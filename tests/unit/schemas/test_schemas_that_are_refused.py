@@ -28,6 +28,7 @@ from perdure.schemas.subschemas import KNOWN, REFUSED
         ({"examples": [{"minLength": "x"}], "$ref": "#/examples/0"}, (), "is no schema"),
         ({"pattern": "(a{1000}){1000}"}, (), "parts"),
         ({"$defs": {"a": {"$id": "a", "$ref": "b"}}, "$ref": "#/$defs/a"}, (), "only a whole schema"),
+        ({"$schema": "http://json-schema.org/draft-04/schema#"}, ("$schema",), "says that it is 'http://json-schema.org/d"),
         ({"items": {"$schema": "http://json-schema.org/draft-07/schema#"}}, (), "only a whole schema"),
         ({"$defs": {"a": {"$anchor": "x", "type": "string"}, "b": {"$anchor": "x"}}, "$ref": "#x"}, (), "2 times"),
         ({"const": "\ud800"}, (), "not JSON"),

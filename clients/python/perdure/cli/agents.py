@@ -25,6 +25,6 @@ async def list_agents(
     perdure: Client, session_id: OfSession = None, limit: Limit = DEFAULT_LIMIT, output: Output = Format.TABLE
 ) -> None:
     """List agents, and which run spawned each."""
-    session = names.session(session_id) if session_id else ""
+    session = names.session(session_id) if session_id is not None else ""
     request = ListAgentsRequest(session=session, page_size=page_size(limit))
     await list_items(pages(perdure.agents.ListAgents, request), lambda page: page.agents, limit, output)

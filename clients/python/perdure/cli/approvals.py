@@ -53,9 +53,9 @@ async def list_approvals(
     """List what waits for a decision, the next to expire first; or, with --state, what was decided."""
     request = ListApprovalsRequest(
         states=_STATES[state],
-        run=names.run(run_id) if run_id else "",
-        flow=names.flow(flow_id) if flow_id else "",
-        session=names.session(session_id) if session_id else "",
+        run=names.run(run_id) if run_id is not None else "",
+        flow=names.flow(flow_id) if flow_id is not None else "",
+        session=names.session(session_id) if session_id is not None else "",
         page_size=page_size(limit),
     )
     await list_items(pages(perdure.approvals.ListApprovals, request), lambda page: page.approvals, limit, output)

@@ -15,4 +15,5 @@ class Chosen:
     """Options of the whole program; None where nothing was chosen."""
 
     server: str | None
+    output: str | None
     config: pathlib.Path | None

@@ -37,7 +37,9 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
         chosen: Chosen = context.obj
         settings = read_settings(chosen.config)
         address = _address(server or chosen.server or settings.server or DEFAULT_SERVER)
-        if settings.output is not None and _left_out(context, "output"):
+        if chosen.output is not None and not _given(context, "COMMANDLINE"):
+            options["output"] = _format(chosen.output)
+        elif settings.output is not None and not _given(context, "COMMANDLINE", "ENVIRONMENT"):
             options["output"] = settings.output
         format = options.get("output", Format.TABLE)
         try:
@@ -69,9 +71,17 @@ def _address(text: str) -> str:
         raise typer.BadParameter(str(error), param_hint="'--server'") from error
 
 
-def _left_out(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    return source is not None and source.name == "DEFAULT"
+def _format(word: str) -> Format:
+    try:
+        return Format(word)
+    except ValueError:
+        raise typer.BadParameter(f"{word!r} is not one of {', '.join(Format)}", param_hint="'-o'") from None
+
+
+def _given(context: typer.Context, *where: str) -> bool:
+    """Whether a format is said behind the command, or there or in its environment."""
+    source = context.get_parameter_source("output")
+    return source is not None and source.name in where
 
 
 async def _run(address: str, format: Format, command: Callable[[Client], Awaitable[ExitCode | None]]) -> ExitCode:

@@ -8,6 +8,8 @@ import typer
 from google.protobuf.duration_pb2 import Duration
 
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_LONGEST: Final = 315_576_000_000
+"""What a Duration may hold, in seconds."""
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -24,6 +26,8 @@ def parse_duration(text: str, option: str) -> timedelta:
         )
     if seconds <= 0:
         raise typer.BadParameter("a duration is more than nothing", param_hint=f"'{option}'")
+    if seconds > _LONGEST:
+        raise typer.BadParameter("a duration is ten thousand years at most", param_hint=f"'{option}'")
     return timedelta(seconds=seconds)
 
 

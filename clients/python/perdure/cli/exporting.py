@@ -1,8 +1,10 @@
 """`perdure runs export`: writes runs with their plans and their whole logs to a file."""
 
 import pathlib
+import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import IO, Annotated
+from typing import IO, Annotated, Final
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,11 +22,16 @@ from perdure.runlog.digests import NO_EVENTS, next_digest
 from perdure.v1.exports_pb2 import ExportedEnd, ExportedPlan, ExportedRun, ExportHeader
 from perdure.v1.runs_pb2 import GetRunPlanRequest, GetRunRequest, ListRunEventsRequest
 
+STANDARD_OUTPUT: Final = ("-", "/dev/stdout")
+
 
 @connected
 async def export_runs(
     perdure: Client,
-    to: Annotated[pathlib.Path, typer.Option("--to", metavar="FILE", help="File to write; there must be none yet.")],
+    to: Annotated[
+        pathlib.Path,
+        typer.Option("--to", metavar="FILE", help="File to write; there must be none yet. - is standard output."),
+    ],
     runs: Runs = None,
     flow_id: RunsOfFlow = None,
     all_runs: AllRuns = False,
@@ -33,13 +40,17 @@ async def export_runs(
     """Write runs to a file, with their plans and whole logs, so that they can be checked without a server.
 
     Each run is written as far as it is when its turn comes. What decisions, outputs and commands printed is in the file.
+    On standard output there is nothing but the export, whatever -o says.
     """
     chosen = await choose_runs(perdure, runs, flow_id, all_runs)
     # It holds what people and programs wrote: for its owner alone.
-    with new_file(to, FOR_ITS_OWNER) as file:
+    whole = str(to) not in STANDARD_OUTPUT
+    with new_file(to, FOR_ITS_OWNER) if whole else nullcontext(sys.stdout.buffer) as file:
         events = await _export(perdure, chosen, file)
-    if output is Format.TABLE:
-        typer.echo(f"{counted(len(chosen), 'run')}, {counted(events, 'event')} in {to}", err=True)
+        file.flush()
+    if output is Format.TABLE or not whole:
+        place = f" in {to}" if whole else ""
+        typer.echo(f"{counted(len(chosen), 'run')}, {counted(events, 'event')}{place}", err=True)
     else:
         print_document({"file": str(to), "runs": chosen, "events": events}, output)
 

@@ -13,7 +13,7 @@ from perdure.cli.doubts import tell_doubts
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.first_answer import first_answer
-from perdure.cli.following.follow import Bounds, Until, UntilOption, flow_verdict, follow_flow, look_ahead
+from perdure.cli.following.follow import Bounds, Until, UntilOption, WaitTimeout, flow_verdict, follow_flow, look_ahead
 from perdure.cli.following.story import Story
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import noun
@@ -40,9 +40,6 @@ from perdure.v1.runs_pb2 import ListRunsRequest
 
 app = noun("Flows: one for each start of a playbook, with everything that was done for it.")
 
-WaitTimeout = Annotated[
-    str | None, typer.Option("--wait-timeout", metavar="DURATION", help="Longest time to follow it: 30s, 5m, 2h.")
-]
 Key = Annotated[
     str, typer.Option("--idempotency-key", metavar="KEY", help="The same key never starts twice; a fresh one if none.")
 ]
@@ -56,7 +53,9 @@ async def start(
     version: StartedVersion,
     digest: StartedDigest,
     session_id: InSession,
-    flow_id: Annotated[str, typer.Option("--flow-id", metavar="ID", help="Id for the flow; the server chooses.")] = "",
+    flow_id: Annotated[
+        str | None, typer.Option("--flow-id", metavar="ID", help="Id for the flow; the server chooses.")
+    ] = None,
     idempotency_key: Key = "",
     request_file: RequestFile = None,
     inputs: Inputs = None,
@@ -85,7 +84,7 @@ async def start(
     )
     request = options.request()
     request.idempotency_key = idempotency_key or str(uuid.uuid4())
-    request.flow_id = names.bare(names.flow(flow_id)) if flow_id else ""
+    request.flow_id = names.bare(names.flow(flow_id)) if flow_id is not None else ""
     bounds = Bounds(until, parse_duration(wait_timeout, "--wait-timeout") if wait_timeout else None)
     return await start_and_follow(perdure, request, bounds if wait else None, output)
 
@@ -112,8 +111,8 @@ async def list_flows(
 ) -> None:
     """List flows and how they stand, the latest first."""
     request = ListFlowsRequest(
-        session=names.session(session_id) if session_id else "",
-        playbook=names.playbook(playbook_id) if playbook_id else "",
+        session=names.session(session_id) if session_id is not None else "",
+        playbook=names.playbook(playbook_id) if playbook_id is not None else "",
         page_size=page_size(limit),
     )
     await list_items(pages(perdure.flows.ListFlows, request), lambda page: page.flows, limit, output)
@@ -144,9 +143,7 @@ async def watch(
     perdure: Client,
     flow: FlowName,
     until: UntilOption = Until.SETTLED,
-    time_limit: Annotated[
-        str | None, typer.Option("--timeout", metavar="DURATION", help="Longest time to follow it: 30s, 5m, 2h.")
-    ] = None,
+    wait_timeout: WaitTimeout = None,
     output: Output = Format.TABLE,
 ) -> ExitCode:
     """Follow a flow from its first event, across restarts of the server, and exit with what became of it.
@@ -154,7 +151,7 @@ async def watch(
     For people it is told on standard error. With -o json every event, and the flow whenever its status changes, is one
     object a line on standard output.
     """
-    bounds = Bounds(until, parse_duration(time_limit, "--timeout") if time_limit else None)
+    bounds = Bounds(until, parse_duration(wait_timeout, "--wait-timeout") if wait_timeout else None)
     name = names.flow(flow)
     found, story = await first_answer(lambda: perdure.flows.GetFlow(GetFlowRequest(name=name))), Story()
     await look_ahead(perdure, story, found.root_run)

@@ -80,6 +80,16 @@ def program(
             help=f"Address of the server (default: {DEFAULT_SERVER}); may stand behind a command too.",
         ),
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FORMAT",
+            show_default=False,
+            help="table, json or yaml: how every command prints its data; may stand behind a command too.",
+        ),
+    ] = None,
     config: Annotated[
         pathlib.Path | None,
         typer.Option(envvar="PERDURE_CONFIG", metavar="FILE", help="File of settings, in place of the usual one."),
@@ -91,7 +101,7 @@ def program(
     """Keeps what is chosen for all commands."""
     if os.environ.get("NO_COLOR"):
         context.color = False
-    context.obj = Chosen(server, config)
+    context.obj = Chosen(server, output, config)
 
 
 def run() -> None:

@@ -42,7 +42,8 @@ def making(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError:
-        step = "name another, or move that one away"
+        is_file = path.is_file() or path.is_dir()
+        step = "name another, or move that one away" if is_file else "name a file; a new one is made"
         raise Refused(ExitCode.CONFLICT, "EXISTS", f"{path} is there already", step) from None
     except OSError as error:
         message, step = f"{path} cannot be written: {error.strerror}", "make room there, or name another, and repeat"

@@ -13,7 +13,7 @@ from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.explaining import add_explaining_command
 from perdure.cli.exporting import export_runs
-from perdure.cli.following.follow import Bounds, Until, UntilOption, follow_run
+from perdure.cli.following.follow import Bounds, Until, UntilOption, WaitTimeout, follow_run
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import Limit, OfFlow, OfPlaybook, OfSession, Output, Reason, RunName, Yes
@@ -87,10 +87,10 @@ async def list_runs(
     """List runs and where they stand, the latest first."""
     request = ListRunsRequest(
         states=[state.message() for state in states or []],
-        flow=names.flow(flow_id) if flow_id else "",
-        session=names.session(session_id) if session_id else "",
-        playbook=names.playbook(playbook_id) if playbook_id else "",
-        parent_run=names.run(parent) if parent else "",
+        flow=names.flow(flow_id) if flow_id is not None else "",
+        session=names.session(session_id) if session_id is not None else "",
+        playbook=names.playbook(playbook_id) if playbook_id is not None else "",
+        parent_run=names.run(parent) if parent is not None else "",
         conditions=[condition.message() for condition in conditions or []],
         page_size=page_size(limit),
     )
@@ -151,16 +151,14 @@ async def watch(
     perdure: Client,
     run: RunName,
     until: UntilOption = Until.SETTLED,
-    time_limit: Annotated[
-        str | None, typer.Option("--timeout", metavar="DURATION", help="Longest time to follow it: 30s, 5m, 2h.")
-    ] = None,
+    wait_timeout: WaitTimeout = None,
     output: Output = Format.TABLE,
 ) -> ExitCode:
     """Follow a run from its first event, across restarts of the server, and exit with what became of it.
 
     For people it is told on standard error. With -o json every event is one object a line on standard output.
     """
-    bounds = Bounds(until, parse_duration(time_limit, "--timeout") if time_limit else None)
+    bounds = Bounds(until, parse_duration(wait_timeout, "--wait-timeout") if wait_timeout else None)
     return await follow_run(perdure, names.run(run), bounds, output)
 
 

@@ -27,12 +27,14 @@ app = noun("Sessions: lines of work, each with its runs, agents, tasks and event
 @connected
 async def create(
     perdure: Client,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Id of the session; left out, the server chooses.")] = "",
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Id of the session; left out, the server chooses.")
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make a session to start flows in. One that exists already is shown as it is."""
-    session_id = names.bare(names.session(name)) if name else ""
-    before = await _find(perdure, names.session(name)) if name else None
+    full = names.session(name) if name is not None else ""
+    session_id, before = names.bare(full), await _find(perdure, full) if full else None
     print_one(await perdure.sessions.CreateSession(CreateSessionRequest(session_id=session_id)), output)
     if before is not None:
         typer.echo("it was there already; nothing has changed", err=True)

@@ -37,7 +37,7 @@ async def list_tasks(
     output: Output = Format.TABLE,
 ) -> None:
     """List the tasks of a session, the latest first."""
-    run = names.run(run_id) if run_id else ""
+    run = names.run(run_id) if run_id is not None else ""
     request = ListTasksRequest(parent=names.session(session), run=run, page_size=page_size(limit))
     await list_items(pages(perdure.tasks.ListTasks, request), lambda page: page.tasks, limit, output)
 

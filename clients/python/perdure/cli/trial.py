@@ -12,8 +12,8 @@ from perdure.cli.durations import duration_message, parse_duration
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
 from perdure.cli.first_answer import first_answer
-from perdure.cli.flows import WaitTimeout, start_and_follow
-from perdure.cli.following.follow import Bounds, Until, UntilOption
+from perdure.cli.flows import start_and_follow
+from perdure.cli.following.follow import Bounds, Until, UntilOption, WaitTimeout
 from perdure.cli.inputs import Content, InputJson, Inputs, RequestFile, flow_request
 from perdure.cli.lazy import verb
 from perdure.cli.manifests import read_document, show_diagnostics

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from jsonschema_rs import Draft202012Validator
 
-_SCHEMAS: Final = Draft202012Validator(
-    {"$ref": "https://json-schema.org/draft/2020-12/schema"}, offline=True, mask="it"
-)
+VERSION: Final = "https://json-schema.org/draft/2020-12/schema"
+"""What a schema of this version may name as its own, under `$schema`."""
+
+_SCHEMAS: Final = Draft202012Validator({"$ref": VERSION}, offline=True, mask="it")
 """What every schema of this version is like. The library brings it along."""
 
 _ADDRESSES: Final = ("$id", "$schema")
@@ -21,9 +22,16 @@ class AmbiguousNames(Exception):
     """Two readers may find different things where a schema refers to something; the message says why."""
 
 
+class OtherVersion(Exception):
+    """A schema says that it is of another version, whose words may mean something else; the message says which."""
+
+
 def check_form(schema: Any) -> None:
-    """Raises ValidationError for what is no schema, and AmbiguousNames."""
+    """Raises ValidationError for what is no schema, OtherVersion and AmbiguousNames."""
     _SCHEMAS.validate(schema)
+    named = schema.get("$schema", VERSION) if isinstance(schema, dict) else VERSION
+    if named not in (VERSION, f"{VERSION}#"):
+        raise OtherVersion(f"it is read as {VERSION}, and says that it is {named[:100]!r}: say the first, or nothing")
     anchors = Counter[str]()
     for depth, one in _objects(schema):
         for word in _ADDRESSES if depth else ():

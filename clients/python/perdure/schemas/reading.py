@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 
-from perdure.schemas.forms import AmbiguousNames, check_form
+from perdure.schemas.forms import AmbiguousNames, OtherVersion, check_form
 from perdure.schemas.subschemas import REFUSED, ReferenceInvalid, subschemas
 from perdure.schemas.work import Endless, TooEntangled, Work, extent
 
@@ -53,6 +53,8 @@ def read(schema: Any) -> ReadSchema:
         raise
     except ValidationError as error:
         raise _invalid(error) from error
+    except OtherVersion as error:
+        raise SchemaInvalid(("$schema",), str(error)) from error
     except AmbiguousNames as error:
         raise SchemaInvalid((), str(error)) from error
     except ValueError as error:

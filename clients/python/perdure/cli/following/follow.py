@@ -38,6 +38,12 @@ UntilOption = Annotated[
 ]
 
 
+WaitTimeout = Annotated[
+    str | None, typer.Option("--wait-timeout", metavar="DURATION", help="Longest time to follow it: 30s, 5m, 2h.")
+]
+"""Not the run's own time, which is --timeout wherever there is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How far to follow."""
