@@ -3,16 +3,21 @@
 import datetime
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
+from perdure.expressions.functions import FUNCTIONS
 from perdure.expressions.loops import MAX_STEPS, Loops, loops
 from perdure.expressions.templates import Expression, TemplateInvalid, parts
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2
 from perdure_executor.results import CannotPrepare
+
+_UNDEFINED: Final = re.compile(r"Undefined variable or function: '(\w+)'")
+"""What the library says of a name that it does not know, and of a function that is not there for a value."""
 
 
 def render(value: Any, bindings: JsonObject) -> Any:
@@ -90,7 +95,7 @@ def _evaluate(source: str, bindings: JsonObject, spent: _Spent) -> Any:
     except (CannotPrepare, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # whatever the library raises; where it panics, that is no Exception
-        raise _failed(source, _told(error)) from error
+        raise _failed(source, _told(error, source)) from error
 
 
 @lru_cache(maxsize=4096)
@@ -110,7 +115,7 @@ def _check_work(source: str, found: Loops, bindings: JsonObject, spent: _Spent) 
         raise _failed(source[:200], f"{loop} may take {steps} steps{before}, and {MAX_STEPS} are the most")
 
 
-def _told(error: BaseException) -> str:
+def _told(error: BaseException, source: str) -> str:
     match error:
         case KeyError(args=(key, *_)):
             return f"there is no {key!r}"
@@ -118,7 +123,11 @@ def _told(error: BaseException) -> str:
             return "it divides by zero"
         case RecursionError():
             return "a value in it is nested too deep"
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    said = next(iter(str(error).splitlines()), type(error).__name__)
+    undefined = _UNDEFINED.match(said)
+    if undefined and undefined[1] in FUNCTIONS and f"{undefined[1]}(" in source:
+        return f"there is a function {undefined[1]}(), and not for what it is given"
+    return said
 
 
 def _plain(value: Any) -> Any:

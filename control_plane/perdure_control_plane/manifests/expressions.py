@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from perdure.expressions.functions import FUNCTIONS
 from perdure.expressions.loops import MAX_DEPTH, MAX_STEPS, loops
 from perdure.expressions.syntax import TooNested
 from perdure.expressions.templates import OPEN, TemplateInvalid, expressions
@@ -19,7 +20,7 @@ from perdure_control_plane.manifests.model import (
     WaitNode,
 )
 from perdure_control_plane.manifests.readings import Chain, Reading, chains, reading
-from perdure_control_plane.manifests.wording import no_cel
+from perdure_control_plane.manifests.wording import no_cel, suggestion
 
 if TYPE_CHECKING:
     import cel
@@ -168,7 +169,16 @@ def _compiled(source: str) -> "cel.Program | str":
         program = cel.compile(source)
     except ValueError as error:
         return f"{source!r} is not CEL: {no_cel(source, str(error))}"
-    return _too_much(source) or program
+    return _too_much(source) or _unknown(source, program) or program
+
+
+def _unknown(source: str, program: "cel.Program") -> str:
+    """Which function of those that an expression calls is not there; empty where all are."""
+    # The signs of operations are among its functions, under names that nobody can write.
+    for name in program.functions():
+        if name.isidentifier() and name not in FUNCTIONS:
+            return f"{source[:60]!r} calls {name}(), and there is no such function{suggestion(name, FUNCTIONS)}"
+    return ""
 
 
 def _too_much(source: str) -> str:

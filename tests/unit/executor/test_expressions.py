@@ -35,6 +35,8 @@ def test_a_value_is_json_however_deep_it_lies(expression: str, value: Any) -> No
         ("at {{ sum / count }}", "no number in JSON"),
         ("{{ {1: 'a', 'b': 'c'} }}", "keys are text"),
         ("{{ nobody.there }}", "Undefined variable"),
+        ("{{ string(true) }}", "there is a function string(), and not for what it is given"),
+        ("{{ value }}", "Undefined variable"),
         ("{{ 1 / whole }}", "it divides by zero"),
         ("{{ 1 % whole }}", "it divides by zero"),
         ("{{ [1].map(x, x / whole) }}", "it divides by zero"),

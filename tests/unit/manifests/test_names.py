@@ -155,3 +155,16 @@ def test_a_node_that_is_read_by_its_id_alone_is_offered_with_its_place(doubts: C
 @pytest.mark.parametrize("expression", ["inputs.nodes.last", "'last' in nodes", "[inputs].map(nodes, nodes.last)"])
 def test_what_is_no_read_of_a_node_asks_for_no_order(doubts: Callable[..., list[str]], expression: str) -> None:
     assert doubts(expression) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("nosuch(1)", "'nosuch(1)' calls nosuch(), and there is no such function"),
+        ("sise([1])", "'sise([1])' calls sise(), and there is no such function; did you mean size?"),
+    ],
+)
+def test_a_function_that_is_not_there_is_a_fault(reviewed: Callable[..., Any], expression: str, said: str) -> None:
+    result = reviewed(nodes=[ask(f"{{{{ {expression} }}}}")])
+
+    assert [(fault.code, fault.reason) for fault in result.errors] == [("EXPRESSION_INVALID", said)]
