@@ -125,11 +125,11 @@ async def test_a_call_that_broke_off_is_completed_by_its_repetition(
     flow_id, root, child = family
     write, calls = house.store.write, []
 
-    async def break_off(body: Any, **options: Any) -> Any:
+    async def break_off(body: Any, *order: Any) -> Any:
         calls.append(body)
         if len(calls) == 2:
             raise ConnectionError("the server was killed")
-        return await write(body, **options)
+        return await write(body, *order)
 
     monkeypatch.setattr(house.store, "write", break_off)
     with pytest.raises(ConnectionError):
