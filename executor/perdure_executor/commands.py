@@ -143,9 +143,8 @@ class Supervisor:
     def show_life(self) -> None:
         """Shows, from any thread, that Python goes on here. Once it was shown, a work end that has passed without it for a
         while is the end of this process."""
-        with contextlib.suppress(
-            BlockingIOError, BrokenPipeError
-        ):  # that it stands still or is lost is found elsewhere
+        # That the supervisor stands still or is lost is found elsewhere.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._signs, b".")
 
     async def _say(self, order: dict[str, Any], fds: Sequence[int] = ()) -> None:

@@ -1,6 +1,6 @@
 """Approvals, as their readers see them; `projections` writes them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -56,16 +56,18 @@ class Approvals:
         """
         as_of, rank, *last = after if after is not None else (self._last_closed(), _OPEN)
         every = select(approvals).where(*_wanted(wanted))
-        found = self._open(every, as_of, last, limit) if rank == _OPEN else []
-        if len(found) < limit:
+        found = self._open(every, _halves(wanted, as_of), last, limit) if rank == _OPEN else []
+        if len(found) < limit and _may_be_closed(wanted):
             found += self._closed(every, as_of, last if rank == _CLOSED else [], limit - len(found))
         return [(_approval(row), (as_of, *place)) for place, row in found]
 
-    def _open(self, every: Select[Any], as_of: int, last: Sequence[Any], limit: int) -> list[tuple[Any, Any]]:
+    def _open(
+        self, every: Select[Any], halves: Iterable[ColumnElement[bool]], last: Sequence[Any], limit: int
+    ) -> list[tuple[Any, Any]]:
         key = (approvals.c.deadline_at, approvals.c.approval_id)
         query = every.where(tuple_(*key) > last) if last else every
-        halves = (query.where(were_open) for were_open in (_IS_OPEN, approvals.c.closed_at > as_of))
-        rows = chain(*(self._connection.execute(half.order_by(*key).limit(limit)) for half in halves))
+        read = (query.where(half).order_by(*key).limit(limit) for half in halves)
+        rows = chain(*(self._connection.execute(half) for half in read))
         return sorted(((_OPEN, row.deadline_at, row.approval_id), row) for row in rows)[:limit]
 
     def _closed(self, every: Select[Any], as_of: int, last: Sequence[Any], limit: int) -> list[tuple[Any, Any]]:
@@ -95,6 +97,18 @@ class Approvals:
         """How many approvals wait for a person."""
         query = select(func.count()).select_from(approvals).where(_IS_OPEN)
         return int(self._connection.execute(query).scalar_one())
+
+
+def _halves(wanted: ApprovalFilter, as_of: int) -> Iterator[ColumnElement[bool]]:
+    """What was open as of a time: what is open still, and what was closed since; without what nobody wants."""
+    if not wanted.states or ApprovalState.OPEN in wanted.states:
+        yield _IS_OPEN
+    if _may_be_closed(wanted):
+        yield approvals.c.closed_at > as_of
+
+
+def _may_be_closed(wanted: ApprovalFilter) -> bool:
+    return not wanted.states or any(state is not ApprovalState.OPEN for state in wanted.states)
 
 
 def _wanted(wanted: ApprovalFilter) -> Iterator[ColumnElement[bool]]:

@@ -78,9 +78,9 @@ def _fits() -> ColumnElement[bool]:
     sorts it, for each claim. It is to read the queue in its order, and to stop when it has found enough.
     """
     needs = (
-        (column == literal_column("'[]'"))
-        | cast(column, JSONB).contained_by(cast(bindparam(column.name, type_=Text), JSONB))
-        for column in (run_queue.c.providers, run_queue.c.labels)
+        (needed == literal_column("'[]'"))
+        | cast(needed, JSONB).contained_by(cast(bindparam(needed.name, type_=Text), JSONB))
+        for needed in (run_queue.c.providers, run_queue.c.labels)
     )
     can = and_(
         run_queue.c.queue == any_(bindparam("queues", type_=ARRAY(Text))),

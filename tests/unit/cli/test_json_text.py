@@ -9,10 +9,11 @@ import typer
 from typer.testing import CliRunner
 
 from perdure.cli.inputs import flow_request
-from perdure.cli.json_text import MAX_DEPTH, json_object, json_value
+from perdure.cli.json_text import json_object, json_value
 from perdure.cli.main import app
 from perdure.cli.printing.subjects import subject_lines
 from perdure.cli.request_file import METADATA_DEPTH, request_from
+from perdure.runlog.json_objects import MAX_LEVELS
 from perdure.v1.approvals_pb2 import Approval
 from perdure.v1.flows_pb2 import Flow, FlowRequest, ListFlowsResponse
 
@@ -50,7 +51,7 @@ def test_what_is_nested_too_deep_is_refused_by_its_option_and_the_limit(
     (option,) = [word for word in COMMANDS[command] if word in told.stderr.splitlines()[-1] and word.startswith("--")]
     assert told.exit_code == 2
     assert f"'{option}': " in told.stderr
-    assert f"is nested too deep; {MAX_DEPTH} levels of lists and objects are the most" in told.stderr
+    assert "is nested more than 128 levels deep" in told.stderr
 
 
 def test_settings_that_are_nested_too_deep_are_refused_by_their_file(tmp_path: pathlib.Path) -> None:
@@ -72,7 +73,7 @@ def test_witnesses_that_are_nested_too_deep_are_refused_by_their_line(tmp_path: 
 
 
 def test_the_deepest_value_that_is_taken_is_taken_whole() -> None:
-    deepest = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    deepest = "[" * MAX_LEVELS + "]" * MAX_LEVELS
 
     assert json.dumps(json_value(deepest, "--json")) == deepest
     with pytest.raises(typer.BadParameter):
@@ -108,14 +109,14 @@ def test_an_input_wins_over_the_whole_and_what_is_no_number_in_json_is_text() ->
 
 def test_the_deepest_metadata_that_are_taken_arrive_and_come_back() -> None:
     deepest: Any = "here"
-    for _ in range(METADATA_DEPTH):
+    for _ in range(METADATA_DEPTH - 1):
         deepest = {"a": deepest}
 
     request = FlowRequest.FromString(request_from({"metadata": deepest}).SerializeToString())
     listed = ListFlowsResponse(flows=[Flow(metadata=request.metadata)])
 
     assert ListFlowsResponse.FromString(listed.SerializeToString()) == listed
-    with pytest.raises(typer.BadParameter, match="'metadata' is nested too deep; 16 levels"):
+    with pytest.raises(typer.BadParameter, match="'metadata' is nested more than 16 levels deep"):
         request_from({"metadata": {"a": deepest}})
 
 

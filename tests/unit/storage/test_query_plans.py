@@ -76,6 +76,21 @@ def test_a_page_of_approvals_is_read_in_the_order_of_indexes(
 
 
 @pytest.mark.parametrize(
+    ("state", "parts"),
+    [
+        (ApprovalState.OPEN, ["ix_approvals_open"]),
+        (ApprovalState.DECIDED, ["ix_approvals_closed_at", "ix_approvals_closed_at"]),
+    ],
+)
+def test_approvals_of_a_state_are_not_looked_for_among_the_others(
+    database: Connection, state: ApprovalState, parts: list[str]
+) -> None:
+    _, *found = pages(database, ApprovalFilter(states=(state,)), None)
+
+    assert [part in steps[0] for part, steps in zip(parts, found, strict=True)] == [True] * len(parts)
+
+
+@pytest.mark.parametrize(
     ("wanted", "index"),
     [
         (ApprovalFilter(session_id=SessionId("s")), "ix_approvals_session_id"),

@@ -79,7 +79,7 @@ def _format(word: str) -> Format:
 
 
 def _given(context: typer.Context, *where: str) -> bool:
-    """Whether a format is said behind the command, or there or in its environment."""
+    """Whether a format is said for this command itself, in one of so many places."""
     source = context.get_parameter_source("output")
     return source is not None and source.name in where
 

@@ -10,10 +10,7 @@ from typing import Any, Final, NoReturn
 
 import typer
 
-from perdure.runlog.json_objects import JsonObject
-
-MAX_DEPTH: Final = 128
-"""Most levels of lists and objects, as many as are checked against a schema."""
+from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels
 
 MAX_DIGITS: Final = 4_300
 """Most digits of a whole number; the interpreter reads no more."""
@@ -62,24 +59,10 @@ def parse_json(text: str, option: str, where: str = "it") -> Any:
     """What a text is as JSON. Raises ValueError where it is none, and BadParameter where it is nested too deep."""
     try:
         value = json.loads(text, object_pairs_hook=_fields, parse_int=_integer, parse_constant=_no_constant)
-        too_deep = is_deeper(value, MAX_DEPTH)
-    except RecursionError:
-        too_deep = True
-    if too_deep:
-        reason = f"{where} is nested too deep; {MAX_DEPTH} levels of lists and objects are the most"
-        raise typer.BadParameter(reason, param_hint=f"'{option}'")
+        check_levels(value)
+    except (TooDeep, RecursionError) as error:
+        raise typer.BadParameter(f"{where} {TooDeep()}", param_hint=f"'{option}'") from error
     return value
-
-
-def is_deeper(value: Any, levels: int) -> bool:
-    """Whether a JSON value has more levels of lists and objects."""
-    level = [value]
-    for _ in range(levels + 1):
-        outer = [one for one in level if isinstance(one, dict | list)]
-        if not outer:
-            return False
-        level = [inner for one in outer for inner in (one.values() if isinstance(one, dict) else one)]
-    return True
 
 
 def _fields(pairs: list[tuple[str, Any]]) -> JsonObject:

@@ -10,8 +10,8 @@ from typing import Final
 
 import typer
 
-from perdure.cli.json_text import is_deeper, json_object, named, read_text
-from perdure.runlog.json_objects import JsonObject
+from perdure.cli.json_text import json_object, named, read_text
+from perdure.runlog.json_objects import JsonObject, is_deeper
 from perdure.v1.flows_pb2 import FlowRequest, RequestSource
 
 OPTION: Final = "--request-file"
@@ -80,7 +80,7 @@ def _object(document: JsonObject, key: str) -> JsonObject:
 def _metadata(document: JsonObject) -> JsonObject:
     metadata = _object(document, "metadata")
     if is_deeper(metadata, METADATA_DEPTH):
-        raise _fault("metadata", f"is nested too deep; {METADATA_DEPTH} levels of lists and objects are the most")
+        raise _fault("metadata", f"is nested more than {METADATA_DEPTH} levels deep")
     return metadata
 
 

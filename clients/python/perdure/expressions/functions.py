@@ -2,11 +2,15 @@
 
 from typing import Final
 
-FUNCTIONS: Final = frozenset((
-    "size", "contains", "startsWith", "endsWith", "matches",
-    "int", "uint", "double", "string", "bytes", "type", "dyn", "timestamp", "duration",
+SHORT: Final = frozenset((
+    "size", "contains", "startsWith", "endsWith", "int", "uint", "double", "type", "timestamp", "duration",
     "getFullYear", "getMonth", "getDayOfYear", "getDayOfMonth", "getDate", "getDayOfWeek", "getHours", "getMinutes",
     "getSeconds", "getMilliseconds",
-    "none", "of", "ofNonZeroValue", "or", "orValue", "value", "hasValue",
 ))  # fmt: skip
+"""Those that give a number, a time, or true or false."""
+
+FUNCTIONS: Final = SHORT | {
+    *("matches", "string", "bytes", "dyn"),
+    *("none", "of", "ofNonZeroValue", "or", "orValue", "value", "hasValue"),
+}
 """Their names, without what stands before a dot; loops and `has` are none of them."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.expressions.functions import SHORT
 from perdure.expressions.marks import MACROS, is_text
 from perdure.expressions.sizes import ONE, text
 from perdure.expressions.work import Call, Item, Literal, Loop, Made, Match, Operation, Part, Read
@@ -15,12 +16,7 @@ MAX_BRACKETS: Final = 64
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 _SIGNS: Final = "+-*/%<>=!&|?:"
 
-_SHORT: Final = frozenset((
-    "size", "contains", "startsWith", "endsWith", "has", "int", "uint", "double", "bool", "type", "timestamp", "duration",
-    "getFullYear", "getMonth", "getDayOfYear", "getDayOfMonth", "getDate", "getDayOfWeek", "getHours", "getMinutes",
-    "getSeconds", "getMilliseconds",
-))  # fmt: skip
-"""Functions that give a number, a time, or true or false."""
+_SHORT: Final = SHORT | {"has"}
 
 _WIDE: Final = ("\\w", "\\W", "\\D", "\\S", "\\p", "\\P")
 """What stands for thousands of characters in a pattern: each takes long to read."""

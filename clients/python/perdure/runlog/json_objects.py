@@ -39,12 +39,18 @@ def check_levels(value: object, encoded: bytes = b"") -> None:
     """Raises TooDeep where a JSON value has too many levels. Its JSON may be given, to know at once that it has not."""
     if encoded and encoded.count(b"[") + encoded.count(b"{") < MAX_LEVELS:
         return
+    if is_deeper(value, MAX_LEVELS):
+        raise TooDeep
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Whether a JSON value has more levels than so many, counted as MAX_LEVELS are."""
     level: list[object] = [value]
-    for _ in range(MAX_LEVELS):
+    for _ in range(levels):
         level = [inner for one in level for inner in _held(one)]
         if not level:
-            return
-    raise TooDeep
+            return False
+    return True
 
 
 def _held(value: object) -> Iterable[object]:
