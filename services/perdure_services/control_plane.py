@@ -24,7 +24,9 @@ from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.fire_schedules import fire_schedules
 from perdure_control_plane.usecases.open_store_life import follow_store_life
+from perdure_control_plane.usecases.record_denials import Denials
 from perdure_control_plane.usecases.sweep import Swept, sweep
+from perdure_services.denials import record_on
 from perdure_services.messages import deliver_on
 from perdure_services.retention import retain_on
 from perdure_services.settings import ControlPlaneSettings
@@ -58,14 +60,15 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
         store.on_failure(stop.set)
         desk = await _desk(store, settings)
         health = Health(store, settings.limits)
-        server = grpc.aio.server(interceptors=[interceptor(settings.limits)], options=_options(settings))
+        denials = Denials(store)
+        server = grpc.aio.server(interceptors=[interceptor(settings.limits, denials)], options=_options(settings))
         keys = await agreed_keys(store, settings)
         mount(server, Front(desk, keys.approvals, keys.pages, health), reflect=settings.reflection)
         port = _listen(server, settings)
         await health.look()
         await server.start()
         started = True
-        beside = _begin_beside(desk, store, health, settings)
+        beside = _begin_beside(desk, store, health, denials, settings)
         log.info("server.started", address=f"{settings.host}:{port}", data=str(store), open=True)
         try:
             yield f"{settings.host}:{port}"
@@ -96,7 +99,11 @@ async def _desk(store: SqliteStore | PostgresStore, settings: ControlPlaneSettin
 
 
 def _begin_beside(
-    desk: Desk, store: SqliteStore | PostgresStore, health: Health, settings: ControlPlaneSettings
+    desk: Desk,
+    store: SqliteStore | PostgresStore,
+    health: Health,
+    denials: Denials,
+    settings: ControlPlaneSettings,
 ) -> list[asyncio.Task[None]]:
     return [
         asyncio.create_task(_sweep_on(desk, settings), name="sweep"),
@@ -104,6 +111,7 @@ def _begin_beside(
         asyncio.create_task(health.run(), name="health"),
         asyncio.create_task(take_snapshots(store, settings.snapshot_events), name="snapshots"),
         asyncio.create_task(retain_on(desk.store, settings), name="retention"),
+        asyncio.create_task(record_on(denials), name="denials"),
     ]
 
 

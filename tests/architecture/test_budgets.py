@@ -16,15 +16,15 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/domain/errors.py":
         (460, "the whole tree of refusals on one page, as its docstring draws it; each class is a few lines"),
     f"{SERVER}/storage/unit_of_work.py::SqlTransaction":
-        (170, "a property of three lines for each aggregate"),
+        (185, "a property of three lines for each aggregate"),
     f"{SERVER}/manifests/model.py":
         (320, "every field that a manifest may have, on one page"),
     f"{SERVER}/storage/tables.py":
-        (540, "the whole schema on one page, in declarations; nobody reads half of a schema"),
+        (660, "the whole schema on one page, in declarations; nobody reads half of a schema"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py":
-        (575, "a migration is never changed once it was released"),
+        (700, "a migration is never changed once it was released"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py::upgrade":
-        (560, "a migration is never changed once it was released"),
+        (690, "a migration is never changed once it was released"),
     f"{SERVER}/storage/writer.py::Writer":
         (195, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":
@@ -66,7 +66,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "clients/python/perdure/cli/following/lines.py::_of_event":
         (47, "one case for each kind of event that is told"),
     "protos/perdure/v1/runs.proto":
-        (450, "a service with its resource and its requests, as every other one; this one has sixteen methods"),
+        (460, "a service with its resource and its requests, as every other one; this one has sixteen methods"),
 }  # fmt: skip
 """Path, or path::name, with the most lines it may have and why it is over its budget."""
 

@@ -23,24 +23,25 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "perdure", "google", "grpc", "grpc_health", "grpc_status", "typer", "rich", "yaml", "platformdirs",
     ),
     "perdure.runlog": ("perdure.runlog", "perdure.v1", "google.protobuf"),
+    "perdure.audit": ("perdure.audit",),
     "perdure.v1": ("perdure.v1", "google", "grpc"),
     SERVER: (),
     f"{SERVER}.domain": (
-        f"{SERVER}.domain", "perdure.runlog", "perdure.expressions", *EVENTS, REFUSALS, "uuid_utils",
+        f"{SERVER}.domain", "perdure.audit", "perdure.runlog", "perdure.expressions", *EVENTS, REFUSALS, "uuid_utils",
     ),
     f"{SERVER}.manifests": (
         f"{SERVER}.manifests", f"{SERVER}.domain", "perdure.runlog", PLANS, "perdure.v1.instances_pb2",
         "perdure.expressions", "perdure.schemas", "pydantic", "ruamel", "rfc8785", "cel",
     ),
     f"{SERVER}.usecases": (
-        f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.runlog", *EVENTS, PLANS,
+        f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.audit", "perdure.runlog", *EVENTS, PLANS,
         "perdure.schemas", "cronsim",
     ),
     "perdure.expressions": ("perdure.expressions", "perdure.schemas.patterns"),
     "perdure.schemas": ("perdure.schemas", "jsonschema_rs", "referencing"),
     f"{SERVER}.storage": (
-        f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.runlog", *EVENTS, REFUSALS,
-        "sqlalchemy", "alembic", "asyncpg", "structlog", "zstandard",
+        f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.audit", "perdure.runlog", *EVENTS,
+        REFUSALS, "sqlalchemy", "alembic", "asyncpg", "structlog", "zstandard",
     ),
     f"{SERVER}.api": (
         f"{SERVER}.api", f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.v1",
@@ -70,7 +71,10 @@ EXCEPTIONS: tuple[tuple[str, str, str], ...] = (
 )
 """Importer, imported, and why it is right all the same."""
 
-PURE = ("perdure.runlog", "perdure.expressions", "perdure.schemas", f"{SERVER}.domain", f"{SERVER}.manifests")
+PURE = (
+    "perdure.audit", "perdure.runlog", "perdure.expressions", "perdure.schemas",
+    f"{SERVER}.domain", f"{SERVER}.manifests",
+)  # fmt: skip
 """Nothing here does I/O, waits, or draws lots."""
 
 IMPURE = ("asyncio", "concurrent", "io", "multiprocessing", "os", "pathlib", "random", "selectors", "socket", "sqlite3",

@@ -47,11 +47,11 @@ def house(house: Any, manifests: dict[str, str]) -> Any:
 
 
 async def named(house: Any, word: str) -> list[str]:
-    """Tables with a row in which a text is, or ends with, a word; but for what is known of deletions."""
-    found = []
+    """Tables with a row in which a text is, or ends with, a word; but for deletions, and who did what."""
+    found, kept = [], (tables.deletions, tables.audit_events)
     for table in tables.metadata.sorted_tables:
         columns = [column for column in table.c if isinstance(column.type, Text)]
-        rows = await house.execute(select(*columns)) if columns and table is not tables.deletions else ()
+        rows = await house.execute(select(*columns)) if columns and table not in kept else ()
         if any(value is not None and value.endswith(word) for row in rows for value in row):
             found.append(table.name)
     return found

@@ -15,6 +15,7 @@ from perdure.v1 import execution_pb2, execution_pb2_grpc, flows_pb2, playbooks_p
 from perdure_control_plane.api.mount import interceptor
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, QueueFull
 from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.usecases.record_denials import Denials
 
 PATH = "/perdure.v1.RunService/ForgottenScope"
 
@@ -65,11 +66,11 @@ Register = Callable[..., Awaitable[grpc.aio.Channel]]
 
 
 @pytest.fixture
-async def register(stack: Any) -> Register:
+async def register(stack: Any, store: Any) -> Register:
     """Starts a server with the real interceptor and methods of the test's own."""
 
     async def start(**behaviours: Behaviour) -> grpc.aio.Channel:
-        server = grpc.aio.server(interceptors=[interceptor(Limits())])
+        server = grpc.aio.server(interceptors=[interceptor(Limits(), Denials(store))])
         methods = {
             name: grpc.unary_unary_rpc_method_handler(behaviour, Empty.FromString, Empty.SerializeToString)
             for name, behaviour in behaviours.items()

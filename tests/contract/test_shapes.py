@@ -6,17 +6,15 @@ from typing import Any
 
 import pytest
 
+from perdure.audit.events import AuditType
 from perdure.v1 import errors_pb2, run_states_pb2, scopes_pb2
 
 ROOT = pathlib.Path(__file__).parents[2]
 EVENT_FILES = ("run_events", "instances", "node_events", "fact_events", "run_states")
 ORDER = re.compile(r"\b(latest|newest|oldest) first\b|\bby [a-z]+\b|\bin (the )?order\b|\bones first\b")
-CHANGING = (
-    scopes_pb2.SCOPE_PLAYBOOKS_WRITE,
-    scopes_pb2.SCOPE_RUNS_WRITE,
-    scopes_pb2.SCOPE_APPROVALS_DECIDE,
-    scopes_pb2.SCOPE_SERVER_WRITE,
-)
+CHANGING = [number for name, number in scopes_pb2.Scope.items() if name.endswith(("_WRITE", "_DECIDE"))]
+"""Scopes of calls that may change something; what executors append, under another, is what logs are made of."""
+
 IMPLIED = {
     "name": "NOT_FOUND",
     "parent": "NOT_FOUND",
@@ -26,6 +24,7 @@ IMPLIED = {
 }
 """Reasons for which a call with such a field may be refused."""
 
+AUDIT_TYPES = {kind.value for kind in AuditType}
 TIMESTAMP = ".google.protobuf.Timestamp"
 REASONS = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.DESCRIPTOR.values_by_name}
 STATES = {name.removeprefix("RUN_STATE_") for name in run_states_pb2.RunState.DESCRIPTOR.values_by_name}
@@ -41,6 +40,17 @@ def without_scope(contract: Any) -> list[str]:
         for rpc in contract.of("rpc")
         if rpc.proto.options.Extensions[scopes_pb2.scope] == scopes_pb2.SCOPE_UNSPECIFIED
     ]
+
+
+def without_audit(contract: Any) -> list[str]:
+    """Calls that may change something and leave no audit event of a type there is, and calls that only read and say so."""
+    found = []
+    for rpc in contract.of("rpc"):
+        types = list(rpc.proto.options.Extensions[scopes_pb2.audited_as])
+        changes = rpc.proto.options.Extensions[scopes_pb2.scope] in CHANGING
+        if bool(types) is not changes or not set(types) <= AUDIT_TYPES:
+            found.append(str(rpc))
+    return found
 
 
 def silent_about_repetition(contract: Any) -> list[str]:
@@ -125,6 +135,10 @@ def test_every_call_declares_the_scope_that_it_needs(contract: Any) -> None:
     assert without_scope(contract) == []
 
 
+def test_every_call_that_changes_something_leaves_an_audit_event(contract: Any) -> None:
+    assert without_audit(contract) == []
+
+
 def test_every_call_says_what_a_repetition_does_and_every_stream_how_to_go_on(contract: Any) -> None:
     assert silent_about_repetition(contract) == []
 
@@ -188,6 +202,24 @@ def test_a_change_without_request_id_or_word_on_errors_is_found(written: Any) ->
 
     assert [found.rpartition("v1.")[2] for found in without_request_id(contract)] == ["Greeter.Greet"]
     assert [found.rpartition(": ")[2] for found in silent_about_errors(contract)] == ["NOT_FOUND", "PAGE_TOKEN_INVALID"]
+
+
+def test_a_change_that_leaves_no_audit_event_is_found(written: Any) -> None:
+    contract = written(
+        scopes=(ROOT / "protos/perdure/v1/scopes.proto").read_text().partition("package perdure.v1;")[2],
+        greetings="""
+        import "perdure/v1/scopes.proto";
+        service Greeter {
+          rpc Greet(M) returns (M) { option (scope) = SCOPE_RUNS_WRITE; option (audited_as) = "run.paused"; }
+          rpc Forget(M) returns (M) { option (scope) = SCOPE_RUNS_WRITE; }
+          rpc Invent(M) returns (M) { option (scope) = SCOPE_RUNS_WRITE; option (audited_as) = "run.invented"; }
+          rpc Read(M) returns (M) { option (scope) = SCOPE_RUNS_READ; option (audited_as) = "run.paused"; }
+        }
+        message M {}
+        """,
+    )
+
+    assert [found.rpartition(".")[2] for found in without_audit(contract)] == ["Forget", "Invent", "Read"]
 
 
 def test_a_list_without_pages_or_order_is_found(written: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.cli.exit_codes import ExitCode
 from perdure.v1 import errors_pb2, instances_pb2
 from perdure_control_plane.api.health import SERVICES
@@ -72,6 +73,14 @@ def test_every_reason_of_the_command_line_s_own_is_on_the_page_of_errors(read: A
     said = {reason for path in files for reason in re.findall(given, project.text(path))}
 
     assert said - published == set(names(table(read("docs/errors.md"), "## Reasons of the command line's own")))
+
+
+def test_the_page_on_audit_has_every_type_and_every_detail(read: Any) -> None:
+    rows = table(read("docs/audit.md"), "## Types")
+    details = {name for row in rows for name in named(row[2])} | {AuditDetail.HAS_REASON.value}
+
+    assert names(rows) == [kind.value for kind in AuditType]
+    assert details == {detail.value for detail in AuditDetail}
 
 
 def test_the_page_of_the_command_line_has_every_exit_code(read: Any) -> None:

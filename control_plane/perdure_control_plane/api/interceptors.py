@@ -3,7 +3,9 @@
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -14,7 +16,7 @@ from grpc_status import rpc_status
 
 from perdure.runlog.head import IllegalEvent
 from perdure.v1 import scopes_pb2
-from perdure_control_plane.api.status import internal_status, status_of
+from perdure_control_plane.api.status import internal_status, is_denial, status_of
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
 from perdure_control_plane.domain.errors import (
     NotSupported,
@@ -24,6 +26,7 @@ from perdure_control_plane.domain.errors import (
     ScopeMissing,
     TooLarge,
 )
+from perdure_control_plane.usecases.record_denials import Denials
 
 log = structlog.get_logger(__name__)
 
@@ -52,12 +55,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Denies what declares no scope, and turns every error into a status with one ErrorInfo."""
 
     def __init__(
-        self, scopes: dict[str, scopes_pb2.Scope.ValueType], unscoped: frozenset[str], max_request_bytes: int
+        self,
+        scopes: dict[str, scopes_pb2.Scope.ValueType],
+        unscoped: frozenset[str],
+        max_request_bytes: int,
+        denials: Denials,
     ) -> None:
         """`unscoped` are services that everybody may call: health and reflection."""
         self._scopes = scopes
         self._unscoped = unscoped
         self._max_request_bytes = max_request_bytes
+        self._denials = denials
 
     async def intercept_service(
         self,
@@ -71,7 +79,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(_unknown(method))
         if method.split("/")[1] in self._unscoped:
             return handler
-        return _wrapped(handler, method, self._check_of(method, streams=handler.request_streaming))
+        check = self._check_of(method, streams=handler.request_streaming)
+        return _wrapped(handler, _Guard(method, check, self._denials))
 
     def _check_of(self, method: str, *, streams: bool) -> Callable[[Any], None]:
         """What a request must pass before it reaches its servicer. The messages of a stream are checked one by one there."""
@@ -117,42 +126,63 @@ async def _readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield request
 
 
-def _wrapped(handler: Any, method: str, check: Callable[[Any], None]) -> Any:
+class _Guard:
+    """What stands before and behind one method: what a call must pass, and the answer where it cannot be served."""
+
+    def __init__(self, method: str, check: Callable[[Any], None], denials: Denials) -> None:
+        self._method = method
+        self._check = check
+        self._denials = denials
+
+    def let_in(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Notes who calls. Raises what the request is refused for."""
+        _caller.set(replace(_caller.get(), peer=unquote(context.peer()), method=self._method))
+        self._check(request)
+
+    async def refuse(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+        """Answers with a status, and has a denial written down."""
+        if isinstance(error, PerdureError) and is_denial(error):
+            try:
+                await self._denials.record(caller(), error.reason, error.metadata.get("approval", ""))
+            except Exception:  # the call is denied all the same, and it is counted until it can be written down
+                log.exception("denial.postponed", method=self._method)
+        await _abort(context, self._method, error)
+
+
+def _wrapped(handler: Any, guard: _Guard) -> Any:
     reader = _reader(handler.request_deserializer)
     parts = {"request_deserializer": reader, "response_serializer": handler.response_serializer}
     if handler.unary_unary is not None:
-        return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, method, check), **parts)
+        return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, guard), **parts)
     if handler.unary_stream is not None:
-        return grpc.unary_stream_rpc_method_handler(
-            _stream(handler.unary_stream, method, check, streams=False), **parts
-        )
-    return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, method, check, streams=True), **parts)
+        return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, guard, streams=False), **parts)
+    return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, guard, streams=True), **parts)
 
 
-def _unary(behaviour: Any, method: str, check: Callable[[Any], None]) -> Any:
+def _unary(behaviour: Any, guard: _Guard) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
-            check(request)
+            guard.let_in(request, context)
             return await behaviour(request, context)
         except (grpc.aio.AbortError, grpc.aio.UsageError):
             raise
         except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
-            await _abort(context, method, error)
+            await guard.refuse(context, error)
 
     return call
 
 
-def _stream(behaviour: Any, method: str, check: Callable[[Any], None], *, streams: bool) -> Any:
+def _stream(behaviour: Any, guard: _Guard, *, streams: bool) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         try:
-            check(request)
+            guard.let_in(request, context)
             readable = _readable(request) if streams else request
             async for response in behaviour(readable, context):
                 yield response
         except (grpc.aio.AbortError, grpc.aio.UsageError):
             raise
         except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
-            await _abort(context, method, error)
+            await guard.refuse(context, error)
 
     return call
 

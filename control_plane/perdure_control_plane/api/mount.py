@@ -50,6 +50,7 @@ from perdure_control_plane.api.task_servicer import TaskServicer
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.limits import SECOND, Limits
+from perdure_control_plane.usecases.record_denials import Denials
 from perdure_control_plane.usecases.resolve_effect import Bounds
 from perdure_control_plane.usecases.start_flow import FlowStarter
 from perdure_control_plane.usecases.watch_runs import Watcher
@@ -86,9 +87,9 @@ class Front:
     health: Health
 
 
-def interceptor(limits: Limits) -> CallInterceptor:
+def interceptor(limits: Limits, denials: Denials) -> CallInterceptor:
     """What every call to the services goes through."""
-    return CallInterceptor(scopes_of(*SERVICES), frozenset({HEALTH, REFLECTION}), limits.max_message_bytes)
+    return CallInterceptor(scopes_of(*SERVICES), frozenset({HEALTH, REFLECTION}), limits.max_message_bytes, denials)
 
 
 def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:

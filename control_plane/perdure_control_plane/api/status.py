@@ -83,6 +83,11 @@ def status_of(error: PerdureError) -> status_pb2.Status:
     return _status(code, _cut(str(error)), details)
 
 
+def is_denial(error: PerdureError) -> bool:
+    """Whether a refusal says that the caller may not, rather than that it cannot be."""
+    return CODES[type(error)][0] in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
+
+
 def internal_status(request_id: str) -> status_pb2.Status:
     """The status of a program error: no detail but the id under which the server's log has it."""
     info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})

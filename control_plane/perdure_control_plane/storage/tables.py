@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
+from perdure.audit.events import AuditOutcome
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.approval import ApprovalState, Decision
@@ -532,6 +533,24 @@ deletions = _table(
 )
 _unpurged = deletions.c.purged < deletions.c.events
 Index("ix_deletions_unpurged", deletions.c.name, sqlite_where=_unpurged, postgresql_where=_unpurged)
+
+# What was done and what was denied. A row is never changed, and stands or falls with what it records.
+audit_events = _table(
+    "audit_events",
+    _key("event_id"),
+    _number("recorded_at"),
+    _text("type"),
+    _text("principal"),
+    _number("authenticated"),
+    _text("peer"),
+    _text("method"),
+    _text("resource"),
+    _text("outcome"),
+    _text("reason"),
+    _text("request_id"),
+    _text("details"),
+    _one_of("outcome", AuditOutcome),
+)
 
 sweeps = _table("sweeps", _key("name"), _number("ticked_at"))
 

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection, Dialect
 
 from perdure_control_plane.domain.admission import Batch
 from perdure_control_plane.storage.approvals import Approvals, ApprovalStatements
+from perdure_control_plane.storage.audit import Audit, AuditStatements
 from perdure_control_plane.storage.children import Children
 from perdure_control_plane.storage.copies import Copy, CopyStatements
 from perdure_control_plane.storage.executors import Executors, ExecutorStatements
@@ -68,6 +69,7 @@ class Statements:
         self.sessions: Final = SessionStatements(dialect)
         self.approvals: Final = ApprovalStatements(dialect)
         self.requests: Final = RequestStatements(dialect)
+        self.audit: Final = AuditStatements(dialect)
         carried = (self.runs.unassign, self.runs.dequeue, self.projections.lose_tasks)
         self._postgres = PostgresLogStatements(dialect, *carried) if dialect.name == "postgresql" else None
 
@@ -210,6 +212,11 @@ class SqlTransaction:
     def requests(self) -> Requests:
         """Request ids that were used."""
         return Requests(self.connection, self._driver, self._statements.requests, self.now)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What was done, and by whom."""
+        return Audit(self._driver, self._statements.audit, self.now)
 
     @cached_property
     def copy(self) -> Copy:

@@ -1,7 +1,9 @@
 """Cancels a flow: its root run, for good."""
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.head import Stop
 from perdure.runlog.states import FINAL
+from perdure_control_plane.domain.audit import Act, of_reason
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.flow import FlowView
 from perdure_control_plane.domain.ids import FlowId
@@ -23,7 +25,10 @@ async def cancel_flow(store: Store, caller: Caller, flow_id: FlowId, reason: str
         if not is_repetition(tx, caller, request_id, "CancelFlow", flow.name, reason):
             root = tx.runs.lock(flow.root_run_id)
             if root.head.state not in FINAL:
-                stop_now(tx, root, Stop.CANCEL, reason, requested_by(caller))
+                after = stop_now(tx, root, Stop.CANCEL, reason, requested_by(caller))
+                if after is not root:
+                    details = {AuditDetail.FLOW: flow.name, **of_reason(reason)}
+                    tx.audit.record(Act(AuditType.RUN_CANCELLED, caller, root.name, request_id, details))
         return view(tx, flow)
 
     return await store.write(body, Order.GUARDED)

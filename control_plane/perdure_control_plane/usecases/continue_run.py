@@ -5,11 +5,13 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.effects import child_run_id
 from perdure.runlog.recovery import CONTINUE_RELEASES, Recovery, recovery
 from perdure.runlog.states import CONTINUABLE, FINAL, TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.audit import Act, of_reason
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     AnswerStale,
@@ -59,9 +61,16 @@ async def continue_run(store: Store, caller: Caller, asked: Continuing) -> Run:
             return run
         if run.head.last_sequence != folded.run.head.last_sequence:
             raise Conflict(run.name)
-        return tx.log.append(run, _events(tx, folded, asked), requested_by(caller))
+        continued = tx.log.append(run, _events(tx, folded, asked), requested_by(caller))
+        tx.audit.record(Act(AuditType.RUN_CONTINUED, caller, run.name, asked.request_id, _details(run, asked)))
+        return continued
 
     return await store.write(body)
+
+
+def _details(run: Run, asked: Continuing) -> dict[AuditDetail, str]:
+    reopened = {AuditDetail.INSTANCE: asked.reopen} if asked.reopen else {}
+    return {AuditDetail.STATE: run.head.state.value, **reopened, **of_reason(asked.reason)}
 
 
 def continuing_events(tx: Transaction, folded: FoldedRun) -> list[RunEvent]:

@@ -2,7 +2,9 @@
 
 import hashlib
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.parts import part_plans
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     FieldFault,
@@ -47,6 +49,8 @@ async def create_playbook_version(store: Store, caller: Caller, text: bytes, req
         stored = tx.playbooks.find_version(playbook_id, manifest.version)
         if stored is None:
             tx.playbooks.add(version, plan, parts)
+            details = {AuditDetail.DIGEST: version.digest}
+            tx.audit.record(Act(AuditType.PLAYBOOK_CREATED, caller, version.name, request_id, details))
             return version
         if stored.digest != reviewed.digest:
             raise VersionExists(stored.name, stored.digest, reviewed.digest)

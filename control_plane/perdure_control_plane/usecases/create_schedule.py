@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from perdure.audit.events import AuditType
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import AlreadyExists
 from perdure_control_plane.domain.ids import new_id
@@ -54,6 +56,7 @@ async def create_schedule(store: Store, starter: FlowStarter, caller: Caller, as
         tx.sessions.get(asked.start.session_id)
         made = _new(tx, caller, asked, digest)
         tx.schedules.add(made)
+        tx.audit.record(Act(AuditType.SCHEDULE_CREATED, caller, made.name, asked.request_id))
         return made
 
     return await store.write(body)

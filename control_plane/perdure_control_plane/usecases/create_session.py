@@ -1,5 +1,7 @@
 """Makes a session and its root agent."""
 
+from perdure.audit.events import AuditType
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.ids import AgentId, SessionId, new_id
 from perdure_control_plane.domain.request import request_digest
@@ -19,6 +21,7 @@ async def create_session(store: Store, caller: Caller, session_id: SessionId | N
             return stored
         session = Session(chosen, AgentId(new_id()), tx.now)
         tx.sessions.add(session)
+        tx.audit.record(Act(AuditType.SESSION_CREATED, caller, session.name, request_id))
         return session
 
     return await store.write(body)

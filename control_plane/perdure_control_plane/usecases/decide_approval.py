@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.instances import parse_instance
 from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -12,6 +13,7 @@ from perdure_control_plane.domain.approval import (
     TokenKeys,
     check_decidable,
 )
+from perdure_control_plane.domain.audit import Act, of_reason
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import field_invalid
 from perdure_control_plane.domain.ids import ApprovalId
@@ -51,10 +53,17 @@ async def decide_approval(store: Store, keys: TokenKeys, caller: Caller, asked: 
         if not repeated and not _is_decided_so(approval, caller, asked):
             check_decidable(approval, asked.decision)
             _record(tx, run, caller, approval, asked)
+            tx.audit.record(
+                Act(AuditType.HUMAN_DECISION, caller, approval.name, asked.request_id, _details(run, asked))
+            )
             approval = tx.approvals.get(asked.approval_id)
         return replace(approval, subject=subject_of(tx, approval))
 
     return await store.write(body, Order.GUARDED)
+
+
+def _details(run: Run, asked: Deciding) -> dict[AuditDetail, str]:
+    return {AuditDetail.RUN: run.name, AuditDetail.DECISION: asked.decision.value, **of_reason(asked.reason)}
 
 
 def _is_decided_so(approval: Approval, caller: Caller, asked: Deciding) -> bool:

@@ -1,5 +1,7 @@
 """Deletes a schedule and its history."""
 
+from perdure.audit.events import AuditType
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
@@ -11,7 +13,8 @@ async def delete_schedule(store: Store, caller: Caller, schedule_id: str, reques
     def body(tx: Transaction) -> None:
         if is_repetition(tx, caller, request_id, "DeleteSchedule", f"schedules/{schedule_id}"):
             return
-        tx.schedules.get(schedule_id, lock=True)
+        schedule = tx.schedules.get(schedule_id, lock=True)
         tx.schedules.delete(schedule_id)
+        tx.audit.record(Act(AuditType.SCHEDULE_DELETED, caller, schedule.name, request_id))
 
     await store.write(body)

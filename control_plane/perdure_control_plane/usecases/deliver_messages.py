@@ -5,9 +5,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.head import Stop
 from perdure.runlog.states import OVER, RunState
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.audit import TELLING, Act
 from perdure_control_plane.domain.errors import Conflict, DataCorrupt, NotFound, PerdureError, StoreUnavailable
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.inbox import WaitState
@@ -18,7 +20,7 @@ from perdure_control_plane.usecases.continue_run import continuing_events
 from perdure_control_plane.usecases.fold_run import FoldedRun, fold_run
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.readings.end_of_child import end_of_child
-from perdure_control_plane.usecases.stop_run import stop_now
+from perdure_control_plane.usecases.stop_run import STOPPED, stop_now
 
 AT_ONCE: Final = 500
 """Messages looked at in one go; the next goes on."""
@@ -102,12 +104,20 @@ def _take_in(tx: Transaction, run: Run, message: RunMessage, folded: FoldedRun |
         case MessageKind.INTERRUPT if run.head.state not in OVER and not run.head.stop:
             return _stop(tx, run, message, Stop.INTERRUPT)
         case MessageKind.CONTINUE if folded is not None and run.head.state is RunState.INTERRUPTED:
+            tx.audit.record(Act(AuditType.RUN_CONTINUED, TELLING, run.name, details=_because_of(message)))
             return tx.log.append(run, continuing_events(tx, folded), MESSAGE)
     return run
 
 
 def _stop(tx: Transaction, run: Run, message: RunMessage, stop: Stop) -> Run:
-    return stop_now(tx, run, stop, f"runs/{message.source}, which started it, stops", MESSAGE)
+    after = stop_now(tx, run, stop, f"runs/{message.source}, which started it, stops", MESSAGE)
+    if after is not run:
+        tx.audit.record(Act(STOPPED[stop], TELLING, run.name, details=_because_of(message)))
+    return after
+
+
+def _because_of(message: RunMessage) -> dict[AuditDetail, str]:
+    return {AuditDetail.RUN: f"runs/{message.source}"}
 
 
 def _end_of_child(tx: Transaction, parent: Run, message: RunMessage) -> list[RunEvent]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
+from perdure.audit.events import AuditType
 from perdure.runlog.head import Stop
 from perdure.runlog.states import OVER
+from perdure_control_plane.domain.audit import SCHEDULING, Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import Conflict, PerdureError, RunStateForbids
 from perdure_control_plane.domain.flow import FlowView
@@ -123,7 +125,9 @@ def _cancel(tx: Transaction, under_way: list[Run]) -> None:
 
 
 def _stop(tx: Transaction, run_id: RunId) -> None:
-    stop_now(tx, tx.runs.lock(run_id), Stop.CANCEL, "the next time of its schedule has come", SWEEP)
+    run = tx.runs.lock(run_id)
+    if stop_now(tx, run, Stop.CANCEL, "the next time of its schedule has come", SWEEP) is not run:
+        tx.audit.record(Act(AuditType.RUN_CANCELLED, SCHEDULING, run.name))
 
 
 def _noted(tx: Transaction, schedule: Schedule, time: int, state: FiringState, triggered: bool) -> Schedule:
@@ -133,7 +137,7 @@ def _noted(tx: Transaction, schedule: Schedule, time: int, state: FiringState, t
 
 
 def _start(tx: Transaction, limits: Limits, schedule: Schedule, time: int, *, triggered: bool) -> Firing:
-    caller = Caller(schedule.principal, authenticated=False)
+    caller = Caller(schedule.principal, authenticated=False, method=SCHEDULING.method)
     begun: list[FlowView] = []
 
     def part() -> None:

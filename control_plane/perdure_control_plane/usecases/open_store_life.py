@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.head import Hold
 from perdure.runlog.plans import worst_effect
 from perdure.runlog.states import RunState
 from perdure.v1 import fact_events_pb2, plans_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.audit import OPENING, Act
 from perdure_control_plane.domain.ids import LeaseId, RunId
 from perdure_control_plane.domain.leases import StoreMark
 from perdure_control_plane.domain.origin import RESTORE
@@ -80,6 +82,7 @@ async def follow_store_life(store: Store) -> StoreLife:
             return None
         mark = StoreMark(mark.generation + 1, mark.starts, tx.copy.origin())
         tx.copy.set_mark(mark)
+        _record_going_back(tx, mark)
         return StoreLife(mark, restored=True, held=voided.held)
 
     while True:
@@ -101,6 +104,7 @@ async def raise_generation(store: Store, lost: Lost) -> StoreMark | None:
         mark = tx.copy.mark() or StoreMark(0, 0)
         raised = replace(mark, generation=mark.generation + 1)
         tx.copy.set_mark(raised)
+        _record_going_back(tx, raised)
         return raised
 
     return await store.write(body)
@@ -148,7 +152,14 @@ def _begin(tx: Transaction, starts_seen: int | None, restored: bool, held: tuple
     starts = max(mark.starts, starts_seen or 0) + 1
     begun = StoreMark(mark.generation + restored, starts, origin)
     tx.copy.set_mark(begun)
+    if restored:
+        _record_going_back(tx, begun)
     return StoreLife(begun, restored, held)
+
+
+def _record_going_back(tx: Transaction, mark: StoreMark) -> None:
+    details = {AuditDetail.GENERATION: str(mark.generation)}
+    tx.audit.record(Act(AuditType.STORE_RESTORED, OPENING, "store", details=details))
 
 
 class _Plans:

@@ -1,9 +1,11 @@
 """Holds a run, as an operator says, until it is resumed."""
 
+from perdure.audit.events import AuditType
 from perdure.runlog.head import Hold
 from perdure.runlog.states import TERMINAL, RunState
 from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.audit import Act, of_reason
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import RunStateForbids, StopStands
 from perdure_control_plane.domain.ids import RunId
@@ -24,7 +26,10 @@ async def pause_run(store: Store, caller: Caller, run_id: RunId, reason: str, re
         run = tx.runs.lock(run_id)
         if is_repetition(tx, caller, request_id, "PauseRun", run.name, reason):
             return run
-        return pause_now(tx, run, reason, requested_by(caller))
+        after = pause_now(tx, run, reason, requested_by(caller))
+        if after is not run:
+            tx.audit.record(Act(AuditType.RUN_PAUSED, caller, run.name, request_id, of_reason(reason)))
+        return after
 
     return await store.write(body, Order.GUARDED)
 

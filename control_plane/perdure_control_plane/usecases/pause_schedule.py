@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from perdure.audit.events import AuditType
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.schedule import Schedule
 from perdure_control_plane.usecases.ports import Store, Transaction
@@ -14,10 +16,11 @@ async def pause_schedule(store: Store, caller: Caller, schedule_id: str, request
     def body(tx: Transaction) -> Schedule:
         before = tx.schedules.get(schedule_id, lock=True)
         repeated = is_repetition(tx, caller, request_id, "PauseSchedule", before.name)
-        if repeated:
+        if repeated or before.paused:
             return before
         after = replace(before, paused=True, next_at=0, due_at=0)
         tx.schedules.save(before, after)
+        tx.audit.record(Act(AuditType.SCHEDULE_PAUSED, caller, before.name, request_id))
         return after
 
     return await store.write(body)

@@ -22,7 +22,7 @@ from perdure_control_plane.usecases.rows.runs import (
     SnapshotRows,
     TaskRows,
 )
-from perdure_control_plane.usecases.rows.upkeep import CopyRows, RequestRows, RetentionRows, UpkeepRows
+from perdure_control_plane.usecases.rows.upkeep import AuditRows, CopyRows, RequestRows, RetentionRows, UpkeepRows
 from perdure_control_plane.usecases.rows.work import ExecutorRows, PlaceRows, QueueRows, ReadyRows, WorkQueue
 
 T = TypeVar("T")
@@ -87,6 +87,8 @@ class Transaction(Protocol):
     def snapshots(self) -> SnapshotRows: ...
     @property
     def requests(self) -> RequestRows: ...
+    @property
+    def audit(self) -> AuditRows: ...
     @property
     def copy(self) -> CopyRows: ...
     @property

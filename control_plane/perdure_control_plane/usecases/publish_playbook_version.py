@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.plans import every_node
 from perdure.v1 import plans_pb2
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     DigestMismatch,
@@ -102,10 +104,13 @@ def _resolves(tx: Transaction, evidence: Evidence) -> bool:
 
 def _publish(tx: Transaction, caller: Caller, version: PlaybookVersion, asked: Publishing) -> None:
     active = tx.playbooks.get(asked.playbook_id).active
+    details = {AuditDetail.DIGEST: version.digest, AuditDetail.PUBLICATION: asked.publication.value}
     if asked.publication is Publication.ACTIVE and active is not None and active.version != version.version:
         reason = f"version {version.version} is active now"
+        details[AuditDetail.SUPERSEDED] = active.name
         tx.playbooks.change_publication(active, _change(tx, caller, active, Publication.VERIFIED, (), reason))
     tx.playbooks.change_publication(version, _change(tx, caller, version, asked.publication, asked.evidence, ""))
+    tx.audit.record(Act(AuditType.PLAYBOOK_PUBLISHED, caller, version.name, asked.request_id, details))
 
 
 def _change(

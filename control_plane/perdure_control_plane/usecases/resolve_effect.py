@@ -4,9 +4,11 @@ import hashlib
 import math
 from dataclasses import dataclass
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.instances import Instance
 from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.audit import Act, of_content, of_reason
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     EffectMayRun,
@@ -64,9 +66,17 @@ async def resolve_effect(store: Store, bounds: Bounds, caller: Caller, asked: Re
         now = folded if run.head.last_sequence == folded.run.head.last_sequence else fold(tx, asked.run_id)
         _check_in_doubt(now, asked)
         _check_is_over(tx, bounds.timing, now, asked)
-        return tx.log.append(run, _events(asked), requested_by(caller))
+        resolved = tx.log.append(run, _events(asked), requested_by(caller))
+        tx.audit.record(Act(AuditType.EFFECT_RESOLVED, caller, run.name, asked.request_id, _details(asked)))
+        return resolved
 
     return await store.write(body, Order.GUARDED)
+
+
+def _details(asked: Resolution) -> dict[AuditDetail, str]:
+    kind = fact_events_pb2.ResolutionKind.Name(asked.kind).removeprefix("RESOLUTION_KIND_")
+    about = {AuditDetail.INSTANCE: str(asked.instance), AuditDetail.RESOLUTION: kind}
+    return {**about, **of_reason(asked.reason), **of_content(asked.output)}
 
 
 def _check_output(asked: Resolution, limits: Limits) -> None:

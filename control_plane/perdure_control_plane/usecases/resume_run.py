@@ -1,9 +1,11 @@
 """Releases the hold that an operator has placed."""
 
+from perdure.audit.events import AuditType
 from perdure.runlog.head import Hold, RunHead
 from perdure.runlog.recovery import CONTINUE_RELEASES
 from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.audit import Act, of_reason
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import NotHeld
 from perdure_control_plane.domain.ids import RunId
@@ -24,7 +26,10 @@ async def resume_run(store: Store, caller: Caller, run_id: RunId, reason: str, r
         run = tx.runs.lock(run_id)
         if is_repetition(tx, caller, request_id, "ResumeRun", run.name, reason):
             return run
-        return resume_now(tx, run, reason, requested_by(caller))
+        after = resume_now(tx, run, reason, requested_by(caller))
+        if after is not run:
+            tx.audit.record(Act(AuditType.RUN_RESUMED, caller, run.name, request_id, of_reason(reason)))
+        return after
 
     return await store.write(body, Order.GUARDED)
 

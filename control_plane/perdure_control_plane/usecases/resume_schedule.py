@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from perdure.audit.events import AuditType
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.schedule import Schedule
 from perdure_control_plane.usecases.ports import Store, Transaction
@@ -20,6 +22,7 @@ async def resume_schedule(store: Store, caller: Caller, schedule_id: str, reques
         following = next_time(before, tx.now)
         after = replace(before, paused=False, next_at=following, due_at=before.fires_at(following))
         tx.schedules.save(before, after)
+        tx.audit.record(Act(AuditType.SCHEDULE_RESUMED, caller, before.name, request_id))
         return after
 
     return await store.write(body)

@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.states import RunState
+from perdure_control_plane.domain.audit import RETAINING, Act
 from perdure_control_plane.domain.flow import is_settled
 from perdure_control_plane.domain.ids import FlowId
 from perdure_control_plane.domain.limits import SECOND
@@ -51,6 +53,8 @@ def _delete(tx: Transaction, flow_id: FlowId, age: int) -> int:
     if flow is None or not is_settled(runs) or not all(_may_go(run, tx.now - age) for run in runs):
         return 0
     tx.retention.delete(flow, runs, tx.now)
+    details = {AuditDetail.COUNT: str(len(runs))}
+    tx.audit.record(Act(AuditType.RETENTION_DELETED, RETAINING, flow.name, details=details))
     return len(runs)
 
 

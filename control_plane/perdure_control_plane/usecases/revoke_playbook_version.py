@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from perdure.audit.events import AuditDetail, AuditType
+from perdure_control_plane.domain.audit import Act, of_reason
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     DigestMismatch,
@@ -59,6 +61,8 @@ async def revoke_playbook_version(store: Store, caller: Caller, asked: Revoking)
                 changed_at=tx.now,
             )
             tx.playbooks.change_publication(stored, change)
+            details = {AuditDetail.DIGEST: stored.digest, **of_reason(asked.reason)}
+            tx.audit.record(Act(AuditType.PLAYBOOK_REVOKED, caller, stored.name, asked.request_id, details))
         return tx.playbooks.get_version(asked.playbook_id, asked.version)
 
     return await store.write(body)

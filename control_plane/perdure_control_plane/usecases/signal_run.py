@@ -3,10 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.plans import every_node
 from perdure.v1 import fact_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.audit import Act, of_content
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import InboxFull, TooLarge, field_invalid
 from perdure_control_plane.domain.ids import RunId
@@ -48,7 +50,10 @@ async def signal_run(store: Store, limits: Limits, caller: Caller, asked: Signal
         check_not_over(run)
         if tx.inbox.count_signals(run.run_id) >= limits.max_kept_signals:
             raise InboxFull(run.name, limits.max_kept_signals)
-        return tx.log.append(run, _events(tx, asked), requested_by(caller))
+        signalled = tx.log.append(run, _events(tx, asked), requested_by(caller))
+        details = {AuditDetail.SIGNAL: asked.signal, **of_content(asked.payload)}
+        tx.audit.record(Act(AuditType.RUN_SIGNALLED, caller, run.name, asked.request_id, details))
+        return signalled
 
     return await store.write(body, Order.GUARDED)
 

@@ -9,10 +9,12 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog import FOLD_VERSION
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, plans_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import ConcurrencyPlace, RunEvent
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.concurrency import place_of
 from perdure_control_plane.domain.errors import (
@@ -201,7 +203,15 @@ def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked
         _check_room(tx, checked.place)
     flow = _new_flow(tx, caller, asked, digest)
     events = _first_events(flow, session, checked, release, caller)
-    return view_of_new(flow, tx.log.create(flow.root_run_id, events, requested_by(caller), flow))
+    run = tx.log.create(flow.root_run_id, events, requested_by(caller), flow)
+    tx.audit.record(Act(AuditType.RUN_CREATED, caller, run.name, asked.idempotency_key, _details(flow)))
+    return view_of_new(flow, run)
+
+
+def _details(flow: Flow) -> dict[AuditDetail, str]:
+    version = version_name(flow.playbook_id, flow.version)
+    about = {AuditDetail.FLOW: flow.name, AuditDetail.SESSION: f"sessions/{flow.session_id}"}
+    return {**about, AuditDetail.PLAYBOOK_VERSION: version, AuditDetail.DIGEST: flow.digest}
 
 
 def _read_release(tx: Transaction, playbook_id: PlaybookId, version: str) -> tuple[Release, plans_pb2.Plan]:

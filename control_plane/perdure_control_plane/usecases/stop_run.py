@@ -1,9 +1,13 @@
 """Stops a run: for good, or so that it can be continued."""
 
+from typing import Final
+
+from perdure.audit.events import AuditType
 from perdure.runlog.head import STOP_ENDS, Stop
 from perdure.runlog.states import CONTINUABLE, RunState
 from perdure.v1 import instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.audit import Act, of_reason
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import RunStateForbids, StopStands
 from perdure_control_plane.domain.ids import RunId
@@ -11,6 +15,13 @@ from perdure_control_plane.domain.origin import Outside, requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
+
+STOPPED: Final = {
+    Stop.CANCEL: AuditType.RUN_CANCELLED,
+    Stop.INTERRUPT: AuditType.RUN_INTERRUPTED,
+    Stop.DEADLINE: AuditType.RUN_TIMED_OUT,
+}
+"""What a stop is called where it is remembered who wanted it."""
 
 
 async def stop_run(store: Store, caller: Caller, run_id: RunId, stop: Stop, reason: str, request_id: str) -> Run:
@@ -24,7 +35,10 @@ async def stop_run(store: Store, caller: Caller, run_id: RunId, stop: Stop, reas
         run = tx.runs.lock(run_id)
         if is_repetition(tx, caller, request_id, f"Stop.{stop}", run.name, reason):
             return run
-        return stop_now(tx, run, stop, reason, requested_by(caller))
+        after = stop_now(tx, run, stop, reason, requested_by(caller))
+        if after is not run:
+            tx.audit.record(Act(STOPPED[stop], caller, run.name, request_id, of_reason(reason)))
+        return after
 
     return await store.write(body, Order.GUARDED)
 

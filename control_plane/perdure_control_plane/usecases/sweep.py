@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
+from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.head import Hold, Stop
 from perdure.runlog.instances import parse_instance
 from perdure.runlog.states import OVER, TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_control_plane.domain.audit import SWEEPING, Act
 from perdure_control_plane.domain.errors import DataCorrupt, StoreUnavailable, VersionUnsupported
 from perdure_control_plane.domain.ids import Incarnation, RunId
 from perdure_control_plane.domain.inbox import Wait, WaitKind
@@ -170,7 +172,8 @@ def _stop_past_deadline(tx: Transaction, run: Run, swept: Swept) -> None:
     run = tx.runs.lock(run.run_id)
     if run.head.state in OVER or run.head.stop is not None or not 0 < run.head.deadline_at <= tx.now:
         return
-    stop_now(tx, run, Stop.DEADLINE, "the run's deadline has passed", SWEEP)
+    if stop_now(tx, run, Stop.DEADLINE, "the run's deadline has passed", SWEEP) is not run:
+        tx.audit.record(Act(AuditType.RUN_TIMED_OUT, SWEEPING, run.name))
     swept.ended.append(run.run_id)
 
 
@@ -190,7 +193,16 @@ def _end_wait(tx: Transaction, wait: Wait, outages: list[Outage], swept: Swept) 
     else:
         recorded.wait_expired.deadline_time.FromMicroseconds(wait.deadline_at)
         swept.expired.append(wait.run_id)
+        tx.audit.record(_expiry(run, wait))
     tx.log.append(run, [RunEvent(fact_recorded=recorded)], SWEEP)
+
+
+def _expiry(run: Run, wait: Wait) -> Act:
+    if wait.approval_id is not None:
+        return Act(
+            AuditType.HUMAN_EXPIRED, SWEEPING, f"approvals/{wait.approval_id}", details={AuditDetail.RUN: run.name}
+        )
+    return Act(AuditType.SIGNAL_EXPIRED, SWEEPING, run.name, details={AuditDetail.SIGNAL: wait.signal})
 
 
 def _forget(tx: Transaction) -> None:

@@ -1,5 +1,7 @@
 """Fires a schedule now, because somebody says so."""
 
+from perdure.audit.events import AuditDetail, AuditType
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.schedule import Firing
@@ -17,6 +19,9 @@ async def trigger_schedule(store: Store, limits: Limits, caller: Caller, schedul
             return next(one for one in tx.firings.page(schedule_id, 0, 500) if one.triggered)
         after = fire(tx, limits, before, tx.now, triggered=True)
         tx.schedules.save(before, after)
-        return tx.firings.get(schedule_id, tx.now)
+        firing = tx.firings.get(schedule_id, tx.now)
+        details = {AuditDetail.STATE: firing.state.value}
+        tx.audit.record(Act(AuditType.SCHEDULE_TRIGGERED, caller, before.name, request_id, details))
+        return firing
 
     return await store.write(body, Order.GUARDED)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from perdure.audit.events import AuditType
+from perdure_control_plane.domain.audit import Act, of_reason
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.queue import Queue
 from perdure_control_plane.usecases.ports import Store, Transaction
@@ -37,6 +39,7 @@ async def update_queue(store: Store, caller: Caller, asked: QueueUpdate) -> Queu
                 runs, period = asked.rate
                 after = replace(after, rate_runs=runs, rate_period=period, next_at=0)
             tx.queues.save(after)
+            tx.audit.record(Act(AuditType.QUEUE_UPDATED, caller, name, asked.request_id, of_reason(asked.reason)))
         return tx.queues.each([asked.queue])[0]
 
     return await store.write(body)

@@ -80,6 +80,25 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_assignments_incarnation"), "assignments", ["incarnation"], unique=False)
     op.create_table(
+        "audit_events",
+        sa.Column("event_id", WORDS, nullable=False),
+        sa.Column("recorded_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("type", WORDS, nullable=False),
+        sa.Column("principal", WORDS, nullable=False),
+        sa.Column("authenticated", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("peer", WORDS, nullable=False),
+        sa.Column("method", WORDS, nullable=False),
+        sa.Column("resource", WORDS, nullable=False),
+        sa.Column("outcome", WORDS, nullable=False),
+        sa.Column("reason", WORDS, nullable=False),
+        sa.Column("request_id", WORDS, nullable=False),
+        sa.Column("details", WORDS, nullable=False),
+        sa.CheckConstraint("outcome IN ('DONE', 'DENIED')", name=op.f("ck_audit_events_outcome")),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_audit_events")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "executors",
         sa.Column("incarnation", WORDS, nullable=False),
         sa.Column("executor_id", WORDS, nullable=False),

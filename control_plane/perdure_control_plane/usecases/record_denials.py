@@ -1,0 +1,87 @@
+"""Writes denied calls down. A flood of them does not fill the store: of each kind there is an event at once, and one with
+a count for those that followed in the same minute."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Final
+
+from perdure.audit.events import AuditDetail, AuditOutcome, AuditType
+from perdure_control_plane.domain.audit import Act
+from perdure_control_plane.domain.caller import Caller
+from perdure_control_plane.domain.ids import ANONYMOUS, Principal
+from perdure_control_plane.usecases.ports import Order, Store, Transaction
+
+TOGETHER_SECONDS: Final = 60.0
+"""So long denials of a kind are counted together after the first."""
+
+MAX_KINDS: Final = 1000
+"""Kinds that are counted apart at a time; what is denied beyond them is of one kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Denials that are counted together: by caller, method and typed reason, from wherever they come."""
+
+    principal: Principal
+    method: str
+    reason: str
+
+
+_OTHERS: Final = _Kind(ANONYMOUS, "", "")
+
+
+@dataclass(slots=True)
+class _Counted:
+    """How many of a kind nobody has written down yet, the last of them, and until when they are counted."""
+
+    last: Act
+    until: float
+    count: int = 0
+
+
+class Denials:
+    """Denied calls of one server."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._counted: dict[_Kind, _Counted] = {}
+
+    async def record(self, caller: Caller, reason: str, resource: str) -> None:
+        """Takes a denial in; the first of a kind is stored when this returns. Whatever it raises, the denial is counted."""
+        act = Act(AuditType.AUTH_DENIED, caller, resource, outcome=AuditOutcome.DENIED, reason=reason)
+        kind = _Kind(caller.principal, caller.method, reason)
+        if kind not in self._counted and len(self._counted) >= MAX_KINDS:
+            kind = _OTHERS
+        is_first = kind not in self._counted
+        now = asyncio.get_running_loop().time()
+        counted = self._counted.setdefault(kind, _Counted(act, now + TOGETHER_SECONDS))
+        counted.last, counted.count = act, counted.count + 1
+        if is_first:
+            await self._store_counted([counted])
+
+    async def store_due(self, *, all_of_them: bool = False) -> None:
+        """Stores what was counted and is not counted any longer, or all there is. Whatever it raises, nothing is lost."""
+        now = asyncio.get_running_loop().time()
+        due = {kind: one for kind, one in self._counted.items() if all_of_them or one.until <= now}
+        await self._store_counted([one for one in due.values() if one.count])
+        for kind, one in due.items():
+            if not one.count:
+                self._counted.pop(kind, None)
+
+    async def _store_counted(self, counted: list[_Counted]) -> None:
+        taken = [(one, one.count) for one in counted]
+        for one, count in taken:
+            one.count -= count
+        acts = [replace(one.last, details={AuditDetail.COUNT: str(count)}) for one, count in taken]
+
+        def body(tx: Transaction) -> None:
+            for act in acts:
+                tx.audit.record(act)
+
+        try:
+            if acts:
+                await self._store.write(body, Order.GUARDED)
+        except BaseException:
+            for one, count in taken:
+                one.count += count
+            raise
