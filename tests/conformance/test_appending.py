@@ -10,11 +10,13 @@ from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
 from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.admission import Ack, Behind, Ignored, Refused, Rejected, Resend
+from perdure_control_plane.domain.admission import Ack, Behind, Refused, Rejected, Resend
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.task import TerminalReason
 from perdure_control_plane.storage.tables import tasks
+from perdure_control_plane.usecases.pause_run import pause_run
+from perdure_control_plane.usecases.resume_run import resume_run
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.take_over import revocation
 
@@ -129,12 +131,30 @@ async def test_after_seeing_the_fact_the_same_ordinals_are_used_under_a_raised_t
     assert (await house.run(holder.run_id)).head.state is RunState.CANCELLED
 
 
-async def test_a_batch_of_a_dropped_tail_is_ignored(house: Any, holder: Any) -> None:
+async def test_nothing_is_stored_of_a_dropped_tail(house: Any, holder: Any) -> None:
     await holder.send(holder.started("a"), tail=2)
 
     answer = await holder.send(holder.settled("a"), tail=1)
 
-    assert answer == Ignored()
+    assert answer == Behind(from_ordinal=2, seen=holder.seen)
+    assert (await house.kinds(holder.run_id))[-1] == "node_started"
+
+
+async def test_what_was_answered_as_behind_is_not_stored_when_nothing_forbids_it_any_more(
+    house: Any, holder: Any
+) -> None:
+    await pause_run(house.store, OPEN_CALLER, holder.run_id, "", "")
+    batch = holder.batch(holder.started("a"), holder.settled("a"))
+    behind = await house.append(batch)
+    await resume_run(house.store, OPEN_CALLER, holder.run_id, "", "")
+    seen = (await house.run(holder.run_id)).head.outside_sequence
+
+    again = await house.append(batch)
+    raised = await holder.send(holder.started("b"), first=1, tail=1, seen=seen)
+
+    assert behind == again == Behind(from_ordinal=1, seen=holder.seen)
+    assert isinstance(raised, Ack)
+    assert raised.ordinal == 1
     assert (await house.kinds(holder.run_id))[-1] == "node_started"
 
 

@@ -149,12 +149,29 @@ async def test_a_child_that_is_said_again_begins_once(house: Any, family: Family
     assert (await house.kinds(family.child_id)).count("run_created") == 1
 
 
-async def test_a_child_whose_playbook_was_revoked_is_refused_and_its_parent_alone(house: Any, family: Family) -> None:
-    other = await house.start()
-    (held,) = await house.claim(await house.connect())
+async def revoke(house: Any) -> None:
+    """Revokes the playbook that children are of."""
     version = await house.store.read(lambda tx: tx.playbooks.get_version(PlaybookId("line"), "1.0.0"))
     revoking = Revoking(version.playbook_id, version.version, version.digest, "unsafe", (), "")
     await revoke_playbook_version(house.store, OPEN_CALLER, revoking)
+
+
+async def test_a_child_that_has_begun_is_not_refused_when_its_batch_comes_again(house: Any, family: Family) -> None:
+    batch = family.parent.batch(family.given(), await family.begins())
+    stored = await house.append(batch)
+    await revoke(house)
+
+    again = await house.append(batch)
+
+    assert isinstance(stored, Ack)
+    assert again == stored
+    assert await house.store.read(lambda tx: tx.runs.find(family.child_id)) is not None
+
+
+async def test_a_child_whose_playbook_was_revoked_is_refused_and_its_parent_alone(house: Any, family: Family) -> None:
+    other = await house.start()
+    (held,) = await house.claim(await house.connect())
+    await revoke(house)
 
     answers = await asyncio.gather(
         family.parent.send(family.given(), await family.begins()), held.send(held.started("a"))

@@ -57,8 +57,8 @@ async def test_a_holder_begins_nothing_more_lets_what_runs_end_and_pauses(house:
     seen = held.head.last_sequence
 
     unaware = await holder.send(holder.settled("a"), holder.started("b", "AT_MOST_ONCE"))
-    aware = await holder.send(holder.started("b", "AT_MOST_ONCE"), first=3, seen=seen)
-    ended = await holder.send(holder.paused(ready=True), first=3, seen=seen)
+    aware = await holder.send(holder.started("b", "AT_MOST_ONCE"), first=3, seen=seen, tail=1)
+    ended = await holder.send(holder.paused(ready=True), first=3, seen=seen, tail=1)
 
     assert held.head.state is RunState.RUNNING
     assert isinstance(unaware, Behind)
@@ -76,7 +76,7 @@ async def test_a_run_that_is_resumed_before_its_holder_let_go_stays_with_it(hous
     resumed = await resume(house, holder.run_id)
 
     late = await holder.send(holder.paused(ready=True), seen=held.head.last_sequence)
-    begun = await holder.send(holder.started("a"), first=1, seen=resumed.head.last_sequence)
+    begun = await holder.send(holder.started("a"), first=1, seen=resumed.head.last_sequence, tail=1)
 
     assert isinstance(late, Behind)
     assert isinstance(begun, Ack)

@@ -11,10 +11,12 @@ import pytest
 from perdure.runlog.states import RunState
 from perdure.v1 import execution_pb2
 from perdure_control_plane.api.work.incoming import read_batch
-from perdure_control_plane.domain.admission import Ack, Answer, Rejected
+from perdure_control_plane.domain.admission import Ack, Answer, Behind, Rejected
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.usecases.claim_runs import Claim, claim_runs
+from perdure_control_plane.usecases.pause_run import pause_run
+from perdure_control_plane.usecases.resume_run import resume_run
 from perdure_control_plane.usecases.start_flow import FlowStarter
 from tests.conformance.stores import ON_POSTGRES
 
@@ -70,6 +72,18 @@ async def test_what_one_of_them_has_moved_the_other_reads_again(house: Any, othe
     answer = await submit(house, holder_batch(holder, 3, [holder.started("b", "AT_MOST_ONCE")]))
 
     assert answer == Ack(ordinal=3, sequence=6)
+
+
+async def test_what_one_of_them_answered_as_behind_no_other_stores(house: Any, other: Any, holder: Any) -> None:
+    begins = holder_batch(holder, 1, [holder.started("a")])
+    await pause_run(house.store, OPEN_CALLER, holder.run_id, "", "")
+    await submit(other, begins)
+    await resume_run(house.store, OPEN_CALLER, holder.run_id, "", "")
+
+    answer = await submit(house, begins)
+
+    assert isinstance(answer, Behind)
+    assert "node_started" not in await house.kinds(holder.run_id)
 
 
 async def test_a_lapse_at_one_of_them_is_known_to_the_other(house: Any, other: Any, holder: Any, clock: Any) -> None:

@@ -149,7 +149,7 @@ async def test_a_shard_is_begun_with_its_share_of_the_lists_limits_and_not_witho
 
     without = await pair.parent.send(RunEvent(rendered_arguments=arguments), RunEvent(child_started=shard))
     shard.shard.max_parallel = 1
-    begun = await pair.parent.send(RunEvent(child_started=shard), first=2)
+    begun = await pair.parent.send(RunEvent(child_started=shard), first=2, tail=1)
 
     assert (type(without), type(begun)) == (Refused, Ack)
 

@@ -59,7 +59,8 @@ class Resend:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """Stored up to there; the holder has facts to fold first."""
+    """Stored up to there; the holder has facts to fold first, and takes back what comes after. Nothing of its tail is stored
+    any more."""
 
     from_ordinal: int
     seen: int
@@ -79,12 +80,7 @@ class Rejected:
     """The lease is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """Its tail was dropped by the holder itself; nobody waits for an answer."""
-
-
-Answer = Ack | Resend | Behind | Refused | Rejected | Ignored
+Answer = Ack | Resend | Behind | Refused | Rejected
 
 _BEGINNINGS: Final = frozenset({"node_started", "wait_opened", "child_started"})
 
@@ -92,22 +88,29 @@ _BEGINNINGS: Final = frozenset({"node_started", "wait_opened", "child_started"})
 def admit(head: RunHead, batch: Batch, at: int) -> tuple[Answer, Sequence[Incoming]]:
     """Folds what may be stored of the batch onto `head`, and returns the answer and those events.
 
-    `at` is the time they will be stored with. Nothing is folded where the events returned are empty.
+    `at` is the time they will be stored with. Where the events returned are empty nothing is folded, and the head has at
+    most another tail: the holder takes back what is not stored, whatever else arrives of it later and elsewhere.
     """
     last = batch.first_ordinal + len(batch.events) - 1
     if head.lease_id != batch.lease_id:
         repeated = head.released_lease_id == batch.lease_id and last <= head.released_ordinal
         return (Ack(head.released_ordinal, head.last_sequence) if repeated else Rejected()), ()
     if batch.tail < head.tail:
-        return Ignored(), ()
+        return Behind(head.next_ordinal, batch.seen), ()  # a holder that has raised its tail passes over it
     if batch.first_ordinal > head.next_ordinal:
         return Resend(head.next_ordinal), ()
     fresh = batch.events[head.next_ordinal - batch.first_ordinal :]
     admitted, refusal = _admit_fresh(head, batch, fresh, at)
-    if admitted and head.lease_id is not None:
-        head.tail = batch.tail
     answer = refusal or batch.malformed or Ack(_acknowledged(head, batch), head.last_sequence)
+    if head.lease_id is not None and (admitted or _is_taken_back(answer)):
+        head.tail = batch.tail + _is_taken_back(answer)
     return answer, fresh[:admitted]
+
+
+def _is_taken_back(answer: Answer) -> bool:
+    """Whether the holder drops what follows and goes on with the next tail."""
+    child_refused = execution_pb2.REFUSAL_REASON_CHILD_REFUSED
+    return isinstance(answer, Behind) or (isinstance(answer, Refused) and answer.reason == child_refused)
 
 
 def _admit_fresh(

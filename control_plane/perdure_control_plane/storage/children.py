@@ -62,6 +62,10 @@ class Children:
             return self._refusal_of_part(parent_run_id, started)
         if len(started.instance.path) > MAX_DEPTH:
             return f"it would be nested more than {MAX_DEPTH} levels deep"
+        why = self._refusal_of_playbook(started)
+        return "" if why and self._has_begun(started.run_id) else why
+
+    def _refusal_of_playbook(self, started: ChildStarted) -> str:
         try:
             release = self._playbooks.release(PlaybookId(started.playbook_id), started.playbook_version)
         except NotFound as error:
@@ -69,6 +73,11 @@ class Children:
         if release.publication not in STARTABLE:
             return f"{release.name} is {release.publication}"
         return "" if release.plan_digest == started.plan_digest else f"{release.name} has another plan"
+
+    def _has_begun(self, child_id: str) -> bool:
+        """Whether a batch that comes again has begun it; what forbids it has come since."""
+        begun = select(runs.c.run_id).where(runs.c.run_id == child_id)
+        return self._connection.execute(begun).first() is not None
 
     def _refusal_of_part(self, parent_run_id: RunId, started: ChildStarted) -> str:
         """A part does what its parent's plan has for it. That may have been revoked since: what has begun goes on."""

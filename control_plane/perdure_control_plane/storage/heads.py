@@ -20,6 +20,7 @@ class Mark(NamedTuple):
     last_sequence: int
     epoch: int
     next_ordinal: int
+    tail: int
     lease_id: str | None
     state: RunState
     open_waits: int

@@ -120,13 +120,13 @@ class Journal:
         return moves
 
     def _fold(self, group: "_Group", run_id: RunId, head: RunHead) -> Move | None:
-        """Folds what may be stored of a run's batches onto its head, and answers them. None where nothing may be."""
+        """Folds what may be stored of a run's batches onto its head, and answers them. None where the row stays as it is."""
         before = Mark.of(head)
         admitted: list[Incoming] = []
         for index in group.runs[run_id]:
             group.answers[index], fresh = admit(head, group.batches[index], group.now)
             admitted += fresh
-        if not admitted:
+        if not admitted and head.tail == before.tail:
             return None
         whole = any(incoming.kind in _MOVING for incoming in admitted)
         move = Move(run_id, before, head, whole, [], [])

@@ -51,7 +51,7 @@ from perdure_control_plane.storage.run_rows import APPENDED_COLUMNS, HEAD_COLUMN
 from perdure_control_plane.storage.statements import LazyConnection, Prepared, Row
 from perdure_control_plane.storage.tables import assignments, run_events, run_queue, runs, tasks
 
-_GUARD: Final = ("run_id", "last_sequence", "epoch", "next_ordinal")
+_GUARD: Final = ("run_id", "last_sequence", "epoch", "next_ordinal", "tail")
 """Columns that say where a row must be."""
 _HELD: Final = (*_GUARD, "lease_id")
 """The same, with the lease. Of a holder's events they give the origin."""
@@ -145,7 +145,7 @@ class PostgresLogRows:
 
 def _guard(move: Move) -> Row:
     before = move.before
-    return (move.run_id, before.last_sequence, before.epoch, before.next_ordinal)
+    return (move.run_id, before.last_sequence, before.epoch, before.next_ordinal, before.tail)
 
 
 class _MoveStatement:
@@ -162,14 +162,15 @@ class _MoveStatement:
         self._names = value_names("given", likes) + value_names("events", events)
         self._numbers = [is_number(runs, like) for like in likes.values()]
         self._numbers += [is_number(run_events, like) for like in events.values()]
+        self._event = len(events)
         self._pick = picker(event)
 
     def parameters(self, given: Sequence[Row], moves: Sequence[Move]) -> Row:
         """An array for each column of those rows, and of the moves' events, in the order that the statement takes them."""
         events = [(number, *self._pick(row)) for number, move in enumerate(moves, 1) for row in move.events]
-        arrays = map(array, self._numbers, chain(zip(*given, strict=True), zip(*events, strict=True)))
+        arrays = map(array, self._numbers, chain(zip(*given, strict=True), _columns(events, self._event)))
         values: dict[str, Any] = dict(zip(self._names, arrays, strict=True))
-        values["stored_at"] = moves[0].events[0][_STORED_AT]
+        values["stored_at"] = _stored_at(moves)
         return self.prepared.parameters(values)
 
 
@@ -187,10 +188,19 @@ class _OneMoveStatement:
     def parameters(self, given: Sequence[Row], moves: Sequence[Move]) -> Row:
         """That row's values, and an array for each column of the move's events, in the statement's order."""
         ((row,), (move,)) = given, moves
-        events = map(array, self._numbers, zip(*map(self._pick, move.events), strict=True))
+        events = map(array, self._numbers, _columns(list(map(self._pick, move.events)), len(self._numbers)))
         values: dict[str, Any] = dict(zip(self._names, (*row, *events), strict=True))
-        values["stored_at"] = move.events[0][_STORED_AT]
+        values["stored_at"] = _stored_at(moves)
         return self.prepared.parameters(values)
+
+
+def _columns(events: Sequence[Row], number: int) -> Iterable[Row]:
+    """The values of events by column; a move may have none."""
+    return zip(*events, strict=True) if events else [()] * number
+
+
+def _stored_at(moves: Sequence[Move]) -> int:
+    return next((event[_STORED_AT] for move in moves for event in move.events), 0)
 
 
 def _likes(columns: Sequence[str], guard: Sequence[str]) -> dict[str, str]:

@@ -85,6 +85,7 @@ class RunStatements:
             (runs.c.last_sequence == bindparam("where_last_sequence"))
             & (runs.c.epoch == bindparam("where_epoch"))
             & (runs.c.next_ordinal == bindparam("where_next_ordinal"))
+            & (runs.c.tail == bindparam("where_tail"))
         )
         self.insert: Final = Prepared(insert(runs), dialect)
         self.get: Final = Prepared(select(*_COLUMNS).where(by_id), dialect)
@@ -185,7 +186,7 @@ class Runs:
 
     def save_head(self, run_id: str, before: Mark, after: RunHead) -> bool:
         """As `save`, without what follows."""
-        unchanged = (run_id, before.last_sequence, before.epoch, before.next_ordinal)
+        unchanged = (run_id, before.last_sequence, before.epoch, before.next_ordinal, before.tail)
         return self._statements.save.execute_row(self._driver, head_row(after) + unchanged).rowcount == 1
 
     def save_appended(self, run_id: str, before: Mark, after: RunHead) -> bool:
@@ -198,6 +199,7 @@ class Runs:
             before.last_sequence,
             before.epoch,
             before.next_ordinal,
+            before.tail,
         )
         return self._statements.append.execute_row(self._driver, row).rowcount == 1
 

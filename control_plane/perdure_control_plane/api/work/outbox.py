@@ -44,8 +44,8 @@ class Outbox:
         return response
 
 
-def answer_message(batch: admission.Batch, answer: admission.Answer) -> execution_pb2.Answer | None:
-    """An answer on the wire; None for a batch whose tail the holder itself has dropped."""
+def answer_message(batch: admission.Batch, answer: admission.Answer) -> execution_pb2.Answer:
+    """An answer on the wire."""
     message = execution_pb2.Answer(run_id=batch.run_id, lease_id=batch.lease_id, tail=batch.tail)
     match answer:
         case admission.Ack():
@@ -59,6 +59,4 @@ def answer_message(batch: admission.Batch, answer: admission.Answer) -> executio
             message.refused.message = answer.message
         case admission.Rejected():
             message.rejected.SetInParent()
-        case admission.Ignored():
-            return None
     return message

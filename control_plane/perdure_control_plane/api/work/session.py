@@ -117,8 +117,6 @@ class WorkSession:
     def _submit(self, batch: Batch) -> None:
         def reply(answer: Answer) -> None:
             message = answer_message(batch, answer)
-            if message is None:
-                return
             if isinstance(answer, Behind):
                 self._background.spawn_owed(self._answer_behind(message, batch))
                 return
