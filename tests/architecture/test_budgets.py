@@ -29,8 +29,6 @@ LONGER: dict[str, tuple[int, str]] = {
         (195, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":
         (45, "one field a line, in the message's order"),
-    f"{SERVER}/api/work/session.py::WorkSession":
-        (170, "one stream: a short method for each kind of message that comes on it"),
     f"{EXECUTOR}/held_runs.py::HeldRuns":
         (200, "the runs of one process and the one message that is gathered of them; each answer needs both"),
     f"{EXECUTOR}/worker.py::Worker":

@@ -40,6 +40,7 @@ from perdure_control_plane.usecases.create_playbook_version import create_playbo
 from perdure_control_plane.usecases.create_session import create_session
 from perdure_control_plane.usecases.fold_run import whole_log
 from perdure_control_plane.usecases.publish_playbook_version import Publishing, publish_playbook_version
+from perdure_control_plane.usecases.revoke_playbook_version import Revoking, revoke_playbook_version
 from perdure_control_plane.usecases.start_flow import FlowStarter, Start
 from perdure_control_plane.usecases.sweep import Swept, sweep
 from tests.postgres import PostgresServer
@@ -166,6 +167,12 @@ class House:
         asked = Publishing(version.playbook_id, version.version, version.digest, Publication.ACTIVE, evidence, "")
         await publish_playbook_version(self.store, OPEN_CALLER, asked)
         return version.playbook_id, version.version, version.digest
+
+    async def revoke(self, playbook_id: str) -> None:
+        """Revokes the first version of a playbook."""
+        version = await self.store.read(lambda tx: tx.playbooks.get_version(PlaybookId(playbook_id), "1.0.0"))
+        revoking = Revoking(version.playbook_id, version.version, version.digest, "unsafe", (), "")
+        await revoke_playbook_version(self.store, OPEN_CALLER, revoking)
 
     async def start(self, manifest: str = LINE, **fields: Any) -> RunId:
         """Starts a playbook and returns its root run."""

@@ -17,14 +17,13 @@ from perdure_control_plane.domain.admission import Ack, Refused
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import ParentDoesNotWait, StoreUnavailable
 from perdure_control_plane.domain.flow import FlowStatus
-from perdure_control_plane.domain.ids import PlaybookId, RunId
+from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.domain.playbook import Publication
 from perdure_control_plane.domain.queries import RunFilter
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.deliver_messages import deliver_messages
 from perdure_control_plane.usecases.hold_flow import HoldingFlow, pause_flow, resume_flow
-from perdure_control_plane.usecases.revoke_playbook_version import Revoking, revoke_playbook_version
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.view_flow import get_flow
 
@@ -140,8 +139,11 @@ async def test_a_child_begins_in_the_commit_that_starts_it_with_what_it_is_given
     assert await family.status() is FlowStatus.RUNNING
 
 
-async def test_a_child_that_is_said_again_begins_once(house: Any, family: Family) -> None:
+@pytest.mark.parametrize("revoked", [False, True])
+async def test_a_child_that_is_said_again_begins_once(house: Any, family: Family, revoked: bool) -> None:
     await family.begin(pause=False)
+    if revoked:
+        await house.revoke("line")
 
     answer = await family.parent.send(family.given(), await family.begins(), first=1)
 
@@ -149,29 +151,10 @@ async def test_a_child_that_is_said_again_begins_once(house: Any, family: Family
     assert (await house.kinds(family.child_id)).count("run_created") == 1
 
 
-async def revoke(house: Any) -> None:
-    """Revokes the playbook that children are of."""
-    version = await house.store.read(lambda tx: tx.playbooks.get_version(PlaybookId("line"), "1.0.0"))
-    revoking = Revoking(version.playbook_id, version.version, version.digest, "unsafe", (), "")
-    await revoke_playbook_version(house.store, OPEN_CALLER, revoking)
-
-
-async def test_a_child_that_has_begun_is_not_refused_when_its_batch_comes_again(house: Any, family: Family) -> None:
-    batch = family.parent.batch(family.given(), await family.begins())
-    stored = await house.append(batch)
-    await revoke(house)
-
-    again = await house.append(batch)
-
-    assert isinstance(stored, Ack)
-    assert again == stored
-    assert await house.store.read(lambda tx: tx.runs.find(family.child_id)) is not None
-
-
 async def test_a_child_whose_playbook_was_revoked_is_refused_and_its_parent_alone(house: Any, family: Family) -> None:
     other = await house.start()
     (held,) = await house.claim(await house.connect())
-    await revoke(house)
+    await house.revoke("line")
 
     answers = await asyncio.gather(
         family.parent.send(family.given(), await family.begins()), held.send(held.started("a"))

@@ -125,6 +125,25 @@ async def test_nothing_that_a_holder_says_is_stored_on_a_standby_in_the_primarys
     assert "node_started" not in await house.kinds(holder.run_id)
 
 
+@ON_POSTGRES
+async def test_no_run_is_ended_on_a_standby_in_the_primarys_place_before_it_is_held(house: Any, clock: Any) -> None:
+    begun = await open_store_life(house.store, None)
+    run_id = await house.start(timeout_micros=5_000_000)
+    await house.sweep()
+    await go_back(house, begun.mark.starts)
+    clock.advance(6)
+
+    with pytest.raises(StoreUnavailable):
+        await stop_run(house.store, OPEN_CALLER, run_id, Stop.INTERRUPT, "", "")
+    await house.sweep()
+    before = (await house.run(run_id)).head.state
+    await follow_store_life(house.store)
+
+    run = await house.run(run_id)
+    assert before is RunState.QUEUED
+    assert (run.head.state, run.head.holds) == (RunState.PAUSED, Hold.STORE_RESTORED)
+
+
 class _ReplacedBeforeItsFirstWrite:
     """A store whose primary is lost between what a server has read and what it writes."""
 

@@ -44,7 +44,8 @@ async def stop_run(store: Store, caller: Caller, run_id: RunId, stop: Stop, reas
 
 
 def stop_now(tx: Transaction, run: Run, stop: Stop, reason: str, origin: Outside) -> Run:
-    """Stops a run inside a transaction. Raises RunStateForbids, StopStands."""
+    """Stops a run inside a transaction. Raises RunStateForbids, StopStands; and StoreUnavailable where the run would end in
+    another copy of the data, until it is known as one."""
     head = run.head
     if head.state is STOP_ENDS[stop] or head.stop is stop:
         return run
@@ -55,6 +56,7 @@ def stop_now(tx: Transaction, run: Run, stop: Stop, reason: str, origin: Outside
         requested = run_events_pb2.StopRequested(kind=kind, reason=reason)
         return tx.log.append(run, [RunEvent(stop_requested=requested)], origin)
     _check_endable(run, stop)
+    tx.copy.check_is_the_same()  # an end would keep the run from being held for what this copy may lack
     return tx.log.append(run, [end_event(stop, reason)], origin)
 
 

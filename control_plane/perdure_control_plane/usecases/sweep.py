@@ -99,6 +99,8 @@ def _sweep(tx: Transaction, timing: Timing) -> Swept:
         swept.outage = Outage(before, tx.now)
         tx.upkeep.add_outage(swept.outage)
         return swept
+    if tx.copy.is_another():
+        return swept  # nothing is taken or ended before it is known what this copy may lack
     outages = tx.upkeep.outages_since(tx.now - KEEP_OUTAGES)
     tx.runs.wait_at_most(PATIENCE)
     for run_id, handle in _due(tx, timing, outages, swept):
