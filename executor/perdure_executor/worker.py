@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import structlog
 
+from perdure.keys import Metadata
 from perdure.runlog import FOLD_VERSION
 from perdure.runlog.snapshots import FORM
 from perdure.v1 import execution_pb2, execution_pb2_grpc
@@ -52,9 +53,18 @@ class Worker:
     """One executor process."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, profile: Profile, equip: Callable[[int], Equipment], host: Host = THIS_HOST
+        self,
+        channel: grpc.aio.Channel,
+        profile: Profile,
+        equip: Callable[[int], Equipment],
+        host: Host = THIS_HOST,
+        saying_who: Callable[[], Metadata] = tuple,
     ) -> None:
-        """`equip` makes the equipment for the server's payload limit, in bytes."""
+        """`equip` makes the equipment for the server's payload limit, in bytes.
+
+        `saying_who` gives what the server knows this executor by, and is asked each time that it connects.
+        """
+        self._saying_who = saying_who
         self._stub = execution_pb2_grpc.ExecutionServiceStub(channel)
         self._profile = profile
         self._equip = equip
@@ -106,7 +116,7 @@ class Worker:
             self._held.fence()
 
     async def _serve_stream(self) -> None:
-        call: Any = self._stub.Work()
+        call: Any = self._stub.Work(metadata=self._saying_who())
         said_hello_at = self._lease.seconds()
         await call.write(WorkRequest(hello=self._hello()))
         response = await call.read()

@@ -1,6 +1,9 @@
 """Control plane and executor in one process, for a laptop."""
 
 import asyncio
+import secrets
+
+from pydantic import SecretStr
 
 from perdure_services.control_plane import control_plane
 from perdure_services.executor import executor, work_until
@@ -10,7 +13,10 @@ from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
 async def serve_all(server: ControlPlaneSettings, work: ExecutorSettings, stop: asyncio.Event) -> int:
     """Serves and works until asked to stop, or until the executor leaves; running work is given its drain time.
 
-    Returns the exit code.
+    Where callers are asked who they are the executor says what only this process knows. Returns the exit code.
     """
-    async with control_plane(server, stop) as address, executor(work.model_copy(update={"server": address})) as worker:
-        return await work_until(stop, worker)
+    embedded_key = secrets.token_hex(32) if server.authentication == "required" else ""
+    async with control_plane(server, stop, embedded_key) as address:
+        own = {"server": address, "key": SecretStr(embedded_key), "key_file": None}
+        async with executor(work.model_copy(update=own)) as worker:
+            return await work_until(stop, worker)

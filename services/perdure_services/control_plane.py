@@ -6,15 +6,18 @@ import errno
 import os
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
 import grpc.aio
 import structlog
 
+from perdure_control_plane.api.doorkeeper import OPEN, Doorkeeper
 from perdure_control_plane.api.health import Health
 from perdure_control_plane.api.mount import Front, interceptor, mount
 from perdure_control_plane.api.work.desk import Desk
+from perdure_control_plane.domain.api_key import KeyTexts
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND
@@ -23,9 +26,11 @@ from perdure_control_plane.storage.sqlite import SqliteStore
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.usecases.changes import Changes
 from perdure_control_plane.usecases.fire_schedules import fire_schedules
+from perdure_control_plane.usecases.known_keys import KnownKeys
 from perdure_control_plane.usecases.open_store_life import follow_store_life
 from perdure_control_plane.usecases.record_denials import Denials
 from perdure_control_plane.usecases.sweep import Swept, sweep
+from perdure_services.caller_keys import require_key
 from perdure_services.denials import record_on
 from perdure_services.messages import deliver_on
 from perdure_services.retention import retain_on
@@ -45,11 +50,11 @@ class AddressTaken(Exception):
 
 
 @contextlib.asynccontextmanager
-async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> AsyncIterator[str]:
+async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event, own_key: str = "") -> AsyncIterator[str]:
     """Serves while the context is open; gives the address it listens at. Sets `stop` where it cannot go on.
 
-    Raises StoreBroken, SchemaUnknown, KeysUnusable, StartsUnusable and AddressTaken, each with one plain sentence;
-    StoreBroken at the end, too, where the store has failed meanwhile.
+    `own_key` is what an executor in the same process says. Raises StoreBroken, SchemaUnknown, KeysUnusable, NoKeys,
+    StartsUnusable and AddressTaken, each with one plain sentence; StoreBroken at the end, too, where the store has failed.
     """
     started = False
     if not settings.data_dir.exists():
@@ -61,17 +66,17 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event) -> 
         desk = await _desk(store, settings)
         health = Health(store, settings.limits)
         denials = Denials(store)
-        server = grpc.aio.server(interceptors=[interceptor(settings.limits, denials)], options=_options(settings))
-        keys = await agreed_keys(store, settings)
-        mount(server, Front(desk, keys.approvals, keys.pages, health), reflect=settings.reflection)
+        front = await _front(desk, store, health, settings, own_key)
+        server = _server(front, denials, settings)
         port = _listen(server, settings)
         await health.look()
         await server.start()
         started = True
         beside = _begin_beside(desk, store, health, denials, settings)
-        log.info("server.started", address=f"{settings.host}:{port}", data=str(store), open=True)
+        address = f"{settings.host}:{port}"
+        log.info("server.started", address=address, data=str(store), open=front.doorkeeper.is_open)
         try:
-            yield f"{settings.host}:{port}"
+            yield address
         finally:
             await health.drain()
             desk.changes.drain()
@@ -96,6 +101,26 @@ async def _desk(store: SqliteStore | PostgresStore, settings: ControlPlaneSettin
     server_id = f"{os.getpid()}-{secrets.token_hex(4)}"
     identity = ServerIdentity(server_id, version("perdure-server"), life.mark.generation, store.kind)
     return Desk(store, changes, settings.timing, settings.limits, identity)
+
+
+async def _front(
+    desk: Desk, store: SqliteStore | PostgresStore, health: Health, settings: ControlPlaneSettings, embedded_key: str
+) -> Front:
+    secrets_of_server = await agreed_keys(store, settings)
+    texts = KeyTexts(secrets_of_server.callers)
+    known = KnownKeys(store, texts, time.monotonic)
+    doorkeeper = OPEN
+    if settings.authentication == "required":
+        await require_key(store)
+        doorkeeper = Doorkeeper(known, embedded_key)
+    return Front(desk, secrets_of_server.approvals, texts, known, secrets_of_server.pages, health, doorkeeper)
+
+
+def _server(front: Front, denials: Denials, settings: ControlPlaneSettings) -> grpc.aio.Server:
+    through = interceptor(settings.limits, denials, front.doorkeeper)
+    server = grpc.aio.server(interceptors=[through], options=_options(settings))
+    mount(server, front, reflect=settings.reflection)
+    return server
 
 
 def _begin_beside(

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.metadata import version
 
 import grpc.aio
 import structlog
 
 from perdure.client.channel import proxy_options
+from perdure.keys import KeyUnusable, Metadata, key_metadata, read_key_file
 from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
 from perdure_executor.equipment import command_environment, load_functions
@@ -39,8 +40,9 @@ async def executor(
     """An executor that is ready to run; `Worker.run` does the work.
 
     `functions` are registered beside those of the modules that the settings name. Raises FunctionsInvalid,
-    ProviderUnusable and VariableMissing, each with one plain sentence.
+    ProviderUnusable, VariableMissing and KeyUnusable, each with one plain sentence.
     """
+    saying_who = _saying_who(settings)
     functions = {**load_functions(settings.functions), **(functions or {})}
     providers = configured_providers(settings.providers, os.environ)
     environment = command_environment(os.environ, settings.pass_variables)
@@ -63,7 +65,7 @@ async def executor(
     try:
         options = [*_OPTIONS, *proxy_options(settings.server)]
         async with grpc.aio.insecure_channel(settings.server, options=options) as channel:
-            worker = Worker(channel, _profile(settings, tuple(providers)), equip)
+            worker = Worker(channel, _profile(settings, tuple(providers)), equip, saying_who=saying_who)
             with Watchdog(worker.work_end, supervisor.show_life):
                 yield worker
     finally:
@@ -86,6 +88,24 @@ async def work_until(stop: asyncio.Event, worker: Worker) -> int:
         raise
     finally:
         worker.work_end.end_if_functions_run_on()  # nobody keeps their lease any more
+
+
+def _saying_who(settings: ExecutorSettings) -> Callable[[], Metadata]:
+    """Gives what the server knows the executor by; a file is read again each time, for its key may be a new one by then."""
+    file = settings.key_file
+    if file is None:
+        metadata = key_metadata(settings.key.get_secret_value())
+        return lambda: metadata
+    last = [key_metadata(read_key_file(file))]
+
+    def read() -> Metadata:
+        try:
+            last[0] = key_metadata(read_key_file(file))
+        except KeyUnusable as error:  # the one that was read before may be good yet
+            log.warning("key.not_read", reason=str(error))
+        return last[0]
+
+    return read
 
 
 def _profile(settings: ExecutorSettings, providers: tuple[str, ...]) -> Profile:

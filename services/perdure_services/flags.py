@@ -20,7 +20,7 @@ SettingsFile = Annotated[
 ]
 Host = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="Address to listen at. Only loopback: callers are not asked who they are."),
+    typer.Option(metavar="ADDRESS", help="Address to listen at. Only loopback: what is said is not encrypted."),
 ]
 Port = Annotated[
     int | None, typer.Option(metavar="PORT", help="Port to listen at; 0 chooses a free one. Default: 7400.")
@@ -46,6 +46,32 @@ Heartbeat = Annotated[
 ]
 StopGrace = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Time an executor has to stop a run. Default: 10.")
+]
+Authentication = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORD",
+        help="none: whoever reaches it may do everything; required: callers must say who they are. Default: none.",
+    ),
+]
+KeyFile = Annotated[
+    pathlib.Path | None,
+    typer.Option(metavar="FILE", help="File with the key that the server knows this executor by, where it asks."),
+]
+KeyName = Annotated[
+    str, typer.Argument(metavar="NAME", help="What the key is called, and whoever calls with it.", show_default=False)
+]
+KeyRole = Annotated[
+    str,
+    typer.Option(
+        "--role",
+        metavar="ROLE",
+        help="admin, author, operator, reviewer, executor, service or viewer.",
+        show_default=False,
+    ),
+]
+KeyExpiry = Annotated[
+    str | None, typer.Option("--expires-in", metavar="DURATION", help="When it is good no longer: 90d. Default: never.")
 ]
 Reflection = Annotated[bool | None, typer.Option(help="Let tools ask for the API's schema. Default: yes.")]
 Server = Annotated[

@@ -22,10 +22,11 @@ class KeysUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """Keys for approval tokens, and the secret behind page tokens."""
+    """Keys for approval tokens, the secret behind page tokens, and that behind the hashes of callers' keys."""
 
     approvals: TokenKeys
     pages: bytes
+    callers: bytes
 
 
 def load_keys(directory: pathlib.Path) -> ServerKeys:
@@ -45,7 +46,8 @@ def load_keys(directory: pathlib.Path) -> ServerKeys:
     try:
         stored = json.loads(text)
         keys = {key_id: bytes.fromhex(secret) for key_id, secret in stored["approvals"].items()}
-        return ServerKeys(TokenKeys(stored["current"], keys), bytes.fromhex(stored["pages"]))
+        secrets_beside = bytes.fromhex(stored["pages"]), bytes.fromhex(stored["callers"])
+        return ServerKeys(TokenKeys(stored["current"], keys), *secrets_beside)
     except (ValueError, KeyError, AttributeError) as error:
         raise KeysUnusable(f"{path} is not a key file; restore it from a backup: open approvals need it") from error
 
@@ -53,7 +55,12 @@ def load_keys(directory: pathlib.Path) -> ServerKeys:
 def _make(path: pathlib.Path) -> None:
     """Makes the file, whole or not at all."""
     key_id = secrets.token_hex(4)
-    content = {"current": key_id, "approvals": {key_id: secrets.token_hex(32)}, "pages": secrets.token_hex(32)}
+    content = {
+        "current": key_id,
+        "approvals": {key_id: secrets.token_hex(32)},
+        "pages": secrets.token_hex(32),
+        "callers": secrets.token_hex(32),
+    }
     fresh = path.with_name(f"{FILE}.new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

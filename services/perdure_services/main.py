@@ -13,12 +13,14 @@ import typer
 from perdure.cli.lazy import Noun
 from perdure_services.flags import (
     USUAL_FILE,
+    Authentication,
     Database,
     DataDir,
     DrainSeconds,
     Functions,
     Heartbeat,
     Host,
+    KeyFile,
     Labels,
     Lease,
     LogFormat,
@@ -37,7 +39,7 @@ from perdure_services.flags import (
     chosen,
 )
 from perdure_services.giving_up import AWAY, give_up
-from perdure_services.store_commands import backup, check, restore, retention
+from perdure_services.store_commands import backup, check, keys, restore, retention
 
 EPILOG: Final = f"""\b
 Settings: a flag wins over the environment, and that over the settings file, which is
@@ -68,7 +70,7 @@ Settings of the control plane without a flag, as PERDURE_CONTROL_PLANE_... or in
 
 EXECUTOR_MORE: Final = """\b
 Settings of the executor without a flag, as PERDURE_EXECUTOR_... or in [executor]:
-    max_task_output_bytes (67108864), kill_grace_seconds (5), threads (16)"""
+    max_task_output_bytes (67108864), kill_grace_seconds (5), threads (16), key (none)"""
 
 app = typer.Typer(
     name="perdure-server",
@@ -104,6 +106,7 @@ def up(
     settings: SettingsFile = None,
     port: Port = None,
     data_dir: DataDir = None,
+    authentication: Authentication = None,
     functions: Functions = None,
     providers: Providers = None,
     pass_variables: PassVariables = None,
@@ -114,7 +117,7 @@ def up(
 ) -> None:
     """Start a control plane and an executor in one process, on loopback, with SQLite where no database is named."""
     logs = {"log_format": log_format, "log_level": log_level}
-    server = {"port": port, "data_dir": data_dir, **logs}
+    server = {"port": port, "data_dir": data_dir, "authentication": authentication, **logs}
     work = {
         "functions": _words(functions),
         "providers": _words(providers),
@@ -135,6 +138,7 @@ def control_plane(
     lease_seconds: Lease = None,
     heartbeat_seconds: Heartbeat = None,
     stop_grace_seconds: StopGrace = None,
+    authentication: Authentication = None,
     reflection: Reflection = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
@@ -148,6 +152,7 @@ def control_plane(
         "lease_seconds": lease_seconds,
         "heartbeat_seconds": heartbeat_seconds,
         "stop_grace_seconds": stop_grace_seconds,
+        "authentication": authentication,
         "reflection": reflection,
         "log_format": log_format,
         "log_level": log_level,
@@ -159,6 +164,7 @@ def control_plane(
 def executor(
     settings: SettingsFile = None,
     server: Server = None,
+    key_file: KeyFile = None,
     name: Name = None,
     slots: Slots = None,
     queues: Queues = None,
@@ -174,6 +180,7 @@ def executor(
     """Start an executor: it takes runs from a control plane and does their work."""
     given = {
         "server": server,
+        "key_file": key_file,
         "name": name,
         "slots": slots,
         "queues": _words(queues),
@@ -189,6 +196,7 @@ def executor(
     _start("executor", settings, {}, given)
 
 
+app.add_typer(keys, name="keys")
 for _command in (check, backup, restore, retention):
     app.command()(_command)
 

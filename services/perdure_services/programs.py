@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from perdure.keys import KeyUnusable
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.migrate import SchemaUnknown
 from perdure_control_plane.storage.store_broken import StoreAway, StoreBroken
@@ -15,6 +16,7 @@ from perdure_services import (
 )
 from perdure_services.all_in_one import serve_all
 from perdure_services.backup_manifest import BackupUnusable
+from perdure_services.caller_keys import NoKeys
 from perdure_services.control_plane import AddressTaken, control_plane
 from perdure_services.executor import executor, work_until
 from perdure_services.keys import KeysUnusable
@@ -32,6 +34,8 @@ UNUSABLE: Final = (
     BackupUnusable,
     FunctionsInvalid,
     KeysUnusable,
+    KeyUnusable,
+    NoKeys,
     ProviderUnusable,
     SchemaUnknown,
     SettingsInvalid,

@@ -83,6 +83,7 @@ class ControlPlaneSettings(_Settings):
     port: Annotated[int, Field(ge=0, le=65535)] = DEFAULT_PORT
     data_dir: pathlib.Path = pathlib.Path(".perdure")
     database: Annotated[SecretStr, AfterValidator(_postgres)] = SecretStr("")
+    authentication: Literal["none", "required"] = "none"
     reflection: bool = True
     lease_seconds: Seconds = 30.0
     heartbeat_seconds: Seconds = 10.0
@@ -132,6 +133,8 @@ class ExecutorSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="PERDURE_EXECUTOR_")
 
     server: Annotated[str, AfterValidator(server_address)] = DEFAULT_SERVER
+    key: SecretStr = SecretStr("")
+    key_file: pathlib.Path | None = None
     name: Name = socket.gethostname()
     slots: Annotated[int, Field(ge=1, le=10_000)] = 16
     queues: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=100)] = ("default",)
@@ -156,8 +159,8 @@ def load_control_plane(file: pathlib.Path | None, flags: dict[str, Any]) -> Cont
     settings = _load(ControlPlaneSettings, "control_plane", file, flags)
     if settings.host not in LOOPBACK:
         raise SettingsInvalid(
-            f"host: {settings.host} is not loopback, and this server does not ask callers who they are; "
-            "use 127.0.0.1 and put an authenticating proxy in front"
+            f"host: {settings.host} is not loopback, and this server does not encrypt what is said to it, keys among it;"
+            " use 127.0.0.1 with authentication = required, and put a proxy in front that does"
         )
     if settings.heartbeat_seconds * 2 > settings.lease_seconds:
         raise SettingsInvalid(
@@ -175,7 +178,10 @@ def load_embedded(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPl
 
 def load_executor(file: pathlib.Path | None, flags: dict[str, Any]) -> ExecutorSettings:
     """An executor's settings. Raises SettingsInvalid."""
-    return _load(ExecutorSettings, "executor", file, flags)
+    settings = _load(ExecutorSettings, "executor", file, flags)
+    if settings.key.get_secret_value() and settings.key_file is not None:
+        raise SettingsInvalid("key: is given, and key_file as well; give one of them")
+    return settings
 
 
 def _load(kind: type[S], table: str, file: pathlib.Path | None, flags: dict[str, Any]) -> S:

@@ -1,4 +1,4 @@
-"""`perdure-server check`, `backup`, `restore` and `retention`: what is done to a store without serving it.
+"""`perdure-server check`, `backup`, `restore`, `retention` and `keys`: what is done to a store without serving it.
 
 Heavy imports wait until a command runs, so that help comes at once.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from perdure.cli.lazy import noun
 from perdure.cli.witness_options import Acknowledgements, Launches
 from perdure_services.flags import (
     Apply,
@@ -18,6 +19,9 @@ from perdure_services.flags import (
     Database,
     DataDir,
     Days,
+    KeyExpiry,
+    KeyName,
+    KeyRole,
     Output,
     Overwrite,
     SettingsFile,
@@ -102,6 +106,41 @@ def retention(
     flags = {"data_dir": data_dir, "database": database}
     _require(output, ("text", "json"))
     _do(settings, flags, lambda read: show_retention(read, days, apply=apply, output=output))
+
+
+keys = noun("Keys by which callers say who they are, made without a server.")
+
+
+@keys.command()
+def create(
+    name: KeyName,
+    role: KeyRole,
+    expires_in: KeyExpiry = None,
+    settings: SettingsFile = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    output: Output = "text",
+) -> None:
+    """Make a key in the store, and print it: the first one, or one when all others are lost.
+
+    On PostgreSQL servers may run meanwhile. A SQLite store belongs to its server while that runs: make further keys with
+    perdure keys create, or stop it for a moment.
+    """
+    from perdure.cli.durations import parse_duration
+    from perdure.runlog.instances import NAME
+    from perdure_control_plane.domain.limits import SECOND
+    from perdure_control_plane.domain.roles import Role
+    from perdure_services.caller_keys import Wanted, make_key
+
+    _require(output, ("text", "json"))
+    roles = [one.value.lower() for one in Role]
+    if role not in roles:
+        raise typer.BadParameter(f"one of {', '.join(roles)}", param_hint="--role")
+    if not NAME.fullmatch(name):
+        raise typer.BadParameter("1 to 128 letters, digits, '.', '_' or '-'", param_hint="NAME")
+    time_to_live = round(parse_duration(expires_in, "--expires-in").total_seconds() * SECOND) if expires_in else 0
+    wanted = Wanted(name, Role(role.upper()), time_to_live, output)
+    _do(settings, {"data_dir": data_dir, "database": database}, lambda read: make_key(read, wanted))
 
 
 def _require(output: str, formats: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2
 import perdure_control_plane
 from perdure.v1 import errors_pb2
 from perdure_control_plane.api.status import CODES, DOMAIN, internal_status, status_of
-from perdure_control_plane.domain.errors import EffectMayRun, FieldFault, PerdureError
+from perdure_control_plane.domain.errors import CallerFault, EffectMayRun, FieldFault, PerdureError
 
 NOT_REFUSALS = {
     "INTERNAL": "a program error; the interceptor answers it, and nothing raises it on purpose",
@@ -25,6 +25,7 @@ NOT_REFUSALS = {
 SAMPLES: dict[Any, Any] = {
     str: "sample",
     int: 7,
+    CallerFault: CallerFault.MISSING,
     FieldFault: FieldFault("field", "is wrong"),
     Sequence[str]: ("runs/sample",),
     tuple[FieldFault, ...]: (FieldFault("field", "is wrong"),),

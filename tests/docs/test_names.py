@@ -12,7 +12,7 @@ from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
 SHELLS = frozenset({"console", "sh", "bash", "ini", "dockerfile"})
 KINDS_OF_FILES = "py|proto|md|toml|yaml|yml|service|txt|binpb"
 PATH = re.compile(rf"\.?[\w*][\w.*-]*(/[\w.*-]+)+/?|[\w*][\w.*-]*/|[\w-]+\.({KINDS_OF_FILES})")
-COLLECTIONS = re.compile(r"(runs|flows|sessions|playbooks|approvals|agents|executors|tasks|versions)/")
+COLLECTIONS = re.compile(r"(runs|flows|sessions|playbooks|approvals|agents|executors|tasks|versions|keys)/")
 """Names on the wire, which look like paths."""
 
 ELSEWHERE = re.compile(r"/|~|\.perdure/|\.venv/|build/|dist/|perdure/v1/\w+_pb2")
@@ -109,9 +109,9 @@ def unknown_flags(programs: Any, page: Any, known_elsewhere: str) -> list[str]:
 def known_variables() -> set[str]:
     kinds = (ControlPlaneSettings, ExecutorSettings)
     of_settings = {f"{kind.model_config['env_prefix']}{name.upper()}" for kind in kinds for name in kind.model_fields}
-    of_programs = {"PERDURE_SERVER", "PERDURE_OUTPUT", "PERDURE_CONFIG", "PERDURE_SETTINGS", "PERDURE_TRACEBACK"}
+    programs = {f"PERDURE_{name}" for name in ("SERVER", "KEY", "OUTPUT", "CONFIG", "SETTINGS", "TRACEBACK")}
     of_commands = {"PERDURE_RUN_ID", "PERDURE_NODE", "PERDURE_ATTEMPT", "PERDURE_IDEMPOTENCY_KEY"}
-    return of_settings | of_programs | of_commands | {kind.model_config["env_prefix"] for kind in kinds}
+    return of_settings | programs | of_commands | {kind.model_config["env_prefix"] for kind in kinds}
 
 
 def unknown_variables(page: Any) -> list[str]:

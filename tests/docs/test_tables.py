@@ -12,6 +12,7 @@ from perdure.cli.exit_codes import ExitCode
 from perdure.v1 import errors_pb2, instances_pb2
 from perdure_control_plane.api.health import SERVICES
 from perdure_control_plane.api.status import CODES
+from perdure_control_plane.domain.roles import SCOPES, Role, Scope
 from perdure_control_plane.manifests import model
 from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
 
@@ -118,12 +119,23 @@ def shown(default: Any) -> str:
             return str(int(default))
         case tuple():
             return ", ".join(default) or "none"
+        case None:
+            return "none"
         case pathlib.Path() if default == pathlib.Path():
             return "the present directory"
         case str() if default == socket.gethostname():
             return "the host's name"
         case _:
             return str(default)
+
+
+def test_the_page_about_identity_has_every_role_with_its_scopes(read: Any) -> None:
+    rows = {names([row])[0]: set(named(row[2])) for row in table(read("docs/identity.md"), "## Roles")}
+    there = {role.value.lower(): {scope.value.replace("_", " ").lower() for scope in SCOPES[role]} for role in Role}
+
+    assert rows.pop("admin") == set()
+    assert there.pop("admin") == {scope.value.replace("_", " ").lower() for scope in Scope}
+    assert rows == there
 
 
 def test_the_page_of_playbooks_has_every_field_of_a_document(read: Any) -> None:

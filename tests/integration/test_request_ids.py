@@ -13,7 +13,18 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from perdure.v1 import approvals_pb2, flows_pb2, playbooks_pb2, run_events_pb2, runs_pb2, schedules_pb2, sessions_pb2
+from perdure.v1 import (
+    approvals_pb2,
+    flows_pb2,
+    keys_pb2,
+    keys_pb2_grpc,
+    playbooks_pb2,
+    roles_pb2,
+    run_events_pb2,
+    runs_pb2,
+    schedules_pb2,
+    sessions_pb2,
+)
 from perdure_control_plane.api.mount import SERVICES
 
 HEAD = {"version": "1.0.0", "title": "Work", "objective": "Do it"}
@@ -153,6 +164,18 @@ async def changing_a_schedule(here: Situation) -> tuple[Fields, Fields]:
     return {"name": names[0]}, {"name": names[1]}
 
 
+async def making_a_key(here: Situation) -> tuple[Fields, Fields]:
+    same = {"key": "ci", "role": roles_pb2.ROLE_OPERATOR}
+    return same, {**same, "role": roles_pb2.ROLE_ADMIN}
+
+
+async def changing_a_key(here: Situation) -> tuple[Fields, Fields]:
+    stub: Any = keys_pb2_grpc.KeyServiceStub(here.service.channel)
+    for key in ("one", "other"):
+        await stub.CreateKey(keys_pb2.CreateKeyRequest(key=key, role=roles_pb2.ROLE_VIEWER))
+    return {"name": "keys/one"}, {"name": "keys/other"}
+
+
 REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
     "CreatePlaybookVersion": creating,
     "PublishPlaybookVersion": publishing,
@@ -175,6 +198,9 @@ REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
     "TriggerSchedule": changing_a_schedule,
     "DeleteSchedule": changing_a_schedule,
     "UpdateQueue": limiting,
+    "CreateKey": making_a_key,
+    "RotateKey": changing_a_key,
+    "RevokeKey": changing_a_key,
 }
 """For each call that takes a request id, a request and another one."""
 
@@ -221,8 +247,8 @@ async def test_a_repeated_request_does_nothing_and_another_under_its_id_is_refus
 
 
 def answered(message: Any) -> Any:
-    """What an answer is about; the rest of it may have gone on since."""
-    return getattr(message, "name", message)
+    """What an answer is about; the rest of it may have gone on since, and a key's text is told once."""
+    return getattr(getattr(message, "key", message), "name", message)
 
 
 async def settled(service: Any) -> None:

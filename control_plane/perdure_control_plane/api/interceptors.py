@@ -1,7 +1,9 @@
-"""What every call goes through: its scope, its caller, and the answer to whatever goes wrong with it."""
+"""What every call goes through: its caller, its scope, and the answer to whatever goes wrong with it."""
 
+import asyncio
+import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Final
@@ -16,6 +18,7 @@ from grpc_status import rpc_status
 
 from perdure.runlog.head import IllegalEvent
 from perdure.v1 import scopes_pb2
+from perdure_control_plane.api.doorkeeper import STRANGER, Doorkeeper
 from perdure_control_plane.api.status import internal_status, is_denial, status_of
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
 from perdure_control_plane.domain.errors import (
@@ -25,15 +28,17 @@ from perdure_control_plane.domain.errors import (
     RunStateForbids,
     ScopeMissing,
     TooLarge,
+    Unauthenticated,
 )
+from perdure_control_plane.domain.roles import Scope
 from perdure_control_plane.usecases.record_denials import Denials
 
 log = structlog.get_logger(__name__)
 
 _caller: ContextVar[Caller] = ContextVar("caller", default=OPEN_CALLER)
 
-ALL_SCOPES: Final = frozenset(scopes_pb2.Scope.values()) - {scopes_pb2.SCOPE_UNSPECIFIED}
-"""What a caller may do where the server runs open."""
+REFUSED_WITHIN_SECONDS: Final = 1.0
+"""How long a stream that is refused is listened to before its refusal is sent."""
 
 
 def caller() -> Caller:
@@ -41,30 +46,36 @@ def caller() -> Caller:
     return _caller.get()
 
 
-def scopes_of(*services: ServiceDescriptor) -> dict[str, scopes_pb2.Scope.ValueType]:
+def scopes_of(*services: ServiceDescriptor) -> dict[str, Scope]:
     """The scope that each RPC declares, by its path; an RPC that declares none is not there."""
     return {
-        f"/{service.full_name}/{method.name}": method.GetOptions().Extensions[scopes_pb2.scope]
+        f"/{service.full_name}/{method.name}": _scope(method.GetOptions().Extensions[scopes_pb2.scope])
         for service in services
         for method in service.methods
-        if method.GetOptions().HasExtension(scopes_pb2.scope)
+        if method.GetOptions().Extensions[scopes_pb2.scope]
     }
 
 
+def _scope(number: scopes_pb2.Scope.ValueType) -> Scope:
+    return Scope(scopes_pb2.Scope.Name(number).removeprefix("SCOPE_"))
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Denies what declares no scope, and turns every error into a status with one ErrorInfo."""
+    """Asks who calls, denies what they may not do, and turns every error into a status with one ErrorInfo."""
 
     def __init__(
         self,
-        scopes: dict[str, scopes_pb2.Scope.ValueType],
+        scopes: Mapping[str, Scope],
         unscoped: frozenset[str],
         max_request_bytes: int,
+        doorkeeper: Doorkeeper,
         denials: Denials,
     ) -> None:
         """`unscoped` are services that everybody may call: health and reflection."""
         self._scopes = scopes
         self._unscoped = unscoped
         self._max_request_bytes = max_request_bytes
+        self._doorkeeper = doorkeeper
         self._denials = denials
 
     async def intercept_service(
@@ -79,23 +90,109 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(_unknown(method))
         if method.split("/")[1] in self._unscoped:
             return handler
-        check = self._check_of(method, streams=handler.request_streaming)
-        return _wrapped(handler, _Guard(method, check, self._denials))
+        guard = _Guard(method, self._scopes.get(method), self._doorkeeper, self._denials)
+        return self._wrapped(handler, guard)
 
-    def _check_of(self, method: str, *, streams: bool) -> Callable[[Any], None]:
-        """What a request must pass before it reaches its servicer. The messages of a stream are checked one by one there."""
-        allowed = self._scopes.get(method) in ALL_SCOPES
+    def _wrapped(self, handler: Any, guard: "_Guard") -> Any:
+        reader = _reader(handler.request_deserializer)
+        parts = {"request_deserializer": reader, "response_serializer": handler.response_serializer}
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, guard, self._checked), **parts)
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, guard, self._checked), **parts)
+        return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, guard, _readable), **parts)
 
-        def check(request: Any) -> None:
-            if not allowed:
-                raise ScopeMissing(method)
-            if streams:
-                return
-            _check_readable(request)
-            if request.ByteSize() > self._max_request_bytes:
-                raise TooLarge("request", request.ByteSize(), self._max_request_bytes)
+    def _checked(self, request: Any) -> Any:
+        """The request, when it may reach its servicer. The messages of a stream are checked one by one there."""
+        _check_readable(request)
+        if request.ByteSize() > self._max_request_bytes:
+            raise TooLarge("request", request.ByteSize(), self._max_request_bytes)
+        return request
 
-        return check
+
+class _Guard:
+    """What stands before and behind one method: who may call it, and the answer where it cannot be served."""
+
+    def __init__(self, method: str, scope: Scope | None, doorkeeper: Doorkeeper, denials: Denials) -> None:
+        self._method = method
+        self._scope = scope
+        self._doorkeeper = doorkeeper
+        self._denials = denials
+
+    async def let_in(self, context: Any) -> None:
+        """Notes who calls. Raises Unauthenticated, ScopeMissing, StoreUnavailable."""
+        _caller.set(replace(STRANGER, peer=unquote(context.peer()), method=self._method))
+        found = await self._doorkeeper.admit(context)
+        _caller.set(replace(found, peer=unquote(context.peer()), method=self._method))
+        if self._scope is None:
+            raise ScopeMissing(self._method)
+        if self._scope not in found.scopes:
+            raise ScopeMissing(self._method, self._scope.value, found.role.value if found.role else "")
+
+    @contextlib.asynccontextmanager
+    async def still_good(self, context: Any) -> AsyncIterator[None]:
+        """Ends what is done inside when its caller is good no longer. Raises Unauthenticated then."""
+        stream = asyncio.current_task()
+        if self._doorkeeper.is_open or stream is None:
+            yield
+            return
+        void: list[Unauthenticated] = []
+
+        async def look_again() -> None:
+            void.append(await self._doorkeeper.void(context))
+            stream.cancel()
+
+        looking = asyncio.create_task(look_again())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not void:
+                raise
+            stream.uncancel()
+            raise void[0] from None
+        finally:
+            looking.cancel()
+
+    async def refuse(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+        """Answers with a status, and has a denial written down."""
+        if isinstance(error, PerdureError) and is_denial(error):
+            try:
+                await self._denials.record(caller(), error.reason, error.metadata.get("approval", ""))
+            except Exception:  # the call is denied all the same, and it is counted until it can be written down
+                log.exception("denial.postponed", method=self._method)
+        await _abort(context, self._method, error)
+
+
+def _unary(behaviour: Any, guard: _Guard, checked: Callable[[Any], Any]) -> Any:
+    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        try:
+            await guard.let_in(context)
+            return await behaviour(checked(request), context)
+        except (grpc.aio.AbortError, grpc.aio.UsageError):
+            raise
+        except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
+            await guard.refuse(context, error)
+
+    return call
+
+
+def _stream(behaviour: Any, guard: _Guard, checked: Callable[[Any], Any]) -> Any:
+    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        try:
+            try:
+                await guard.let_in(context)
+            except PerdureError:
+                await _hear_out(request)
+                raise
+            async with guard.still_good(context):
+                async for response in behaviour(checked(request), context):
+                    yield response
+        except (grpc.aio.AbortError, grpc.aio.UsageError):
+            raise
+        except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
+            await guard.refuse(context, error)
+
+    return call
 
 
 class Unreadable:
@@ -126,65 +223,11 @@ async def _readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield request
 
 
-class _Guard:
-    """What stands before and behind one method: what a call must pass, and the answer where it cannot be served."""
-
-    def __init__(self, method: str, check: Callable[[Any], None], denials: Denials) -> None:
-        self._method = method
-        self._check = check
-        self._denials = denials
-
-    def let_in(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        """Notes who calls. Raises what the request is refused for."""
-        _caller.set(replace(_caller.get(), peer=unquote(context.peer()), method=self._method))
-        self._check(request)
-
-    async def refuse(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
-        """Answers with a status, and has a denial written down."""
-        if isinstance(error, PerdureError) and is_denial(error):
-            try:
-                await self._denials.record(caller(), error.reason, error.metadata.get("approval", ""))
-            except Exception:  # the call is denied all the same, and it is counted until it can be written down
-                log.exception("denial.postponed", method=self._method)
-        await _abort(context, self._method, error)
-
-
-def _wrapped(handler: Any, guard: _Guard) -> Any:
-    reader = _reader(handler.request_deserializer)
-    parts = {"request_deserializer": reader, "response_serializer": handler.response_serializer}
-    if handler.unary_unary is not None:
-        return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, guard), **parts)
-    if handler.unary_stream is not None:
-        return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, guard, streams=False), **parts)
-    return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, guard, streams=True), **parts)
-
-
-def _unary(behaviour: Any, guard: _Guard) -> Any:
-    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        try:
-            guard.let_in(request, context)
-            return await behaviour(request, context)
-        except (grpc.aio.AbortError, grpc.aio.UsageError):
-            raise
-        except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
-            await guard.refuse(context, error)
-
-    return call
-
-
-def _stream(behaviour: Any, guard: _Guard, *, streams: bool) -> Any:
-    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-        try:
-            guard.let_in(request, context)
-            readable = _readable(request) if streams else request
-            async for response in behaviour(readable, context):
-                yield response
-        except (grpc.aio.AbortError, grpc.aio.UsageError):
-            raise
-        except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
-            await guard.refuse(context, error)
-
-    return call
+async def _hear_out(request: Any) -> None:
+    """Takes in the first message of a stream: a client that is refused while it sends reports that it could not send."""
+    if hasattr(request, "__aiter__"):
+        with contextlib.suppress(TimeoutError):  # whoever says nothing is refused all the same
+            await asyncio.wait_for(anext(aiter(request), None), REFUSED_WITHIN_SECONDS)
 
 
 def _unknown(method: str) -> Any:

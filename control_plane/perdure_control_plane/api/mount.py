@@ -16,6 +16,10 @@ from perdure.v1 import (
     execution_pb2_grpc,
     flows_pb2,
     flows_pb2_grpc,
+    identities_pb2,
+    identities_pb2_grpc,
+    keys_pb2,
+    keys_pb2_grpc,
     playbooks_pb2,
     playbooks_pb2_grpc,
     queues_pb2,
@@ -34,11 +38,13 @@ from perdure.v1 import (
     tasks_pb2_grpc,
 )
 from perdure_control_plane.api.approval_servicer import ApprovalServicer
+from perdure_control_plane.api.doorkeeper import OPEN, Doorkeeper
 from perdure_control_plane.api.execution_servicer import ExecutionServicer
 from perdure_control_plane.api.flow_servicer import FlowServicer
 from perdure_control_plane.api.health import Health
 from perdure_control_plane.api.inbox_servicer import InboxServicer
 from perdure_control_plane.api.interceptors import CallInterceptor, scopes_of
+from perdure_control_plane.api.key_servicer import IdentityServicer, KeyServicer
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.api.playbook_servicer import PlaybookServicer
 from perdure_control_plane.api.queue_servicer import QueueServicer
@@ -48,8 +54,10 @@ from perdure_control_plane.api.server_servicer import ServerServicer
 from perdure_control_plane.api.session_servicer import AgentServicer, SessionServicer
 from perdure_control_plane.api.task_servicer import TaskServicer
 from perdure_control_plane.api.work.desk import Desk
+from perdure_control_plane.domain.api_key import KeyTexts
 from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.limits import SECOND, Limits
+from perdure_control_plane.usecases.known_keys import KnownKeys
 from perdure_control_plane.usecases.record_denials import Denials
 from perdure_control_plane.usecases.resolve_effect import Bounds
 from perdure_control_plane.usecases.start_flow import FlowStarter
@@ -69,6 +77,8 @@ SERVICES: Final = [
         (queues_pb2, "QueueService"),
         (agents_pb2, "AgentService"),
         (server_pb2, "ServerService"),
+        (keys_pb2, "KeyService"),
+        (identities_pb2, "IdentityService"),
         (execution_pb2, "ExecutionService"),
     )
 ]
@@ -83,13 +93,17 @@ class Front:
 
     desk: Desk
     keys: TokenKeys
+    texts: KeyTexts
+    known_keys: KnownKeys
     page_secret: bytes
     health: Health
+    doorkeeper: Doorkeeper
 
 
-def interceptor(limits: Limits, denials: Denials) -> CallInterceptor:
+def interceptor(limits: Limits, denials: Denials, doorkeeper: Doorkeeper = OPEN) -> CallInterceptor:
     """What every call to the services goes through."""
-    return CallInterceptor(scopes_of(*SERVICES), frozenset({HEALTH, REFLECTION}), limits.max_message_bytes, denials)
+    everybody = frozenset({HEALTH, REFLECTION})
+    return CallInterceptor(scopes_of(*SERVICES), everybody, limits.max_message_bytes, doorkeeper, denials)
 
 
 def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
@@ -112,8 +126,10 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     schedule_servicer = ScheduleServicer(store, starter, limits, pages)
     schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(schedule_servicer, server)
     queues_pb2_grpc.add_QueueServiceServicer_to_server(QueueServicer(store, pages, desk.changes), server)
-    server_servicer = ServerServicer(store, limits, pages, desk.identity)
+    server_servicer = ServerServicer(store, limits, pages, desk.identity, is_open=front.doorkeeper.is_open)
     server_pb2_grpc.add_ServerServiceServicer_to_server(server_servicer, server)
+    keys_pb2_grpc.add_KeyServiceServicer_to_server(KeyServicer(store, front.texts, front.known_keys, pages), server)
+    identities_pb2_grpc.add_IdentityServiceServicer_to_server(IdentityServicer(), server)
     execution_pb2_grpc.add_ExecutionServiceServicer_to_server(ExecutionServicer(desk), server)
     health_pb2_grpc.add_HealthServicer_to_server(front.health.servicer, server)
     if reflect:

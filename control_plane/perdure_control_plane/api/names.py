@@ -33,6 +33,11 @@ def queue(name: str, field: str = "name") -> str:
     return _only(_QUEUE, name, field, "queues/{queue}")
 
 
+def key(name: str, field: str = "name") -> str:
+    """The key in `keys/{key}`. Raises FieldInvalid."""
+    return _only(_KEY, name, field, "keys/{key}")
+
+
 def playbook_id(name: str, field: str = "name") -> PlaybookId:
     """The id in `playbooks/{playbook}`. Raises FieldInvalid."""
     return PlaybookId(_only(_PLAYBOOK, name, field, "playbooks/{playbook}"))
@@ -84,6 +89,7 @@ _FLOW: Final = re.compile(f"flows/{_ID}")
 _SESSION: Final = re.compile(f"sessions/{_ID}")
 _SCHEDULE: Final = re.compile(f"schedules/{_ID}")
 _QUEUE: Final = re.compile(f"queues/{_ID}")
+_KEY: Final = re.compile(f"keys/{_ID}")
 _PLAYBOOK: Final = re.compile(f"playbooks/{_ID}")
 _APPROVAL: Final = re.compile(f"approvals/{_ID}")
 _AGENT: Final = re.compile(f"agents/{_ID}")

@@ -25,17 +25,19 @@ CAPABILITIES = (
     "takeover",
     "schedules",
     "concurrency",
+    "keys",
 )
 
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):
     """Says what this server is, and who works for it."""
 
-    def __init__(self, store: Store, limits: Limits, pages: Pages, identity: ServerIdentity) -> None:
+    def __init__(self, store: Store, limits: Limits, pages: Pages, identity: ServerIdentity, *, is_open: bool) -> None:
         self._store = store
         self._limits = limits
         self._pages = pages
         self._identity = identity
+        self._authentication = server_pb2.AUTHENTICATION_OPEN if is_open else server_pb2.AUTHENTICATION_REQUIRED
 
     async def GetServerInfo(self, request: server_pb2.GetServerInfoRequest, context: Any) -> server_pb2.ServerInfo:
         """Says what this server is."""
@@ -50,7 +52,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             limits=messages.limits(self._limits),
             durability=server_pb2.DURABILITY_REPLICATED if replicated else server_pb2.DURABILITY_LOCAL,
             generation=self._identity.generation,
-            authentication=server_pb2.AUTHENTICATION_OPEN,
+            authentication=self._authentication,
             store=self._identity.store,
             queued_runs=queued,
             pending_approvals=pending,

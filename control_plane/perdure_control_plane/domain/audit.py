@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from perdure.audit.events import AuditDetail, AuditOutcome, AuditType
+from perdure_control_plane.domain.api_key import ApiKey
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.ids import SYSTEM
 
@@ -45,6 +46,11 @@ def of_content(content: bytes) -> dict[AuditDetail, str]:
     """That something was given, and the digest of it."""
     told = {AuditDetail.HAS_CONTENT: _word(content)}
     return told | {AuditDetail.CONTENT_DIGEST: hashlib.sha256(content).hexdigest()} if content else told
+
+
+def of_key(key: ApiKey) -> dict[AuditDetail, str]:
+    """Which key; its text is nowhere."""
+    return {AuditDetail.ROLE: key.role.value, AuditDetail.KEY_ID: key.key_id}
 
 
 def _word(given: str | bytes) -> str:

@@ -18,6 +18,7 @@ PerdureError
 │   └── ApprovalClosed, ApprovalDecided
 ├── DecisionNotAllowed       the approval does not accept that decision
 ├── TokenMismatch            the token was made for something else
+├── Unauthenticated          the caller has not said who it is
 ├── ScopeMissing             the caller may not do this
 ├── TooLarge                 a payload is over the limit
 ├── QueueFull                too many runs wait
@@ -33,6 +34,7 @@ PerdureError
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -340,13 +342,47 @@ class TokenMismatch(PerdureError):
         super().__init__(f"token: {description}", (FieldFault("token", description),), approval=approval)
 
 
+class CallerFault(StrEnum):
+    """Why a caller is not known by what it gives."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    UNKNOWN = "unknown"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class Unauthenticated(PerdureError):
+    """The server asks callers who they are, and this one has not said so in a way that it takes.
+
+    What was given as a key is never in it.
+    """
+
+    reason = "UNAUTHENTICATED"
+
+    def __init__(self, cause: CallerFault) -> None:
+        super().__init__(f"this server asks its callers who they are: {_WAYS_OUT[cause]}", cause=cause.value)
+
+
+_WAYS_OUT = {
+    CallerFault.MISSING: "the call has no key; give one as PERDURE_KEY, --key-file, or authorization: Bearer KEY",
+    CallerFault.UNREADABLE: "what the call has as a key is none; a key begins with perdure_ and is given whole",
+    CallerFault.UNKNOWN: "it does not know this key, or no longer; look whether it is this server's, and was not rotated",
+    CallerFault.EXPIRED: "this key has expired; an admin can rotate it with a new expiry",
+    CallerFault.REVOKED: "this key is revoked; ask an admin for another",
+}
+
+
 class ScopeMissing(PerdureError):
-    """The RPC declares no scope, or the caller lacks it."""
+    """The RPC declares no scope, or the caller's role lacks it."""
 
     reason = "SCOPE_MISSING"
 
-    def __init__(self, method: str) -> None:
-        super().__init__(f"{method} declares no scope, so nobody may call it", scope="")
+    def __init__(self, method: str, scope: str = "", role: str = "") -> None:
+        message = f"{method} needs the scope {scope}, which the role {role} has not"
+        if not scope:
+            message = f"{method} declares no scope, so nobody may call it"
+        super().__init__(message, scope=scope, role=role)
 
 
 class TooLarge(PerdureError):

@@ -30,6 +30,7 @@ from perdure.runlog.states import RunState
 from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.playbook import Publication
+from perdure_control_plane.domain.roles import Role
 from perdure_control_plane.domain.run_message import MessageKind
 from perdure_control_plane.domain.schedule import FiringState, Misfire, Overlap
 from perdure_control_plane.domain.task import TaskState, TerminalReason
@@ -519,6 +520,26 @@ requests = _table(
     Index(None, "recorded_at"),
     Index(None, "resource"),
 )
+
+api_keys = _table(
+    "api_keys",
+    _key("key_id"),
+    _text("key_name"),
+    _text("role"),
+    _bytes("digest"),
+    _number("created_at"),
+    _text("created_by"),
+    _number("expires_at"),
+    _number("rotated_at"),
+    _bytes("previous_digest"),
+    _number("previous_until"),
+    _number("revoked_at"),
+    _text("revoked_by"),
+    _one_of("role", Role),
+    Index(None, "key_name", "created_at"),
+)
+_not_revoked = api_keys.c.revoked_at == text("0")
+Index("uq_api_keys_live", api_keys.c.key_name, unique=True, sqlite_where=_not_revoked, postgresql_where=_not_revoked)
 
 # What was deleted, flows and runs, by their names. A run's events are deleted bit by bit: the first `purged` are gone.
 deletions = _table(

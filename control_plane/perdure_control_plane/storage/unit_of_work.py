@@ -8,6 +8,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Connection, Dialect
 
 from perdure_control_plane.domain.admission import Batch
+from perdure_control_plane.storage.api_keys import ApiKeys
 from perdure_control_plane.storage.approvals import Approvals, ApprovalStatements
 from perdure_control_plane.storage.audit import Audit, AuditStatements
 from perdure_control_plane.storage.children import Children
@@ -217,6 +218,11 @@ class SqlTransaction:
     def audit(self) -> Audit:
         """What was done, and by whom."""
         return Audit(self._driver, self._statements.audit, self.now)
+
+    @cached_property
+    def keys(self) -> ApiKeys:
+        """Keys of callers."""
+        return ApiKeys(self.connection)
 
     @cached_property
     def copy(self) -> Copy:

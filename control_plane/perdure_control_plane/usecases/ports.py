@@ -12,6 +12,7 @@ from perdure_control_plane.usecases.rows.definitions import (
     ScheduleRows,
     SessionRows,
 )
+from perdure_control_plane.usecases.rows.identity import ApiKeyRows
 from perdure_control_plane.usecases.rows.runs import (
     AllRuns,
     ApprovalRows,
@@ -89,6 +90,8 @@ class Transaction(Protocol):
     def requests(self) -> RequestRows: ...
     @property
     def audit(self) -> AuditRows: ...
+    @property
+    def keys(self) -> ApiKeyRows: ...
     @property
     def copy(self) -> CopyRows: ...
     @property

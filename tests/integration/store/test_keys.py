@@ -1,6 +1,7 @@
 """The key file of a data directory."""
 
 import asyncio
+import json
 import pathlib
 import resource
 import socket
@@ -17,6 +18,17 @@ def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: pathlib.Path) ->
 
     (file,) = tmp_path.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_file_without_the_secret_behind_callers_keys_is_none(tmp_path: pathlib.Path) -> None:
+    load_keys(tmp_path)
+    (file,) = tmp_path.iterdir()
+    content = json.loads(file.read_text())
+    del content["callers"]
+    file.write_text(json.dumps(content))
+
+    with pytest.raises(KeysUnusable, match="is not a key file"):
+        load_keys(tmp_path)
 
 
 def test_a_start_that_ended_while_it_wrote_the_keys_hinders_no_other(tmp_path: pathlib.Path) -> None:

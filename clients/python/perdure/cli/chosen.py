@@ -17,3 +17,4 @@ class Chosen:
     server: str | None
     output: str | None
     config: pathlib.Path | None
+    key_file: pathlib.Path | None = None

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
@@ -15,11 +16,15 @@ from perdure.cli.failures import Refused, report_failure, report_refusal, report
 from perdure.cli.printing.formats import Format
 from perdure.cli.settings import read_settings
 from perdure.client import CallFailed, Client
+from perdure.keys import KeyUnusable, key_metadata, read_key_file
 
 P = ParamSpec("P")
 
 ATTEMPTS: Final = 3
 """Attempts of a call that no server answers, within a second: commands that follow wait longer, at `first_answer`."""
+
+KEY: Final = "PERDURE_KEY"
+"""Variable with the key that the server knows the caller by. No flag is that: others see what a command is given."""
 
 
 ServerOption = Annotated[
@@ -41,9 +46,10 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
             options["output"] = _format(chosen.output)
         elif settings.output is not None and not _given(context, "COMMANDLINE", "ENVIRONMENT"):
             options["output"] = settings.output
+        key = _key(chosen)
         format = options.get("output", Format.TABLE)
         try:
-            code = asyncio.run(_run(address, format, functools.partial(command, **options)))
+            code = asyncio.run(_run(address, key, format, functools.partial(command, **options)))
         except OSError as error:
             code = report_unwritable(error, format)
         except (typer.TyperException, typer.Exit, typer.Abort):
@@ -71,6 +77,19 @@ def _address(text: str) -> str:
         raise typer.BadParameter(str(error), param_hint="'--server'") from error
 
 
+def _key(chosen: Chosen) -> str:
+    """What the server is to know the caller by; empty where nothing is given."""
+    try:
+        if chosen.key_file is not None:
+            return read_key_file(chosen.key_file)
+        key = os.environ.get(KEY, "").strip()
+        key_metadata(key)
+    except KeyUnusable as error:
+        hint = "'--key-file'" if chosen.key_file is not None else KEY
+        raise typer.BadParameter(str(error), param_hint=hint) from error
+    return key
+
+
 def _format(word: str) -> Format:
     try:
         return Format(word)
@@ -84,9 +103,11 @@ def _given(context: typer.Context, *where: str) -> bool:
     return source is not None and source.name in where
 
 
-async def _run(address: str, format: Format, command: Callable[[Client], Awaitable[ExitCode | None]]) -> ExitCode:
+async def _run(
+    address: str, key: str, format: Format, command: Callable[[Client], Awaitable[ExitCode | None]]
+) -> ExitCode:
     try:
-        async with Client(address, attempts=ATTEMPTS) as client:
+        async with Client(address, key=key, attempts=ATTEMPTS) as client:
             return await command(client) or ExitCode.OK
     except CallFailed as failure:
         return report_failure(failure, address, format)

@@ -33,7 +33,8 @@ HINTS: Final = {
     "APPROVAL_DECIDED": "look at who decided, and why: perdure approvals get {approval}",
     "TOKEN_MISMATCH": "what it asks has changed; look at it again: perdure approvals get {approval}",
     "DECISION_NOT_ALLOWED": "look at what it accepts: perdure approvals get {approval}",
-    "SCOPE_MISSING": "ask whoever runs the server for the scope",
+    "UNAUTHENTICATED": "say who you are: PERDURE_KEY, or --key-file FILE; who the server takes you for: perdure auth whoami",
+    "SCOPE_MISSING": "ask whoever runs the server for a role that has the scope; yours: perdure auth whoami",
     "PAYLOAD_TOO_LARGE": "make it smaller, or keep it elsewhere and pass a reference; the limits: perdure runtime get",
     "CONCURRENCY_LIMIT_REACHED": "start it again when one of these has ended: {runs}",
     "QUEUE_FULL": "start it again when some runs have gone; the queue: perdure status",
@@ -59,6 +60,7 @@ OPTIONS: Final = {
     "flow_id": "--flow-id",
     "idempotency_key": "--idempotency-key",
     "output": "--output-json",
+    "overlap": "--overlap",
     "playbook_version": "--playbook-id and --version",
     "priority": "--priority",
     "publication": "--status",
@@ -71,7 +73,9 @@ OPTIONS: Final = {
     "request.metadata": "metadata in the --request-file",
     "request.provider": "provider in the --request-file",
     "request_id": "--request-id",
+    "role": "--role",
     "session": "--session-id",
+    "time_to_live": "--expires-in",
     "timeout": "--timeout",
 }
 """What gives each field of a request, by the field's path; an inner field is given by what gives the outer one."""
@@ -88,6 +92,7 @@ _LISTS: Final = {
     "approvals": "perdure approvals list --state all",
     "agents": "perdure agents list",
     "schedules": "perdure schedules list",
+    "keys": "perdure keys list",
 }
 
 

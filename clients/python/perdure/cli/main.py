@@ -27,13 +27,15 @@ COMMANDS: Final = {
     "sessions": Lazy("perdure.cli.sessions", "Lines of work that flows, runs and agents belong to."),
     "agents": Lazy("perdure.cli.agents", "Identities that work in sessions."),
     "verify": Lazy("perdure.cli.verify", "Check logs against every rule, and against witnesses."),
+    "keys": Lazy("perdure.cli.keys", "Keys by which callers say who they are."),
+    "auth": Lazy("perdure.cli.auth", "Who the server takes you for."),
     "runtime": Lazy("perdure.cli.runtime", "The server's limits and promises, and its executors."),
 }
 """Every command, in the order of help. A new one is a line here and a module with a Typer `app`."""
 
 EPILOG: Final = f"""\b
-Settings: a flag wins over the environment (PERDURE_SERVER, PERDURE_OUTPUT, PERDURE_CONFIG), and that over
-the file of settings, which may hold, as TOML:
+Settings: a flag wins over the environment (PERDURE_SERVER, PERDURE_KEY, PERDURE_OUTPUT, PERDURE_CONFIG), and that
+over the file of settings, which may hold, as TOML:
     server = "{DEFAULT_SERVER}"
     output = "json"
 It is {USUAL_FILE}, or the one that --config names.
@@ -90,6 +92,13 @@ def program(
             help="table, json or yaml: how every command prints its data; may stand behind a command too.",
         ),
     ] = None,
+    key_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File with the key that the server knows you by, where it asks; else PERDURE_KEY is that key.",
+        ),
+    ] = None,
     config: Annotated[
         pathlib.Path | None,
         typer.Option(envvar="PERDURE_CONFIG", metavar="FILE", help="File of settings, in place of the usual one."),
@@ -101,7 +110,7 @@ def program(
     """Keeps what is chosen for all commands."""
     if os.environ.get("NO_COLOR"):
         context.color = False
-    context.obj = Chosen(server, output, config)
+    context.obj = Chosen(server, output, config, key_file)
 
 
 def run() -> None:

@@ -44,6 +44,11 @@ def queue(text: str) -> str:
     return _named("queue", text)
 
 
+def key(text: str) -> str:
+    """`keys/{key}`."""
+    return _named("key", text)
+
+
 def playbook(text: str) -> str:
     """`playbooks/{playbook}`."""
     return _named("playbook", text)

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 import typer
 
+from perdure.cli.auth import caller_words
 from perdure.cli.connection import connected
 from perdure.cli.durations import parse_duration
 from perdure.cli.exit_codes import ExitCode
@@ -17,12 +18,13 @@ from perdure.cli.health import WAYS_OUT, failing, read_health
 from perdure.cli.lazy import verb
 from perdure.cli.options import Output
 from perdure.cli.pausing import hold_steps
-from perdure.cli.printing.formats import Format, print_document
+from perdure.cli.printing.formats import Format, as_dict, print_document
 from perdure.cli.printing.words import counted, enum_word
 from perdure.cli.runtime import Runtime, read_runtime, runtime_document
 from perdure.client import CallFailed, Client
 from perdure.v1 import server_pb2
 from perdure.v1.fact_events_pb2 import HOLD_CAUSE_OPERATOR
+from perdure.v1.identities_pb2 import Identity, WhoAmIRequest
 from perdure.v1.run_states_pb2 import RUN_STATE_PAUSED
 from perdure.v1.runs_pb2 import RUN_CONDITION_HELD, RUN_CONDITION_IN_DOUBT, ListRunsRequest, Run
 
@@ -63,6 +65,7 @@ class Standing:
     health: Mapping[str, str]
     runtime: Runtime
     held: Held
+    caller: Identity = field(default_factory=Identity)
 
     @property
     def ill(self) -> list[str]:
@@ -114,7 +117,8 @@ async def _look(perdure: Client, patience: timedelta, output: Format) -> Standin
 async def _look_once(perdure: Client, *, show: bool) -> Standing:
     health = await read_health(perdure)
     try:
-        return Standing(health, await read_runtime(perdure), await _read_held(perdure))
+        caller = await perdure.identity.WhoAmI(WhoAmIRequest())
+        return Standing(health, await read_runtime(perdure), await _read_held(perdure), caller)
     except CallFailed:
         if show:
             # A server that cannot read its store answers nothing else.
@@ -127,7 +131,8 @@ def show_standing(standing: Standing) -> None:
     _print_health(standing.ill)
     runtime, server, live = standing.runtime, standing.runtime.server, standing.runtime.live
     taken, slots = sum(executor.held_runs for executor in live), sum(executor.slots for executor in live)
-    typer.echo(f"server:     {server.version}, {server.store}, {_durability(server)}, {_authentication(server)}")
+    callers = _authentication(server, standing.caller)
+    typer.echo(f"server:     {server.version}, {server.store}, {_durability(server)}, {callers}")
     typer.echo(f"executors:  {len(live)} live, {taken} of {counted(slots, 'slot')} taken")
     typer.echo(f"queue:      {_waiting(server.queued_runs, 'run')} for an executor")
     typer.echo(f"approvals:  {_waiting(server.pending_approvals)} for a person")
@@ -168,6 +173,7 @@ def _document(standing: Standing) -> dict[str, Any]:
     runtime, held = standing.runtime, standing.held
     return {
         "health": dict(standing.health),
+        "caller": as_dict(standing.caller),
         "queued_runs": runtime.server.queued_runs,
         "open_approvals": runtime.server.pending_approvals,
         "held_runs": held.runs,
@@ -187,9 +193,9 @@ def _durability(server: server_pb2.ServerInfo) -> str:
     return f"{enum_word(server_pb2.Durability.DESCRIPTOR, server.durability)} durability"
 
 
-def _authentication(server: server_pb2.ServerInfo) -> str:
+def _authentication(server: server_pb2.ServerInfo, caller: Identity) -> str:
     if server.authentication == server_pb2.AUTHENTICATION_REQUIRED:
-        return "callers must say who they are"
+        return f"callers must say who they are; you are {caller_words(caller)}"
     return "open to everybody who reaches it"
 
 

@@ -13,14 +13,22 @@ import grpc
 import grpc.aio
 
 from perdure.client.errors import call_failed
+from perdure.keys import Metadata
 
 _REQUEST_ID: Final = "request_id"
 
 
 class CheckedChannel(grpc.aio.Channel):
-    """A channel whose calls have deadlines and request ids, and raise CallFailed."""
+    """A channel whose calls have deadlines and request ids, say who calls, and raise CallFailed."""
 
-    def __init__(self, channel: grpc.aio.Channel, deadline: timedelta, new_request_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        deadline: timedelta,
+        new_request_id: Callable[[], str],
+        metadata: Metadata = (),
+    ) -> None:
+        self._metadata = metadata
         self._channel = channel
         self._deadline = deadline
         self._new_request_id = new_request_id
@@ -28,11 +36,11 @@ class CheckedChannel(grpc.aio.Channel):
     def unary_unary(self, *method: Any, **serializers: Any) -> Any:
         """A method with one answer."""
         call = self._channel.unary_unary(*method, **serializers)
-        return _UnaryMethod(call, self._deadline, self._new_request_id)
+        return _UnaryMethod(self._saying_who(call), self._deadline, self._new_request_id)
 
     def unary_stream(self, *method: Any, **serializers: Any) -> Any:
         """A method that answers with a stream; it has no deadline unless the caller sets one."""
-        call = self._channel.unary_stream(*method, **serializers)
+        call = self._saying_who(self._channel.unary_stream(*method, **serializers))
         return lambda request, **options: _StreamCall(call(request, **options))
 
     def stream_unary(self, *method: Any, **serializers: Any) -> Any:
@@ -58,6 +66,12 @@ class CheckedChannel(grpc.aio.Channel):
     async def channel_ready(self) -> None:
         """Waits until it is connected."""
         await self._channel.channel_ready()
+
+    def _saying_who(self, method: Any) -> Any:
+        def call(request: Any, *, metadata: Any = (), **options: Any) -> Any:
+            return method(request, metadata=(*self._metadata, *metadata), **options)
+
+        return call
 
     async def __aenter__(self) -> Self:
         return self

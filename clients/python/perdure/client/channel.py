@@ -12,6 +12,8 @@ from perdure.v1 import (
     agents_pb2,
     approvals_pb2,
     flows_pb2,
+    identities_pb2,
+    keys_pb2,
     playbooks_pb2,
     queues_pb2,
     run_inbox_pb2,
@@ -34,6 +36,8 @@ SERVICES: Final[tuple[ServiceDescriptor, ...]] = (
     queues_pb2.DESCRIPTOR.services_by_name["QueueService"],
     agents_pb2.DESCRIPTOR.services_by_name["AgentService"],
     server_pb2.DESCRIPTOR.services_by_name["ServerService"],
+    keys_pb2.DESCRIPTOR.services_by_name["KeyService"],
+    identities_pb2.DESCRIPTOR.services_by_name["IdentityService"],
 )
 """Services that a client calls, beside gRPC's own of health."""
 

@@ -15,10 +15,13 @@ from perdure.client import watches
 from perdure.client.calls import CheckedChannel
 from perdure.client.channel import open_channel
 from perdure.client.watches import FlowNews, Reconnecting
+from perdure.keys import key_metadata
 from perdure.v1.agents_pb2_grpc import AgentServiceStub
 from perdure.v1.approvals_pb2_grpc import ApprovalServiceStub
 from perdure.v1.flows_pb2 import RunCursor, WatchFlowRequest
 from perdure.v1.flows_pb2_grpc import FlowServiceStub
+from perdure.v1.identities_pb2_grpc import IdentityServiceStub
+from perdure.v1.keys_pb2_grpc import KeyServiceStub
 from perdure.v1.playbooks_pb2_grpc import PlaybookServiceStub
 from perdure.v1.queues_pb2_grpc import QueueServiceStub
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -48,6 +51,7 @@ class Client:
         self,
         address: str,
         *,
+        key: str = "",
         credentials: grpc.ChannelCredentials | None = None,
         deadline: timedelta = DEADLINE,
         patience: timedelta = PATIENCE,
@@ -55,12 +59,16 @@ class Client:
     ) -> None:
         """`address` is HOST:PORT, or what else `server_address` takes; ValueError is raised for anything else.
 
+        `key` is what the server knows the caller by, where it asks; it goes to whoever answers at the address.
         `deadline` is for each unary call that names no `timeout`; `patience` is how long a watch goes on without
         any server; `attempts` (1 to 5) is how often a unary call that no server answered is made.
         """
         asyncio.get_running_loop()  # a channel belongs to the loop it is made in
         self._channel = CheckedChannel(
-            open_channel(server_address(address), credentials, attempts), deadline, lambda: str(uuid.uuid4())
+            open_channel(server_address(address), credentials, attempts),
+            deadline,
+            lambda: str(uuid.uuid4()),
+            key_metadata(key),
         )
         self._reconnecting = Reconnecting(patience)
         self.playbooks: Final = PlaybookServiceStub(self._channel)
@@ -74,6 +82,8 @@ class Client:
         self.queues: Final = QueueServiceStub(self._channel)
         self.agents: Final = AgentServiceStub(self._channel)
         self.server: Final = ServerServiceStub(self._channel)
+        self.keys: Final = KeyServiceStub(self._channel)
+        self.identity: Final = IdentityServiceStub(self._channel)
         self.health: Final = HealthStub(self._channel)
 
     def watch_run(self, name: str, after_sequence: int = 0) -> AsyncIterator[RecordedEvent]:

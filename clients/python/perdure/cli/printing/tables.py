@@ -185,6 +185,15 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _word("MISFIRE", "misfire"),
         Column("NEXT", lambda schedule, now: "paused" if schedule.paused else age(schedule.next_time, now)),
     ),
+    "Key": (
+        _id("KEY", "name"),
+        _word("ROLE", "role"),
+        _word("STATE", "state"),
+        _text("ID", "key_id"),
+        _age("AGE", "create_time"),
+        _age("TEXT OF", "rotate_time"),
+        _age("EXPIRES", "expire_time"),
+    ),
     "Queue": (
         _id("QUEUE", "name"),
         Column("READY", lambda queue, now: _bounded(queue.queued_runs, queue.max_queued_runs)),

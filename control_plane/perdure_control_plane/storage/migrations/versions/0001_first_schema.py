@@ -25,6 +25,37 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_agents_session_id_agent_id"), "agents", ["session_id", "agent_id"], unique=False)
     op.create_table(
+        "api_keys",
+        sa.Column("key_id", WORDS, nullable=False),
+        sa.Column("key_name", WORDS, nullable=False),
+        sa.Column("role", WORDS, nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_by", WORDS, nullable=False),
+        sa.Column("expires_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("rotated_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("previous_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("previous_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("revoked_by", WORDS, nullable=False),
+        sa.CheckConstraint(
+            "role IN ('ADMIN', 'AUTHOR', 'OPERATOR', 'REVIEWER', 'EXECUTOR', 'SERVICE', 'VIEWER')",
+            name=op.f("ck_api_keys_role"),
+        ),
+        sa.PrimaryKeyConstraint("key_id", name=op.f("pk_api_keys")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_api_keys_key_name_created_at"), "api_keys", ["key_name", "created_at"], unique=False)
+    op.create_index(
+        "uq_api_keys_live",
+        "api_keys",
+        ["key_name"],
+        unique=True,
+        sqlite_where=sa.text("revoked_at = 0"),
+        postgresql_where=sa.text("revoked_at = 0"),
+    )
+    op.create_table(
         "approvals",
         sa.Column("approval_id", WORDS, nullable=False),
         sa.Column("run_id", WORDS, nullable=False),

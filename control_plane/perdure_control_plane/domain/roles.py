@@ -1,0 +1,49 @@
+"""What callers may do: scopes, which RPCs declare in the protos, and the roles that have them."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Scope(StrEnum):
+    """What a caller must be allowed to do in order to call an RPC; named as in the protos."""
+
+    SERVER_READ = "SERVER_READ"
+    PLAYBOOKS_READ = "PLAYBOOKS_READ"
+    PLAYBOOKS_WRITE = "PLAYBOOKS_WRITE"
+    RUNS_READ = "RUNS_READ"
+    RUNS_WRITE = "RUNS_WRITE"
+    APPROVALS_READ = "APPROVALS_READ"
+    APPROVALS_DECIDE = "APPROVALS_DECIDE"
+    WORK = "WORK"
+    SERVER_WRITE = "SERVER_WRITE"
+    KEYS_READ = "KEYS_READ"
+    KEYS_WRITE = "KEYS_WRITE"
+    IDENTITY_READ = "IDENTITY_READ"
+
+
+class Role(StrEnum):
+    """What a caller is."""
+
+    ADMIN = "ADMIN"
+    AUTHOR = "AUTHOR"
+    OPERATOR = "OPERATOR"
+    REVIEWER = "REVIEWER"
+    EXECUTOR = "EXECUTOR"
+    SERVICE = "SERVICE"
+    VIEWER = "VIEWER"
+
+
+_SEES: Final = frozenset(
+    {Scope.IDENTITY_READ, Scope.SERVER_READ, Scope.PLAYBOOKS_READ, Scope.RUNS_READ, Scope.APPROVALS_READ}
+)
+
+SCOPES: Final[dict[Role, frozenset[Scope]]] = {
+    Role.ADMIN: frozenset(Scope),
+    Role.AUTHOR: _SEES | {Scope.PLAYBOOKS_WRITE},
+    Role.OPERATOR: _SEES | {Scope.RUNS_WRITE, Scope.SERVER_WRITE},
+    Role.REVIEWER: _SEES | {Scope.APPROVALS_DECIDE},
+    Role.EXECUTOR: frozenset({Scope.IDENTITY_READ, Scope.WORK}),
+    Role.SERVICE: _SEES | {Scope.RUNS_WRITE},
+    Role.VIEWER: _SEES,
+}
+"""Who may do what. No role but ADMIN both starts work and decides about it."""
