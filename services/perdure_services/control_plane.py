@@ -30,8 +30,8 @@ from perdure_control_plane.usecases.known_keys import KnownKeys
 from perdure_control_plane.usecases.open_store_life import follow_store_life
 from perdure_control_plane.usecases.record_denials import Denials
 from perdure_control_plane.usecases.sweep import Swept, sweep
+from perdure_services.auditing import begin_auditing
 from perdure_services.caller_keys import require_key
-from perdure_services.denials import record_on
 from perdure_services.messages import deliver_on
 from perdure_services.retention import retain_on
 from perdure_services.settings import ControlPlaneSettings
@@ -72,7 +72,8 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event, own
         await health.look()
         await server.start()
         started = True
-        beside = _begin_beside(desk, store, health, denials, settings)
+        beside = _begin_beside(desk, store, health, settings)
+        beside += begin_auditing(store, denials, front.audit_key, settings)
         address = f"{settings.host}:{port}"
         log.info("server.started", address=address, data=str(store), open=front.doorkeeper.is_open)
         try:
@@ -106,14 +107,14 @@ async def _desk(store: SqliteStore | PostgresStore, settings: ControlPlaneSettin
 async def _front(
     desk: Desk, store: SqliteStore | PostgresStore, health: Health, settings: ControlPlaneSettings, embedded_key: str
 ) -> Front:
-    secrets_of_server = await agreed_keys(store, settings)
-    texts = KeyTexts(secrets_of_server.callers)
+    own = await agreed_keys(store, settings)
+    texts = KeyTexts(own.callers)
     known = KnownKeys(store, texts, time.monotonic)
     doorkeeper = OPEN
     if settings.authentication == "required":
         await require_key(store)
         doorkeeper = Doorkeeper(known, embedded_key)
-    return Front(desk, secrets_of_server.approvals, texts, known, secrets_of_server.pages, health, doorkeeper)
+    return Front(desk, own.approvals, texts, known, own.pages, own.audit, health, doorkeeper)
 
 
 def _server(front: Front, denials: Denials, settings: ControlPlaneSettings) -> grpc.aio.Server:
@@ -124,11 +125,7 @@ def _server(front: Front, denials: Denials, settings: ControlPlaneSettings) -> g
 
 
 def _begin_beside(
-    desk: Desk,
-    store: SqliteStore | PostgresStore,
-    health: Health,
-    denials: Denials,
-    settings: ControlPlaneSettings,
+    desk: Desk, store: SqliteStore | PostgresStore, health: Health, settings: ControlPlaneSettings
 ) -> list[asyncio.Task[None]]:
     return [
         asyncio.create_task(_sweep_on(desk, settings), name="sweep"),
@@ -136,7 +133,6 @@ def _begin_beside(
         asyncio.create_task(health.run(), name="health"),
         asyncio.create_task(take_snapshots(store, settings.snapshot_events), name="snapshots"),
         asyncio.create_task(retain_on(desk.store, settings), name="retention"),
-        asyncio.create_task(record_on(denials), name="denials"),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from perdure.audit.signing import HeadKey
 from perdure_control_plane.domain.approval import TokenKeys
 
 log = structlog.get_logger(__name__)
@@ -22,11 +23,12 @@ class KeysUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """Keys for approval tokens, the secret behind page tokens, and that behind the hashes of callers' keys."""
+    """Keys for approval tokens, the secrets behind page tokens and hashes of callers' keys, and what signs audit heads."""
 
     approvals: TokenKeys
     pages: bytes
     callers: bytes
+    audit: HeadKey
 
 
 def load_keys(directory: pathlib.Path) -> ServerKeys:
@@ -46,8 +48,8 @@ def load_keys(directory: pathlib.Path) -> ServerKeys:
     try:
         stored = json.loads(text)
         keys = {key_id: bytes.fromhex(secret) for key_id, secret in stored["approvals"].items()}
-        secrets_beside = bytes.fromhex(stored["pages"]), bytes.fromhex(stored["callers"])
-        return ServerKeys(TokenKeys(stored["current"], keys), *secrets_beside)
+        pages, callers, audit = (bytes.fromhex(stored[name]) for name in ("pages", "callers", "audit"))
+        return ServerKeys(TokenKeys(stored["current"], keys), pages, callers, HeadKey(audit))
     except (ValueError, KeyError, AttributeError) as error:
         raise KeysUnusable(f"{path} is not a key file; restore it from a backup: open approvals need it") from error
 
@@ -60,6 +62,7 @@ def _make(path: pathlib.Path) -> None:
         "approvals": {key_id: secrets.token_hex(32)},
         "pages": secrets.token_hex(32),
         "callers": secrets.token_hex(32),
+        "audit": secrets.token_hex(32),
     }
     fresh = path.with_name(f"{FILE}.new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

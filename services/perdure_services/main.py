@@ -66,7 +66,8 @@ CONTROL_PLANE_MORE: Final = """\b
 Settings of the control plane without a flag, as PERDURE_CONTROL_PLANE_... or in [control_plane]:
     stall_allowance_seconds (30), assignment_ack_seconds (5), sweep_seconds (1), stream_age_seconds (2700),
     drain_notice_seconds (1), takeover_limit (5), max_queued_runs (100000), max_payload_bytes (1048576),
-    snapshot_events (500), retention_days (30)"""
+    snapshot_events (500), retention_days (30),
+    audit_retention_days (0)"""
 
 EXECUTOR_MORE: Final = """\b
 Settings of the executor without a flag, as PERDURE_EXECUTOR_... or in [executor]:

@@ -98,6 +98,7 @@ class ControlPlaneSettings(_Settings):
     max_payload_bytes: Annotated[int, Field(ge=1024, le=3 * 1024 * 1024)] = 1024 * 1024
     snapshot_events: Annotated[int, Field(ge=100)] = 500
     retention_days: Annotated[float, Field(ge=0, le=36500)] = 30.0
+    audit_retention_days: Annotated[float, Field(ge=0, le=36500)] = 0.0
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -120,6 +121,11 @@ class ControlPlaneSettings(_Settings):
     def retention(self) -> int:
         """After so many microseconds flows that have ended are deleted; 0: never."""
         return _micros(self.retention_days * 24 * 3600)
+
+    @property
+    def audit_retention(self) -> int:
+        """After so many microseconds audit events are deleted; 0: never."""
+        return _micros(self.audit_retention_days * 24 * 3600)
 
     @property
     def limits(self) -> Limits:

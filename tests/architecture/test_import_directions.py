@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "perdure", "google", "grpc", "grpc_health", "grpc_status", "typer", "rich", "yaml", "platformdirs",
     ),
     "perdure.runlog": ("perdure.runlog", "perdure.v1", "google.protobuf"),
-    "perdure.audit": ("perdure.audit",),
+    "perdure.audit": ("perdure.audit", "cryptography"),
     "perdure.v1": ("perdure.v1", "google", "grpc"),
     SERVER: (),
     f"{SERVER}.domain": (
@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         REFUSALS, "sqlalchemy", "alembic", "asyncpg", "structlog", "zstandard",
     ),
     f"{SERVER}.api": (
-        f"{SERVER}.api", f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.v1",
+        f"{SERVER}.api", f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.audit", "perdure.v1",
         "grpc", "grpc_health", "grpc_reflection", "grpc_status",
     ),
 }  # fmt: skip

@@ -86,6 +86,10 @@ def _elements(file: descriptor_pb2.FileDescriptorProto) -> Iterator[Element]:
             yield element("value", (*path, 2, index), f"{scope}.{enum.name}", value, own)
 
     def in_message(message: Any, path: tuple[int, ...], scope: str) -> Iterator[Element]:
+        if message.options.map_entry:
+            comment = "What the compiler makes of a map; its fields have no place for a comment."
+            yield Element("message", file.name, message.name, f"{scope}.{message.name}", comment, message)
+            return
         yield element("message", path, scope, message)
         inner = f"{scope}.{message.name}"
         for index, field in enumerate(message.field):

@@ -82,6 +82,11 @@ ALLOWED: Final = {
     },
     "QueueService": {"GetQueue": SEES, "ListQueues": SEES, "UpdateQueue": "admin operator"},
     "AgentService": {"GetAgent": SEES, "ListAgents": SEES},
+    "AuditService": {
+        "ListAuditEvents": "admin operator",
+        "ExportAuditEvents": "admin operator",
+        "GetAuditHead": "admin operator",
+    },
     "ServerService": {"GetServerInfo": SEES, "ListExecutors": SEES},
     "KeyService": {
         "CreateKey": "admin",

@@ -7,11 +7,14 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from perdure.audit.signing import HeadKey
 from perdure.v1 import (
     agents_pb2,
     agents_pb2_grpc,
     approvals_pb2,
     approvals_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     execution_pb2,
     execution_pb2_grpc,
     flows_pb2,
@@ -38,6 +41,7 @@ from perdure.v1 import (
     tasks_pb2_grpc,
 )
 from perdure_control_plane.api.approval_servicer import ApprovalServicer
+from perdure_control_plane.api.audit_servicer import AuditServicer
 from perdure_control_plane.api.doorkeeper import OPEN, Doorkeeper
 from perdure_control_plane.api.execution_servicer import ExecutionServicer
 from perdure_control_plane.api.flow_servicer import FlowServicer
@@ -76,6 +80,7 @@ SERVICES: Final = [
         (schedules_pb2, "ScheduleService"),
         (queues_pb2, "QueueService"),
         (agents_pb2, "AgentService"),
+        (audit_pb2, "AuditService"),
         (server_pb2, "ServerService"),
         (keys_pb2, "KeyService"),
         (identities_pb2, "IdentityService"),
@@ -96,6 +101,7 @@ class Front:
     texts: KeyTexts
     known_keys: KnownKeys
     page_secret: bytes
+    audit_key: HeadKey
     health: Health
     doorkeeper: Doorkeeper
 
@@ -126,6 +132,8 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     schedule_servicer = ScheduleServicer(store, starter, limits, pages)
     schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(schedule_servicer, server)
     queues_pb2_grpc.add_QueueServiceServicer_to_server(QueueServicer(store, pages, desk.changes), server)
+    audit_servicer = AuditServicer(store, pages, front.audit_key.public_key)
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_servicer, server)
     server_servicer = ServerServicer(store, limits, pages, desk.identity, is_open=front.doorkeeper.is_open)
     server_pb2_grpc.add_ServerServiceServicer_to_server(server_servicer, server)
     keys_pb2_grpc.add_KeyServiceServicer_to_server(KeyServicer(store, front.texts, front.known_keys, pages), server)

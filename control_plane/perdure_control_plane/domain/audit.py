@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from perdure.audit.chain import SignedHead
 from perdure.audit.events import AuditDetail, AuditOutcome, AuditType
 from perdure_control_plane.domain.api_key import ApiKey
 from perdure_control_plane.domain.caller import Caller
@@ -23,6 +24,17 @@ class Act:
     details: Details = field(default_factory=dict)
     outcome: AuditOutcome = AuditOutcome.DONE
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """How far the chain of audit events is. What was up to `pruned_position` was deleted."""
+
+    position: int
+    hash: bytes
+    unsealed_events: int
+    pruned_position: int
+    signed: SignedHead | None
 
 
 def platform(doing: str) -> Caller:

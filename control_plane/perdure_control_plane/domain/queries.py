@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from perdure.audit.events import AuditType
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.approval import ApprovalState
 from perdure_control_plane.domain.ids import FlowId, PlaybookId, RunId, SessionId
@@ -39,6 +40,17 @@ class FlowFilter:
 
     session_id: SessionId | None = None
     playbook_id: PlaybookId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Audit events that match everything that is set. Times are in microseconds since 1970; the end is not included."""
+
+    types: tuple[AuditType, ...] = ()
+    principal: str = ""
+    resource: str = ""
+    start_at: int | None = None
+    end_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

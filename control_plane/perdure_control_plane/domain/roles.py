@@ -19,6 +19,7 @@ class Scope(StrEnum):
     KEYS_READ = "KEYS_READ"
     KEYS_WRITE = "KEYS_WRITE"
     IDENTITY_READ = "IDENTITY_READ"
+    AUDIT_READ = "AUDIT_READ"
 
 
 class Role(StrEnum):
@@ -40,7 +41,7 @@ _SEES: Final = frozenset(
 SCOPES: Final[dict[Role, frozenset[Scope]]] = {
     Role.ADMIN: frozenset(Scope),
     Role.AUTHOR: _SEES | {Scope.PLAYBOOKS_WRITE},
-    Role.OPERATOR: _SEES | {Scope.RUNS_WRITE, Scope.SERVER_WRITE},
+    Role.OPERATOR: _SEES | {Scope.RUNS_WRITE, Scope.SERVER_WRITE, Scope.AUDIT_READ},
     Role.REVIEWER: _SEES | {Scope.APPROVALS_DECIDE},
     Role.EXECUTOR: frozenset({Scope.IDENTITY_READ, Scope.WORK}),
     Role.SERVICE: _SEES | {Scope.RUNS_WRITE},

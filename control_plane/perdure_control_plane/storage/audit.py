@@ -3,11 +3,14 @@
 import json
 from typing import Final
 
-from sqlalchemy import insert
-from sqlalchemy.engine import Dialect
+from sqlalchemy import insert, select
+from sqlalchemy.engine import Connection, Dialect
 
+from perdure.audit.chain import SealedEvent
 from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.ids import new_id
+from perdure_control_plane.domain.queries import AuditFilter
+from perdure_control_plane.storage.audit_chain import COLUMNS, sealed_from
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
 from perdure_control_plane.storage.tables import audit_events
 
@@ -22,7 +25,8 @@ class AuditStatements:
 class Audit:
     """Keeps audit events."""
 
-    def __init__(self, driver: DriverConnection, statements: AuditStatements, now: int) -> None:
+    def __init__(self, connection: Connection, driver: DriverConnection, statements: AuditStatements, now: int) -> None:
+        self._connection = connection
         self._driver = driver
         self._statements = statements
         self._now = now
@@ -43,5 +47,27 @@ class Audit:
             "reason": act.reason,
             "request_id": act.request_id,
             "details": json.dumps(act.details, sort_keys=True),
+            "position": 0,
+            "previous_hash": b"",
+            "hash": b"",
         }
         self._statements.add.execute(self._driver, row)
+
+    def page(self, wanted: AuditFilter, before: tuple[int, str] | None, limit: int) -> list[SealedEvent]:
+        """Events, the latest first, that come before a (time, id)."""
+        recorded_at, event_id = audit_events.c.recorded_at, audit_events.c.event_id
+        query = select(*COLUMNS).order_by(recorded_at.desc(), event_id.desc()).limit(limit)
+        if wanted.types:
+            query = query.where(audit_events.c.type.in_([kind.value for kind in wanted.types]))
+        if wanted.principal:
+            query = query.where(audit_events.c.principal == wanted.principal)
+        if wanted.resource:
+            query = query.where(audit_events.c.resource == wanted.resource)
+        if wanted.start_at is not None:
+            query = query.where(recorded_at >= wanted.start_at)
+        if wanted.end_at is not None:
+            query = query.where(recorded_at < wanted.end_at)
+        if before is not None:
+            at, last_id = before
+            query = query.where((recorded_at < at) | ((recorded_at == at) & (event_id < last_id)))
+        return [sealed_from(row) for row in self._connection.execute(query)]

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.schema import SchemaItem
@@ -555,7 +556,8 @@ deletions = _table(
 _unpurged = deletions.c.purged < deletions.c.events
 Index("ix_deletions_unpurged", deletions.c.name, sqlite_where=_unpurged, postgresql_where=_unpurged)
 
-# What was done and what was denied. A row is never changed, and stands or falls with what it records.
+# What was done and what was denied. A row stands or falls with what it records, and is never changed but for its place
+# in the chain, which it is given afterwards; 0 until then.
 audit_events = _table(
     "audit_events",
     _key("event_id"),
@@ -570,7 +572,44 @@ audit_events = _table(
     _text("reason"),
     _text("request_id"),
     _text("details"),
+    _number("position"),
+    _bytes("previous_hash"),
+    _bytes("hash"),
     _one_of("outcome", AuditOutcome),
+    Index(None, "recorded_at", "event_id"),
+)
+_is_unsealed = audit_events.c.position == literal_column("0")
+Index(
+    "ix_audit_events_unsealed",
+    audit_events.c.event_id,
+    sqlite_where=_is_unsealed,
+    postgresql_where=_is_unsealed,
+)
+_is_sealed = audit_events.c.position > literal_column("0")
+Index(
+    "uq_audit_events_position",
+    audit_events.c.position,
+    unique=True,
+    sqlite_where=_is_sealed,
+    postgresql_where=_is_sealed,
+)
+
+# Where the chain ends. Whoever makes it longer locks the row.
+audit_chain = _table(
+    "audit_chain",
+    Column("id", Number, primary_key=True),
+    _number("position"),
+    _bytes("hash"),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+audit_heads = _table(
+    "audit_heads",
+    Column("position", Number, primary_key=True),
+    _bytes("hash"),
+    _number("signed_at"),
+    _bytes("public_key"),
+    _bytes("signature"),
 )
 
 sweeps = _table("sweeps", _key("name"), _number("ticked_at"))

@@ -11,6 +11,7 @@ from perdure_control_plane.domain.admission import Batch
 from perdure_control_plane.storage.api_keys import ApiKeys
 from perdure_control_plane.storage.approvals import Approvals, ApprovalStatements
 from perdure_control_plane.storage.audit import Audit, AuditStatements
+from perdure_control_plane.storage.audit_chain import AuditChain
 from perdure_control_plane.storage.children import Children
 from perdure_control_plane.storage.copies import Copy, CopyStatements
 from perdure_control_plane.storage.executors import Executors, ExecutorStatements
@@ -217,7 +218,12 @@ class SqlTransaction:
     @cached_property
     def audit(self) -> Audit:
         """What was done, and by whom."""
-        return Audit(self._driver, self._statements.audit, self.now)
+        return Audit(self.connection, self._driver, self._statements.audit, self.now)
+
+    @cached_property
+    def chain(self) -> AuditChain:
+        """The chain of it."""
+        return AuditChain(self.connection)
 
     @cached_property
     def keys(self) -> ApiKeys:

@@ -5,6 +5,7 @@ from enum import Enum, auto
 from typing import Protocol, TypeVar
 
 from perdure_control_plane.domain.admission import Answer, Batch
+from perdure_control_plane.usecases.rows.audit import AuditRows, ChainRows
 from perdure_control_plane.usecases.rows.definitions import (
     FiringRows,
     FlowRows,
@@ -23,7 +24,7 @@ from perdure_control_plane.usecases.rows.runs import (
     SnapshotRows,
     TaskRows,
 )
-from perdure_control_plane.usecases.rows.upkeep import AuditRows, CopyRows, RequestRows, RetentionRows, UpkeepRows
+from perdure_control_plane.usecases.rows.upkeep import CopyRows, RequestRows, RetentionRows, UpkeepRows
 from perdure_control_plane.usecases.rows.work import ExecutorRows, PlaceRows, QueueRows, ReadyRows, WorkQueue
 
 T = TypeVar("T")
@@ -92,6 +93,8 @@ class Transaction(Protocol):
     def audit(self) -> AuditRows: ...
     @property
     def keys(self) -> ApiKeyRows: ...
+    @property
+    def chain(self) -> ChainRows: ...
     @property
     def copy(self) -> CopyRows: ...
     @property

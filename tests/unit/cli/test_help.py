@@ -26,6 +26,7 @@ PROMISED = {
     "keys create", "keys list", "keys get", "keys rotate", "keys revoke", "auth whoami",
     "schedules create", "schedules get", "schedules list", "schedules firings", "schedules trigger", "schedules pause",
     "schedules resume", "schedules delete",
+    "audit list", "audit head", "audit export", "audit verify",
     "sessions create", "sessions get", "sessions list", "sessions events",
     "flows start", "flows get", "flows list", "flows pause", "flows resume", "flows cancel", "flows watch",
     "runs get", "runs list", "runs events", "runs export", "runs checkpoints", "runs effects", "runs watch",
@@ -45,6 +46,7 @@ FLAGS = {
     "perdure verify": {"--all", "--flow-id", "--export", "--acks", "--launches"},
     "perdure runs export": {"--all", "--flow-id", "--to"},
     "perdure run": {"--input"},
+    "perdure audit verify": {"--export", "--remembered", "--public-key"},
 }  # fmt: skip
 
 OTHER_WAYS = {"WatchRun": "watch_run", "WatchFlow": "watch_flow"}

@@ -38,6 +38,7 @@ class AuditType(StrEnum):
     KEY_ROTATED = "key.rotated"
     KEY_REVOKED = "key.revoked"
     RETENTION_DELETED = "retention.deleted"
+    AUDIT_PRUNED = "audit.pruned"
     STORE_RESTORED = "store.restored"
     AUTH_DENIED = "auth.denied"
 
@@ -67,6 +68,7 @@ class AuditDetail(StrEnum):
     ROLE = "role"
     KEY_ID = "key_id"
     COUNT = "count"
+    POSITION = "position"
     GENERATION = "generation"
     HAS_REASON = "has_reason"
     HAS_CONTENT = "has_content"

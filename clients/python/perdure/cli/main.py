@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "verify": Lazy("perdure.cli.verify", "Check logs against every rule, and against witnesses."),
     "keys": Lazy("perdure.cli.keys", "Keys by which callers say who they are."),
     "auth": Lazy("perdure.cli.auth", "Who the server takes you for."),
+    "audit": Lazy("perdure.cli.audit", "Who did what, when and from where, and whether it was bent."),
     "runtime": Lazy("perdure.cli.runtime", "The server's limits and promises, and its executors."),
 }
 """Every command, in the order of help. A new one is a line here and a module with a Typer `app`."""

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2
 from perdure.v1 import (
     agents_pb2,
     approvals_pb2,
+    audit_pb2,
     flows_pb2,
     identities_pb2,
     keys_pb2,
@@ -34,6 +35,7 @@ SERVICES: Final[tuple[ServiceDescriptor, ...]] = (
     tasks_pb2.DESCRIPTOR.services_by_name["TaskService"],
     schedules_pb2.DESCRIPTOR.services_by_name["ScheduleService"],
     queues_pb2.DESCRIPTOR.services_by_name["QueueService"],
+    audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
     agents_pb2.DESCRIPTOR.services_by_name["AgentService"],
     server_pb2.DESCRIPTOR.services_by_name["ServerService"],
     keys_pb2.DESCRIPTOR.services_by_name["KeyService"],

@@ -18,6 +18,7 @@ from perdure.client.watches import FlowNews, Reconnecting
 from perdure.keys import key_metadata
 from perdure.v1.agents_pb2_grpc import AgentServiceStub
 from perdure.v1.approvals_pb2_grpc import ApprovalServiceStub
+from perdure.v1.audit_pb2_grpc import AuditServiceStub
 from perdure.v1.flows_pb2 import RunCursor, WatchFlowRequest
 from perdure.v1.flows_pb2_grpc import FlowServiceStub
 from perdure.v1.identities_pb2_grpc import IdentityServiceStub
@@ -80,6 +81,7 @@ class Client:
         self.tasks: Final = TaskServiceStub(self._channel)
         self.schedules: Final = ScheduleServiceStub(self._channel)
         self.queues: Final = QueueServiceStub(self._channel)
+        self.audit: Final = AuditServiceStub(self._channel)
         self.agents: Final = AgentServiceStub(self._channel)
         self.server: Final = ServerServiceStub(self._channel)
         self.keys: Final = KeyServiceStub(self._channel)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import FlowId, Principal
 from perdure_control_plane.domain.leases import Outage, StoreMark
@@ -17,12 +16,6 @@ class RequestRows(Protocol):
     def find(self, principal: Principal, request_id: str) -> UsedRequest | None: ...
     def add(self, principal: Principal, request_id: str, used: UsedRequest) -> None: ...
     def forget(self, before: int) -> None: ...
-
-
-class AuditRows(Protocol):
-    """What was done, and by whom."""
-
-    def record(self, act: Act) -> None: ...
 
 
 class CopyRows(Protocol):

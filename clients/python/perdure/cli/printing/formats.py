@@ -96,10 +96,16 @@ def _say_no(message: Message, document: dict[str, Any]) -> None:
     for field in cast("Iterable[FieldDescriptor]", message.DESCRIPTOR.fields):
         if field.name in EITHER_WAY:
             document.setdefault(field.name, False)
-        elif field.name in document and field.message_type is not None and field.message_type.file.package == _OURS:
+        elif field.name in document and _is_ours(field):
             values, documents = getattr(message, field.name), document[field.name]
             for value, inner in zip(values, documents, strict=True) if field.is_repeated else [(values, documents)]:
                 _say_no(value, inner)
+
+
+def _is_ours(field: FieldDescriptor) -> bool:
+    """Whether a field holds messages of ours; the entries of a map are none."""
+    message = field.message_type
+    return message is not None and message.file.package == _OURS and not message.GetOptions().map_entry
 
 
 def as_yaml(document: Any) -> str:

@@ -215,6 +215,15 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("BY", lambda arrived, now: one_line(arrived.actor)),
         _age("AGE", "record_time"),
     ),
+    "AuditEvent": (
+        Column("TIME", lambda event, now: f"{at(event.record_time):%Y-%m-%dT%H:%M:%SZ}"),
+        _text("TYPE", "type"),
+        _text("WHO", "principal"),
+        _text("RESOURCE", "resource"),
+        _word("OUTCOME", "outcome"),
+        Column("POSITION", lambda event, now: str(event.position or "not sealed")),
+        _text("FROM", "peer"),
+    ),
     "Diagnostic": (
         _text("CODE", "code"),
         _text("WHERE", "path"),

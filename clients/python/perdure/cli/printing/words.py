@@ -71,7 +71,7 @@ def one_line(text: str, limit: int = 0) -> str:
 
 def bytes_text(field: str, content: bytes) -> str:
     """What a bytes field holds: JSON laid out, text as it is, digests and the rest in hexadecimal."""
-    if field.endswith("digest"):
+    if field.endswith(("digest", "hash", "key", "signature")):
         return content.hex()
     try:
         text = content.decode()

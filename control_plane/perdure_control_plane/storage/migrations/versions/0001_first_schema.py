@@ -124,8 +124,51 @@ def upgrade() -> None:
         sa.Column("reason", WORDS, nullable=False),
         sa.Column("request_id", WORDS, nullable=False),
         sa.Column("details", WORDS, nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("previous_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.CheckConstraint("outcome IN ('DONE', 'DENIED')", name=op.f("ck_audit_events_outcome")),
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_audit_events")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_audit_events_recorded_at_event_id"), "audit_events", ["recorded_at", "event_id"], unique=False
+    )
+    op.create_index(
+        "ix_audit_events_unsealed",
+        "audit_events",
+        ["event_id"],
+        unique=False,
+        sqlite_where=sa.text("position = 0"),
+        postgresql_where=sa.text("position = 0"),
+    )
+    op.create_index(
+        "uq_audit_events_position",
+        "audit_events",
+        ["position"],
+        unique=True,
+        sqlite_where=sa.text("position > 0"),
+        postgresql_where=sa.text("position > 0"),
+    )
+    op.create_table(
+        "audit_chain",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_audit_chain_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_chain")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "audit_heads",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("signed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_audit_heads")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
