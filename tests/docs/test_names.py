@@ -109,7 +109,8 @@ def unknown_flags(programs: Any, page: Any, known_elsewhere: str) -> list[str]:
 def known_variables() -> set[str]:
     kinds = (ControlPlaneSettings, ExecutorSettings)
     of_settings = {f"{kind.model_config['env_prefix']}{name.upper()}" for kind in kinds for name in kind.model_fields}
-    programs = {f"PERDURE_{name}" for name in ("SERVER", "KEY", "OUTPUT", "CONFIG", "SETTINGS", "TRACEBACK")}
+    words = ("SERVER", "KEY", "PROFILE", "PROFILES", "OUTPUT", "CONFIG", "SETTINGS", "TRACEBACK")
+    programs = {f"PERDURE_{word}" for word in words}
     of_commands = {"PERDURE_RUN_ID", "PERDURE_NODE", "PERDURE_ATTEMPT", "PERDURE_IDEMPOTENCY_KEY"}
     return of_settings | programs | of_commands | {kind.model_config["env_prefix"] for kind in kinds}
 

@@ -104,6 +104,7 @@ class Perdure:
         empty = self.server.directory / "empty.toml"
         empty.touch()
         settings = {"PERDURE_SERVER": self.server.address, "PERDURE_CONFIG": str(empty), "COLUMNS": "100"}
+        settings["PERDURE_PROFILES"] = os.environ.get("PERDURE_PROFILES", str(self.server.directory / "profiles.json"))
         settings |= {"PERDURE_TRACEBACK": "1"}  # what nobody expected fails the test as it is
         done = CliRunner().invoke(app, list(map(str, arguments)), stdin, settings, prog_name="perdure")
         if done.exception is not None and not isinstance(done.exception, SystemExit):

@@ -18,3 +18,4 @@ class Chosen:
     output: str | None
     config: pathlib.Path | None
     key_file: pathlib.Path | None = None
+    profile: str | None = None

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 import os
+import pathlib
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
@@ -14,7 +15,8 @@ from perdure.cli.chosen import Chosen
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused, report_failure, report_refusal, report_unexpected, report_unwritable
 from perdure.cli.printing.formats import Format
-from perdure.cli.settings import read_settings
+from perdure.cli.profiles import USUAL_NAME, Profile, chosen_profile
+from perdure.cli.settings import Settings, read_settings
 from perdure.client import CallFailed, Client
 from perdure.keys import KeyUnusable, key_metadata, read_key_file
 
@@ -30,23 +32,33 @@ KEY: Final = "PERDURE_KEY"
 ServerOption = Annotated[
     str | None, typer.Option("--server", help="Address of the server.", metavar="HOST:PORT", hidden=True)
 ]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", help="Profile to ask for the server and the key.", metavar="PROFILE", hidden=True),
+]
 
 
 def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | None]]) -> Callable[..., None]:
     """Makes a command out of a coroutine function whose first argument is a client.
 
-    The command has the options of the function, and `--server` again, so that it may stand behind the command too.
+    The command has the options of the function, and `--server` and `--profile` again, so that they may stand behind the
+    command too. A function with a parameter `profile` is given the name of the profile, of which there need be none yet.
     """
+    keeps_profile = "profile" in inspect.signature(command).parameters
 
-    def called(*, context: typer.Context, server: str | None = None, **options: Any) -> None:
+    def called(
+        *, context: typer.Context, server: str | None = None, profile: str | None = None, **options: Any
+    ) -> None:
         chosen: Chosen = context.obj
         settings = read_settings(chosen.config)
-        address = _address(server or chosen.server or settings.server or DEFAULT_SERVER)
-        if chosen.output is not None and not _given(context, "COMMANDLINE"):
-            options["output"] = _format(chosen.output)
-        elif settings.output is not None and not _given(context, "COMMANDLINE", "ENVIRONMENT"):
-            options["output"] = settings.output
-        key = _key(chosen)
+        name, kept = chosen_profile(profile or chosen.profile, may_be_new=keeps_profile)
+        of_profile = kept.server if kept is not None else None
+        address = _address(server or chosen.server or of_profile or settings.server or DEFAULT_SERVER)
+        # A profile's key is for the profile's own server, and for nobody who is named in its place.
+        key = _key(chosen, kept if of_profile == address else None)
+        if keeps_profile:
+            options["profile"] = name or USUAL_NAME
+        _choose_format(context, chosen, settings, options)
         format = options.get("output", Format.TABLE)
         try:
             code = asyncio.run(_run(address, key, format, functools.partial(command, **options)))
@@ -58,16 +70,51 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
             code = report_unexpected(error, format)
         raise typer.Exit(code)
 
-    own = [
-        inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
-        *list(inspect.signature(command).parameters.values())[1:],
-        inspect.Parameter("server", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ServerOption),
-    ]
+    own = list(inspect.signature(command).parameters.values())[1:]
+    beside = [] if keeps_profile else [_option("profile", ProfileOption)]
+    return _as_command(called, command, [*own, _option("server", ServerOption), *beside])
+
+
+def offline(command: Callable[..., None]) -> Callable[..., None]:
+    """Makes a command that needs no server out of a function; it may raise Refused."""
+
+    def called(*, context: typer.Context, **options: Any) -> None:
+        chosen: Chosen = context.obj
+        if "output" in options:
+            _choose_format(context, chosen, read_settings(chosen.config), options)
+        if "profile" in options:
+            options["profile"] = options["profile"] or chosen.profile
+        try:
+            command(**options)
+        except Refused as refusal:
+            raise typer.Exit(report_refusal(refusal, options.get("output", Format.TABLE))) from refusal
+
+    return _as_command(called, command, list(inspect.signature(command).parameters.values()))
+
+
+def _option(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _as_command(
+    called: Callable[..., None], command: Callable[..., Any], parameters: list[inspect.Parameter]
+) -> Callable[..., None]:
+    """What is called, with the name and the help of the command, and these parameters for the parser to read."""
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    own = [context, *parameters]
     functools.update_wrapper(called, command)
     del called.__wrapped__  # type: ignore[attr-defined]  # the parser is to read the signature made here
     called.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]  # read by `inspect.signature`
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
     return called
+
+
+def _choose_format(context: typer.Context, chosen: Chosen, settings: Settings, options: dict[str, Any]) -> None:
+    """Puts in place how data is printed, where it is said for all commands and not for this one."""
+    if chosen.output is not None and not _given(context, "COMMANDLINE"):
+        options["output"] = _format(chosen.output)
+    elif settings.output is not None and not _given(context, "COMMANDLINE", "ENVIRONMENT"):
+        options["output"] = settings.output
 
 
 def _address(text: str) -> str:
@@ -77,17 +124,21 @@ def _address(text: str) -> str:
         raise typer.BadParameter(str(error), param_hint="'--server'") from error
 
 
-def _key(chosen: Chosen) -> str:
+def _key(chosen: Chosen, profile: Profile | None) -> str:
     """What the server is to know the caller by; empty where nothing is given."""
+    source = KEY
     try:
         if chosen.key_file is not None:
+            source = "'--key-file'"
             return read_key_file(chosen.key_file)
         key = os.environ.get(KEY, "").strip()
         key_metadata(key)
+        if key or profile is None:
+            return key
+        source = "'--profile'"
+        return read_key_file(pathlib.Path(profile.key_file)) if profile.key_file else profile.key
     except KeyUnusable as error:
-        hint = "'--key-file'" if chosen.key_file is not None else KEY
-        raise typer.BadParameter(str(error), param_hint=hint) from error
-    return key
+        raise typer.BadParameter(str(error), param_hint=source) from error
 
 
 def _format(word: str) -> Format:

@@ -28,15 +28,17 @@ COMMANDS: Final = {
     "agents": Lazy("perdure.cli.agents", "Identities that work in sessions."),
     "verify": Lazy("perdure.cli.verify", "Check logs against every rule, and against witnesses."),
     "keys": Lazy("perdure.cli.keys", "Keys by which callers say who they are."),
-    "auth": Lazy("perdure.cli.auth", "Who the server takes you for."),
+    "auth": Lazy("perdure.cli.auth", "Who the server takes you for, and the key that it knows you by."),
+    "config": Lazy("perdure.cli.config", "Profiles: where servers are, and what they know you by."),
     "audit": Lazy("perdure.cli.audit", "Who did what, when and from where, and whether it was bent."),
     "runtime": Lazy("perdure.cli.runtime", "The server's limits and promises, and its executors."),
 }
 """Every command, in the order of help. A new one is a line here and a module with a Typer `app`."""
 
 EPILOG: Final = f"""\b
-Settings: a flag wins over the environment (PERDURE_SERVER, PERDURE_KEY, PERDURE_OUTPUT, PERDURE_CONFIG), and that
-over the file of settings, which may hold, as TOML:
+Settings: a flag wins over the environment (PERDURE_SERVER, PERDURE_KEY, PERDURE_PROFILE, PERDURE_OUTPUT,
+PERDURE_CONFIG), that over the profile that is used (perdure config profile), and that over the file of
+settings, which may hold, as TOML:
     server = "{DEFAULT_SERVER}"
     output = "json"
 It is {USUAL_FILE}, or the one that --config names.
@@ -100,6 +102,14 @@ def program(
             help="File with the key that the server knows you by, where it asks; else PERDURE_KEY is that key.",
         ),
     ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PERDURE_PROFILE",
+            metavar="PROFILE",
+            help="Profile to ask for what neither flags nor environment say; may stand behind a command too.",
+        ),
+    ] = None,
     config: Annotated[
         pathlib.Path | None,
         typer.Option(envvar="PERDURE_CONFIG", metavar="FILE", help="File of settings, in place of the usual one."),
@@ -111,7 +121,7 @@ def program(
     """Keeps what is chosen for all commands."""
     if os.environ.get("NO_COLOR"):
         context.color = False
-    context.obj = Chosen(server, output, config, key_file)
+    context.obj = Chosen(server, output, config, key_file, profile)
 
 
 def run() -> None:

@@ -65,8 +65,9 @@ class Client:
         any server; `attempts` (1 to 5) is how often a unary call that no server answered is made.
         """
         asyncio.get_running_loop()  # a channel belongs to the loop it is made in
+        self.address: Final = server_address(address)
         self._channel = CheckedChannel(
-            open_channel(server_address(address), credentials, attempts),
+            open_channel(self.address, credentials, attempts),
             deadline,
             lambda: str(uuid.uuid4()),
             key_metadata(key),
