@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 from perdure.runlog.instances import Instance, instance
-from perdure.v1.fact_events_pb2 import DecisionKind, FactRecorded, ResolutionKind
+from perdure.v1.decisions_pb2 import DecisionKind
+from perdure.v1.fact_events_pb2 import FactRecorded, ResolutionKind
 from perdure.v1.flows_pb2 import Flow
 from perdure.v1.instances_pb2 import Outcome
 from perdure.v1.node_events_pb2 import NodeSettled, TaskOutput, UnitContent

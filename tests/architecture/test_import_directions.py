@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 EVENTS = tuple(
-    f"perdure.v1.{name}_pb2" for name in ("run_events", "fact_events", "node_events", "instances", "run_states")
+    f"perdure.v1.{name}_pb2"
+    for name in ("run_events", "fact_events", "node_events", "decisions", "instances", "run_states")
 )
 """The one protobuf message that is stored and read everywhere, with the files it is made of."""
 
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     f"{SERVER}.manifests": (
         f"{SERVER}.manifests", f"{SERVER}.domain", "perdure.runlog", PLANS, "perdure.v1.instances_pb2",
-        "perdure.expressions", "perdure.schemas", "pydantic", "ruamel", "rfc8785", "cel",
+        "perdure.v1.decisions_pb2", "perdure.expressions", "perdure.schemas", "pydantic", "ruamel", "rfc8785", "cel",
     ),
     f"{SERVER}.usecases": (
         f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.audit", "perdure.runlog", *EVENTS, PLANS,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from perdure.client import Client
 from perdure.v1 import (
     approvals_pb2,
-    fact_events_pb2,
+    decisions_pb2,
     flows_pb2,
     playbooks_pb2,
     run_states_pb2,
@@ -122,6 +122,6 @@ async def open_approvals(perdure: Client) -> list[approvals_pb2.Approval]:
 async def approve(perdure: Client, name: str) -> None:
     """Approves what a gate asks for."""
     shown = await perdure.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=name))
-    approved = fact_events_pb2.DECISION_KIND_APPROVED
+    approved = decisions_pb2.DECISION_KIND_APPROVED
     request = approvals_pb2.DecideApprovalRequest(name=name, decision=approved, token=shown.token)
     await perdure.approvals.DecideApproval(request)

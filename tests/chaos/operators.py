@@ -12,7 +12,7 @@ from typing import Any, Final
 from google.protobuf.duration_pb2 import Duration
 
 from perdure.client import CallFailed, Client, pages
-from perdure.v1 import approvals_pb2, fact_events_pb2, run_recovery_pb2, run_states_pb2, runs_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, fact_events_pb2, run_recovery_pb2, run_states_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from tests.chaos.record import Record, Told
 
@@ -77,7 +77,7 @@ class Operators:
                 self.record.broken.append(f"{approval.name}: both of two contrary decisions were accepted")
 
     def _decision(self, approval: approvals_pb2.Approval, *, approve: bool) -> approvals_pb2.DecideApprovalRequest:
-        kinds = fact_events_pb2.DECISION_KIND_APPROVED, fact_events_pb2.DECISION_KIND_REJECTED
+        kinds = decisions_pb2.DECISION_KIND_APPROVED, decisions_pb2.DECISION_KIND_REJECTED
         return approvals_pb2.DecideApprovalRequest(
             name=approval.name,
             decision=kinds[0] if approve else kinds[1],

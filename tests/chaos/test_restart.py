@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from perdure.client import CallFailed, Client
-from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, runs_pb2, tasks_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, fact_events_pb2, flows_pb2, runs_pb2, tasks_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent
 from tests.chaos.evidence import store_faults
 from tests.chaos.fleet import Fleet, Seat
@@ -171,7 +171,7 @@ async def _approve(scene: Scene) -> None:
     await scene.client.approvals.DecideApproval(
         approvals_pb2.DecideApprovalRequest(
             name=scene.approval.name,
-            decision=fact_events_pb2.DECISION_KIND_APPROVED,
+            decision=decisions_pb2.DECISION_KIND_APPROVED,
             token=scene.approval.token,
             request_id=str(uuid.uuid4()),
         )

@@ -11,6 +11,7 @@ from sqlalchemy import Executable, func, select
 
 from perdure.runlog.instances import Instance, Step
 from perdure.v1 import (
+    decisions_pb2,
     execution_pb2,
     fact_events_pb2,
     instances_pb2,
@@ -61,9 +62,15 @@ version: 1.0.0
 title: A gate
 objective: Ask
 nodes:
-  - {id: gate, type: approval, prompt: go on?, timeout_seconds: 60}
+  - {id: gate, type: approval, prompt: go on?, timeout_seconds: 60, kind: review, content_schema: {type: object}}
   - {id: after, type: function, function: noop}
 """
+
+
+ASKED = {
+    "allowed": [decisions_pb2.DECISION_KIND_APPROVED, decisions_pb2.DECISION_KIND_REJECTED],
+    "kind": decisions_pb2.APPROVAL_KIND_APPROVE,
+}
 
 
 @dataclass
@@ -126,15 +133,15 @@ class Holder:
     def returned(self) -> RunEvent:
         return RunEvent(lease_returned=run_events_pb2.LeaseReturned(cause=run_events_pb2.RETURN_CAUSE_DRAINING))
 
-    def asks(self, name: str, timeout_seconds: int = 60, attempt: int = 1) -> list[RunEvent]:
-        """The question of a gate, with its subject."""
+    def asks(self, name: str, timeout_seconds: int = 60, attempt: int = 1, **fields: Any) -> list[RunEvent]:
+        """The question of a gate, with its subject; whether to go on, unless the fields say something else."""
         subject = b'{"prompt":"go on?"}'
         asked = fact_events_pb2.ApprovalWait(
             approval_id=f"{self.run_id}-{name}-{attempt}",
             subject_digest=hashlib.sha256(subject).digest(),
-            allowed=[fact_events_pb2.DECISION_KIND_APPROVED, fact_events_pb2.DECISION_KIND_REJECTED],
             nonce="nonce",
             prompt="go on?",
+            **ASKED | fields,
         )
         opened = fact_events_pb2.WaitOpened(instance=place(name, attempt), approval=asked)
         opened.timeout.FromSeconds(timeout_seconds)

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from perdure.runlog.states import RunState
+from perdure.v1.decisions_pb2 import APPROVAL_KIND_REVIEW, DecisionKind
 from perdure_control_plane.domain.approval import ApprovalState, Decision, TokenKeys
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import (
@@ -17,23 +18,28 @@ from perdure_control_plane.domain.errors import (
     FieldInvalid,
     RequestIdReused,
     TokenMismatch,
+    TooLarge,
 )
+from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.storage.tables import approvals
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.stop_run import stop_run
 
+ANYTHING = {"allowed": DecisionKind.values()[1:], "kind": APPROVAL_KIND_REVIEW, "options": ["one", "two"]}
+"""A question that may be answered in any way."""
 
-async def ask(house: Any, gated: Any) -> Any:
+
+async def ask(house: Any, gated: Any, **fields: Any) -> Any:
     """Opens the gate's question and pauses; the approval with its token."""
-    await gated.send(*gated.asks("gate"))
+    await gated.send(*gated.asks("gate", **fields))
     await gated.send(gated.paused())
     return await get_approval(house.store, house.keys, f"{gated.run_id}-gate-1")
 
 
 async def decide(house: Any, shown: Any, decision: Decision = Decision.APPROVED, **fields: Any) -> Any:
     asked = Deciding(shown.approval.approval_id, decision, shown.token, "", "")
-    return await decide_approval(house.store, house.keys, OPEN_CALLER, replace(asked, **fields))
+    return await decide_approval(house.store, house.limits, house.keys, OPEN_CALLER, replace(asked, **fields))
 
 
 async def test_a_decision_is_recorded_and_queues_the_run(house: Any, gated: Any) -> None:
@@ -45,6 +51,74 @@ async def test_a_decision_is_recorded_and_queues_the_run(house: Any, gated: Any)
     assert not approval.authenticated
     assert approval.subject == b'{"prompt":"go on?"}'
     assert (await house.run(gated.run_id)).head.state is RunState.QUEUED
+
+
+async def test_an_edit_is_kept_with_the_decision_and_shown_with_it(house: Any, gated: Any) -> None:
+    shown = await ask(house, gated, **ANYTHING)
+
+    approval = await decide(house, shown, Decision.EDITED, content='{ "b": 1, "a": "é" }'.encode())
+
+    assert approval.content == '{"a":"é","b":1}'.encode()
+    assert (await get_approval(house.store, house.keys, approval.approval_id)).approval == approval
+    assert (await house.kinds(gated.run_id))[-2:] == ["fact_content", "fact_recorded"]
+    assert (await house.run(gated.run_id)).head.state is RunState.QUEUED
+
+
+async def test_one_of_the_options_is_selected(house: Any, gated: Any) -> None:
+    shown = await ask(house, gated, **ANYTHING)
+
+    approval = await decide(house, shown, Decision.SELECTED, selected_option="two")
+
+    assert (approval.decision, approval.selected_option, approval.content) == ("SELECTED", "two", b"")
+
+
+@pytest.mark.parametrize(
+    ("decision", "fields", "field"),
+    [
+        (Decision.EDITED, {}, "content"),
+        (Decision.PROVIDED, {"content": b"{"}, "content"),
+        (Decision.PROVIDED, {"content": b"[1]"}, "content"),
+        (Decision.APPROVED, {"content": b"{}"}, "content"),
+        (Decision.SELECTED, {}, "selected_option"),
+        (Decision.SELECTED, {"selected_option": "three"}, "selected_option"),
+        (Decision.APPROVED, {"selected_option": "one"}, "selected_option"),
+    ],
+)
+async def test_what_a_decision_says_must_be_as_the_node_asks_for_it(
+    house: Any, gated: Any, decision: Decision, fields: dict[str, Any], field: str
+) -> None:
+    shown = await ask(house, gated, **ANYTHING)
+    before = await house.counts()
+
+    with pytest.raises(FieldInvalid) as refusal:
+        await decide(house, shown, decision, **fields)
+
+    assert [fault.field for fault in refusal.value.faults] == [field]
+    assert await house.counts() == before
+
+
+async def test_content_that_is_too_large_is_refused_before_it_is_read(house: Any, gated: Any) -> None:
+    house.limits = Limits(max_payload_bytes=100)
+    shown = await ask(house, gated, **ANYTHING)
+
+    with pytest.raises(TooLarge):
+        await decide(house, shown, Decision.PROVIDED, content=b'{"a":"' + b"x" * 100 + b'"}')
+
+
+async def test_content_is_looked_at_for_bearers_of_the_token_alone(house: Any, gated: Any) -> None:
+    shown = await ask(house, gated, **ANYTHING)
+
+    with pytest.raises(TokenMismatch):
+        await decide(house, shown, Decision.PROVIDED, content=b"[1]", token="k1.00")
+
+
+async def test_a_decision_with_other_content_is_another_decision(house: Any, gated: Any) -> None:
+    shown = await ask(house, gated, **ANYTHING)
+    first = await decide(house, shown, Decision.EDITED, content=b'{"a":1}')
+
+    assert await decide(house, shown, Decision.EDITED, content=b'{ "a": 1 }') == first
+    with pytest.raises(ApprovalDecided):
+        await decide(house, shown, Decision.EDITED, content=b'{"a":2}')
 
 
 async def test_the_same_decision_again_returns_the_first_answer(house: Any, gated: Any) -> None:

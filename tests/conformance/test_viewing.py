@@ -143,7 +143,7 @@ async def test_an_approval_that_is_required_is_found_however_many_came_after_it(
     await asking.send(asking.paused())
     shown = await get_approval(house.store, house.keys, f"{run_id}-gate-1")
     decision = Deciding(shown.approval.approval_id, Decision.APPROVED, shown.token, "", "")
-    decided = await decide_approval(house.store, house.keys, OPEN_CALLER, decision)
+    decided = await decide_approval(house.store, house.limits, house.keys, OPEN_CALLER, decision)
     (holder,) = await house.claim(executor)
     heard = fact_events_pb2.FactTakenUp(sequence=holder.seen)
     await holder.send(RunEvent(fact_taken_up=heard), holder.settled("gate"))

@@ -22,6 +22,7 @@ from perdure.v1 import (
     agents_pb2,
     agents_pb2_grpc,
     approvals_pb2,
+    decisions_pb2,
     fact_events_pb2,
     flows_pb2,
     playbooks_pb2,
@@ -125,7 +126,7 @@ class Desk:
         return await self.service.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=names[0]))
 
     def deciding(self, name: str, token: str, word: str, **fields: Any) -> Callable[[], Awaitable[Any]]:
-        kind = fact_events_pb2.DecisionKind.Value(f"DECISION_KIND_{word}")
+        kind = decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{word}")
         request = approvals_pb2.DecideApprovalRequest(name=name, token=token, decision=kind, **fields)
         return lambda: self.service.approvals.DecideApproval(request)
 

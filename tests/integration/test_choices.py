@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, instances_pb2, runs_pb2, server_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, flows_pb2, instances_pb2, runs_pb2, server_pb2
 
 CHOICE = """
 playbook_id: choice
@@ -68,7 +68,7 @@ async def test_a_decision_may_be_what_is_chosen_by(
 
     name = f"approvals/{asked.event.wait_opened.approval.approval_id}"
     approval = await service.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=name))
-    approved = fact_events_pb2.DECISION_KIND_APPROVED
+    approved = decisions_pb2.DECISION_KIND_APPROVED
     request = approvals_pb2.DecideApprovalRequest(name=name, decision=approved, token=approval.token)
     await service.approvals.DecideApproval(request)
     ended = await service.settled(flow)

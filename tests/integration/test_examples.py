@@ -8,7 +8,7 @@ import pytest
 
 from perdure.v1 import (
     approvals_pb2,
-    fact_events_pb2,
+    decisions_pb2,
     flows_pb2,
     playbooks_pb2,
     run_events_pb2,
@@ -87,7 +87,7 @@ async def open_approval(service: Any, flow: flows_pb2.Flow) -> approvals_pb2.App
 
 
 async def decide(service: Any, approval: approvals_pb2.Approval, kind: str, reason: str = "") -> None:
-    decision = fact_events_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
+    decision = decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
     request = approvals_pb2.DecideApprovalRequest(
         name=approval.name, decision=decision, token=approval.token, reason=reason
     )

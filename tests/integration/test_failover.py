@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from perdure.client import Client
-from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, run_recovery_pb2, runs_pb2, server_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, fact_events_pb2, flows_pb2, run_recovery_pb2, runs_pb2, server_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent
 from tests.free_ports import free_port
 from tests.postgres_nodes import DATABASE, USER, PostgresNode, PostgresPair, place_for_nodes
@@ -149,7 +149,7 @@ async def _go_on(client: Client, flow: flows_pb2.Flow) -> None:
     await _continue(client, flow.root_run)
     (listed,) = (await client.approvals.ListApprovals(approvals_pb2.ListApprovalsRequest())).approvals
     shown = await client.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=listed.name))
-    approved = fact_events_pb2.DECISION_KIND_APPROVED
+    approved = decisions_pb2.DECISION_KIND_APPROVED
     request = approvals_pb2.DecideApprovalRequest(name=shown.name, decision=approved, token=shown.token)
     await client.approvals.DecideApproval(request)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, instances_pb2, run_events_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, flows_pb2, instances_pb2, run_events_pb2
 
 GATED = """
 playbook_id: gated
@@ -56,7 +56,7 @@ async def decide(service: Any, flow: flows_pb2.Flow, visit: int, word: str) -> N
     asked = approvals_pb2.ListApprovalsRequest(flow=flow.name, states=[approvals_pb2.Approval.STATE_OPEN])
     (listed,) = (await service.approvals.ListApprovals(asked)).approvals
     shown = await service.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=listed.name))
-    kind = fact_events_pb2.DecisionKind.Value(f"DECISION_KIND_{word}")
+    kind = decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{word}")
     decision = approvals_pb2.DecideApprovalRequest(name=shown.name, token=shown.token, decision=kind, reason="so")
     await service.approvals.DecideApproval(decision)
 

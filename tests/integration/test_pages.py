@@ -14,7 +14,7 @@ from perdure.v1 import (
     agents_pb2,
     agents_pb2_grpc,
     approvals_pb2,
-    fact_events_pb2,
+    decisions_pb2,
     flows_pb2,
     playbooks_pb2,
     run_events_pb2,
@@ -64,7 +64,7 @@ class World:
         shown = await self.service.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=listed.name))
         await self.service.approvals.DecideApproval(
             approvals_pb2.DecideApprovalRequest(
-                name=shown.name, token=shown.token, decision=fact_events_pb2.DECISION_KIND_APPROVED
+                name=shown.name, token=shown.token, decision=decisions_pb2.DECISION_KIND_APPROVED
             )
         )
         await self.service.settled(flow)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, run_states_pb2, runs_pb2, server_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, flows_pb2, run_states_pb2, runs_pb2, server_pb2
 from perdure_services.keys import KeysUnusable
 from tests.postgres import PostgresServer
 
@@ -83,7 +83,7 @@ async def test_a_decision_at_one_reaches_the_run_that_the_other_hands_out(join: 
     (approval,) = (await there.approvals.ListApprovals(approvals_pb2.ListApprovalsRequest())).approvals
 
     shown = await there.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=approval.name))
-    approved = fact_events_pb2.DECISION_KIND_APPROVED
+    approved = decisions_pb2.DECISION_KIND_APPROVED
     request = approvals_pb2.DecideApprovalRequest(name=approval.name, decision=approved, token=shown.token)
     await there.approvals.DecideApproval(request)
 

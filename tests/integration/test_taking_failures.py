@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, instances_pb2, runs_pb2, tasks_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, flows_pb2, instances_pb2, runs_pb2, tasks_pb2
 
 TAKEN = """
 playbook_id: taken
@@ -46,7 +46,7 @@ async def decide(service: Any, flow: flows_pb2.Flow, kind: str, reason: str) -> 
     asked = await service.until(flow, lambda recorded: recorded.event.HasField("wait_opened"))
     name = f"approvals/{asked.event.wait_opened.approval.approval_id}"
     approval = await service.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=name))
-    decision = fact_events_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
+    decision = decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
     request = approvals_pb2.DecideApprovalRequest(name=name, decision=decision, token=approval.token, reason=reason)
     await service.approvals.DecideApproval(request)
     return str(asked.event.wait_opened.approval.prompt)

@@ -20,7 +20,7 @@ from perdure_control_plane.domain.queries import ApprovalFilter, RunFilter
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
-from perdure_control_plane.usecases.get_approval import get_approval
+from perdure_control_plane.usecases.get_approval import ShownApproval, get_approval
 from perdure_control_plane.usecases.get_recovery import get_recovery
 from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.resolve_effect import Bounds, Resolution, resolve_effect
@@ -121,20 +121,30 @@ class People:
         if shown.approval.state is not ApprovalState.OPEN:
             return
         approve = self.manner is Manner.DUTIFUL or self._chance.random() < 0.75
-        asked = [self._deciding(approval_id, shown.token, approve)]
+        asked = [self._deciding(shown, approve)]
         if self._chance.random() < 0.3:
-            asked.append(self._deciding(approval_id, shown.token, not approve))
+            asked.append(self._deciding(shown, not approve))
         epoch = self._calls.epoch()
         answers = await asyncio.gather(*map(self._ask_decision, asked))
         if sum(answers) > 1 and epoch == self._calls.epoch():  # the store may have lost the first of them
             self._record.broken.append(f"approval {approval_id}: both of two contrary decisions were accepted")
 
-    def _deciding(self, approval_id: ApprovalId, token: str, approve: bool) -> Deciding:
-        decision = Decision.APPROVED if approve else Decision.REJECTED
-        return Deciding(approval_id, decision, token, "" if approve else "no", self._request_id())
+    def _deciding(self, shown: ShownApproval, approve: bool) -> Deciding:
+        asked = shown.approval
+        ways = [way for way in asked.allowed if way is not Decision.REJECTED]
+        decision = self._chance.choice(ways) if approve else Decision.REJECTED
+        return Deciding(
+            asked.approval_id,
+            decision,
+            shown.token,
+            "" if approve else "no",
+            self._request_id(),
+            b'{"value": 5}' if decision.has_content else b"",
+            self._chance.choice(asked.options) if decision is Decision.SELECTED else "",
+        )
 
     async def _ask_decision(self, asked: Deciding) -> bool:
-        told = await self._tell("decided", lambda cp: decide_approval(cp.store, KEYS, OPEN_CALLER, asked))
+        told = await self._tell("decided", lambda cp: decide_approval(cp.store, LIMITS, KEYS, OPEN_CALLER, asked))
         return told is not None
 
     async def _signal(self, run_id: RunId, signal: str) -> None:

@@ -11,6 +11,14 @@ SIGNALS: Final = ("paid", "shipped")
 LABEL: Final = "gpu"
 """What some playbooks ask of an executor."""
 
+GATES: Final = (
+    {},
+    {"kind": "review", "content_schema": {"type": "object", "required": ["value"]}},
+    {"kind": "input", "content_key": "told"},
+    {"kind": "select", "options": ["one", "two"]},
+)
+"""What hold points ask for."""
+
 Version = tuple[str, str]
 """A playbook's id and the version of it that is stored."""
 
@@ -59,7 +67,10 @@ class PlanMaker:
         return [node["id"]]
 
     def _gate(self, after: list[str]) -> list[str]:
-        gate = self._add(after, type="approval", prompt="go on?", timeout_seconds=self._chance.choice([4, 3600]))
+        asked = self._chance.choice(GATES)
+        gate = self._add(
+            after, type="approval", prompt="go on?", timeout_seconds=self._chance.choice([4, 3600]), **asked
+        )
         if after:
             gate["subject"] = {"seen": f"{{{{ has(nodes.{after[0]}.value) }}}}"} if len(after) == 1 else {}
         if self._trunk and self._chance.random() < 0.5:

@@ -3,11 +3,12 @@
 from typing import Any
 
 from perdure.v1 import approvals_pb2, approvals_pb2_grpc
-from perdure_control_plane.api import names, requests
+from perdure_control_plane.api import approval_requests, names
 from perdure_control_plane.api.interceptors import caller
 from perdure_control_plane.api.messages import approvals as messages
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.domain.approval import TokenKeys
+from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.usecases.decide_approval import decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.ports import Store
@@ -16,8 +17,9 @@ from perdure_control_plane.usecases.ports import Store
 class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
     """Shows approvals and takes decisions."""
 
-    def __init__(self, store: Store, keys: TokenKeys, pages: Pages) -> None:
+    def __init__(self, store: Store, limits: Limits, keys: TokenKeys, pages: Pages) -> None:
         self._store = store
+        self._limits = limits
         self._keys = keys
         self._pages = pages
 
@@ -31,7 +33,7 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
     ) -> approvals_pb2.ListApprovalsResponse:
         """Lists approvals."""
         size, after = self._pages.size(request.page_size), self._pages.position(request)
-        wanted = requests.approval_filter(request)
+        wanted = approval_requests.approval_filter(request)
         found = await self._store.read(lambda tx: tx.approvals.page(wanted, after, size))
         listed, token = self._pages.page(
             request, found, size, lambda item: item[1], lambda item: messages.approval(item[0])
@@ -42,4 +44,5 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
         self, request: approvals_pb2.DecideApprovalRequest, context: Any
     ) -> approvals_pb2.Approval:
         """Takes a decision."""
-        return messages.approval(await decide_approval(self._store, self._keys, caller(), requests.deciding(request)))
+        asked = approval_requests.deciding(request)
+        return messages.approval(await decide_approval(self._store, self._limits, self._keys, caller(), asked))

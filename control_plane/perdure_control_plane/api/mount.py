@@ -126,7 +126,7 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
         RunServicer(store, Bounds(limits, desk.timing), pages, watcher), server
     )
     run_inbox_pb2_grpc.add_InboxServiceServicer_to_server(InboxServicer(store, limits, pages), server)
-    approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(store, front.keys, pages), server)
+    approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(store, limits, front.keys, pages), server)
     tasks_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(store, pages), server)
     agents_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(store, pages), server)
     schedule_servicer = ScheduleServicer(store, starter, limits, pages)

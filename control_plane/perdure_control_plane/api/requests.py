@@ -11,7 +11,6 @@ from perdure.runlog.instances import Instance, parse_instance
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.states import run_state
 from perdure.v1 import (
-    approvals_pb2,
     fact_events_pb2,
     flows_pb2,
     playbooks_pb2,
@@ -20,15 +19,13 @@ from perdure.v1 import (
     runs_pb2,
 )
 from perdure_control_plane.api import names
-from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, TooLarge, field_invalid
 from perdure_control_plane.domain.flow import RequestSource
 from perdure_control_plane.domain.ids import FlowId, RunId
 from perdure_control_plane.domain.limits import SECOND, Limits
 from perdure_control_plane.domain.playbook import Evidence, Publication
-from perdure_control_plane.domain.queries import ApprovalFilter, FlowFilter, RunCondition, RunFilter
+from perdure_control_plane.domain.queries import FlowFilter, RunCondition, RunFilter
 from perdure_control_plane.usecases.continue_run import Continuing
-from perdure_control_plane.usecases.decide_approval import Deciding
 from perdure_control_plane.usecases.hold_flow import HoldingFlow
 from perdure_control_plane.usecases.publish_playbook_version import Publishing
 from perdure_control_plane.usecases.resolve_effect import Resolution
@@ -59,7 +56,7 @@ def publishing(request: playbooks_pb2.PublishPlaybookVersionRequest) -> Publishi
     """What is to be published. Raises FieldInvalid."""
     playbook, version = names.playbook_version(request.name)
     asked = request.publication or playbooks_pb2.PUBLICATION_ACTIVE
-    publication = Publication(_word(playbooks_pb2.Publication, asked, "publication"))
+    publication = Publication(word(playbooks_pb2.Publication, asked, "publication"))
     supporting = evidence(request.evidence)
     return Publishing(playbook, version, request.digest, publication, supporting, request_id(request.request_id))
 
@@ -167,7 +164,7 @@ def control(
 def resolution(request: runs_pb2.ResolveEffectRequest) -> Resolution:
     """What an operator says. Raises FieldInvalid."""
     if request.resolution:
-        _word(fact_events_pb2.ResolutionKind, request.resolution, "resolution")
+        word(fact_events_pb2.ResolutionKind, request.resolution, "resolution")
     return Resolution(
         run_id=names.run_id(request.name),
         instance=instance(request.instance, "instance"),
@@ -185,17 +182,6 @@ def signalling(request: run_inbox_pb2.SignalRunRequest) -> Signalling:
     return Signalling(names.run_id(request.name), signal, request.payload, request_id(request.request_id))
 
 
-def deciding(request: approvals_pb2.DecideApprovalRequest) -> Deciding:
-    """What is decided. Raises FieldInvalid."""
-    approval = names.approval_id(request.name)
-    if request.decision == fact_events_pb2.DECISION_KIND_UNSPECIFIED:
-        raise field_invalid("decision", "is one of APPROVED and REJECTED")
-    if not request.token:
-        raise field_invalid("token", "is required; GetApproval gives it with what it is about")
-    decision = Decision(_word(fact_events_pb2.DecisionKind, request.decision, "decision"))
-    return Deciding(approval, decision, request.token, reason(request.reason), request_id(request.request_id))
-
-
 def run_filter(request: runs_pb2.ListRunsRequest) -> RunFilter:
     """Which runs. Raises FieldInvalid."""
     if run_states_pb2.RUN_STATE_UNSPECIFIED in request.states:
@@ -203,7 +189,7 @@ def run_filter(request: runs_pb2.ListRunsRequest) -> RunFilter:
     if runs_pb2.RUN_CONDITION_UNSPECIFIED in request.conditions:
         raise field_invalid("conditions", "holds the unspecified condition; leave the list empty for any")
     for state in request.states:
-        _word(run_states_pb2.RunState, state, "states")
+        word(run_states_pb2.RunState, state, "states")
     return RunFilter(
         states=tuple(run_state(state) for state in request.states),
         flow_id=names.flow_id(request.flow, "flow") if request.flow else None,
@@ -211,7 +197,7 @@ def run_filter(request: runs_pb2.ListRunsRequest) -> RunFilter:
         playbook_id=names.playbook_id(request.playbook, "playbook") if request.playbook else None,
         parent_run_id=names.run_id(request.parent_run, "parent_run") if request.parent_run else None,
         conditions=tuple(
-            RunCondition(_word(runs_pb2.RunCondition, condition, "conditions")) for condition in request.conditions
+            RunCondition(word(runs_pb2.RunCondition, condition, "conditions")) for condition in request.conditions
         ),
     )
 
@@ -226,19 +212,6 @@ def flow_filter(request: flows_pb2.ListFlowsRequest) -> FlowFilter:
     return FlowFilter(
         session_id=names.session_id(request.session, "session") if request.session else None,
         playbook_id=names.playbook_id(request.playbook, "playbook") if request.playbook else None,
-    )
-
-
-def approval_filter(request: approvals_pb2.ListApprovalsRequest) -> ApprovalFilter:
-    """Which approvals. Raises FieldInvalid."""
-    if approvals_pb2.Approval.STATE_UNSPECIFIED in request.states:
-        raise field_invalid("states", "holds the unspecified state; leave the list empty for any")
-    states = [_word(approvals_pb2.Approval.State, state, "states") for state in request.states]
-    return ApprovalFilter(
-        states=tuple(ApprovalState(state) for state in states),
-        run_id=names.run_id(request.run, "run") if request.run else None,
-        flow_id=names.flow_id(request.flow, "flow") if request.flow else None,
-        session_id=names.session_id(request.session, "session") if request.session else None,
     )
 
 
@@ -283,7 +256,7 @@ def request_id(value: str) -> str:
     return names.chosen_id(value, "request_id") if value else ""
 
 
-def _word(enum: Any, number: int, field: str) -> str:
+def word(enum: Any, number: int, field: str) -> str:
     """An enum's value as the domain has it: its name without the enum's. Raises FieldInvalid for one that is unknown."""
     if number not in enum.values():
         raise field_invalid(field, f"{number} is unknown to this server")

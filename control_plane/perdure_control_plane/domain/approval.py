@@ -11,6 +11,7 @@ from perdure_control_plane.domain.errors import (
     ApprovalDecided,
     DecisionNotAllowed,
     TokenMismatch,
+    field_invalid,
 )
 from perdure_control_plane.domain.ids import (
     ApprovalId,
@@ -35,23 +36,45 @@ class Decision(StrEnum):
 
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"
+    EDITED = "EDITED"
+    SELECTED = "SELECTED"
+    PROVIDED = "PROVIDED"
+
+    @property
+    def has_content(self) -> bool:
+        """Whether it says something itself."""
+        return self in (Decision.EDITED, Decision.PROVIDED)
+
+
+class ApprovalKind(StrEnum):
+    """What a person is asked for."""
+
+    APPROVE = "APPROVE"
+    REVIEW = "REVIEW"
+    INPUT = "INPUT"
+    SELECT = "SELECT"
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One request. `subject` is canonical JSON, empty where it was not asked for."""
+    """One request. `subject` and `content` are JSON, empty where they were not asked for."""
 
     approval_id: ApprovalId
     run_id: RunId
     flow_id: FlowId
     session_id: SessionId
     instance: str
+    kind: ApprovalKind
     state: ApprovalState
     decision: Decision | None
     decider: Principal | None
     authenticated: bool
     reason: str
+    selected_option: str
+    content_digest: bytes
+    """Empty where nothing was decided, or the decision has no content."""
     allowed: tuple[Decision, ...]
+    options: tuple[str, ...]
     audience: tuple[str, ...]
     prompt: str
     subject_digest: bytes
@@ -61,7 +84,10 @@ class Approval:
     created_at: int
     deadline_at: int
     closed_at: int
+    closed_sequence: int
+    """Sequence of the fact that closed it; 0 where it is open, or its run needs it no longer."""
     subject: bytes = b""
+    content: bytes = b""
 
     @property
     def name(self) -> str:
@@ -88,14 +114,16 @@ class TokenKeys:
             raise TokenMismatch(approval.name)
 
 
-def check_decidable(approval: Approval, decision: Decision) -> None:
-    """Raises ApprovalDecided, ApprovalClosed or DecisionNotAllowed where this decision cannot be recorded."""
+def check_decidable(approval: Approval, decision: Decision, selected_option: str = "") -> None:
+    """Raises ApprovalDecided, ApprovalClosed, DecisionNotAllowed or FieldInvalid where this decision cannot be recorded."""
     if approval.state is ApprovalState.DECIDED:
         raise ApprovalDecided(approval.name, f"{approval.decision} by {approval.decider}")
     if approval.state is not ApprovalState.OPEN:
         raise ApprovalClosed(approval.name, approval.state)
     if decision not in approval.allowed:
         raise DecisionNotAllowed(approval.name, ", ".join(approval.allowed))
+    if decision is Decision.SELECTED and selected_option not in approval.options:
+        raise field_invalid("selected_option", f"is none of the options; they are {', '.join(approval.options)}")
 
 
 def _mac(secret: bytes, approval: Approval) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure_control_plane.manifests.approvals import approval_faults
 from perdure_control_plane.manifests.concurrency import concurrency_faults
 from perdure_control_plane.manifests.contracts import contract_doubts, contract_faults
 from perdure_control_plane.manifests.diagnostics import Diagnostic
@@ -43,6 +44,7 @@ def faults(manifest: Manifest, *, ordered: bool = True) -> list[Diagnostic]:
         *_never_objects(manifest),
         *contract_faults(manifest, graph),
         *wait_faults(manifest),
+        *approval_faults(manifest),
         *map_faults(manifest),
         *part_faults(manifest),
         *taking_faults(manifest),

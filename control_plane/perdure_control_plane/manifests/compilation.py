@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.parts import providers_of
 from perdure.runlog.plans import DEFAULT_ITERATION_CAP, DEFAULT_JUMP_LIMIT, WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2, plans_pb2
+from perdure_control_plane.manifests.approvals import compiled_approval
 from perdure_control_plane.manifests.children import NO_CHILDREN, ChildPlaybook, Children
 from perdure_control_plane.manifests.compiled_contracts import edge_contract, needs, promises
 from perdure_control_plane.manifests.compiled_values import duration, json_of
@@ -29,9 +30,6 @@ from perdure_control_plane.manifests.model import (
 )
 from perdure_control_plane.manifests.parts import placed, set_digests, shard_of
 from perdure_control_plane.manifests.waiting import moment_of
-
-DEFAULT_EXPIRY_SECONDS: Final = 24 * 3600.0
-"""Time an approval stays open where its node names none."""
 
 
 def compile_plan(manifest: Manifest, digest: str, children: Children = NO_CHILDREN) -> plans_pb2.Plan:
@@ -106,9 +104,7 @@ def _node(manifest: Manifest, node: Node, children: Children) -> plans_pb2.PlanN
             _set_call(made, node.inputs, node.timeout_seconds)
         case ApprovalNode():
             made.effect = instances_pb2.EFFECT_NONE
-            made.approval.prompt = node.prompt
-            made.approval.subject = json_of(node.subject)
-            made.approval.expiry.CopyFrom(duration(node.timeout_seconds or DEFAULT_EXPIRY_SECONDS))
+            made.approval.CopyFrom(compiled_approval(node))
         case WaitNode():
             made.effect = instances_pb2.EFFECT_NONE
             made.wait.CopyFrom(_wait(node))

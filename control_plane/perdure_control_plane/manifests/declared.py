@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Final
 
 from perdure.runlog.json_objects import JsonObject
+from perdure_control_plane.manifests import approvals
 from perdure_control_plane.manifests.model import (
     AgenticNode,
     ApprovalNode,
@@ -20,9 +21,6 @@ Fields = Collection[str] | None
 TEXT_OUTPUT: Final = ("exit_code", "stdout", "stderr")
 """What a command has as output that is text."""
 
-APPROVAL_OUTPUT: Final = ("decision", "decider", "reason", "subject")
-"""What a hold point has as output."""
-
 MAP_OUTPUT: Final = ("results", "errors")
 """What a map has as output."""
 
@@ -36,7 +34,7 @@ def outputs(node: Node) -> Fields:
         case DeterministicNode(output="text"):
             return TEXT_OUTPUT
         case ApprovalNode():
-            return APPROVAL_OUTPUT
+            return approvals.outputs(node)
         case MapNode():
             return MAP_OUTPUT
         case WaitNode(signal=None):

@@ -141,6 +141,8 @@ def templates(node: Node) -> Iterator[tuple[str, str]]:
         case ApprovalNode():
             yield "prompt", node.prompt
             yield from _strings("subject", node.subject)
+            for index, option in enumerate(node.options):
+                yield f"options[{index}].label", option.label
         case WaitNode():
             yield "until", node.until or ""
         case _:

@@ -10,6 +10,7 @@ from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+DecisionWord = Literal["approved", "rejected", "edited", "selected", "provided"]
 MAX_NODES: Final = 1000
 """Most nodes, or phases, of a plan."""
 
@@ -199,12 +200,29 @@ class FunctionNode(Node):
     timeout_seconds: Annotated[float, Field(gt=0, le=86400)] | None = None
 
 
+class ApprovalOption(Part):
+    """One of several ways to go on."""
+
+    id: Name
+    label: Annotated[str, StringConstraints(max_length=4096)] = ""
+
+
+def _option(given: Any) -> Any:
+    return {"id": given} if isinstance(given, str) else given
+
+
 class ApprovalNode(Node):
     """A hold point."""
 
     type: Literal["approval"]
+    kind: Literal["approve", "review", "input", "select"] = "approve"
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
     subject: JsonObject = {}
+    decisions: Annotated[list[DecisionWord], Field(min_length=1)] | None = None
+    options: Annotated[list[Annotated[ApprovalOption, BeforeValidator(_option)]], Field(max_length=100)] = []
+    default_option: Name | None = None
+    content_schema: JsonObject | None = None
+    content_key: Name | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
     on_timeout: Literal["fail", "continue", "escalate"] = "fail"
     policy: Literal["conservative", "permissive", "custom"] = "conservative"

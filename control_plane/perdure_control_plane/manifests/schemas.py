@@ -7,7 +7,7 @@ from perdure.schemas.check import SchemaCheck
 from perdure.schemas.reading import SchemaInvalid
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.maps import placed
-from perdure_control_plane.manifests.model import AgenticNode, Manifest, WaitNode
+from perdure_control_plane.manifests.model import AgenticNode, ApprovalNode, Manifest, WaitNode
 
 
 def schema_faults(manifest: Manifest) -> Iterator[Diagnostic]:
@@ -19,6 +19,8 @@ def schema_faults(manifest: Manifest) -> Iterator[Diagnostic]:
             yield from _faults(f"{path}.output_schema", node.output_schema)
         elif isinstance(node, WaitNode) and node.payload_schema is not None:
             yield from _faults(f"{path}.payload_schema", node.payload_schema)
+        elif isinstance(node, ApprovalNode) and node.content_schema is not None:
+            yield from _faults(f"{path}.content_schema", node.content_schema)
         for word, contract in (("requires", node.requires), ("ensures", node.ensures)):
             if contract is not None and contract.json_schema is not None:
                 yield from _faults(f"{path}.{word}.schema", contract.json_schema)

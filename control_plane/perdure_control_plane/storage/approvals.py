@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, tuple_
 from sqlalchemy.engine import Connection, Dialect
 
-from perdure_control_plane.domain.approval import Approval, ApprovalState, Decision
+from perdure_control_plane.domain.approval import Approval, ApprovalKind, ApprovalState, Decision
 from perdure_control_plane.domain.errors import NotFound
 from perdure_control_plane.domain.ids import ApprovalId, FlowId
 from perdure_control_plane.domain.queries import ApprovalFilter
@@ -88,9 +88,9 @@ class Approvals:
         return tuple(row[0] for row in self._connection.execute(ordered))
 
     def approved_instances(self, flow_id: FlowId) -> set[str]:
-        """Every attempt of a flow's runs for which a person approved what it asked."""
+        """Every attempt of a flow's runs which a person let go on, in any of the ways that it allows."""
         query = select(approvals.c.instance).join(runs, runs.c.run_id == approvals.c.run_id)
-        decided = (approvals.c.state == ApprovalState.DECIDED.value) & (approvals.c.decision == Decision.APPROVED.value)
+        decided = (approvals.c.state == ApprovalState.DECIDED.value) & (approvals.c.decision != Decision.REJECTED.value)
         return set(self._connection.execute(query.where(runs.c.flow_id == flow_id, decided)).scalars())
 
     def count_open(self) -> int:
@@ -125,9 +125,11 @@ def _wanted(wanted: ApprovalFilter) -> Iterator[ColumnElement[bool]]:
 
 def _approval(row: Any) -> Approval:
     values = dict(zip((column.name for column in approvals.c), row, strict=True))
+    values["kind"] = ApprovalKind(values["kind"])
     values["state"] = ApprovalState(values["state"])
     values["decision"] = Decision(values["decision"]) if values["decision"] else None
     values["authenticated"] = bool(values["authenticated"])
     values["allowed"] = tuple(Decision(word) for word in unpack(values["allowed"]))
+    values["options"] = unpack(values["options"])
     values["audience"] = unpack(values["audience"])
     return Approval(**values)

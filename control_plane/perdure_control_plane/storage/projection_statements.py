@@ -30,8 +30,15 @@ NEW_WAIT: Final[dict[str, Any]] = {
     "deadline_at": 0,
     "child_run_id": None,
 }
-NO_DECISION: Final[dict[str, Any]] = {"decision": None, "decider": None, "authenticated": 0, "reason": ""}
-_APPROVAL_END: Final = ("state", "closed_at", *NO_DECISION)
+NO_DECISION: Final[dict[str, Any]] = {
+    "decision": None,
+    "decider": None,
+    "authenticated": 0,
+    "reason": "",
+    "selected_option": "",
+    "content_digest": b"",
+}
+_APPROVAL_END: Final = ("state", "closed_at", "closed_sequence", *NO_DECISION)
 
 
 class ProjectionStatements:

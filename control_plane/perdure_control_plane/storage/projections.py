@@ -12,7 +12,7 @@ from perdure.runlog.folding import facts_that_outlive
 from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import instance
 from perdure.runlog.wait_rules import RESOLVES
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
+from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import ApprovalState, Decision
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
@@ -168,7 +168,8 @@ class Projections:
 
     def _end_approval(self, stored: Stored, where: str, end: dict[str, Any]) -> Iterator[Change]:
         which = {"where_run_id": stored.run_id, "where_instance": where, "where_state": ApprovalState.OPEN.value}
-        yield self._statements.end_approval.change({**NO_DECISION, **end, **which, "closed_at": stored.at})
+        closed = {"closed_at": stored.at, "closed_sequence": stored.sequence}
+        yield self._statements.end_approval.change({**NO_DECISION, **end, **which, **closed})
 
     def _fact_taken_up(self, stored: Stored) -> Iterator[Change]:
         taken = stored.event.fact_taken_up
@@ -226,9 +227,9 @@ class Projections:
         yield self._statements.close_waits.change(values)
 
 
-def decision_of(kind: fact_events_pb2.DecisionKind.ValueType) -> Decision:
+def decision_of(kind: decisions_pb2.DecisionKind.ValueType) -> Decision:
     """The decision that a message names."""
-    return Decision(fact_events_pb2.DecisionKind.Name(kind).removeprefix("DECISION_KIND_"))
+    return Decision(decisions_pb2.DecisionKind.Name(kind).removeprefix("DECISION_KIND_"))
 
 
 def _open_facts(stored: Stored) -> dict[str, Any]:
@@ -246,8 +247,10 @@ def _new_approval(stored: Stored, asked: fact_events_pb2.ApprovalWait, where: st
         "approval_id": asked.approval_id,
         "run_id": stored.run_id,
         "instance": where,
+        "kind": decisions_pb2.ApprovalKind.Name(asked.kind).removeprefix("APPROVAL_KIND_"),
         "state": ApprovalState.OPEN.value,
         "allowed": pack(decision_of(kind).value for kind in asked.allowed),
+        "options": pack(asked.options),
         "audience": pack(asked.audience),
         "prompt": asked.prompt,
         "subject_digest": asked.subject_digest,
@@ -256,6 +259,7 @@ def _new_approval(stored: Stored, asked: fact_events_pb2.ApprovalWait, where: st
         "created_at": stored.at,
         "deadline_at": deadline,
         "closed_at": 0,
+        "closed_sequence": 0,
     }
 
 
@@ -269,6 +273,8 @@ def _approval_end(recorded: fact_events_pb2.FactRecorded) -> dict[str, Any]:
         "decider": decision.decider,
         "authenticated": int(decision.authenticated),
         "reason": decision.reason,
+        "selected_option": decision.selected_option,
+        "content_digest": decision.content_digest,
     }
 
 

@@ -28,7 +28,7 @@ from sqlalchemy.schema import SchemaItem
 from perdure.audit.events import AuditOutcome
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
-from perdure_control_plane.domain.approval import ApprovalState, Decision
+from perdure_control_plane.domain.approval import ApprovalKind, ApprovalState, Decision
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.playbook import Publication
 from perdure_control_plane.domain.roles import Role
@@ -390,12 +390,16 @@ approvals = _table(
     _text("flow_id"),
     _text("session_id"),
     _text("instance"),
+    _text("kind"),
     _text("state"),
     Column("decision", Words),
     Column("decider", Words),
     _number("authenticated"),
     _text("reason"),
+    _text("selected_option"),
+    _bytes("content_digest"),
     _text("allowed"),
+    _text("options"),
     _text("audience"),
     _text("prompt"),
     _bytes("subject_digest"),
@@ -405,6 +409,8 @@ approvals = _table(
     _number("created_at"),
     _number("deadline_at"),
     _number("closed_at"),
+    _number("closed_sequence"),
+    _one_of("kind", ApprovalKind),
     _one_of("state", ApprovalState),
     _one_of("decision", Decision, or_null=True),
     Index(None, "run_id", "instance"),

@@ -1,10 +1,12 @@
 """Takes a person's decision."""
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass
 
 from perdure.audit.events import AuditDetail, AuditType
-from perdure.runlog.instances import parse_instance
-from perdure.v1 import fact_events_pb2
+from perdure.runlog.instances import Instance, parse_instance
+from perdure.runlog.json_objects import json_bytes
+from perdure.v1 import decisions_pb2, fact_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import (
     Approval,
@@ -13,13 +15,16 @@ from perdure_control_plane.domain.approval import (
     TokenKeys,
     check_decidable,
 )
-from perdure_control_plane.domain.audit import Act, of_reason
+from perdure_control_plane.domain.audit import Act, of_content, of_reason
 from perdure_control_plane.domain.caller import Caller
-from perdure_control_plane.domain.errors import field_invalid
+from perdure_control_plane.domain.errors import TooLarge, field_invalid
 from perdure_control_plane.domain.ids import ApprovalId
+from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
-from perdure_control_plane.usecases.get_approval import subject_of
+from perdure_control_plane.usecases.fold_run import plan_of
+from perdure_control_plane.usecases.get_approval import with_contents
+from perdure_control_plane.usecases.json_objects import check_schema, json_value
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 
@@ -33,56 +38,106 @@ class Deciding:
     token: str
     reason: str
     request_id: str
+    content: bytes = b""
+    """JSON; of decisions that say something themselves."""
+    selected_option: str = ""
 
 
-async def decide_approval(store: Store, keys: TokenKeys, caller: Caller, asked: Deciding) -> Approval:
+async def decide_approval(store: Store, limits: Limits, keys: TokenKeys, caller: Caller, asked: Deciding) -> Approval:
     """Records a decision; the first one wins. The same decision again returns the first answer.
 
-    Raises FieldInvalid, NotFound, TokenMismatch, ApprovalClosed, ApprovalDecided, DecisionNotAllowed, RequestIdReused.
+    Raises FieldInvalid, TooLarge, NotFound, TokenMismatch, ApprovalClosed, ApprovalDecided, DecisionNotAllowed,
+    RequestIdReused.
     """
-    if asked.decision is Decision.REJECTED and not asked.reason.strip():
-        raise field_invalid("reason", "is required to reject; whoever mends it reads it")
+    _check_said(asked)
+    content = await _content(store, limits, keys, asked)
 
     def body(tx: Transaction) -> Approval:
         known = tx.approvals.get(asked.approval_id)
         keys.check(known, asked.token)
         run = tx.runs.lock(known.run_id)
         approval = tx.approvals.get(asked.approval_id)
-        content = (asked.decision.value, asked.reason)
-        repeated = is_repetition(tx, caller, asked.request_id, "DecideApproval", approval.name, *content)
-        if not repeated and not _is_decided_so(approval, caller, asked):
-            check_decidable(approval, asked.decision)
-            _record(tx, run, caller, approval, asked)
-            tx.audit.record(
-                Act(AuditType.HUMAN_DECISION, caller, approval.name, asked.request_id, _details(run, asked))
-            )
+        said = (asked.decision.value, asked.reason, content, asked.selected_option)
+        repeated = is_repetition(tx, caller, asked.request_id, "DecideApproval", approval.name, *said)
+        if not repeated and not _is_decided_so(approval, caller, asked, content):
+            check_decidable(approval, asked.decision, asked.selected_option)
+            tx.log.append(run, _events(tx, caller, approval, asked, content), requested_by(caller))
+            details = _details(run, asked, content)
+            tx.audit.record(Act(AuditType.HUMAN_DECISION, caller, approval.name, asked.request_id, details))
             approval = tx.approvals.get(asked.approval_id)
-        return replace(approval, subject=subject_of(tx, approval))
+        return with_contents(tx, approval)
 
     return await store.write(body, Order.GUARDED)
 
 
-def _details(run: Run, asked: Deciding) -> dict[AuditDetail, str]:
-    return {AuditDetail.RUN: run.name, AuditDetail.DECISION: asked.decision.value, **of_reason(asked.reason)}
+def _check_said(asked: Deciding) -> None:
+    if asked.decision is Decision.REJECTED and not asked.reason.strip():
+        raise field_invalid("reason", "is required to reject; whoever mends it reads it")
+    for field, given, needed in (
+        ("content", asked.content, asked.decision.has_content),
+        ("selected_option", asked.selected_option, asked.decision is Decision.SELECTED),
+    ):
+        if bool(given) != needed:
+            word = "is required where" if needed else "is for other decisions;"
+            raise field_invalid(field, f"{word} the decision is {asked.decision}")
 
 
-def _is_decided_so(approval: Approval, caller: Caller, asked: Deciding) -> bool:
-    return (
-        approval.state is ApprovalState.DECIDED
-        and (approval.decision, approval.reason) == (asked.decision, asked.reason)
-        and approval.decider == caller.principal
-    )
+async def _content(store: Store, limits: Limits, keys: TokenKeys, asked: Deciding) -> bytes:
+    """The content as it is kept, once it was found to be as the node's schema says. Before anything is locked."""
+    if not asked.decision.has_content:
+        return b""
+    if len(asked.content) > limits.max_payload_bytes:
+        raise TooLarge("content", len(asked.content), limits.max_payload_bytes)
+    value = json_value(asked.content, "content")
+
+    def node(tx: Transaction) -> plans_pb2.ApprovalNode:
+        approval = tx.approvals.get(asked.approval_id)
+        keys.check(approval, asked.token)
+        return _asking_node(tx, tx.runs.get(approval.run_id), parse_instance(approval.instance))
+
+    schema = (await store.read(node)).content_schema
+    if schema:
+        check_schema(schema, value, "content")
+    return json_bytes(value)
 
 
-def _record(tx: Transaction, run: Run, caller: Caller, approval: Approval, asked: Deciding) -> None:
+def _asking_node(tx: Transaction, run: Run, where: Instance) -> plans_pb2.ApprovalNode:
+    node = plan_of(tx, run).nodes[where.node]
+    return node.map.node.approval if node.HasField("map") else node.approval
+
+
+def _details(run: Run, asked: Deciding, content: bytes) -> dict[AuditDetail, str]:
+    said = {AuditDetail.RUN: run.name, AuditDetail.DECISION: asked.decision.value}
+    if asked.selected_option:
+        said[AuditDetail.SELECTED_OPTION] = asked.selected_option
+    return {**said, **of_reason(asked.reason), **of_content(content)}
+
+
+def _is_decided_so(approval: Approval, caller: Caller, asked: Deciding, content: bytes) -> bool:
+    if approval.state is not ApprovalState.DECIDED or approval.decider != caller.principal:
+        return False
+    known = (approval.decision, approval.reason, approval.content_digest, approval.selected_option)
+    return known == (asked.decision, asked.reason, _digest(content), asked.selected_option)
+
+
+def _events(tx: Transaction, caller: Caller, approval: Approval, asked: Deciding, content: bytes) -> list[RunEvent]:
+    where = parse_instance(approval.instance).message()
     decision = fact_events_pb2.Decision(
         approval_id=approval.approval_id,
-        kind=fact_events_pb2.DecisionKind.Value(f"DECISION_KIND_{asked.decision}"),
+        kind=decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{asked.decision}"),
         decider=caller.principal,
         authenticated=caller.authenticated,
         subject_digest=approval.subject_digest,
         reason=asked.reason,
+        content_digest=_digest(content),
+        selected_option=asked.selected_option,
     )
-    where = parse_instance(approval.instance).message()
-    recorded = fact_events_pb2.FactRecorded(instance=where, decision=decision)
-    tx.log.append(run, [RunEvent(fact_recorded=recorded)], requested_by(caller))
+    decision.decide_time.FromMicroseconds(tx.now)
+    recorded = RunEvent(fact_recorded=fact_events_pb2.FactRecorded(instance=where, decision=decision))
+    if not content:
+        return [recorded]
+    return [RunEvent(fact_content=fact_events_pb2.FactContent(instance=where, json=content)), recorded]
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest() if content else b""

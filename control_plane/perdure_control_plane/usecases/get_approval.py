@@ -22,16 +22,31 @@ async def get_approval(store: Store, keys: TokenKeys, approval_id: ApprovalId) -
 
     def body(tx: Transaction) -> Approval:
         approval = tx.approvals.get(approval_id)
-        return replace(approval, subject=subject_of(tx, approval))
+        return with_contents(tx, approval)
 
     approval = await store.read(body)
     return ShownApproval(approval, keys.token(approval) if approval.state is ApprovalState.OPEN else "")
 
 
-def subject_of(tx: Transaction, approval: Approval) -> bytes:
-    """The canonical JSON that was frozen when the approval was asked for. Raises DataCorrupt where it is not that."""
+def with_contents(tx: Transaction, approval: Approval) -> Approval:
+    """The approval with its subject, as it was frozen, and the content of its decision. Raises DataCorrupt where one of them
+    is not what its digest says."""
+    return replace(approval, subject=_subject(tx, approval), content=_content(tx, approval))
+
+
+def _subject(tx: Transaction, approval: Approval) -> bytes:
     recorded = tx.events.last_of_kind_before(approval.run_id, "wait_subject", approval.opened_sequence)
     subject = b"" if recorded is None else recorded.event.wait_subject.canonical_json
     if hashlib.sha256(subject).digest() != approval.subject_digest:
         raise DataCorrupt(approval.name, "its subject is not the one that was frozen")
     return subject
+
+
+def _content(tx: Transaction, approval: Approval) -> bytes:
+    if not approval.content_digest:
+        return b""
+    recorded = tx.events.last_of_kind_before(approval.run_id, "fact_content", approval.closed_sequence)
+    content = b"" if recorded is None else recorded.event.fact_content.json
+    if hashlib.sha256(content).digest() != approval.content_digest:
+        raise DataCorrupt(approval.name, "the content of its decision is not the one that was given")
+    return content

@@ -1,4 +1,4 @@
-"""JSON objects that callers send as bytes: read once, as strictly as every later reader needs it."""
+"""JSON that callers send as bytes: read once, as strictly as every later reader needs it."""
 
 import json
 from collections.abc import Iterable
@@ -16,8 +16,16 @@ MAX_TURNS: Final = 10_000_000
 
 def json_object(content: bytes, field: str) -> JsonObject:
     """The object that bytes in UTF-8 hold; empty bytes hold an empty one. Raises FieldInvalid, which names the field."""
+    value = json_value(content or b"{}", field)
+    if not isinstance(value, dict):
+        raise field_invalid(field, "is not a JSON object")
+    return value
+
+
+def json_value(content: bytes, field: str) -> Any:
+    """The value, of any kind, that bytes in UTF-8 hold. Raises FieldInvalid, which names the field."""
     try:
-        text = (content or b"{}").decode("utf-8")
+        text = content.decode("utf-8")
         value: Any = json.loads(text, parse_constant=_no_constant)
         json.dumps(value, ensure_ascii=False).encode("utf-8")
         check_levels(value, content)
@@ -25,12 +33,10 @@ def json_object(content: bytes, field: str) -> JsonObject:
         raise field_invalid(field, str(TooDeep())) from error
     except ValueError as error:
         raise field_invalid(field, f"is not JSON in UTF-8: {error}") from error
-    if not isinstance(value, dict):
-        raise field_invalid(field, "is not a JSON object")
     return value
 
 
-def check_schema(schema: bytes, value: JsonObject, field: str) -> None:
+def check_schema(schema: bytes, value: Any, field: str) -> None:
     """Raises FieldInvalid where a value is not what a JSON Schema says, with a fault for each place in it."""
     try:
         faults = list(_check(schema).faults(value, MAX_TURNS))

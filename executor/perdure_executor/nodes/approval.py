@@ -7,10 +7,12 @@ from typing import Final
 
 import rfc8785
 
+from perdure.runlog.decisions import decision_word
 from perdure.runlog.effects import GUARDED, approval_id
-from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels
+from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels, json_bytes
+from perdure.runlog.node_walk import Phase
 from perdure.runlog.plans import worst_effect
-from perdure.v1 import fact_events_pb2, instances_pb2
+from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
 from perdure_executor.expressions import render, render_text
 from perdure_executor.node_context import Ask, NodeContext, Prepared
 from perdure_executor.results import Failed
@@ -24,12 +26,16 @@ def prepare(context: NodeContext) -> Prepared:
     spec, bindings = context.node.approval, context.see()
     prompt = render_text(spec.prompt, bindings)
     shown = {
-        "allowed": ["approved", "rejected"],
+        "allowed": [decision_word(kind) for kind in spec.allowed],
+        "bindings_digest": hashlib.sha256(json_bytes(bindings)).hexdigest(),
         "effects": _effects_that_follow(context),
+        "evidence": _evidence_so_far(context),
         "instance": str(context.instance),
+        "kind": decisions_pb2.ApprovalKind.Name(spec.kind).removeprefix("APPROVAL_KIND_").lower(),
         "prompt": prompt,
         "run": f"runs/{context.run_id}",
         "subject": render(json.loads(spec.subject), bindings) if spec.subject else {},
+        **_ways(spec, bindings),
     }
     try:
         check_levels(shown["subject"])
@@ -45,12 +51,42 @@ def prepare(context: NodeContext) -> Prepared:
     asked = fact_events_pb2.ApprovalWait(
         approval_id=approval_id(context.run_id, context.instance),
         subject_digest=hashlib.sha256(subject).digest(),
-        allowed=[fact_events_pb2.DECISION_KIND_APPROVED, fact_events_pb2.DECISION_KIND_REJECTED],
+        allowed=spec.allowed,
+        kind=spec.kind,
+        options=[option.id for option in spec.options],
         nonce=secrets.token_hex(16),
         prompt=prompt.encode()[:PROMPT_BYTES].decode("utf-8", errors="ignore"),
     )
     wait = fact_events_pb2.WaitOpened(instance=context.instance.message(), timeout=spec.expiry, approval=asked)
     return Ask(subject, wait)
+
+
+def _ways(spec: plans_pb2.ApprovalNode, bindings: JsonObject) -> JsonObject:
+    """The options, and what the content of a decision must be, where there are any."""
+    ways: JsonObject = {}
+    if spec.options:
+        labels = {option.id: render_text(option.label, bindings) for option in spec.options}
+        ways["options"] = [{"id": key, "label": label} if label else {"id": key} for key, label in labels.items()]
+    if spec.default_option:
+        ways["default_option"] = spec.default_option
+    if spec.content_key:
+        ways["content_key"] = spec.content_key
+    if spec.content_schema:
+        ways["content_schema"] = json.loads(spec.content_schema)
+    return ways
+
+
+def _evidence_so_far(context: NodeContext) -> list[JsonObject]:
+    """What the nodes before it have left: commands that completed, and hold points that people let pass."""
+    walk = context.walk
+    done = [node for node in walk.taken_before(context.instance.node) if walk.nodes[node].phase is Phase.SUCCEEDED]
+    kinds = ((node, _evidence_kind(walk.plan.nodes[node])) for node in done)
+    return [{"id": node, "kind": kind} for node, kind in kinds if kind]
+
+
+def _evidence_kind(spec: plans_pb2.PlanNode) -> str:
+    done = spec.part.node if spec.HasField("part") else spec
+    return "approval" if done.HasField("approval") else "task" if done.HasField("deterministic") else ""
 
 
 def _effects_that_follow(context: NodeContext) -> list[JsonObject]:

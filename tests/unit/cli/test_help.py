@@ -34,7 +34,7 @@ PROMISED = {
     "runs get", "runs list", "runs events", "runs export", "runs checkpoints", "runs effects", "runs watch",
     "runs why", "runs recovery", "runs continue",
     "runs resolve", "runs signal", "runs inbox", "runs pause", "runs resume", "runs interrupt", "runs cancel",
-    "approvals list", "approvals get", "approvals approve", "approvals reject",
+    "approvals list", "approvals get", "approvals approve", "approvals reject", "approvals decide",
     "tasks list", "tasks get", "tasks output", "agents list", "agents get",
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from perdure.runlog.instances import Instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import RunState
-from perdure.v1 import fact_events_pb2, instances_pb2, plans_pb2
+from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
 
 OK = (instances_pb2.OUTCOME_SUCCEEDED, instances_pb2.FAILURE_CAUSE_UNSPECIFIED, b"")
 FAILED = (instances_pb2.OUTCOME_FAILED, instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, b"")
@@ -148,9 +148,9 @@ class Disorder:
             if not wait.fact_sequence and wait.opened.HasField("backoff"):
                 moves[f"the back-off after {where} is over"] = partial(run.pass_backoff, where)
             elif not wait.fact_sequence:
-                moves[f"{where} is approved"] = partial(self._decide, where, fact_events_pb2.DECISION_KIND_APPROVED)
+                moves[f"{where} is approved"] = partial(self._decide, where, decisions_pb2.DECISION_KIND_APPROVED)
                 if trouble:
-                    moves[f"{where} is rejected"] = partial(self._decide, where, fact_events_pb2.DECISION_KIND_REJECTED)
+                    moves[f"{where} is rejected"] = partial(self._decide, where, decisions_pb2.DECISION_KIND_REJECTED)
         if run.head.lease_id is None:
             return moves | self._moves_without_a_holder()
         if trouble:

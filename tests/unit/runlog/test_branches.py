@@ -9,7 +9,7 @@ from perdure.runlog.bindings import bindings
 from perdure.runlog.instances import instance
 from perdure.runlog.interpreter import decide
 from perdure.runlog.states import RunState
-from perdure.v1 import fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2
+from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2
 
 AT_MOST_ONCE = instances_pb2.EFFECT_AT_MOST_ONCE
 FORK = [("start", "left"), ("start", "right"), ("left", "join"), ("right", "join")]
@@ -26,7 +26,7 @@ def gate(plans: Any, name: str, **fields: Any) -> plans_pb2.PlanNode:
 
 
 def decided(run: Any, where: Any, kind: str, reason: str = "") -> None:
-    number = fact_events_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
+    number = decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
     decision = fact_events_pb2.Decision(approval_id=str(where), kind=number, decider="ada", reason=reason)
     run.fact(where, decision=decision)
 
@@ -89,6 +89,7 @@ def test_a_decision_is_known_behind_its_hold_point_and_not_beside_it(
     assert bindings(run.walk, at("join"))["last_approval"] == {
         "decision": "approved",
         "decider": "ada",
+        "decided_at": "1970-01-01T00:00:00Z",
         "reason": "fine",
     }
 

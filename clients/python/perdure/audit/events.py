@@ -61,6 +61,7 @@ class AuditDetail(StrEnum):
     PUBLICATION = "publication"
     SUPERSEDED = "superseded"
     DECISION = "decision"
+    SELECTED_OPTION = "selected_option"
     RESOLUTION = "resolution"
     INSTANCE = "instance"
     SIGNAL = "signal"

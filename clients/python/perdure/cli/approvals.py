@@ -8,6 +8,7 @@ import typer
 from perdure.cli import deciding, names
 from perdure.cli.asking import confirm, confirm_where_possible
 from perdure.cli.connection import connected
+from perdure.cli.deciding import Said, json_of_text
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import ApprovalName, Limit, OfFlow, OfRun, OfSession, Output, Yes
@@ -15,7 +16,16 @@ from perdure.cli.printing.formats import Format, print_one
 from perdure.cli.printing.words import enum_word, one_line
 from perdure.client import Client, pages
 from perdure.v1.approvals_pb2 import Approval, GetApprovalRequest, ListApprovalsRequest
-from perdure.v1.fact_events_pb2 import DECISION_KIND_APPROVED, DECISION_KIND_REJECTED, DecisionKind
+from perdure.v1.decisions_pb2 import (
+    DECISION_KIND_APPROVED,
+    DECISION_KIND_EDITED,
+    DECISION_KIND_PROVIDED,
+    DECISION_KIND_REJECTED,
+    DECISION_KIND_SELECTED,
+    DecisionKind,
+)
+
+_VALUE = "JSON, @FILE, or text"
 
 app = noun("Approvals: what runs wait for people to decide, and what was decided.")
 
@@ -81,7 +91,7 @@ async def approve(
     shown = await deciding.show(perdure, names.approval(approval), DECISION_KIND_APPROVED)
     if shown.state == Approval.STATE_OPEN:
         confirm("Approve this?", yes)
-        shown = await deciding.decide(perdure, shown, DECISION_KIND_APPROVED, reason)
+        shown = await deciding.decide(perdure, shown, Said(DECISION_KIND_APPROVED, reason))
     _print_decided(shown, output)
 
 
@@ -98,7 +108,49 @@ async def reject(
     shown = await deciding.show(perdure, names.approval(approval), DECISION_KIND_REJECTED)
     if shown.state == Approval.STATE_OPEN:
         confirm_where_possible("Reject this?", yes)
-        shown = await deciding.decide(perdure, shown, DECISION_KIND_REJECTED, reason)
+        shown = await deciding.decide(perdure, shown, Said(DECISION_KIND_REJECTED, reason))
+    _print_decided(shown, output)
+
+
+@app.command()
+@connected
+async def decide(
+    perdure: Client,
+    approval: ApprovalName,
+    approve: Annotated[bool, typer.Option("--approve", help="Let it go on.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Refuse it; needs --reason.")] = False,
+    edit: Annotated[
+        str | None, typer.Option("--edit", metavar="VALUE", help=f"Let it go on with this instead: {_VALUE}.")
+    ] = None,
+    select: Annotated[
+        str | None, typer.Option("--select", metavar="OPTION", help="Let it go on with one of its options.")
+    ] = None,
+    provide: Annotated[
+        str | None, typer.Option("--provide", metavar="VALUE", help=f"Give what it asks for: {_VALUE}.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the decision.")] = "",
+    yes: Yes = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Decide a hold point, in one of the ways that it allows. Shows it and asks; counts for exactly what was shown."""
+    ways = [
+        *([Said(DECISION_KIND_APPROVED, reason)] if approve else ()),
+        *([Said(DECISION_KIND_REJECTED, reason)] if reject else ()),
+        *([Said(DECISION_KIND_EDITED, reason, json_of_text(edit, "--edit"))] if edit is not None else ()),
+        *([Said(DECISION_KIND_SELECTED, reason, option=select)] if select is not None else ()),
+        *([Said(DECISION_KIND_PROVIDED, reason, json_of_text(provide, "--provide"))] if provide is not None else ()),
+    ]
+    if len(ways) != 1:
+        said = "say one only" if ways else "say how"
+        raise typer.BadParameter(f"{said}: --approve, --reject, --edit, --select or --provide", param_hint="'decide'")
+    (said_so,) = ways
+    shown = await deciding.show(perdure, names.approval(approval), said_so.decision)
+    if shown.state == Approval.STATE_OPEN:
+        if reject:
+            confirm_where_possible("Reject this?", yes)
+        else:
+            confirm("Decide this so?", yes)
+        shown = await deciding.decide(perdure, shown, said_so)
     _print_decided(shown, output)
 
 

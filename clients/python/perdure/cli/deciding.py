@@ -1,7 +1,11 @@
 """Decides approvals: a decision counts for exactly what was shown to whoever decides."""
 
 import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 import typer
 
@@ -9,11 +13,19 @@ from perdure.cli import names
 from perdure.cli.asking import ask, choose
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
+from perdure.cli.json_text import value_or_file
 from perdure.cli.printing.descriptions import describe
 from perdure.cli.printing.words import enum_word
 from perdure.client import CallFailed, Client, pages
 from perdure.v1.approvals_pb2 import Approval, DecideApprovalRequest, GetApprovalRequest, ListApprovalsRequest
-from perdure.v1.fact_events_pb2 import DECISION_KIND_APPROVED, DECISION_KIND_REJECTED, DecisionKind
+from perdure.v1.decisions_pb2 import (
+    DECISION_KIND_APPROVED,
+    DECISION_KIND_EDITED,
+    DECISION_KIND_PROVIDED,
+    DECISION_KIND_REJECTED,
+    DECISION_KIND_SELECTED,
+    DecisionKind,
+)
 
 
 async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None = None) -> Approval:
@@ -41,15 +53,35 @@ async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None
     return found
 
 
-async def decide(perdure: Client, shown: Approval, decision: DecisionKind.ValueType, reason: str) -> Approval:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody decides. `content` is JSON, of decisions that say something themselves; `option` is for SELECTED."""
+
+    decision: DecisionKind.ValueType
+    reason: str = ""
+    content: bytes = b""
+    option: str = ""
+
+
+APPROVED: Final = Said(DECISION_KIND_APPROVED)
+
+
+async def decide(perdure: Client, shown: Approval, said: Said) -> Approval:
     """The approval, decided. Raises CallFailed, and Refused where it has been closed since it was shown."""
-    request = DecideApprovalRequest(name=shown.name, decision=decision, token=shown.token, reason=reason)
+    request = DecideApprovalRequest(
+        name=shown.name,
+        decision=said.decision,
+        token=shown.token,
+        reason=said.reason,
+        content=said.content,
+        selected_option=said.option,
+    )
     try:
         return await perdure.approvals.DecideApproval(request)
     except CallFailed as failure:
         if failure.reason != "APPROVAL_CLOSED":
             raise
-    return await show(perdure, shown.name, decision)
+    return await show(perdure, shown.name, said.decision)
 
 
 async def ask_for_decisions(perdure: Client, flow: str) -> bool:
@@ -62,13 +94,56 @@ async def ask_for_decisions(perdure: Client, flow: str) -> bool:
     async for page in pages(perdure.approvals.ListApprovals, request):
         for waiting in page.approvals:
             shown = await show(perdure, waiting.name)
-            later = f"perdure approvals approve {names.bare(shown.name)}, or reject it"
-            match choose("What do you decide?", ("approve", "reject", "later"), later):
-                case "approve":
-                    await decide(perdure, shown, DECISION_KIND_APPROVED, "")
-                case "reject":
-                    await decide(perdure, shown, DECISION_KIND_REJECTED, ask("Why?", later))
-                case _:
-                    continue
-            decided = True
+            later = command_to_pass(names.bare(shown.name), shown.allowed)
+            verbs = [_VERBS[kind] for kind in shown.allowed if kind in _VERBS]
+            verb = choose("What do you decide?", (*verbs, "later"), later)
+            if verb != "later":
+                await decide(perdure, shown, _ask_for(shown, verb, later))
+                decided = True
     return decided
+
+
+def _ask_for(shown: Approval, verb: str, later: str) -> Said:
+    match verb:
+        case "reject":
+            return Said(DECISION_KIND_REJECTED, reason=ask("Why?", later))
+        case "edit":
+            return Said(DECISION_KIND_EDITED, content=json_of_text(ask("What instead? JSON, @FILE, or text", later)))
+        case "provide":
+            return Said(DECISION_KIND_PROVIDED, content=json_of_text(ask("What? JSON, @FILE, or text", later)))
+        case "select":
+            return Said(DECISION_KIND_SELECTED, option=choose("Which?", list(shown.options), later))
+        case _:
+            return APPROVED
+
+
+def command_to_pass(approval_id: str, allowed: Collection[DecisionKind.ValueType]) -> str:
+    """What to type to let a hold point go on that allows these decisions."""
+    if DECISION_KIND_APPROVED in allowed:
+        return f"perdure approvals approve {approval_id}"
+    flag = next((flag for kind, flag in _FLAGS.items() if kind in allowed), "")
+    return f"perdure approvals decide {approval_id} {flag}".rstrip()
+
+
+def json_of_text(text: str, option: str = "--provide") -> bytes:
+    """What somebody wrote as the content of a decision: JSON where it reads as that, or is @FILE; any other is text.
+
+    Raises BadParameter, naming the option that it came by.
+    """
+    return json.dumps(value_or_file(text, option), ensure_ascii=False).encode()
+
+
+_FLAGS: Final = {
+    DECISION_KIND_SELECTED: "--select OPTION",
+    DECISION_KIND_PROVIDED: "--provide VALUE",
+    DECISION_KIND_EDITED: "--edit VALUE",
+}
+"""How a hold point is passed that cannot simply be approved."""
+
+_VERBS: Final = {
+    DECISION_KIND_APPROVED: "approve",
+    DECISION_KIND_EDITED: "edit",
+    DECISION_KIND_SELECTED: "select",
+    DECISION_KIND_PROVIDED: "provide",
+    DECISION_KIND_REJECTED: "reject",
+}

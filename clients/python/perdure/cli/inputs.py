@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perdure.cli.json_text import json_object_or_file, parse_json
+from perdure.cli.json_text import json_object_or_file, json_or_text
 from perdure.cli.request_file import read_request_file
 from perdure.v1.flows_pb2 import FlowRequest
 
@@ -57,16 +57,5 @@ def _pairs(texts: list[str]) -> dict[str, Any]:
             raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="'--input'")
         if key in pairs:
             raise typer.BadParameter(f"{key!r} is given twice; say it once", param_hint="'--input'")
-        pairs[key] = _value(key, value)
+        pairs[key] = json_or_text(value, "--input", f"the value of {key!r}")
     return pairs
-
-
-def _value(key: str, text: str) -> Any:
-    """A value as JSON where that keeps every sign of a number: 1.10, 007 and 1e3 are versions and codes, not numbers."""
-    try:
-        value = parse_json(text, "--input", f"the value of {key!r}")
-    except ValueError:
-        return text
-    if isinstance(value, int | float) and json.dumps(value) != text:
-        return text
-    return value

@@ -55,6 +55,27 @@ def json_value(text: str, option: str, where: str = "it") -> Any:
         raise typer.BadParameter(f"{where} is not JSON: {error}", param_hint=f"'{option}'") from error
 
 
+def value_or_file(given: str, option: str) -> Any:
+    """The JSON value of a text, or of the file that it names as @FILE; a text that is no JSON is that text. Raises
+    BadParameter."""
+    if given.startswith("@"):
+        path = pathlib.Path(given[1:])
+        return json_value(read_text(path, option), option, named(path))
+    return json_or_text(given, option)
+
+
+def json_or_text(text: str, option: str, where: str = "it") -> Any:
+    """A value as JSON where that keeps every sign of a number: 1.10, 007 and 1e3 are versions and codes, not numbers. Any
+    other text is itself. Raises BadParameter where it is nested too deep."""
+    try:
+        value = parse_json(text, option, where)
+    except ValueError:
+        return text
+    if isinstance(value, int | float) and json.dumps(value) != text:
+        return text
+    return value
+
+
 def parse_json(text: str, option: str, where: str = "it") -> Any:
     """What a text is as JSON. Raises ValueError where it is none, and BadParameter where it is nested too deep."""
     try:

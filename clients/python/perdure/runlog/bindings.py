@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from perdure.runlog.decisions import told
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.shards import ITEMS, LEFT
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2
+from perdure.v1 import instances_pb2
 
 
 def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject:
@@ -20,8 +21,9 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
     whose step to the join is declared later; `inputs`, the input alone; `request.content`; `nodes.<id>`, each ancestor's
     own output; `last_error` with `node`, `cause` and `message` where the node is tried again, the walk jumped back
     over it, or the plan took a failure before it, and `last_failed_node`, the first of these alone; `last_approval` with
-    `decision`, `decider` and `reason` after a hold point. What happens in another branch changes nothing here. The node
-    inside a map sees what the map does, and `item` and `item_index`, from 0. In a part all of this is what its parent saw.
+    `decision`, `decider`, `decided_at`, `reason` and `selected_option` after a hold point. What happens in another branch
+    changes nothing here. The node inside a map sees what the map does, and `item` and `item_index`, from 0. In a part all
+    of this is what its parent saw.
     """
     if walk.part is not None:
         return _in_part(walk, where)
@@ -38,7 +40,8 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
     decision = walk.nodes[where.node].decision if behind else None
     merged["last_error"] = error = _last_error(walk, where, (*taken, where.node) if behind else taken, behind=behind)
     merged["last_failed_node"] = error["node"] if error else None
-    merged["last_approval"] = _approval(decision or walk.last_decision(where.node))
+    decision = decision or walk.last_decision(where.node)
+    merged["last_approval"] = told(decision) if decision is not None else None
     _add_item(merged, walk, where)
     return merged
 
@@ -109,10 +112,3 @@ def _last_taken(walk: Walk, before: Iterable[str]) -> JsonObject | None:
 def _error(node: str, cause: instances_pb2.FailureCause.ValueType, message: str) -> JsonObject:
     name = instances_pb2.FailureCause.Name(cause).removeprefix("FAILURE_CAUSE_")
     return {"node": node, "cause": name, "message": message}
-
-
-def _approval(decision: fact_events_pb2.Decision | None) -> JsonObject | None:
-    if decision is None:
-        return None
-    kind = fact_events_pb2.DecisionKind.Name(decision.kind).removeprefix("DECISION_KIND_").lower()
-    return {"decision": kind, "decider": decision.decider, "reason": decision.reason}

@@ -190,9 +190,10 @@ class LogChecker:
                 recorded = event.fact_recorded
                 digest = recorded.resolution.output_digest or recorded.child_ended.output_digest
                 self._check_digest("fact_content", recorded.instance, digest)
-            case "fact_recorded" if event.fact_recorded.HasField("signal"):
+            case "fact_recorded" if event.fact_recorded.WhichOneof("fact") in ("signal", "decision"):
                 recorded = event.fact_recorded
-                self._check_digest("fact_content", recorded.instance, recorded.signal.payload_digest)
+                digest = recorded.signal.payload_digest or recorded.decision.content_digest
+                self._check_digest("fact_content", recorded.instance, digest)
             case "node_started":
                 started = event.node_started
                 self._check_digest("rendered_arguments", started.instance, started.arguments_digest)

@@ -2,6 +2,7 @@
 
 import json
 
+from perdure.runlog.decisions import output_of
 from perdure.runlog.inbox import Fact, OpenWait
 from perdure.runlog.instances import Instance, node_of, step_at
 from perdure.runlog.intents import Intent, Record, Start
@@ -9,7 +10,7 @@ from perdure.runlog.json_objects import json_bytes
 from perdure.runlog.states import run_state
 from perdure.runlog.takers import Cause
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2, run_states_pb2
+from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
 
@@ -40,7 +41,7 @@ def overdue(walk: Walk, place: str) -> Start | tuple[RunEvent, ...]:
 def _consequences(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:
     match fact.recorded.WhichOneof("fact"):
         case "decision":
-            return _decided(walk, where, walk.waits[where], fact.recorded.decision)
+            return _decided(walk, where, walk.waits[where], fact)
         case "wait_expired":
             return (_expired(walk, where, walk.waits[where]),)
         case "timer_fired" if walk.waits[where].opened.HasField("backoff"):
@@ -73,17 +74,12 @@ def _expired(walk: Walk, where: Instance, wait: OpenWait) -> RunEvent:
     return _settled(walk, where, failed=instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED, message="nobody decided in time")
 
 
-def _decided(walk: Walk, where: Instance, wait: OpenWait, decision: fact_events_pb2.Decision) -> tuple[RunEvent, ...]:
-    if decision.kind == fact_events_pb2.DECISION_KIND_REJECTED:
+def _decided(walk: Walk, where: Instance, wait: OpenWait, fact: Fact) -> tuple[RunEvent, ...]:
+    decision = fact.recorded.decision
+    if decision.kind == decisions_pb2.DECISION_KIND_REJECTED:
         cause = instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED
         return (_settled(walk, where, failed=cause, message=decision.reason or f"rejected by {decision.decider}"),)
-    shown = json.loads(wait.subject) if wait.subject else {}
-    output = {
-        "decision": fact_events_pb2.DecisionKind.Name(decision.kind).removeprefix("DECISION_KIND_").lower(),
-        "decider": decision.decider,
-        "reason": decision.reason,
-        "subject": shown.get("subject", {}),
-    }
+    output = output_of(decision, wait.subject, fact.content, walk.spec(where.place).approval.content_key)
     return (_output(where, json_bytes(output)), _settled(walk, where))
 
 

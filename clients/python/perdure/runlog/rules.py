@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.runlog.consequences import overdue
+from perdure.runlog.decisions import decision_faults
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.failures import UNDECIDED
 from perdure.runlog.head import RunHead
@@ -254,7 +255,7 @@ def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[
         if wait is None or wait.fact_sequence or wait.opened.WhichOneof("wait") not in RESOLVES[fact]:
             yield Rule.FACT, f"{fact} for {where}, which does not wait for it"
         elif fact == "decision":
-            yield from _decision_faults(recorded.decision, wait.opened.approval)
+            yield from ((Rule.FACT, fault) for fault in decision_faults(recorded.decision, wait.opened.approval))
         elif fact == "wait_expired" and has_come(walk, wait.opened.signal.name):
             yield Rule.FACT, f"{where} expired, and the signal that it waits for had come"
     elif fact == "signal":
@@ -269,13 +270,6 @@ def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[
             yield Rule.FACT, f"an answer for {where}, which is not in doubt"
         elif doubt.report_sequence != recorded.resolution.report_sequence:
             yield Rule.FACT, f"an answer for {where} that had not seen its last report"
-
-
-def _decision_faults(decision: fact_events_pb2.Decision, asked: fact_events_pb2.ApprovalWait) -> Iterator[Fault]:
-    if (decision.approval_id, decision.subject_digest) != (asked.approval_id, asked.subject_digest):
-        yield Rule.FACT, "a decision about something else than was asked"
-    if decision.kind not in asked.allowed:
-        yield Rule.FACT, "a decision that was not allowed"
 
 
 def _under_way(walk: Walk) -> list[Instance]:

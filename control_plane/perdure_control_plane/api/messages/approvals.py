@@ -1,6 +1,6 @@
 """Approvals as messages."""
 
-from perdure.v1 import approvals_pb2, fact_events_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2
 from perdure_control_plane.api.messages.times import timestamp
 from perdure_control_plane.domain.approval import Approval, Decision
 
@@ -13,10 +13,15 @@ def approval(value: Approval, token: str = "") -> approvals_pb2.Approval:
         flow=f"flows/{value.flow_id}",
         instance=value.instance,
         state=approvals_pb2.Approval.State.Value(f"STATE_{value.state}"),
-        decision=_decision(value.decision) if value.decision is not None else fact_events_pb2.DECISION_KIND_UNSPECIFIED,
+        decision=_decision(value.decision) if value.decision is not None else decisions_pb2.DECISION_KIND_UNSPECIFIED,
         decider=value.decider or "",
         authenticated=value.authenticated,
         reason=value.reason,
+        kind=decisions_pb2.ApprovalKind.Value(f"APPROVAL_KIND_{value.kind}"),
+        options=value.options,
+        selected_option=value.selected_option,
+        content=value.content,
+        content_digest=value.content_digest.hex(),
         allowed=[_decision(decision) for decision in value.allowed],
         prompt=value.prompt,
         subject=value.subject,
@@ -29,5 +34,5 @@ def approval(value: Approval, token: str = "") -> approvals_pb2.Approval:
     )
 
 
-def _decision(value: Decision) -> fact_events_pb2.DecisionKind.ValueType:
-    return fact_events_pb2.DecisionKind.Value(f"DECISION_KIND_{value}")
+def _decision(value: Decision) -> decisions_pb2.DecisionKind.ValueType:
+    return decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{value}")

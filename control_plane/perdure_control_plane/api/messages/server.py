@@ -4,7 +4,7 @@ from perdure.v1 import server_pb2
 from perdure_control_plane.api.messages.times import timestamp
 from perdure_control_plane.domain.executor import ListedExecutor
 from perdure_control_plane.domain.limits import Limits
-from perdure_control_plane.manifests.compilation import DEFAULT_EXPIRY_SECONDS
+from perdure_control_plane.manifests.approvals import DEFAULT_EXPIRY_SECONDS
 
 
 def limits(value: Limits) -> server_pb2.Limits:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from perdure.runlog.instances import NAME, instance
 from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
-from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2
+from perdure.v1 import decisions_pb2, execution_pb2, fact_events_pb2, instances_pb2
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
 from perdure_control_plane.domain.errors import ProtocolViolation
 from perdure_control_plane.domain.ids import LeaseId, RunId
@@ -17,6 +17,9 @@ ENVELOPE_BYTES: Final = 4096
 
 MAX_MESSAGE_BYTES: Final = 1024
 """Longest line for people in a control event."""
+
+_KINDS: Final = frozenset(decisions_pb2.ApprovalKind.values()) - {decisions_pb2.APPROVAL_KIND_UNSPECIFIED}
+_DECISIONS: Final = frozenset(decisions_pb2.DecisionKind.values()) - {decisions_pb2.DECISION_KIND_UNSPECIFIED}
 
 
 def read_batch(message: execution_pb2.EventBatch, max_payload_bytes: int) -> Batch:
@@ -103,8 +106,7 @@ def _wait_opened(message: Any) -> str:
         case None:
             fault = "wait is missing"
         case "approval":
-            if not asked.approval_id or not asked.allowed or len(asked.subject_digest) != 32 or not asked.nonce:
-                fault = "approval lacks an id, what is allowed, a subject digest or a nonce"
+            fault = _approval_wait(asked)
         case "timer":
             if message.timer.HasField("until_time") == message.HasField("timeout"):
                 fault = "timer lacks a moment, or has two"
@@ -113,6 +115,14 @@ def _wait_opened(message: Any) -> str:
         case "signal":
             fault = "" if NAME.fullmatch(message.signal.name) else "signal lacks a name"
     return fault or _instance(message)
+
+
+def _approval_wait(asked: fact_events_pb2.ApprovalWait) -> str:
+    if not asked.approval_id or len(asked.subject_digest) != 32 or not asked.nonce:
+        return "approval lacks an id, a subject digest or a nonce"
+    if asked.kind not in _KINDS or not asked.allowed or not _DECISIONS.issuperset(asked.allowed):
+        return "approval lacks what is asked for, or what is allowed"
+    return ""
 
 
 def _child_started(message: Any) -> str:

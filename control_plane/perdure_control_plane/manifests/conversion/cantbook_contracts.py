@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from perdure.runlog.decisions import FIELDS
 from perdure.runlog.json_objects import JsonObject
 from perdure_control_plane.manifests.conversion.cantbook_graph import Edges, Order
 from perdure_control_plane.manifests.conversion.draft import Draft, fields, items
-from perdure_control_plane.manifests.declared import APPROVAL_OUTPUT, TEXT_OUTPUT
+from perdure_control_plane.manifests.declared import TEXT_OUTPUT
 
-_OUTPUTS = {"deterministic": TEXT_OUTPUT, "approval": APPROVAL_OUTPUT}
+_OUTPUTS = {"deterministic": TEXT_OUTPUT, "approval": FIELDS}
 """All that nodes of a type have as output; an agent has what it is asked for."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from perdure.cli.deciding import command_to_pass
 from perdure.cli.following.story import NodeStory, RunStory, Stage, Story
 from perdure.cli.printing.words import one_line
 from perdure.runlog.head import Hold
@@ -37,7 +38,7 @@ def _of_run(run: RunStory) -> Iterator[str]:
         return
     for node in run.nodes.values():
         if node.stage is Stage.WAITING and node.approval:
-            yield f"{node.where} waits for a decision: perdure approvals approve {node.approval}"
+            yield f"{node.where} waits for a decision: {command_to_pass(node.approval, node.allowed)}"
         elif node.stage is Stage.WAITING and node.signal:
             yield f"{node.where} waits for a signal: perdure runs signal {run.run_id} {node.signal}"
 

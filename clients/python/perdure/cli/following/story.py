@@ -16,7 +16,7 @@ from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
-from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2, run_states_pb2
+from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.flows_pb2 import Flow
 from perdure.v1.node_events_pb2 import ChoiceMade, MapBegun, OutputStream, TaskOutput
 from perdure.v1.run_events_pb2 import RecordedEvent
@@ -64,6 +64,8 @@ class NodeStory:
     """Id of the task that runs its command."""
     approval: str = ""
     """Id of the approval it waits for, while nobody has decided it and its time is not over."""
+    allowed: tuple[decisions_pb2.DecisionKind.ValueType, ...] = ()
+    """Decisions that it accepts."""
     signal: str = ""
     """Name of the signal that it waits for."""
     backs_off: bool = False
@@ -104,6 +106,7 @@ class NodeStory:
             self.backs_off = True
             return
         self.stage, self.approval, self.note = Stage.WAITING, opened.approval.approval_id, opened.approval.prompt
+        self.allowed = tuple(opened.approval.allowed)
         due = due_at(opened, stored.ToMicroseconds())
         until = f"until {datetime.fromtimestamp(due / 1e6, UTC):%Y-%m-%d %H:%M:%SZ}" if due else ""
         match opened.WhichOneof("wait"):
@@ -253,7 +256,7 @@ class RunStory:
             case "decision":
                 node.approval = ""
                 decision = recorded.decision
-                kind = enum_word(fact_events_pb2.DecisionKind.DESCRIPTOR, decision.kind)
+                kind = enum_word(decisions_pb2.DecisionKind.DESCRIPTOR, decision.kind)
                 node.note = because(f"{kind} by {decision.decider}", decision.reason)
             case "child_ended":
                 state = enum_word(run_states_pb2.RunState.DESCRIPTOR, recorded.child_ended.state)

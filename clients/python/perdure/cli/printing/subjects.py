@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from perdure.cli.printing.words import bytes_text, one_line, printable
 from perdure.v1.approvals_pb2 import Approval
-from perdure.v1.fact_events_pb2 import DecisionKind
+from perdure.v1.decisions_pb2 import DecisionKind
 
 _INDENT: Final = "  "
 
