@@ -18,5 +18,6 @@ async def serve_all(server: ControlPlaneSettings, work: ExecutorSettings, stop: 
     embedded_key = secrets.token_hex(32) if server.authentication == "required" else ""
     async with control_plane(server, stop, embedded_key) as address:
         own = {"server": address, "key": SecretStr(embedded_key), "key_file": None}
+        own |= {"tls_ca": "", "tls_certificate": None, "tls_key": None}
         async with executor(work.model_copy(update=own)) as worker:
             return await work_until(stop, worker)

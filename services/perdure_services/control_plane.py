@@ -34,6 +34,7 @@ from perdure_services.auditing import begin_auditing
 from perdure_services.caller_keys import require_key
 from perdure_services.messages import deliver_on
 from perdure_services.retention import retain_on
+from perdure_services.server_tls import server_certificate
 from perdure_services.settings import ControlPlaneSettings
 from perdure_services.snapshots import take_snapshots
 from perdure_services.stores import agreed_keys, begin_life, say_life, store_of
@@ -53,8 +54,9 @@ class AddressTaken(Exception):
 async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event, own_key: str = "") -> AsyncIterator[str]:
     """Serves while the context is open; gives the address it listens at. Sets `stop` where it cannot go on.
 
-    `own_key` is what an executor in the same process says. Raises StoreBroken, SchemaUnknown, KeysUnusable, NoKeys,
-    StartsUnusable and AddressTaken, each with one plain sentence; StoreBroken at the end, too, where the store has failed.
+    `own_key` is what an executor in the same process says; it is given an address without TLS. Raises StoreBroken,
+    SchemaUnknown, KeysUnusable, NoKeys, StartsUnusable, CertificateUnusable and AddressTaken, each with one plain sentence;
+    StoreBroken at the end, too, where the store has failed.
     """
     started = False
     if not settings.data_dir.exists():
@@ -68,16 +70,15 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event, own
         denials = Denials(store)
         front = await _front(desk, store, health, settings, own_key)
         server = _server(front, denials, settings)
-        port = _listen(server, settings)
+        here = _listen(server, settings, own_key)
         await health.look()
         await server.start()
         started = True
         beside = _begin_beside(desk, store, health, settings)
         beside += begin_auditing(store, denials, front.audit_key, settings)
-        address = f"{settings.host}:{port}"
-        log.info("server.started", address=address, data=str(store), open=front.doorkeeper.is_open)
+        log.info("server.started", address=here[0], data=str(store), open=front.doorkeeper.is_open)
         try:
-            yield address
+            yield here[-1]
         finally:
             await health.drain()
             desk.changes.drain()
@@ -112,8 +113,9 @@ async def _front(
     known = KnownKeys(store, texts, time.monotonic)
     doorkeeper = OPEN
     if settings.authentication == "required":
-        await require_key(store)
-        doorkeeper = Doorkeeper(known, embedded_key)
+        if not settings.tls_client_roles:
+            await require_key(store)
+        doorkeeper = Doorkeeper(known, settings.certificate_roles, embedded_key)
     return Front(desk, own.approvals, texts, known, own.pages, own.audit, health, doorkeeper)
 
 
@@ -136,11 +138,20 @@ def _begin_beside(
     ]
 
 
-def _listen(server: grpc.aio.Server, settings: ControlPlaneSettings) -> int:
+def _listen(server: grpc.aio.Server, settings: ControlPlaneSettings, own_key: str) -> list[str]:
+    """The addresses that it listens at, the one for everybody first. Raises CertificateUnusable, AddressTaken."""
+    certificate = server_certificate(settings)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    wanted = f"{host}:{settings.port}"
     try:
-        return server.add_insecure_port(f"{settings.host}:{settings.port}")
+        if certificate is None:
+            return [f"{host}:{server.add_insecure_port(wanted)}"]
+        listening = [f"{host}:{server.add_secure_port(wanted, certificate.credentials())}"]
     except RuntimeError as error:
         raise _address_taken(settings) from error
+    if own_key:
+        listening.append(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
+    return listening
 
 
 def _require_free_address(settings: ControlPlaneSettings) -> None:

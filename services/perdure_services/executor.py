@@ -11,6 +11,7 @@ import grpc.aio
 import structlog
 
 from perdure.client.channel import proxy_options
+from perdure.client.tls import Tls
 from perdure.keys import KeyUnusable, Metadata, key_metadata, read_key_file
 from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
@@ -40,9 +41,12 @@ async def executor(
     """An executor that is ready to run; `Worker.run` does the work.
 
     `functions` are registered beside those of the modules that the settings name. Raises FunctionsInvalid,
-    ProviderUnusable, VariableMissing and KeyUnusable, each with one plain sentence.
+    ProviderUnusable, VariableMissing, KeyUnusable and TlsUnusable, each with one plain sentence.
     """
     saying_who = _saying_who(settings)
+    has_key = bool(settings.key_file or settings.key.get_secret_value())
+    tls = Tls(settings.tls_ca, settings.tls_certificate, settings.tls_key)
+    credentials = tls.credentials(settings.server, has_key=has_key)
     functions = {**load_functions(settings.functions), **(functions or {})}
     providers = configured_providers(settings.providers, os.environ)
     environment = command_environment(os.environ, settings.pass_variables)
@@ -63,8 +67,7 @@ async def executor(
         )
 
     try:
-        options = [*_OPTIONS, *proxy_options(settings.server)]
-        async with grpc.aio.insecure_channel(settings.server, options=options) as channel:
+        async with _channel(settings.server, credentials) as channel:
             worker = Worker(channel, _profile(settings, tuple(providers)), equip, saying_who=saying_who)
             with Watchdog(worker.work_end, supervisor.show_life):
                 yield worker
@@ -88,6 +91,13 @@ async def work_until(stop: asyncio.Event, worker: Worker) -> int:
         raise
     finally:
         worker.work_end.end_if_functions_run_on()  # nobody keeps their lease any more
+
+
+def _channel(server: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    options = [*_OPTIONS, *proxy_options(server)]
+    if credentials is None:
+        return grpc.aio.insecure_channel(server, options=options)
+    return grpc.aio.secure_channel(server, credentials, options=options)
 
 
 def _saying_who(settings: ExecutorSettings) -> Callable[[], Metadata]:

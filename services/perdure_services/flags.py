@@ -20,7 +20,7 @@ SettingsFile = Annotated[
 ]
 Host = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="Address to listen at. Only loopback: what is said is not encrypted."),
+    typer.Option(metavar="ADDRESS", help="Address to listen at; beside loopback only with authentication, and TLS."),
 ]
 Port = Annotated[
     int | None, typer.Option(metavar="PORT", help="Port to listen at; 0 chooses a free one. Default: 7400.")

@@ -65,13 +65,15 @@ perdure-server control-plane --help, perdure-server executor --help"""
 CONTROL_PLANE_MORE: Final = """\b
 Settings of the control plane without a flag, as PERDURE_CONTROL_PLANE_... or in [control_plane]:
     stall_allowance_seconds (30), assignment_ack_seconds (5), sweep_seconds (1), stream_age_seconds (2700),
+    tls_certificate (none), tls_key (none), tls_client_ca (none), tls_client_roles (none), tls_in_front (no),
     drain_notice_seconds (1), takeover_limit (5), max_queued_runs (100000), max_payload_bytes (1048576),
     snapshot_events (500), retention_days (30),
     audit_retention_days (0)"""
 
 EXECUTOR_MORE: Final = """\b
 Settings of the executor without a flag, as PERDURE_EXECUTOR_... or in [executor]:
-    max_task_output_bytes (67108864), kill_grace_seconds (5), threads (16), key (none)"""
+    max_task_output_bytes (67108864), kill_grace_seconds (5), threads (16), key (none),
+    tls_ca (none), tls_certificate (none), tls_key (none)"""
 
 app = typer.Typer(
     name="perdure-server",

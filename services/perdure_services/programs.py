@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from perdure.client.tls import TlsUnusable
 from perdure.keys import KeyUnusable
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.migrate import SchemaUnknown
@@ -20,6 +21,7 @@ from perdure_services.caller_keys import NoKeys
 from perdure_services.control_plane import AddressTaken, control_plane
 from perdure_services.executor import executor, work_until
 from perdure_services.keys import KeysUnusable
+from perdure_services.server_tls import CertificateUnusable
 from perdure_services.settings import (
     ControlPlaneSettings,
     SettingsInvalid,
@@ -32,6 +34,7 @@ from perdure_services.starts import StartsUnusable
 UNUSABLE: Final = (
     AddressTaken,
     BackupUnusable,
+    CertificateUnusable,
     FunctionsInvalid,
     KeysUnusable,
     KeyUnusable,
@@ -41,6 +44,7 @@ UNUSABLE: Final = (
     SettingsInvalid,
     StartsUnusable,
     StoreBroken,
+    TlsUnusable,
     VariableMissing,
 )
 """What keeps a program from starting, or from going on; each has one plain sentence that says what to do."""

@@ -19,7 +19,9 @@ from pydantic_settings import (
 
 from perdure.addresses import DEFAULT_PORT, DEFAULT_SERVER, server_address
 from perdure.runlog.instances import NAME
+from perdure_control_plane.domain.certificates import CertificateRoles
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
+from perdure_control_plane.domain.roles import Role
 from perdure_control_plane.storage.postgres_hosts import database_url
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -53,6 +55,16 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A list; in the environment, words with commas between them."""
 
 
+def _identities(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        identity, _, role = word.rpartition("=")
+        roles = [known.value.lower() for known in Role]
+        if not identity or role not in roles:
+            known = ", ".join(roles)
+            raise ValueError(f"{word!r} is not IDENTITY=ROLE, such as spiffe://site/work/*=executor; roles are {known}")
+    return words
+
+
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 
 
@@ -84,6 +96,11 @@ class ControlPlaneSettings(_Settings):
     data_dir: pathlib.Path = pathlib.Path(".perdure")
     database: Annotated[SecretStr, AfterValidator(_postgres)] = SecretStr("")
     authentication: Literal["none", "required"] = "none"
+    tls_certificate: pathlib.Path | None = None
+    tls_key: pathlib.Path | None = None
+    tls_client_ca: pathlib.Path | None = None
+    tls_client_roles: Annotated[Words, AfterValidator(_identities)] = ()
+    tls_in_front: bool = False
     reflection: bool = True
     lease_seconds: Seconds = 30.0
     heartbeat_seconds: Seconds = 10.0
@@ -118,6 +135,13 @@ class ControlPlaneSettings(_Settings):
         )
 
     @property
+    def certificate_roles(self) -> CertificateRoles | None:
+        """Roles of those who show a certificate; None where none is asked for."""
+        parted = (word.rpartition("=") for word in self.tls_client_roles)
+        roles = CertificateRoles({identity: Role(role.upper()) for identity, _, role in parted})
+        return roles if self.tls_client_ca is not None else None
+
+    @property
     def retention(self) -> int:
         """After so many microseconds flows that have ended are deleted; 0: never."""
         return _micros(self.retention_days * 24 * 3600)
@@ -141,6 +165,9 @@ class ExecutorSettings(_Settings):
     server: Annotated[str, AfterValidator(server_address)] = DEFAULT_SERVER
     key: SecretStr = SecretStr("")
     key_file: pathlib.Path | None = None
+    tls_ca: str = ""
+    tls_certificate: pathlib.Path | None = None
+    tls_key: pathlib.Path | None = None
     name: Name = socket.gethostname()
     slots: Annotated[int, Field(ge=1, le=10_000)] = 16
     queues: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=100)] = ("default",)
@@ -163,16 +190,33 @@ S = TypeVar("S", bound=_Settings)
 def load_control_plane(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:
     """The control plane's settings. Raises SettingsInvalid."""
     settings = _load(ControlPlaneSettings, "control_plane", file, flags)
-    if settings.host not in LOOPBACK:
-        raise SettingsInvalid(
-            f"host: {settings.host} is not loopback, and this server does not encrypt what is said to it, keys among it;"
-            " use 127.0.0.1 with authentication = required, and put a proxy in front that does"
-        )
+    _check_tls(settings)
     if settings.heartbeat_seconds * 2 > settings.lease_seconds:
         raise SettingsInvalid(
             "heartbeat_seconds: is more than half of lease_seconds; leases would lapse at the first loss"
         )
     return settings
+
+
+def _check_tls(settings: ControlPlaneSettings) -> None:
+    needed = (
+        ("tls_key", settings.tls_key, "tls_certificate", settings.tls_certificate),
+        ("tls_certificate", settings.tls_certificate, "tls_key", settings.tls_key),
+        ("tls_certificate", settings.tls_certificate, "tls_client_ca", settings.tls_client_ca),
+        ("tls_client_ca", settings.tls_client_ca, "tls_client_roles", settings.tls_client_roles or None),
+    )
+    for name, value, other, needs in needed:
+        if needs is not None and value is None:
+            raise SettingsInvalid(f"{name}: is needed with {other}")
+    is_asked, is_here = settings.authentication == "required", settings.host in LOOPBACK
+    if settings.tls_client_ca is not None and not is_asked:
+        raise SettingsInvalid("authentication: must be required with tls_client_ca")
+    if not is_here and not is_asked:
+        reason = "whoever reaches it could do everything; set authentication = required"
+        raise SettingsInvalid(f"host: {settings.host} is not loopback, and {reason}, or use 127.0.0.1")
+    if not is_here and settings.tls_certificate is None and not settings.tls_in_front:
+        reason = "keys would be sent to it in plain text; set tls_certificate and tls_key, or tls_in_front"
+        raise SettingsInvalid(f"host: {settings.host} is not loopback, and {reason} where something in front encrypts")
 
 
 def load_embedded(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:

@@ -12,7 +12,9 @@ from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
 SHELLS = frozenset({"console", "sh", "bash", "ini", "dockerfile"})
 KINDS_OF_FILES = "py|proto|md|toml|yaml|yml|service|txt|binpb"
 PATH = re.compile(rf"\.?[\w*][\w.*-]*(/[\w.*-]+)+/?|[\w*][\w.*-]*/|[\w-]+\.({KINDS_OF_FILES})")
-COLLECTIONS = re.compile(r"(runs|flows|sessions|playbooks|approvals|agents|executors|tasks|versions|keys)/")
+COLLECTIONS = re.compile(
+    r"(runs|flows|sessions|playbooks|approvals|agents|executors|tasks|versions|keys|certificates)/"
+)
 """Names on the wire, which look like paths."""
 
 ELSEWHERE = re.compile(r"/|~|\.perdure/|\.venv/|build/|dist/|perdure/v1/\w+_pb2")
@@ -110,6 +112,7 @@ def known_variables() -> set[str]:
     kinds = (ControlPlaneSettings, ExecutorSettings)
     of_settings = {f"{kind.model_config['env_prefix']}{name.upper()}" for kind in kinds for name in kind.model_fields}
     words = ("SERVER", "KEY", "PROFILE", "PROFILES", "OUTPUT", "CONFIG", "SETTINGS", "TRACEBACK")
+    words += ("TLS_CA", "TLS_CERTIFICATE", "TLS_KEY")
     programs = {f"PERDURE_{word}" for word in words}
     of_commands = {"PERDURE_RUN_ID", "PERDURE_NODE", "PERDURE_ATTEMPT", "PERDURE_IDEMPOTENCY_KEY"}
     return of_settings | programs | of_commands | {kind.model_config["env_prefix"] for kind in kinds}

@@ -230,13 +230,6 @@ async def test_on_an_open_server_a_key_says_nothing(serve: Any, stack: Any) -> N
     assert not flows.flows
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1"])
-@pytest.mark.parametrize("authentication", ["none", "required"])
-def test_an_address_beside_loopback_is_refused_with_what_to_do(host: str, authentication: str) -> None:
-    with pytest.raises(SettingsInvalid, match=r"^host: .* use 127\.0\.0\.1 with authentication = required"):
-        load_control_plane(None, {"host": host, "authentication": authentication})
-
-
 def test_an_executor_has_one_key(tmp_path: pathlib.Path) -> None:
     with pytest.raises(SettingsInvalid, match=r"^key: is given, and key_file as well"):
         load_executor(None, {"key": "a" * 20, "key_file": tmp_path / "key"})

@@ -12,6 +12,12 @@ _NAMED: Final = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|xds):.+")
 _HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1,5}))?")
 
 
+def is_local(address: str) -> bool:
+    """Whether what is said to an address stays on this machine."""
+    host = address.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.") or address.startswith("unix")
+
+
 def server_address(text: str) -> str:
     """HOST:PORT with the port that may have been left out; gRPC's own forms stay as they are.
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
 
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
+from perdure_control_plane.domain.certificates import SPIFFE, CertificateRoles, certificate_principal
 from perdure_control_plane.domain.errors import CallerFault, StoreUnavailable, Unauthenticated
 from perdure_control_plane.domain.ids import ANONYMOUS, Principal
 from perdure_control_plane.domain.roles import Role
@@ -34,6 +36,8 @@ class Doorkeeper:
 
     keys: KnownKeys | None = None
     """None where the server runs open."""
+    certificates: CertificateRoles | None = None
+    """Who those are that show a certificate and give no key; None where no certificate is asked for."""
     embedded_key: str = field(default="", repr=False)
     """What the executor in the same process says; never kept anywhere. Empty where there is none."""
 
@@ -44,7 +48,13 @@ class Doorkeeper:
 
     async def admit(self, context: Any) -> Caller:
         """Who makes a call. Raises Unauthenticated, StoreUnavailable."""
-        return OPEN_CALLER if self.keys is None else await self._known(self.keys, _key_in(context))
+        if self.keys is None:
+            return OPEN_CALLER
+        identity = _identity_in(context) if self.certificates is not None else ""
+        given = [str(value) for name, value in context.invocation_metadata() or () if name == _METADATA]
+        if self.certificates is not None and identity and not given:
+            return _shown(self.certificates, identity)
+        return await self._known(self.keys, _key_in(given))
 
     async def void(self, context: Any) -> Unauthenticated:
         """Waits until the caller of a stream is good no longer, and returns why."""
@@ -68,9 +78,26 @@ OPEN: Final = Doorkeeper()
 """Of a server that runs open."""
 
 
-def _key_in(context: Any) -> str:
+def _shown(certificates: CertificateRoles, identity: str) -> Caller:
+    role = certificates.role_of(identity)
+    if role is None:
+        raise Unauthenticated(CallerFault.UNMAPPED)
+    return Caller(certificate_principal(identity), authenticated=True, role=role)
+
+
+def _identity_in(context: Any) -> str:
+    """The SPIFFE id of the certificate that the caller has shown, else its common name; empty where it has shown none."""
+    shown = context.auth_context()
+    spiffe_ids, names = shown.get("peer_spiffe_id", ()), shown.get("x509_common_name", ())
+    if len(spiffe_ids) == 1:
+        return str(spiffe_ids[0].decode("utf-8", "replace"))
+    name = names[0].decode("utf-8", "replace") if len(names) == 1 else ""
+    # What an authority writes into a name does not stand for a SPIFFE id, which it vouches for otherwise.
+    return "" if name.startswith(SPIFFE) else str(name)
+
+
+def _key_in(given: Sequence[str]) -> str:
     """What a call gives as a key. Raises Unauthenticated."""
-    given = [str(value) for name, value in context.invocation_metadata() or () if name == _METADATA]
     if not given:
         raise Unauthenticated(CallerFault.MISSING)
     if len(given) > 1 or not given[0].lower().startswith(_SCHEME):

@@ -350,6 +350,7 @@ class CallerFault(StrEnum):
     UNKNOWN = "unknown"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    UNMAPPED = "unmapped"
 
 
 class Unauthenticated(PerdureError):
@@ -369,6 +370,8 @@ _WAYS_OUT = {
     CallerFault.UNREADABLE: "what the call has as a key is none; a key begins with perdure_ and is given whole",
     CallerFault.UNKNOWN: "it does not know this key, or no longer; look whether it is this server's, and was not rotated",
     CallerFault.EXPIRED: "this key has expired; an admin can rotate it with a new expiry",
+    CallerFault.UNMAPPED: "no role is given to the certificate that the caller has shown; its SPIFFE id, or else its"
+    " common name, is looked for in tls_client_roles",
     CallerFault.REVOKED: "this key is revoked; ask an admin for another",
 }
 

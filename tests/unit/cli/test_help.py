@@ -139,6 +139,8 @@ def test_settings_without_a_flag_are_named_with_their_defaults(commands: Any) ->
 
 
 def default_words(default: Any) -> str:
+    if isinstance(default, bool):
+        return "yes" if default else "no"
     return f"{default:.0f}" if isinstance(default, (int, float)) else str(default or "none")
 
 

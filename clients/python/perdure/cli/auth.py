@@ -44,7 +44,7 @@ async def whoami(perdure: Client, output: Output = Format.TABLE) -> None:
 async def login(perdure: Client, profile: ProfileName = None, output: Output = Format.TABLE) -> None:
     """Keep a key in a profile, when its server has said whose it is. It is asked for, or read from standard input."""
     key = _given_key()
-    async with Client(perdure.address, key=key) as known:
+    async with Client(perdure.address, key=key, credentials=perdure.credentials) as known:
         caller = await known.identity.WhoAmI(WhoAmIRequest())
     if not caller.authenticated:
         raise Refused(
@@ -53,7 +53,9 @@ async def login(perdure: Client, profile: ProfileName = None, output: Output = F
             f"the server at {perdure.address} runs open: it asks nobody who they are, and no key was kept",
         )
     name = checked_name(profile or USUAL_NAME)
-    write_profiles(read_profiles().having(name, Profile(server=perdure.address, key=key)))
+    kept = read_profiles()
+    before = kept.by_name.get(name, Profile())
+    write_profiles(kept.having(name, replace(before, server=perdure.address, key=key, key_file="")))
     print_one(caller, output)
     typer.echo(f"the profile {name} keeps the key for {perdure.address}", err=True)
 

@@ -14,6 +14,7 @@ from perdure.cli.options import Output, Yes
 from perdure.cli.printing.formats import Format
 from perdure.cli.printing.profiles import print_profiles
 from perdure.cli.profiles import Profile, Profiles, checked_name, no_profile, read_profiles, write_profiles
+from perdure.client.tls import NONE, SYSTEM
 
 app = noun("What is kept for commands: profiles, one for each server that you use.")
 profile = noun("Profiles: where a server is, and what it knows you by.")
@@ -31,6 +32,13 @@ def set_profile(
         pathlib.Path | None,
         typer.Option(metavar="FILE", help="File with the key, in place of the one that perdure auth login keeps."),
     ] = None,
+    tls_ca: Annotated[
+        str | None, typer.Option(metavar="FILE", help="CAs that know its server, or system, or none: plain text.")
+    ] = None,
+    tls_certificate: Annotated[
+        pathlib.Path | None, typer.Option(metavar="FILE", help="Certificate to show it.")
+    ] = None,
+    tls_key: Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make a profile, or change what is given of it. The first one is used from then on."""
@@ -43,6 +51,12 @@ def set_profile(
             typer.echo("its key was for the other server, and is forgotten; another: perdure auth login", err=True)
     if key_file is not None:
         after = replace(after, key="", key_file=str(key_file.absolute()))
+    if tls_ca is not None:
+        after = replace(after, tls_ca=tls_ca if tls_ca in (SYSTEM, NONE) else str(pathlib.Path(tls_ca).absolute()))
+    if tls_certificate is not None:
+        after = replace(after, tls_certificate=str(tls_certificate.absolute()))
+    if tls_key is not None:
+        after = replace(after, tls_key=str(tls_key.absolute()))
     kept = kept.having(name, after)
     write_profiles(kept)
     print_profiles([name], kept, output)

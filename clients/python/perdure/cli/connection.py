@@ -6,8 +6,10 @@ import inspect
 import os
 import pathlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
+import grpc
 import typer
 
 from perdure.addresses import DEFAULT_SERVER, server_address
@@ -18,6 +20,7 @@ from perdure.cli.printing.formats import Format
 from perdure.cli.profiles import USUAL_NAME, Profile, chosen_profile
 from perdure.cli.settings import Settings, read_settings
 from perdure.client import CallFailed, Client
+from perdure.client.tls import Tls, TlsUnusable
 from perdure.keys import KeyUnusable, key_metadata, read_key_file
 
 P = ParamSpec("P")
@@ -38,6 +41,15 @@ ProfileOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server is, what it knows the caller by, and how what is said to it is encrypted."""
+
+    address: str
+    key: str = field(repr=False)
+    credentials: grpc.ChannelCredentials | None
+
+
 def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | None]]) -> Callable[..., None]:
     """Makes a command out of a coroutine function whose first argument is a client.
 
@@ -55,13 +67,15 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
         of_profile = kept.server if kept is not None else None
         address = _address(server or chosen.server or of_profile or settings.server or DEFAULT_SERVER)
         # A profile's key is for the profile's own server, and for nobody who is named in its place.
-        key = _key(chosen, kept if of_profile == address else None)
+        kept = kept if of_profile == address else None
+        key = _key(chosen, kept)
+        credentials = _credentials(chosen, kept, address, has_key=bool(key))
         if keeps_profile:
             options["profile"] = name or USUAL_NAME
         _choose_format(context, chosen, settings, options)
         format = options.get("output", Format.TABLE)
         try:
-            code = asyncio.run(_run(address, key, format, functools.partial(command, **options)))
+            code = asyncio.run(_run(Server(address, key, credentials), format, functools.partial(command, **options)))
         except OSError as error:
             code = report_unwritable(error, format)
         except (typer.TyperException, typer.Exit, typer.Abort):
@@ -141,6 +155,19 @@ def _key(chosen: Chosen, profile: Profile | None) -> str:
         raise typer.BadParameter(str(error), param_hint=source) from error
 
 
+def _credentials(
+    chosen: Chosen, profile: Profile | None, address: str, *, has_key: bool
+) -> grpc.ChannelCredentials | None:
+    """What the connection is opened with; None for plain text."""
+    kept, given = profile or Profile(), chosen.tls
+    certificate, key = given.certificate or kept.tls_certificate, given.key or kept.tls_key
+    shown = (pathlib.Path(path) if path else None for path in (certificate, key))
+    try:
+        return Tls(given.ca or kept.tls_ca, *shown).credentials(address, has_key=has_key)
+    except TlsUnusable as error:
+        raise typer.BadParameter(str(error), param_hint="'--tls-ca'") from error
+
+
 def _format(word: str) -> Format:
     try:
         return Format(word)
@@ -154,11 +181,10 @@ def _given(context: typer.Context, *where: str) -> bool:
     return source is not None and source.name in where
 
 
-async def _run(
-    address: str, key: str, format: Format, command: Callable[[Client], Awaitable[ExitCode | None]]
-) -> ExitCode:
+async def _run(server: Server, format: Format, command: Callable[[Client], Awaitable[ExitCode | None]]) -> ExitCode:
+    address, key, credentials = server.address, server.key, server.credentials
     try:
-        async with Client(address, key=key, attempts=ATTEMPTS) as client:
+        async with Client(address, key=key, credentials=credentials, attempts=ATTEMPTS) as client:
             return await command(client) or ExitCode.OK
     except CallFailed as failure:
         return report_failure(failure, address, format)

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from perdure.addresses import DEFAULT_SERVER
-from perdure.cli.chosen import USUAL_FILE, Chosen
+from perdure.cli.chosen import USUAL_FILE, Chosen, Tls
 from perdure.cli.lazy import Lazy, LazyGroup
 
 COMMANDS: Final = {
@@ -110,6 +110,24 @@ def program(
             help="Profile to ask for what neither flags nor environment say; may stand behind a command too.",
         ),
     ] = None,
+    tls_ca: Annotated[
+        str,
+        typer.Option(
+            envvar="PERDURE_TLS_CA",
+            metavar="FILE",
+            help="CAs that know the server, or system, or none: plain text. Default: plain text, on this machine.",
+            show_default=False,
+        ),
+    ] = "",
+    tls_certificate: Annotated[
+        str,
+        typer.Option(
+            envvar="PERDURE_TLS_CERTIFICATE", metavar="FILE", help="Certificate to show it.", show_default=False
+        ),
+    ] = "",
+    tls_key: Annotated[
+        str, typer.Option(envvar="PERDURE_TLS_KEY", metavar="FILE", help="Its key.", show_default=False)
+    ] = "",
     config: Annotated[
         pathlib.Path | None,
         typer.Option(envvar="PERDURE_CONFIG", metavar="FILE", help="File of settings, in place of the usual one."),
@@ -121,7 +139,7 @@ def program(
     """Keeps what is chosen for all commands."""
     if os.environ.get("NO_COLOR"):
         context.color = False
-    context.obj = Chosen(server, output, config, key_file, profile)
+    context.obj = Chosen(server, output, config, key_file, profile, Tls(tls_ca, tls_certificate, tls_key))
 
 
 def run() -> None:

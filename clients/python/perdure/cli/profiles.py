@@ -29,6 +29,9 @@ class Profile:
     server: str = DEFAULT_SERVER
     key: str = field(default="", repr=False)
     key_file: str = ""
+    tls_ca: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
 
     @property
     def key_words(self) -> str:
@@ -134,14 +137,15 @@ def no_profile(name: str) -> typer.BadParameter:
     return typer.BadParameter(message, param_hint="'--profile'")
 
 
-def _profile(server: Any, key: Any, key_file: Any) -> Profile:
-    if not all(isinstance(value, str) for value in (server, key, key_file)):
+def _profile(**kept: Any) -> Profile:
+    if not all(isinstance(value, str) for value in kept.values()):
         raise ValueError
+    profile = Profile(**kept)
     try:
-        key_metadata(key)
+        key_metadata(profile.key)
     except KeyUnusable as error:
         raise ValueError from error
-    return Profile(server_address(server), key, key_file)
+    return replace(profile, server=server_address(kept["server"]))
 
 
 def _fault(message: str) -> typer.BadParameter:

@@ -8,6 +8,7 @@ import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2
 
+from perdure.addresses import is_local
 from perdure.v1 import (
     agents_pb2,
     approvals_pb2,
@@ -69,9 +70,7 @@ def open_channel(address: str, credentials: grpc.ChannelCredentials | None, atte
 
 def proxy_options(address: str) -> list[tuple[str, int]]:
     """Channel options that keep a server on this machine from being sought behind a proxy that the environment names."""
-    host = address.rpartition(":")[0].strip("[]")
-    here = host in ("localhost", "::1") or host.startswith("127.")
-    return [("grpc.enable_http_proxy", 0)] if here else []
+    return [("grpc.enable_http_proxy", 0)] if is_local(address) else []
 
 
 def service_config(attempts: int) -> str:

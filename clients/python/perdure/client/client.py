@@ -60,18 +60,15 @@ class Client:
     ) -> None:
         """`address` is HOST:PORT, or what else `server_address` takes; ValueError is raised for anything else.
 
-        `key` is what the server knows the caller by, where it asks; it goes to whoever answers at the address.
-        `deadline` is for each unary call that names no `timeout`; `patience` is how long a watch goes on without
-        any server; `attempts` (1 to 5) is how often a unary call that no server answered is made.
+        `key` is what the server knows the caller by, where it asks; it goes to whoever answers at the address. `deadline`
+        is for each unary call that names no `timeout`; `patience` is how long a watch goes on without any server;
+        `attempts` (1 to 5) is how often a unary call that no server answered is made.
         """
         asyncio.get_running_loop()  # a channel belongs to the loop it is made in
         self.address: Final = server_address(address)
-        self._channel = CheckedChannel(
-            open_channel(self.address, credentials, attempts),
-            deadline,
-            lambda: str(uuid.uuid4()),
-            key_metadata(key),
-        )
+        self.credentials: Final = credentials
+        channel = open_channel(self.address, credentials, attempts)
+        self._channel = CheckedChannel(channel, deadline, lambda: str(uuid.uuid4()), key_metadata(key))
         self._reconnecting = Reconnecting(patience)
         self.playbooks: Final = PlaybookServiceStub(self._channel)
         self.flows: Final = FlowServiceStub(self._channel)

@@ -19,9 +19,9 @@ def print_profiles(names: list[str], kept: Profiles, output: Format) -> None:
         case Format.YAML:
             typer.echo("---\n".join(as_yaml(document) for document in documents), nl=False)
         case Format.TABLE:
-            rows = [("PROFILE", "SERVER", "KEY", "USED")] if documents else []
-            rows += [(one["name"], one["server"], one["key"], "yes" if one["used"] else "") for one in documents]
-            widths = [max(len(row[column]) for row in rows) for column in range(4)] if rows else []
+            rows = [("PROFILE", "SERVER", "KEY", "TLS", "USED")] if documents else []
+            rows += [_row(document) for document in documents]
+            widths = [max(len(row[column]) for row in rows) for column in range(5)] if rows else []
             for row in rows:
                 cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
                 typer.echo("  ".join(cells).rstrip())
@@ -30,4 +30,10 @@ def print_profiles(names: list[str], kept: Profiles, output: Format) -> None:
 def _document(name: str, kept: Profiles) -> dict[str, Any]:
     """What is shown of a profile; the keys are on the page about the command line, and stay."""
     shown = kept.by_name[name]
-    return {"name": name, "server": shown.server, "key": shown.key_words, "used": name == kept.current}
+    about = {"name": name, "server": shown.server, "key": shown.key_words, "used": name == kept.current}
+    return {**about, "tls_ca": shown.tls_ca, "tls_certificate": shown.tls_certificate, "tls_key": shown.tls_key}
+
+
+def _row(document: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    used = "yes" if document["used"] else ""
+    return document["name"], document["server"], document["key"], document["tls_ca"] or "none", used
