@@ -16,6 +16,7 @@ import structlog
 from perdure_control_plane.api.doorkeeper import OPEN, Doorkeeper
 from perdure_control_plane.api.health import Health
 from perdure_control_plane.api.mount import Front, interceptor, mount
+from perdure_control_plane.api.rates import Rates
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.api_key import KeyTexts
 from perdure_control_plane.domain.errors import StoreUnavailable
@@ -36,6 +37,7 @@ from perdure_services.messages import deliver_on
 from perdure_services.retention import retain_on
 from perdure_services.server_tls import server_certificate
 from perdure_services.settings import ControlPlaneSettings
+from perdure_services.signing_keys import bearer_tokens
 from perdure_services.snapshots import take_snapshots
 from perdure_services.stores import agreed_keys, begin_life, say_life, store_of
 
@@ -55,8 +57,8 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event, own
     """Serves while the context is open; gives the address it listens at. Sets `stop` where it cannot go on.
 
     `own_key` is what an executor in the same process says; it is given an address without TLS. Raises StoreBroken,
-    SchemaUnknown, KeysUnusable, NoKeys, StartsUnusable, CertificateUnusable and AddressTaken, each with one plain sentence;
-    StoreBroken at the end, too, where the store has failed.
+    SchemaUnknown, KeysUnusable, NoKeys, StartsUnusable, CertificateUnusable, SigningKeysUnusable and AddressTaken, each with
+    one plain sentence; StoreBroken at the end, too, where the store has failed.
     """
     started = False
     if not settings.data_dir.exists():
@@ -113,14 +115,16 @@ async def _front(
     known = KnownKeys(store, texts, time.monotonic)
     doorkeeper = OPEN
     if settings.authentication == "required":
-        if not settings.tls_client_roles:
+        tokens = bearer_tokens(settings)
+        if not settings.tls_client_roles and tokens is None:
             await require_key(store)
-        doorkeeper = Doorkeeper(known, settings.certificate_roles, embedded_key)
+        doorkeeper = Doorkeeper(known, settings.certificate_roles, tokens, embedded_key)
     return Front(desk, own.approvals, texts, known, own.pages, own.audit, health, doorkeeper)
 
 
 def _server(front: Front, denials: Denials, settings: ControlPlaneSettings) -> grpc.aio.Server:
-    through = interceptor(settings.limits, denials, front.doorkeeper)
+    rates = Rates(settings.max_calls_per_second, settings.max_streams, time.monotonic)
+    through = interceptor(settings.limits, denials, front.doorkeeper, rates)
     server = grpc.aio.server(interceptors=[through], options=_options(settings))
     mount(server, front, reflect=settings.reflection)
     return server

@@ -66,6 +66,8 @@ CONTROL_PLANE_MORE: Final = """\b
 Settings of the control plane without a flag, as PERDURE_CONTROL_PLANE_... or in [control_plane]:
     stall_allowance_seconds (30), assignment_ack_seconds (5), sweep_seconds (1), stream_age_seconds (2700),
     tls_certificate (none), tls_key (none), tls_client_ca (none), tls_client_roles (none), tls_in_front (no),
+    jwt_issuer (none), jwt_audience (none), jwt_keys (none), jwt_role_claim (roles), jwt_roles (none),
+    max_calls_per_second (0), max_streams (0),
     drain_notice_seconds (1), takeover_limit (5), max_queued_runs (100000), max_payload_bytes (1048576),
     snapshot_events (500), retention_days (30),
     audit_retention_days (0)"""

@@ -29,6 +29,7 @@ from perdure_services.settings import (
     load_embedded,
     load_executor,
 )
+from perdure_services.signing_keys import SigningKeysUnusable
 from perdure_services.starts import StartsUnusable
 
 UNUSABLE: Final = (
@@ -42,6 +43,7 @@ UNUSABLE: Final = (
     ProviderUnusable,
     SchemaUnknown,
     SettingsInvalid,
+    SigningKeysUnusable,
     StartsUnusable,
     StoreBroken,
     TlsUnusable,

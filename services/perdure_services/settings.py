@@ -19,12 +19,10 @@ from pydantic_settings import (
 
 from perdure.addresses import DEFAULT_PORT, DEFAULT_SERVER, server_address
 from perdure.runlog.instances import NAME
-from perdure_control_plane.domain.certificates import CertificateRoles
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
-from perdure_control_plane.domain.roles import Role
 from perdure_control_plane.storage.postgres_hosts import database_url
+from perdure_services.identity_settings import LOOPBACK, IdentitySettings, Words, split
 
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 TABLES: Final = ("control_plane", "executor")
 """Tables of a settings file."""
 
@@ -33,10 +31,6 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 class SettingsInvalid(Exception):
     """A setting is not acceptable; the message names it, and what would be."""
-
-
-def _split(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def _directory(path: pathlib.Path) -> pathlib.Path:
@@ -49,20 +43,6 @@ def _postgres(url: SecretStr) -> SecretStr:
     if url.get_secret_value():
         database_url(url.get_secret_value())
     return url
-
-
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""A list; in the environment, words with commas between them."""
-
-
-def _identities(words: tuple[str, ...]) -> tuple[str, ...]:
-    for word in words:
-        identity, _, role = word.rpartition("=")
-        roles = [known.value.lower() for known in Role]
-        if not identity or role not in roles:
-            known = ", ".join(roles)
-            raise ValueError(f"{word!r} is not IDENTITY=ROLE, such as spiffe://site/work/*=executor; roles are {known}")
-    return words
 
 
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
@@ -86,7 +66,7 @@ class _Settings(BaseSettings):
         return (init_settings,)
 
 
-class ControlPlaneSettings(_Settings):
+class ControlPlaneSettings(_Settings, IdentitySettings):
     """The control plane."""
 
     model_config = SettingsConfigDict(env_prefix="PERDURE_CONTROL_PLANE_")
@@ -95,12 +75,6 @@ class ControlPlaneSettings(_Settings):
     port: Annotated[int, Field(ge=0, le=65535)] = DEFAULT_PORT
     data_dir: pathlib.Path = pathlib.Path(".perdure")
     database: Annotated[SecretStr, AfterValidator(_postgres)] = SecretStr("")
-    authentication: Literal["none", "required"] = "none"
-    tls_certificate: pathlib.Path | None = None
-    tls_key: pathlib.Path | None = None
-    tls_client_ca: pathlib.Path | None = None
-    tls_client_roles: Annotated[Words, AfterValidator(_identities)] = ()
-    tls_in_front: bool = False
     reflection: bool = True
     lease_seconds: Seconds = 30.0
     heartbeat_seconds: Seconds = 10.0
@@ -135,13 +109,6 @@ class ControlPlaneSettings(_Settings):
         )
 
     @property
-    def certificate_roles(self) -> CertificateRoles | None:
-        """Roles of those who show a certificate; None where none is asked for."""
-        parted = (word.rpartition("=") for word in self.tls_client_roles)
-        roles = CertificateRoles({identity: Role(role.upper()) for identity, _, role in parted})
-        return roles if self.tls_client_ca is not None else None
-
-    @property
     def retention(self) -> int:
         """After so many microseconds flows that have ended are deleted; 0: never."""
         return _micros(self.retention_days * 24 * 3600)
@@ -170,8 +137,8 @@ class ExecutorSettings(_Settings):
     tls_key: pathlib.Path | None = None
     name: Name = socket.gethostname()
     slots: Annotated[int, Field(ge=1, le=10_000)] = 16
-    queues: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=100)] = ("default",)
-    labels: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split), Field(max_length=100)] = ()
+    queues: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(split), Field(max_length=100)] = ("default",)
+    labels: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(split), Field(max_length=100)] = ()
     functions: Words = ()
     providers: Words = ()
     pass_variables: Words = ()
@@ -190,33 +157,14 @@ S = TypeVar("S", bound=_Settings)
 def load_control_plane(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:
     """The control plane's settings. Raises SettingsInvalid."""
     settings = _load(ControlPlaneSettings, "control_plane", file, flags)
-    _check_tls(settings)
+    fault = settings.fault(settings.host if settings.host not in LOOPBACK else "")
+    if fault:
+        raise SettingsInvalid(fault)
     if settings.heartbeat_seconds * 2 > settings.lease_seconds:
         raise SettingsInvalid(
             "heartbeat_seconds: is more than half of lease_seconds; leases would lapse at the first loss"
         )
     return settings
-
-
-def _check_tls(settings: ControlPlaneSettings) -> None:
-    needed = (
-        ("tls_key", settings.tls_key, "tls_certificate", settings.tls_certificate),
-        ("tls_certificate", settings.tls_certificate, "tls_key", settings.tls_key),
-        ("tls_certificate", settings.tls_certificate, "tls_client_ca", settings.tls_client_ca),
-        ("tls_client_ca", settings.tls_client_ca, "tls_client_roles", settings.tls_client_roles or None),
-    )
-    for name, value, other, needs in needed:
-        if needs is not None and value is None:
-            raise SettingsInvalid(f"{name}: is needed with {other}")
-    is_asked, is_here = settings.authentication == "required", settings.host in LOOPBACK
-    if settings.tls_client_ca is not None and not is_asked:
-        raise SettingsInvalid("authentication: must be required with tls_client_ca")
-    if not is_here and not is_asked:
-        reason = "whoever reaches it could do everything; set authentication = required"
-        raise SettingsInvalid(f"host: {settings.host} is not loopback, and {reason}, or use 127.0.0.1")
-    if not is_here and settings.tls_certificate is None and not settings.tls_in_front:
-        reason = "keys would be sent to it in plain text; set tls_certificate and tls_key, or tls_in_front"
-        raise SettingsInvalid(f"host: {settings.host} is not loopback, and {reason} where something in front encrypts")
 
 
 def load_embedded(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:

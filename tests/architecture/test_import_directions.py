@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     f"{SERVER}.api": (
         f"{SERVER}.api", f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.audit", "perdure.v1",
-        "grpc", "grpc_health", "grpc_reflection", "grpc_status",
+        "grpc", "grpc_health", "grpc_reflection", "grpc_status", "joserfc",
     ),
 }  # fmt: skip
 """What a package may import beside the standard library; the longest name that fits a module holds for it."""

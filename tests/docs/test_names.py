@@ -13,7 +13,7 @@ SHELLS = frozenset({"console", "sh", "bash", "ini", "dockerfile"})
 KINDS_OF_FILES = "py|proto|md|toml|yaml|yml|service|txt|binpb"
 PATH = re.compile(rf"\.?[\w*][\w.*-]*(/[\w.*-]+)+/?|[\w*][\w.*-]*/|[\w-]+\.({KINDS_OF_FILES})")
 COLLECTIONS = re.compile(
-    r"(runs|flows|sessions|playbooks|approvals|agents|executors|tasks|versions|keys|certificates)/"
+    r"(runs|flows|sessions|playbooks|approvals|agents|executors|tasks|versions|keys|certificates|users)/"
 )
 """Names on the wire, which look like paths."""
 

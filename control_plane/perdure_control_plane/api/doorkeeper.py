@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import structlog
 
+from perdure_control_plane.api.bearer_tokens import BearerTokens
+from perdure_control_plane.domain.api_key import PREFIX
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
 from perdure_control_plane.domain.certificates import SPIFFE, CertificateRoles, certificate_principal
 from perdure_control_plane.domain.errors import CallerFault, StoreUnavailable, Unauthenticated
@@ -38,6 +40,8 @@ class Doorkeeper:
     """None where the server runs open."""
     certificates: CertificateRoles | None = None
     """Who those are that show a certificate and give no key; None where no certificate is asked for."""
+    tokens: BearerTokens | None = None
+    """Who checks tokens of an identity provider; None where none are taken."""
     embedded_key: str = field(default="", repr=False)
     """What the executor in the same process says; never kept anywhere. Empty where there is none."""
 
@@ -70,6 +74,8 @@ class Doorkeeper:
     async def _known(self, keys: KnownKeys, text: str) -> Caller:
         if self.embedded_key and hmac.compare_digest(self.embedded_key.encode(), text.encode()):
             return Caller(EMBEDDED, authenticated=True, role=Role.EXECUTOR)
+        if self.tokens is not None and not text.startswith(f"{PREFIX}_"):
+            return await self.tokens.check(text)
         key = await keys.check(text)
         return Caller(Principal(key.name), authenticated=True, role=key.role, expires_at=key.expires_at)
 

@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 from perdure.runlog.head import IllegalEvent
 from perdure.v1 import scopes_pb2
 from perdure_control_plane.api.doorkeeper import STRANGER, Doorkeeper
+from perdure_control_plane.api.rates import UNLIMITED, Rates
 from perdure_control_plane.api.status import internal_status, is_denial, status_of
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
 from perdure_control_plane.domain.errors import (
@@ -70,6 +71,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         max_request_bytes: int,
         doorkeeper: Doorkeeper,
         denials: Denials,
+        rates: Rates = UNLIMITED,
     ) -> None:
         """`unscoped` are services that everybody may call: health and reflection."""
         self._scopes = scopes
@@ -77,6 +79,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._max_request_bytes = max_request_bytes
         self._doorkeeper = doorkeeper
         self._denials = denials
+        self._rates = rates
 
     async def intercept_service(
         self,
@@ -90,7 +93,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(_unknown(method))
         if method.split("/")[1] in self._unscoped:
             return handler
-        guard = _Guard(method, self._scopes.get(method), self._doorkeeper, self._denials)
+        guard = _Guard(method, self._scopes.get(method), self._doorkeeper, self._denials, self._rates)
         return self._wrapped(handler, guard)
 
     def _wrapped(self, handler: Any, guard: "_Guard") -> Any:
@@ -113,17 +116,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Guard:
     """What stands before and behind one method: who may call it, and the answer where it cannot be served."""
 
-    def __init__(self, method: str, scope: Scope | None, doorkeeper: Doorkeeper, denials: Denials) -> None:
+    def __init__(
+        self, method: str, scope: Scope | None, doorkeeper: Doorkeeper, denials: Denials, rates: Rates
+    ) -> None:
+        self._rates = rates
         self._method = method
         self._scope = scope
         self._doorkeeper = doorkeeper
         self._denials = denials
 
     async def let_in(self, context: Any) -> None:
-        """Notes who calls. Raises Unauthenticated, ScopeMissing, StoreUnavailable."""
+        """Notes who calls. Raises Unauthenticated, CallRateReached, ScopeMissing, StoreUnavailable."""
         _caller.set(replace(STRANGER, peer=unquote(context.peer()), method=self._method))
         found = await self._doorkeeper.admit(context)
         _caller.set(replace(found, peer=unquote(context.peer()), method=self._method))
+        self._rates.take(found.principal)
         if self._scope is None:
             raise ScopeMissing(self._method)
         if self._scope not in found.scopes:
@@ -131,7 +138,13 @@ class _Guard:
 
     @contextlib.asynccontextmanager
     async def still_good(self, context: Any) -> AsyncIterator[None]:
-        """Ends what is done inside when its caller is good no longer. Raises Unauthenticated then."""
+        """Ends what is done inside when its caller is good no longer. Raises Unauthenticated, StreamLimitReached."""
+        with self._rates.stream(caller().principal):
+            async with self._while_good(context):
+                yield
+
+    @contextlib.asynccontextmanager
+    async def _while_good(self, context: Any) -> AsyncIterator[None]:
         stream = asyncio.current_task()
         if self._doorkeeper.is_open or stream is None:
             yield

@@ -52,6 +52,7 @@ from perdure_control_plane.api.key_servicer import IdentityServicer, KeyServicer
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.api.playbook_servicer import PlaybookServicer
 from perdure_control_plane.api.queue_servicer import QueueServicer
+from perdure_control_plane.api.rates import UNLIMITED, Rates
 from perdure_control_plane.api.run_servicer import RunServicer
 from perdure_control_plane.api.schedule_servicer import ScheduleServicer
 from perdure_control_plane.api.server_servicer import ServerServicer
@@ -106,10 +107,12 @@ class Front:
     doorkeeper: Doorkeeper
 
 
-def interceptor(limits: Limits, denials: Denials, doorkeeper: Doorkeeper = OPEN) -> CallInterceptor:
+def interceptor(
+    limits: Limits, denials: Denials, doorkeeper: Doorkeeper = OPEN, rates: Rates = UNLIMITED
+) -> CallInterceptor:
     """What every call to the services goes through."""
     everybody = frozenset({HEALTH, REFLECTION})
-    return CallInterceptor(scopes_of(*SERVICES), everybody, limits.max_message_bytes, doorkeeper, denials)
+    return CallInterceptor(scopes_of(*SERVICES), everybody, limits.max_message_bytes, doorkeeper, denials, rates)
 
 
 def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:

@@ -56,6 +56,8 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.TooLarge: (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
     errors.InboxFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
     errors.ConcurrencyLimitReached: (grpc.StatusCode.RESOURCE_EXHAUSTED, 30.0),
+    errors.CallRateReached: (grpc.StatusCode.RESOURCE_EXHAUSTED, 1.0),
+    errors.StreamLimitReached: (grpc.StatusCode.RESOURCE_EXHAUSTED, 1.0),
     errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, 1.0),
     errors.Conflict: (grpc.StatusCode.ABORTED, 0.05),
     errors.ServerDraining: (grpc.StatusCode.UNAVAILABLE, 1.0),

@@ -21,6 +21,7 @@ PerdureError
 ├── Unauthenticated          the caller has not said who it is
 ├── ScopeMissing             the caller may not do this
 ├── TooLarge                 a payload is over the limit
+├── CallRateReached, StreamLimitReached   the caller asks for too much at once
 ├── QueueFull                too many runs wait
 ├── ConcurrencyLimitReached  as many runs of a key go on as may
 ├── Conflict                 the run changed meanwhile
@@ -370,8 +371,8 @@ _WAYS_OUT = {
     CallerFault.UNREADABLE: "what the call has as a key is none; a key begins with perdure_ and is given whole",
     CallerFault.UNKNOWN: "it does not know this key, or no longer; look whether it is this server's, and was not rotated",
     CallerFault.EXPIRED: "this key has expired; an admin can rotate it with a new expiry",
-    CallerFault.UNMAPPED: "no role is given to the certificate that the caller has shown; its SPIFFE id, or else its"
-    " common name, is looked for in tls_client_roles",
+    CallerFault.UNMAPPED: "no role is given to who the caller is by its certificate or token; roles are given in"
+    " tls_client_roles and jwt_roles",
     CallerFault.REVOKED: "this key is revoked; ask an admin for another",
 }
 
@@ -396,6 +397,27 @@ class TooLarge(PerdureError):
     def __init__(self, field: str, size: int, limit: int) -> None:
         description = f"has {size} bytes; the limit is {limit}"
         super().__init__(f"{field} {description}", (FieldFault(field, description),), limit_bytes=limit, bytes=size)
+
+
+class CallRateReached(PerdureError):
+    """A caller makes more calls than it may."""
+
+    reason = "CALL_RATE_REACHED"
+
+    def __init__(self, principal: str, limit: str, retry_seconds: float = 1.0) -> None:
+        message = f"{principal} may make {limit} calls a second, and has made them"
+        super().__init__(message, principal=principal, limit=limit)
+        self.retry_seconds = retry_seconds
+
+
+class StreamLimitReached(PerdureError):
+    """A caller has as many streams open as it may."""
+
+    reason = "STREAM_LIMIT_REACHED"
+
+    def __init__(self, principal: str, limit: int) -> None:
+        message = f"{principal} has {limit} streams open, and may have no more; end one"
+        super().__init__(message, principal=principal, limit=limit)
 
 
 class QueueFull(PerdureError):

@@ -37,6 +37,8 @@ HINTS: Final = {
     "SCOPE_MISSING": "ask whoever runs the server for a role that has the scope; yours: perdure auth whoami",
     "PAYLOAD_TOO_LARGE": "make it smaller, or keep it elsewhere and pass a reference; the limits: perdure runtime get",
     "CONCURRENCY_LIMIT_REACHED": "start it again when one of these has ended: {runs}",
+    "CALL_RATE_REACHED": "wait a moment and repeat; who keeps the server says how many calls are let through",
+    "STREAM_LIMIT_REACHED": "end a command that follows something, and repeat",
     "QUEUE_FULL": "start it again when some runs have gone; the queue: perdure status",
     "PROVIDER_NOT_CONFIGURED": "configure the provider at an executor; what they have: perdure runtime get",
     "SERVER_DRAINING": "try again in a moment",
