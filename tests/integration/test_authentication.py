@@ -16,7 +16,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from perdure.client import CallFailed, Client
 from perdure.keys import read_key_file
 from perdure.v1.approvals_pb2 import DecideApprovalRequest, GetApprovalRequest, ListApprovalsRequest
-from perdure.v1.fact_events_pb2 import DECISION_KIND_APPROVED
+from perdure.v1.decisions_pb2 import DECISION_KIND_APPROVED
 from perdure.v1.flows_pb2 import Flow, ListFlowsRequest, StartFlowRequest
 from perdure.v1.identities_pb2 import WhoAmIRequest
 from perdure.v1.keys_pb2 import CreateKeyRequest, RevokeKeyRequest, RotateKeyRequest
@@ -120,7 +120,9 @@ async def test_what_one_starts_another_decides_and_both_are_named(
     operator = await connect_as(await key_for("ops", ROLE_OPERATOR))
     reviewer = await connect_as(await key_for("eve", ROLE_REVIEWER))
     flow = await start(await connect_as(root), operator)
-    approval = await operator.approvals.GetApproval(GetApprovalRequest(name=await asked(operator, flow)))
+    question = GetApprovalRequest(name=await asked(operator, flow))
+    without_token = await operator.approvals.GetApproval(question)
+    approval = await reviewer.approvals.GetApproval(question)
     decision = DecideApprovalRequest(name=approval.name, decision=DECISION_KIND_APPROVED, token=approval.token)
 
     with pytest.raises(CallFailed) as refused:
@@ -128,6 +130,7 @@ async def test_what_one_starts_another_decides_and_both_are_named(
     decided = await reviewer.approvals.DecideApproval(decision)
     ended = await settled(operator, flow)
 
+    assert (without_token.subject, without_token.token) == (approval.subject, "")
     assert refused.value.reason == "SCOPE_MISSING"
     assert dict(refused.value.metadata) == {"scope": "APPROVALS_DECIDE", "role": "OPERATOR"}
     assert (decided.decider, decided.authenticated) == ("keys/eve", True)

@@ -227,6 +227,21 @@ async def test_keys_that_are_fetched_are_fetched_again_for_one_that_is_missing_b
     assert (await keys.get(newer=True)) is after
 
 
+async def test_a_token_of_a_key_that_is_new_is_taken_without_a_restart(
+    serve: Any, provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, handler = provider
+    handler.content = published(OWN, RSA)
+    service = await serve(**RULES, jwt_keys=url)
+    handler.content = published(OWN, OTHER)
+    monkeypatch.setattr(signing_keys, "AGAIN_SECONDS", 0.0)
+
+    async with Client(service.address, key=token(OTHER)) as perdure:
+        who = await perdure.identity.WhoAmI(WhoAmIRequest())
+
+    assert (who.principal, handler.asked) == ("users/ada", 2)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
