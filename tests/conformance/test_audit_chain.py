@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy import delete, update
 
-from perdure.audit.chain import SealedEvent, SignedHead
+from perdure.audit.chain import SealedEvent, SignedHead, seal
 from perdure.audit.checker import ChainChecker, Remembered
 from perdure.audit.events import AuditType
 from perdure.audit.signing import HeadKey, is_signed
@@ -137,6 +137,37 @@ async def test_an_event_that_is_committed_late_is_sealed_behind_those_that_overt
     assert meanwhile.events == 2
     assert (checker.faults, end.unsealed_events) == ([], 0)
     assert [one.event.resource for one in sealed] == ["runs/first", "runs/overtakes", "runs/late"]
+
+
+@ON_POSTGRES
+async def test_who_seals_waits_for_whoever_has_the_end_of_the_chain(house: Any) -> None:
+    await record(house, 1)
+    await seal_audit(house.store, KEY)
+    await record(house, 1)
+    url = house.store.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    other, looking = await asyncpg.connect(url), await asyncpg.connect(url)
+    sealing_there = other.transaction()
+    await sealing_there.start()
+    end = await other.fetchrow("SELECT position, hash FROM audit_chain FOR UPDATE")
+
+    sealing_here = asyncio.create_task(seal_audit(house.store, KEY))
+    waiting = "SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while not (waits_with := await looking.fetchval(waiting)):
+        assert not sealing_here.done()
+    (left,) = await house.store.read(lambda tx: tx.chain.unsealed(10))
+    sealed = seal(left, end["position"] + 1, end["hash"])
+    values = (sealed.event.event_id, sealed.position, sealed.previous_hash, sealed.hash)
+    moved = "UPDATE audit_events SET position = $2, previous_hash = $3, hash = $4 WHERE event_id = $1"
+    await other.execute(moved, *values)
+    await other.execute("UPDATE audit_chain SET position = $1, hash = $2", sealed.position, sealed.hash)
+    await sealing_there.commit()
+    await asyncio.gather(other.close(), looking.close())
+
+    # It has read and locked nothing yet, so whoever has the end gets on.
+    assert waits_with.startswith("SELECT audit_chain")
+    assert await sealing_here == 0
+    checker, end_now = await examined(house)
+    assert (checker.faults, checker.events, end_now.unsealed_events) == ([], 2, 0)
 
 
 @pytest.mark.parametrize(

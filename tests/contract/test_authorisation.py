@@ -82,6 +82,7 @@ ALLOWED: Final = {
     },
     "QueueService": {"GetQueue": SEES, "ListQueues": SEES, "UpdateQueue": "admin operator"},
     "AgentService": {"GetAgent": SEES, "ListAgents": SEES},
+    "PolicyService": {"GetPolicy": SEES, "UpdatePolicy": "admin"},
     "AuditService": {
         "ListAuditEvents": "admin operator",
         "ExportAuditEvents": "admin operator",

@@ -14,6 +14,7 @@ from perdure_control_plane.api.health import SERVICES
 from perdure_control_plane.api.status import CODES
 from perdure_control_plane.domain.roles import SCOPES, Role, Scope
 from perdure_control_plane.manifests import model
+from perdure_control_plane.manifests.diagnostics import WARNINGS
 from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
 
 Table = list[list[str]]
@@ -74,6 +75,10 @@ def test_every_reason_of_the_command_line_s_own_is_on_the_page_of_errors(read: A
     said = {reason for path in files for reason in re.findall(given, project.text(path))}
 
     assert said - published == set(names(table(read("docs/errors.md"), "## Reasons of the command line's own")))
+
+
+def test_the_page_of_playbooks_has_every_warning_that_a_policy_can_block(read: Any) -> None:
+    assert names(table(read("docs/playbooks.md"), "## Warnings")) == sorted(WARNINGS)
 
 
 def test_the_page_on_audit_has_every_type_and_every_detail(read: Any) -> None:

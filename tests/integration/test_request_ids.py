@@ -156,6 +156,10 @@ async def limiting(here: Situation) -> tuple[Fields, Fields]:
     return same, {**same, "max_runs_at_work": 3}
 
 
+async def demanding(here: Situation) -> tuple[Fields, Fields]:
+    return {"require_review": True}, {"require_review": False}
+
+
 async def changing_a_schedule(here: Situation) -> tuple[Fields, Fields]:
     names = []
     for schedule_id in ("one", "other"):
@@ -198,6 +202,7 @@ REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
     "TriggerSchedule": changing_a_schedule,
     "DeleteSchedule": changing_a_schedule,
     "UpdateQueue": limiting,
+    "UpdatePolicy": demanding,
     "CreateKey": making_a_key,
     "RotateKey": changing_a_key,
     "RevokeKey": changing_a_key,

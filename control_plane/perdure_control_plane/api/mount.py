@@ -25,6 +25,8 @@ from perdure.v1 import (
     keys_pb2_grpc,
     playbooks_pb2,
     playbooks_pb2_grpc,
+    policies_pb2,
+    policies_pb2_grpc,
     queues_pb2,
     queues_pb2_grpc,
     run_inbox_pb2,
@@ -51,6 +53,7 @@ from perdure_control_plane.api.interceptors import CallInterceptor, scopes_of
 from perdure_control_plane.api.key_servicer import IdentityServicer, KeyServicer
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.api.playbook_servicer import PlaybookServicer
+from perdure_control_plane.api.policy_servicer import PolicyServicer
 from perdure_control_plane.api.queue_servicer import QueueServicer
 from perdure_control_plane.api.rates import UNLIMITED, Rates
 from perdure_control_plane.api.run_servicer import RunServicer
@@ -80,6 +83,7 @@ SERVICES: Final = [
         (tasks_pb2, "TaskService"),
         (schedules_pb2, "ScheduleService"),
         (queues_pb2, "QueueService"),
+        (policies_pb2, "PolicyService"),
         (agents_pb2, "AgentService"),
         (audit_pb2, "AuditService"),
         (server_pb2, "ServerService"),
@@ -135,6 +139,7 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     schedule_servicer = ScheduleServicer(store, starter, limits, pages)
     schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(schedule_servicer, server)
     queues_pb2_grpc.add_QueueServiceServicer_to_server(QueueServicer(store, pages, desk.changes), server)
+    policies_pb2_grpc.add_PolicyServiceServicer_to_server(PolicyServicer(store), server)
     audit_servicer = AuditServicer(store, pages, front.audit_key.public_key)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_servicer, server)
     server_servicer = ServerServicer(store, limits, pages, desk.identity, is_open=front.doorkeeper.is_open)

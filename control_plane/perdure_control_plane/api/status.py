@@ -36,6 +36,7 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.VersionExists: (grpc.StatusCode.ALREADY_EXISTS, None),
     errors.DigestMismatch: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.PublicationForbids: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.PolicyForbids: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.EvidenceUnresolved: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.ProviderNotConfigured: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.RunStateForbids: (grpc.StatusCode.FAILED_PRECONDITION, None),

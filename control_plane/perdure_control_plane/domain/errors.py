@@ -12,7 +12,7 @@ PerdureError
 │   ├── RequestIdReused
 │   └── VersionExists
 ├── Refused                  the state of things does not allow it
-│   ├── DigestMismatch, PublicationForbids, EvidenceUnresolved, ProviderNotConfigured
+│   ├── DigestMismatch, PublicationForbids, PolicyForbids, EvidenceUnresolved, ProviderNotConfigured
 │   ├── RunStateForbids, StopStands, AnswerStale, ContinueNeeds, ParentDoesNotWait, NotHeld
 │   ├── NotInDoubt, ReportUnseen
 │   └── ApprovalClosed, ApprovalDecided
@@ -179,6 +179,15 @@ class PublicationForbids(Refused):
 
     def __init__(self, resource: str, publication: str, way_out: str) -> None:
         super().__init__(f"{resource} is {publication}; {way_out}", resource=resource, publication=publication)
+
+
+class PolicyForbids(Refused):
+    """The version does not meet what the environment's policy demands."""
+
+    reason = "POLICY_FORBIDS"
+
+    def __init__(self, resource: str, rules: Sequence[str], why: str) -> None:
+        super().__init__(f"{resource} does not meet the policy: {why}", resource=resource, rules=",".join(rules))
 
 
 class EvidenceUnresolved(Refused):

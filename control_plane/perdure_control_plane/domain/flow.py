@@ -16,6 +16,7 @@ from perdure_control_plane.domain.ids import (
     SessionId,
 )
 from perdure_control_plane.domain.playbook import Evidence, Release
+from perdure_control_plane.domain.policy import Policy
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.session import Session
 
@@ -60,6 +61,8 @@ class Ground:
     """The flow that the same key began."""
     release: Release | None
     session: Session | None
+    policy: Policy
+    """What the environment demands of the version."""
 
 
 class FlowStatus(StrEnum):

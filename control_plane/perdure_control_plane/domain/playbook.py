@@ -20,6 +20,9 @@ class Publication(StrEnum):
 
 STARTABLE: Final = frozenset({Publication.VERIFIED, Publication.CANARY, Publication.ACTIVE})
 
+REVIEW: Final = "review"
+"""Kind of evidence that a person has looked at a version."""
+
 RESOLVED_EVIDENCE: Final = frozenset({"flow", "run", "task", "approval"})
 """Kinds of evidence that must name something in the store."""
 
@@ -58,6 +61,10 @@ class PlaybookVersion:
     publication: Publication
     created_at: int
     updated_at: int
+    warnings: tuple[str, ...] = ()
+    """Codes of the doubts that there were about its document, each once."""
+    is_reviewed: bool = False
+    """Whether a publication of it has named evidence of the kind `review`."""
     history: tuple[PublicationChange, ...] = ()
     document: bytes = b""
 
@@ -90,6 +97,8 @@ class Release:
     digest: str
     plan_digest: bytes
     publication: Publication
+    warnings: tuple[str, ...] = ()
+    is_reviewed: bool = False
 
     @property
     def name(self) -> str:

@@ -20,6 +20,8 @@ class Scope(StrEnum):
     KEYS_WRITE = "KEYS_WRITE"
     IDENTITY_READ = "IDENTITY_READ"
     AUDIT_READ = "AUDIT_READ"
+    POLICIES_READ = "POLICIES_READ"
+    POLICIES_WRITE = "POLICIES_WRITE"
 
 
 class Role(StrEnum):
@@ -35,7 +37,14 @@ class Role(StrEnum):
 
 
 _SEES: Final = frozenset(
-    {Scope.IDENTITY_READ, Scope.SERVER_READ, Scope.PLAYBOOKS_READ, Scope.RUNS_READ, Scope.APPROVALS_READ}
+    {
+        Scope.IDENTITY_READ,
+        Scope.SERVER_READ,
+        Scope.PLAYBOOKS_READ,
+        Scope.RUNS_READ,
+        Scope.APPROVALS_READ,
+        Scope.POLICIES_READ,
+    }
 )
 
 SCOPES: Final[dict[Role, frozenset[Scope]]] = {

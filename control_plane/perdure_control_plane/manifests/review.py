@@ -10,7 +10,7 @@ from perdure.v1 import plans_pb2
 from perdure_control_plane.manifests.checks import doubts, faults
 from perdure_control_plane.manifests.children import NO_CHILDREN, Children, Reference, child_faults, references
 from perdure_control_plane.manifests.compilation import compile_plan
-from perdure_control_plane.manifests.diagnostics import Diagnostic
+from perdure_control_plane.manifests.diagnostics import WARNINGS, Diagnostic
 from perdure_control_plane.manifests.document import read
 from perdure_control_plane.manifests.model import Manifest
 from perdure_control_plane.manifests.sound_parts import place_in_document, sound_parts
@@ -37,6 +37,11 @@ class Review:
     version: str = ""
     references: tuple[Reference, ...] = ()
     """Versions that it starts as children."""
+
+    @property
+    def warning_codes(self) -> tuple[str, ...]:
+        """Codes of its warnings, each once."""
+        return tuple(sorted({warning.code for warning in self.warnings} & WARNINGS))
 
 
 def review(text: bytes, children: Children = NO_CHILDREN) -> Review:

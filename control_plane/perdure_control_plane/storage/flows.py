@@ -9,17 +9,20 @@ from sqlalchemy.engine import Connection, Dialect
 
 from perdure_control_plane.domain.flow import Flow, Ground, RequestSource
 from perdure_control_plane.domain.ids import FlowId, PlaybookId, Principal, SessionId
+from perdure_control_plane.domain.policy import Policy
 from perdure_control_plane.domain.queries import FlowFilter
 from perdure_control_plane.domain.session import Session
 from perdure_control_plane.storage.deletions import missing
 from perdure_control_plane.storage.playbooks import RELEASE_COLUMNS, release_from
+from perdure_control_plane.storage.policies import POLICY_COLUMNS, policy_from
 from perdure_control_plane.storage.statements import LazyConnection, Prepared, Row
-from perdure_control_plane.storage.tables import flows, playbook_versions, sessions
+from perdure_control_plane.storage.tables import flows, playbook_versions, policies, sessions
 
 _COLUMNS: Final = tuple(flows.c.keys())
 _OF_SOURCE: Final = tuple(field.name for field in fields(RequestSource))
 _VERSION: Final = len(_COLUMNS)
 _SESSION: Final = _VERSION + len(RELEASE_COLUMNS)
+_POLICY: Final = _SESSION + len(sessions.c)
 """Where version and session begin in the row of what a start rests on."""
 
 
@@ -41,7 +44,8 @@ def _ground() -> Select[Any]:
     one = select(literal_column("1").label("one")).subquery("one")
     found = one.outerjoin(flows, of_key).outerjoin(playbook_versions, wanted)
     found = found.outerjoin(sessions, sessions.c.session_id == bindparam("session_id"))
-    return select(*flows.c, *RELEASE_COLUMNS, *sessions.c).select_from(found)
+    found = found.outerjoin(policies, policies.c.id == literal_column("1"))
+    return select(*flows.c, *RELEASE_COLUMNS, *sessions.c, *POLICY_COLUMNS).select_from(found)
 
 
 class Flows:
@@ -70,11 +74,13 @@ class Flows:
         It is read at one moment, and another may be first all the same: then the flow cannot be stored.
         """
         row = self._statements.read_ground(self._driver, (principal, key, *release, session_id)).fetchone()
-        begun, version, session = row[:_VERSION], row[_VERSION:_SESSION], row[_SESSION:]
+        begun, version = row[:_VERSION], row[_VERSION:_SESSION]
+        session, policy = row[_SESSION:_POLICY], row[_POLICY:]
         return Ground(
             begun=None if begun[0] is None else _flow(begun),
             release=None if version[0] is None else release_from(version),
             session=None if session[0] is None else Session(*session),
+            policy=Policy() if policy[0] is None else policy_from(policy),
         )
 
     def page(self, wanted: FlowFilter, before: tuple[int, str] | None, limit: int) -> list[Flow]:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection, Dialect
 from perdure_control_plane.domain.errors import DataCorrupt, NotFound
 from perdure_control_plane.domain.ids import PlaybookId, Principal
 from perdure_control_plane.domain.playbook import (
+    REVIEW,
     Evidence,
     Playbook,
     PlaybookVersion,
@@ -60,6 +61,7 @@ class Playbooks:
         position = self._connection.execute(held).scalar_one() + 1
         values = {name: getattr(version, name) for name in _names(_SUMMARY)}
         values |= {"publication": version.publication.value, "document": version.document, "position": position}
+        values |= {"warnings": json.dumps(version.warnings), "is_reviewed": int(version.is_reviewed)}
         self._connection.execute(insert(playbook_versions).values(values))
         for stored in (plan, *parts):
             self._add_plan(hashlib.sha256(stored).digest(), stored)
@@ -115,7 +117,9 @@ class Playbooks:
             playbook_versions.c.version == version.version
         )
         moved = update(playbook_versions).where(wanted, playbook_versions.c.publication == change.previous.value)
-        changed = self._connection.execute(moved.values(publication=change.current.value, updated_at=change.changed_at))
+        is_reviewed = version.is_reviewed or any(one.kind == REVIEW for one in change.evidence)
+        after = {"publication": change.current.value, "updated_at": change.changed_at, "is_reviewed": int(is_reviewed)}
+        changed = self._connection.execute(moved.values(after))
         if changed.rowcount != 1:
             raise DataCorrupt(version.name, "its publication is not what was just read")
         row = {
@@ -157,13 +161,15 @@ class Playbooks:
 
 def release_from(row: Any) -> Release:
     """The release that a row holds, its values in the order of RELEASE_COLUMNS."""
-    playbook, name, digest, plan_digest, publication = row
-    return Release(playbook, name, digest, plan_digest, Publication(publication))
+    playbook, name, digest, plan_digest, publication, warnings, is_reviewed = row
+    codes = tuple(json.loads(warnings))
+    return Release(playbook, name, digest, plan_digest, Publication(publication), codes, bool(is_reviewed))
 
 
 def _version(row: Any, *, history: tuple[PublicationChange, ...], document: bytes = b"") -> PlaybookVersion:
     values = dict(zip(_names(_SUMMARY), row, strict=True))
-    values["publication"] = Publication(values["publication"])
+    values |= {"publication": Publication(values["publication"]), "is_reviewed": bool(values["is_reviewed"])}
+    values["warnings"] = tuple(json.loads(values["warnings"]))
     return PlaybookVersion(**values, history=history, document=document)
 
 

@@ -101,6 +101,8 @@ playbook_versions = _table(
     _number("position"),
     _number("created_at"),
     _number("updated_at"),
+    _text("warnings"),
+    _number("is_reviewed"),
     _one_of("publication", Publication),
 )
 Index(
@@ -314,6 +316,19 @@ run_queue = _table(
     _text("concurrency_key"),
     _number("concurrency_limit"),
     Index("ix_run_queue_order", text("priority DESC"), "ready_at", "run_id"),
+)
+
+policies = _table(
+    "policies",
+    Column("id", Number, primary_key=True),
+    _number("block_warnings"),
+    _text("blocked_warnings"),
+    _number("require_review"),
+    _number("require_approval"),
+    _number("updated_at"),
+    _text("updated_by"),
+    _text("reason"),
+    CheckConstraint("id = 1", name="one_row"),
 )
 
 queue_limits = _table(

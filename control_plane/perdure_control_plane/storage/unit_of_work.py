@@ -23,6 +23,7 @@ from perdure_control_plane.storage.log_rows import LogRows
 from perdure_control_plane.storage.payloads import Payloads, PayloadStatements
 from perdure_control_plane.storage.places import Places
 from perdure_control_plane.storage.playbooks import Playbooks, PlaybookStatements
+from perdure_control_plane.storage.policies import Policies
 from perdure_control_plane.storage.postgres_log_rows import PostgresLogRows, PostgresLogStatements
 from perdure_control_plane.storage.projection_statements import ProjectionStatements
 from perdure_control_plane.storage.projections import Projections
@@ -139,6 +140,11 @@ class SqlTransaction:
     def events(self) -> RunEvents:
         """The log's events."""
         return RunEvents(self.connection, self._driver, self._statements.events, self.payloads)
+
+    @cached_property
+    def policies(self) -> Policies:
+        """What is demanded of playbooks."""
+        return Policies(self.connection)
 
     @cached_property
     def places(self) -> Places:

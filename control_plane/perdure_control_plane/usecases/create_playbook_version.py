@@ -43,6 +43,7 @@ async def create_playbook_version(store: Store, caller: Caller, text: bytes, req
             publication=Publication.DRAFT,
             created_at=tx.now,
             updated_at=tx.now,
+            warnings=reviewed.warning_codes,
             document=text,
         )
         is_repetition(tx, caller, request_id, "CreatePlaybookVersion", version.name, reviewed.digest)

@@ -10,6 +10,7 @@ from perdure_control_plane.usecases.rows.definitions import (
     FiringRows,
     FlowRows,
     PlaybookRows,
+    PolicyRows,
     ScheduleRows,
     SessionRows,
 )
@@ -61,6 +62,8 @@ class Transaction(Protocol):
     def ready(self) -> ReadyRows: ...
     @property
     def places(self) -> PlaceRows: ...
+    @property
+    def policies(self) -> PolicyRows: ...
     @property
     def queues(self) -> QueueRows: ...
     @property

@@ -47,6 +47,7 @@ from perdure_control_plane.domain.session import Session
 from perdure_control_plane.usecases.json_objects import check_schema, json_object
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.queue_depth import Depths, QueueDepth
+from perdure_control_plane.usecases.readings.unasked_effects import acts_unasked
 from perdure_control_plane.usecases.view_flow import view, view_of_new
 
 RESERVED_METADATA: Final = "perdure_flow"
@@ -114,8 +115,8 @@ class FlowStarter:
     async def start(self, caller: Caller, asked: Start) -> FlowView:
         """Begins the flow, or returns the one that the key began with the same request.
 
-        Raises FieldInvalid, TooLarge, NotFound, DigestMismatch, PublicationForbids, ProviderNotConfigured, QueueFull,
-        ConcurrencyLimitReached, AlreadyExists, RequestIdReused.
+        Raises FieldInvalid, TooLarge, NotFound, DigestMismatch, PublicationForbids, PolicyForbids, ProviderNotConfigured,
+        QueueFull, ConcurrencyLimitReached, AlreadyExists, RequestIdReused.
         """
         checked = await self.check(asked)
         depths = await self._depth.current()
@@ -178,8 +179,8 @@ def place_needed(plan: plans_pb2.Plan, value: JsonObject) -> ConcurrencyPlace | 
 def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked, depths: Depths) -> FlowView:
     """Begins a flow inside a transaction, or returns the one that the key began.
 
-    Raises PublicationForbids, NotFound, ProviderNotConfigured, QueueFull, ConcurrencyLimitReached, AlreadyExists,
-    RequestIdReused.
+    Raises PublicationForbids, PolicyForbids, NotFound, ProviderNotConfigured, QueueFull, ConcurrencyLimitReached,
+    AlreadyExists, RequestIdReused.
     """
     asked, plan = checked.asked, checked.plan
     digest = asked.digest_of_request()
@@ -193,6 +194,8 @@ def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked
     if release is None:
         raise NotFound(version_name(*wanted))
     check_startable(release)
+    policy = ground.policy
+    policy.check(release, acts_unasked=policy.require_approval and acts_unasked(plan))
     if session is None:
         raise NotFound(f"sessions/{asked.session_id}")
     if asked.flow_id is not None and tx.flows.find(asked.flow_id) is not None:

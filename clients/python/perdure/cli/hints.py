@@ -18,6 +18,7 @@ HINTS: Final = {
     "VERSION_EXISTS": "a stored version never changes: raise `version` in the manifest",
     "DIGEST_MISMATCH": "look at what is stored before you give its digest: perdure playbooks get {path}",
     "PUBLICATION_STATE": "look at its publication: perdure playbooks get {path}",
+    "POLICY_FORBIDS": "look at what is demanded, and who set it: perdure policy get",
     "EVIDENCE_UNRESOLVED": "name evidence that exists; kinds other than flow, run, task and approval are taken as given",
     "RUN_STATE": "look at where it stands: perdure runs get {run}; how it can go on: perdure runs recovery {run}",
     "INBOX_FULL": "see what is kept, and for what it waits: perdure runs inbox {run}",

@@ -24,6 +24,7 @@ from perdure.v1.flows_pb2_grpc import FlowServiceStub
 from perdure.v1.identities_pb2_grpc import IdentityServiceStub
 from perdure.v1.keys_pb2_grpc import KeyServiceStub
 from perdure.v1.playbooks_pb2_grpc import PlaybookServiceStub
+from perdure.v1.policies_pb2_grpc import PolicyServiceStub
 from perdure.v1.queues_pb2_grpc import QueueServiceStub
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure.v1.run_inbox_pb2_grpc import InboxServiceStub
@@ -79,6 +80,7 @@ class Client:
         self.tasks: Final = TaskServiceStub(self._channel)
         self.schedules: Final = ScheduleServiceStub(self._channel)
         self.queues: Final = QueueServiceStub(self._channel)
+        self.policies: Final = PolicyServiceStub(self._channel)
         self.audit: Final = AuditServiceStub(self._channel)
         self.agents: Final = AgentServiceStub(self._channel)
         self.server: Final = ServerServiceStub(self._channel)

@@ -6,6 +6,7 @@ from typing import Protocol
 from perdure_control_plane.domain.flow import Flow, Ground
 from perdure_control_plane.domain.ids import AgentId, FlowId, PlaybookId, Principal, SessionId
 from perdure_control_plane.domain.playbook import Playbook, PlaybookVersion, PublicationChange, Release
+from perdure_control_plane.domain.policy import Policy
 from perdure_control_plane.domain.queries import FlowFilter
 from perdure_control_plane.domain.schedule import Firing, Schedule
 from perdure_control_plane.domain.session import Agent, Session
@@ -22,6 +23,14 @@ class PlaybookRows(Protocol):
     def page(self, after: str, limit: int) -> list[Playbook]: ...
     def change_publication(self, version: PlaybookVersion, change: PublicationChange) -> None: ...
     def plan(self, digest: bytes) -> bytes: ...
+
+
+class PolicyRows(Protocol):
+    """What the environment demands of playbooks."""
+
+    def lock(self) -> Policy: ...
+    def get(self) -> Policy: ...
+    def save(self, policy: Policy) -> None: ...
 
 
 class FlowRows(Protocol):

@@ -20,7 +20,10 @@ from perdure.v1.approvals_pb2 import Approval
 SECRET: Final = frozenset({"token"})
 """Fields that are asked for by name only: what they hold lets its bearer decide."""
 
-EITHER_WAY: Final = frozenset({"can_continue", "goes_on_by_itself", "passed", "settled", "valid"})
+EITHER_WAY: Final = frozenset(
+    {"block_warnings", "can_continue", "goes_on_by_itself", "passed"}
+    | {"require_approval", "require_review", "settled", "valid"}
+)
 """Answers that are shown when they are no, too."""
 
 _INDENT: Final = "  "

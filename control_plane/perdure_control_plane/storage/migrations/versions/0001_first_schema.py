@@ -250,6 +250,8 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("created_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("updated_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("warnings", WORDS, nullable=False),
+        sa.Column("is_reviewed", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.CheckConstraint(
             "publication IN ('DRAFT', 'VERIFIED', 'CANARY', 'ACTIVE', 'REVOKED')",
             name=op.f("ck_playbook_versions_publication"),
@@ -265,6 +267,21 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("publication = 'ACTIVE'"),
         postgresql_where=sa.text("publication = 'ACTIVE'"),
+    )
+    op.create_table(
+        "policies",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("block_warnings", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("blocked_warnings", WORDS, nullable=False),
+        sa.Column("require_review", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("require_approval", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("updated_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("updated_by", WORDS, nullable=False),
+        sa.Column("reason", WORDS, nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_policies_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_policies")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "publication_changes",
