@@ -39,7 +39,7 @@ from perdure_services.server_tls import server_certificate
 from perdure_services.settings import ControlPlaneSettings
 from perdure_services.signing_keys import bearer_tokens
 from perdure_services.snapshots import take_snapshots
-from perdure_services.stores import agreed_keys, begin_life, say_life, store_of
+from perdure_services.stores import agreed_keys, begin_life, database_credential, say_life, store_of
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +119,8 @@ async def _front(
         if not settings.tls_client_roles and tokens is None:
             await require_key(store)
         doorkeeper = Doorkeeper(known, settings.certificate_roles, tokens, embedded_key)
-    return Front(desk, own.approvals, texts, known, own.pages, own.audit, health, doorkeeper)
+    credentials = [*own.credentials(), *database_credential(settings)]
+    return Front(desk, own.approvals, texts, known, own.pages, own.audit, credentials, health, doorkeeper)
 
 
 def _server(front: Front, denials: Denials, settings: ControlPlaneSettings) -> grpc.aio.Server:

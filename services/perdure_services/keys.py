@@ -11,6 +11,7 @@ import structlog
 
 from perdure.audit.signing import HeadKey
 from perdure_control_plane.domain.approval import TokenKeys
+from perdure_control_plane.domain.credential import Purpose, ServerCredential
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,21 @@ class ServerKeys:
     pages: bytes
     callers: bytes
     audit: HeadKey
+    written_at: int
+    """When the file was last written, in microseconds since 1970."""
+
+    def credentials(self) -> list[ServerCredential]:
+        """Which keys these are, by purpose and id."""
+
+        def told(purpose: Purpose, key_id: str = "", *, is_current: bool = True) -> ServerCredential:
+            return ServerCredential(purpose, key_id, True, is_current, self.written_at)
+
+        tokens = [
+            told(Purpose.APPROVAL_TOKENS, key_id, is_current=key_id == self.approvals.current)
+            for key_id in self.approvals.secrets
+        ]
+        beside = [told(purpose) for purpose in (Purpose.PAGE_TOKENS, Purpose.CALLER_KEYS)]
+        return [*tokens, *beside, told(Purpose.AUDIT_HEADS, self.audit.public_key.hex())]
 
 
 def load_keys(directory: pathlib.Path) -> ServerKeys:
@@ -40,7 +56,7 @@ def load_keys(directory: pathlib.Path) -> ServerKeys:
             log.info("keys.made", path=str(path))  # where others were before, tokens made with them are void now
         if path.stat().st_mode & 0o077:
             raise KeysUnusable(f"{path} can be read by others than its owner; run: chmod 600 {path}")
-        text = path.read_text()
+        text, written_at = path.read_text(), path.stat().st_mtime_ns // 1000
     except OSError as error:
         raise KeysUnusable(
             f"{path} cannot be used: {error.strerror}; this user must be able to write it, and to read it"
@@ -49,7 +65,7 @@ def load_keys(directory: pathlib.Path) -> ServerKeys:
         stored = json.loads(text)
         keys = {key_id: bytes.fromhex(secret) for key_id, secret in stored["approvals"].items()}
         pages, callers, audit = (bytes.fromhex(stored[name]) for name in ("pages", "callers", "audit"))
-        return ServerKeys(TokenKeys(stored["current"], keys), pages, callers, HeadKey(audit))
+        return ServerKeys(TokenKeys(stored["current"], keys), pages, callers, HeadKey(audit), written_at)
     except (ValueError, KeyError, AttributeError) as error:
         raise KeysUnusable(f"{path} is not a key file; restore it from a backup: open approvals need it") from error
 

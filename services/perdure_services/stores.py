@@ -1,11 +1,14 @@
 """The store that the settings name, and how a server begins its life in it."""
 
 import hashlib
+import os
 import time
 
 import structlog
 
+from perdure_control_plane.domain.credential import Purpose, ServerCredential
 from perdure_control_plane.storage.postgres import PostgresStore
+from perdure_control_plane.storage.postgres_hosts import database_url
 from perdure_control_plane.storage.sqlite import SqliteStore
 from perdure_control_plane.storage.store_broken import StoreBroken
 from perdure_control_plane.usecases.open_store_life import StoreLife, open_store_life
@@ -38,6 +41,15 @@ async def begin_life(store: SqliteStore | PostgresStore, settings: ControlPlaneS
         write_starts(settings.data_dir, life.mark.starts)
     say_life(life)
     return life
+
+
+def database_credential(settings: ControlPlaneSettings) -> list[ServerCredential]:
+    """Whether there is a password for the database; nothing where it is a file."""
+    database = settings.database.get_secret_value()
+    if not database:
+        return []
+    is_present = bool(database_url(database).password) or bool(os.environ.get("PGPASSWORD"))
+    return [ServerCredential(Purpose.DATABASE, "", is_present, is_present, 0)]
 
 
 def say_life(life: StoreLife) -> None:

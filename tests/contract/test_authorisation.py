@@ -83,6 +83,7 @@ ALLOWED: Final = {
     "QueueService": {"GetQueue": SEES, "ListQueues": SEES, "UpdateQueue": "admin operator"},
     "AgentService": {"GetAgent": SEES, "ListAgents": SEES},
     "PolicyService": {"GetPolicy": SEES, "UpdatePolicy": "admin"},
+    "CredentialService": {"GetCredentialInventory": "admin operator"},
     "AuditService": {
         "ListAuditEvents": "admin operator",
         "ExportAuditEvents": "admin operator",

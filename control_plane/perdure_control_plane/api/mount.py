@@ -1,5 +1,6 @@
 """Everything a control plane serves, on one page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,8 @@ from perdure.v1 import (
     approvals_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
+    credentials_pb2,
+    credentials_pb2_grpc,
     execution_pb2,
     execution_pb2_grpc,
     flows_pb2,
@@ -44,6 +47,7 @@ from perdure.v1 import (
 )
 from perdure_control_plane.api.approval_servicer import ApprovalServicer
 from perdure_control_plane.api.audit_servicer import AuditServicer
+from perdure_control_plane.api.credential_servicer import CredentialServicer
 from perdure_control_plane.api.doorkeeper import OPEN, Doorkeeper
 from perdure_control_plane.api.execution_servicer import ExecutionServicer
 from perdure_control_plane.api.flow_servicer import FlowServicer
@@ -64,6 +68,7 @@ from perdure_control_plane.api.task_servicer import TaskServicer
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.api_key import KeyTexts
 from perdure_control_plane.domain.approval import TokenKeys
+from perdure_control_plane.domain.credential import ServerCredential
 from perdure_control_plane.domain.limits import SECOND, Limits
 from perdure_control_plane.usecases.known_keys import KnownKeys
 from perdure_control_plane.usecases.record_denials import Denials
@@ -86,6 +91,7 @@ SERVICES: Final = [
         (policies_pb2, "PolicyService"),
         (agents_pb2, "AgentService"),
         (audit_pb2, "AuditService"),
+        (credentials_pb2, "CredentialService"),
         (server_pb2, "ServerService"),
         (keys_pb2, "KeyService"),
         (identities_pb2, "IdentityService"),
@@ -107,6 +113,8 @@ class Front:
     known_keys: KnownKeys
     page_secret: bytes
     audit_key: HeadKey
+    credentials: Sequence[ServerCredential]
+    """Which secrets the server has."""
     health: Health
     doorkeeper: Doorkeeper
 
@@ -140,6 +148,8 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(schedule_servicer, server)
     queues_pb2_grpc.add_QueueServiceServicer_to_server(QueueServicer(store, pages, desk.changes), server)
     policies_pb2_grpc.add_PolicyServiceServicer_to_server(PolicyServicer(store), server)
+    credential_servicer = CredentialServicer(store, front.credentials)
+    credentials_pb2_grpc.add_CredentialServiceServicer_to_server(credential_servicer, server)
     audit_servicer = AuditServicer(store, pages, front.audit_key.public_key)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_servicer, server)
     server_servicer = ServerServicer(store, limits, pages, desk.identity, is_open=front.doorkeeper.is_open)

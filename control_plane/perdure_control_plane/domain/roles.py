@@ -22,6 +22,7 @@ class Scope(StrEnum):
     AUDIT_READ = "AUDIT_READ"
     POLICIES_READ = "POLICIES_READ"
     POLICIES_WRITE = "POLICIES_WRITE"
+    CREDENTIALS_READ = "CREDENTIALS_READ"
 
 
 class Role(StrEnum):
@@ -50,7 +51,7 @@ _SEES: Final = frozenset(
 SCOPES: Final[dict[Role, frozenset[Scope]]] = {
     Role.ADMIN: frozenset(Scope),
     Role.AUTHOR: _SEES | {Scope.PLAYBOOKS_WRITE},
-    Role.OPERATOR: _SEES | {Scope.RUNS_WRITE, Scope.SERVER_WRITE, Scope.AUDIT_READ},
+    Role.OPERATOR: _SEES | {Scope.RUNS_WRITE, Scope.SERVER_WRITE, Scope.AUDIT_READ, Scope.CREDENTIALS_READ},
     Role.REVIEWER: _SEES | {Scope.APPROVALS_DECIDE},
     Role.EXECUTOR: frozenset({Scope.IDENTITY_READ, Scope.WORK}),
     Role.SERVICE: _SEES | {Scope.RUNS_WRITE},

@@ -3,10 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import case, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from perdure_control_plane.domain.api_key import ApiKey
+from perdure_control_plane.domain.credential import KeyCounts
 from perdure_control_plane.domain.errors import NotFound
 from perdure_control_plane.domain.roles import Role
 from perdure_control_plane.storage.tables import api_keys
@@ -55,6 +56,19 @@ class ApiKeys:
         if not revoked:
             query = query.where(api_keys.c.revoked_at == 0)
         return [_key(row) for row in self._connection.execute(query).mappings()]
+
+    def counts(self, now: int) -> KeyCounts:
+        """How many keys there are at a time, and of what age."""
+        revoked, expires_at = api_keys.c.revoked_at > 0, api_keys.c.expires_at
+        expired = (api_keys.c.revoked_at == 0) & (expires_at > 0) & (expires_at <= now)
+        live = (api_keys.c.revoked_at == 0) & or_(expires_at == 0, expires_at > now)
+        made_at = case((api_keys.c.rotated_at > 0, api_keys.c.rotated_at), else_=api_keys.c.created_at)
+        columns = [
+            *(func.count(case((which, 1))) for which in (live, expired, revoked)),
+            func.min(case((live, made_at))),
+            func.min(case((live & (expires_at > 0), expires_at))),
+        ]
+        return KeyCounts(*(int(value or 0) for value in self._connection.execute(select(*columns)).one()))
 
     def any_live(self, now: int) -> bool:
         """Whether any key is good at a time."""

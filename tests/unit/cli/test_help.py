@@ -28,7 +28,7 @@ PROMISED = {
     "config profile set", "config profile use", "config profile list", "config profile show", "config profile delete",
     "schedules create", "schedules get", "schedules list", "schedules firings", "schedules trigger", "schedules pause",
     "schedules resume", "schedules delete",
-    "policy get", "policy set",
+    "credentials inventory", "policy get", "policy set",
     "audit list", "audit head", "audit export", "audit verify",
     "sessions create", "sessions get", "sessions list", "sessions events",
     "flows start", "flows get", "flows list", "flows pause", "flows resume", "flows cancel", "flows watch",

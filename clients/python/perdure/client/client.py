@@ -19,6 +19,7 @@ from perdure.keys import key_metadata
 from perdure.v1.agents_pb2_grpc import AgentServiceStub
 from perdure.v1.approvals_pb2_grpc import ApprovalServiceStub
 from perdure.v1.audit_pb2_grpc import AuditServiceStub
+from perdure.v1.credentials_pb2_grpc import CredentialServiceStub
 from perdure.v1.flows_pb2 import RunCursor, WatchFlowRequest
 from perdure.v1.flows_pb2_grpc import FlowServiceStub
 from perdure.v1.identities_pb2_grpc import IdentityServiceStub
@@ -82,6 +83,7 @@ class Client:
         self.queues: Final = QueueServiceStub(self._channel)
         self.policies: Final = PolicyServiceStub(self._channel)
         self.audit: Final = AuditServiceStub(self._channel)
+        self.credentials: Final = CredentialServiceStub(self._channel)
         self.agents: Final = AgentServiceStub(self._channel)
         self.server: Final = ServerServiceStub(self._channel)
         self.keys: Final = KeyServiceStub(self._channel)

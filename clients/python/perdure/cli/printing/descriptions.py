@@ -21,7 +21,7 @@ SECRET: Final = frozenset({"token"})
 """Fields that are asked for by name only: what they hold lets its bearer decide."""
 
 EITHER_WAY: Final = frozenset(
-    {"block_warnings", "can_continue", "goes_on_by_itself", "passed"}
+    {"block_warnings", "can_continue", "current", "goes_on_by_itself", "passed", "present"}
     | {"require_approval", "require_review", "settled", "valid"}
 )
 """Answers that are shown when they are no, too."""
