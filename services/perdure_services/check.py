@@ -22,6 +22,7 @@ from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.rebuilding import Rebuilder, Rebuilding, count_events, run_ids
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.usecases.fold_run import stored_events
+from perdure_services.chain_check import check_chain, tell_chain
 from perdure_services.progress import Progress
 from perdure_services.refolding import Refolding
 from perdure_services.settings import ControlPlaneSettings
@@ -32,22 +33,25 @@ COMPARED_AT_ONCE: Final = 100
 
 
 def check(settings: ControlPlaneSettings, witnesses: Witnesses, output: Format) -> int:
-    """Prints what is wrong with a store, and returns the exit code: 1 where a rule is broken.
+    """Prints what is wrong with a store, and returns the exit code: 1 where a rule or its audit trail is broken.
 
     Reads one snapshot, so servers may run meanwhile. Raises StoreBroken, SchemaUnknown.
     """
     database = settings.database.get_secret_value()
     if database:
         looked = asyncio.run(
-            PostgresStore(database).inspect(lambda tx: (examine(tx, witnesses), tx.retention.unpurged()))
+            PostgresStore(database).inspect(
+                lambda tx: (examine(tx, witnesses), tx.retention.unpurged(), check_chain(tx))
+            )
         )
     else:
         with offline_reading(settings.data_dir) as transaction:
-            looked = examine(transaction, witnesses), transaction.retention.unpurged()
-    examined, unpurged = looked
+            looked = examine(transaction, witnesses), transaction.retention.unpurged(), check_chain(transaction)
+    examined, unpurged, chain = looked
     print_verdicts(examined, output)
     tell_unpurged(unpurged)
-    return ExitCode.FAILURE if examined.violations else ExitCode.OK
+    tell_chain(chain)
+    return ExitCode.FAILURE if examined.violations or chain.faults else ExitCode.OK
 
 
 def examine(transaction: SqlTransaction, witnesses: Witnesses = NOBODY) -> Examined:

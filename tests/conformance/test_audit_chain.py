@@ -21,6 +21,7 @@ from perdure_control_plane.usecases.export_audit import export_audit
 from perdure_control_plane.usecases.ports import Order
 from perdure_control_plane.usecases.prune_audit import prune_audit
 from perdure_control_plane.usecases.seal_audit import AT_ONCE, SIGN_AFTER, seal_audit
+from perdure_services.chain_check import check_chain
 from tests.conformance.stores import ON_POSTGRES
 
 ADA = Caller(Principal("ada"), authenticated=True)
@@ -189,9 +190,11 @@ async def test_what_is_bent_in_the_store_is_found(house: Any, bend: Any, positio
     await house.execute(bend)
 
     checker, _ = await examined(house)
+    without_a_server = await house.store.read(check_chain)
 
     assert checker.first_fault is not None
     assert checker.first_fault.position == position
+    assert without_a_server.faults == checker.faults
 
 
 async def test_events_that_were_swapped_in_the_store_are_found(house: Any) -> None:

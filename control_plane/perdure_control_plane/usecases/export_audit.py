@@ -25,14 +25,15 @@ async def export_audit(store: Store, after: int) -> AsyncIterator[Piece]:
         for signed in await store.read(lambda tx: tx.chain.signed(position, position)):
             yield signed
     while position < head.position:
-        pieces = await store.read(lambda tx, position=position: _page(tx, position, head.position))  # type: ignore[misc]  # default binds now
+        pieces = await store.read(lambda tx, position=position: chain_page(tx, position, head.position))  # type: ignore[misc]  # default binds now
         for piece in pieces:
             yield piece
         position = max((piece.position for piece in pieces), default=head.position)
     yield head
 
 
-def _page(tx: Transaction, after: int, end: int) -> list[SealedEvent | SignedHead]:
+def chain_page(tx: Transaction, after: int, end: int) -> list[SealedEvent | SignedHead]:
+    """Events after a position, in order, each signed head behind the event that it is of; none that is behind the end."""
     events = [one for one in tx.chain.sealed(after, AT_ONCE) if one.position <= end]
     last = events[-1].position if len(events) == AT_ONCE else end
     pieces: list[SealedEvent | SignedHead] = [*events, *tx.chain.signed(after + 1, last)]
