@@ -53,8 +53,6 @@ LONGER: dict[str, tuple[int, str]] = {
         (170, "one queue of events: a short method for each thing that can happen to it on its way"),
     f"{RUNLOG}/head.py":
         (375, "one fold: a short function for each kind of event, and the table of them"),
-    "clients/python/perdure/client/client.py::__init__":
-        (48, "one stub a line, for each service"),
     "services/perdure_services/control_plane.py::control_plane":
         (48, "one server's life, in the order in which it is lived"),
     "clients/python/perdure/cli/main.py::program":

@@ -42,6 +42,7 @@ RULES: Final = {
     "back-offs": "A back-off, the pause before an attempt, is as long as was said, whoever has the run.",
     "schedules": "Each time of a schedule is dealt with once, as its policy says.",
     "bounds": "Whatever a document, a value or an expression holds, looking at it ends.",
+    "audit": "What is changed is written down with it or is not done; what was written down is sealed once, in one chain.",
     "checker": "A check believes nothing that it can look at.",
     "other": "Rules of features beside the protocol.",
 }

@@ -14,4 +14,4 @@ app = noun("Credentials: which secrets there are and how old they are, never wha
 @connected
 async def inventory(perdure: Client, output: Output = Format.TABLE) -> None:
     """Show which secrets the server, the executors and callers have, by id, count and age."""
-    print_one(await perdure.credentials.GetCredentialInventory(GetCredentialInventoryRequest()), output)
+    print_one(await perdure.inventory.GetCredentialInventory(GetCredentialInventoryRequest()), output)

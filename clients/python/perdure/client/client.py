@@ -83,7 +83,7 @@ class Client:
         self.queues: Final = QueueServiceStub(self._channel)
         self.policies: Final = PolicyServiceStub(self._channel)
         self.audit: Final = AuditServiceStub(self._channel)
-        self.credentials: Final = CredentialServiceStub(self._channel)
+        self.inventory: Final = CredentialServiceStub(self._channel)
         self.agents: Final = AgentServiceStub(self._channel)
         self.server: Final = ServerServiceStub(self._channel)
         self.keys: Final = KeyServiceStub(self._channel)
