@@ -298,6 +298,6 @@ class SimulatedChannel:
     def __init__(self, connect: Callable[[], SimulatedCall]) -> None:
         self._connect = connect
 
-    def stream_stream(self, *_: Any, **__: Any) -> Callable[[], SimulatedCall]:
-        """The one method that an executor calls."""
-        return self._connect
+    def stream_stream(self, *_: Any, **__: Any) -> Callable[..., SimulatedCall]:
+        """The one method that an executor calls. Whoever calls here is asked for no key, and may say one."""
+        return lambda **_: self._connect()
