@@ -141,9 +141,13 @@ async def test_what_changes_nothing_leaves_no_event(house: Any, holder: Any) -> 
 
 async def test_a_decision_and_a_signal_are_remembered_without_what_was_said(house: Any, gated: Any) -> None:
     approval = await asked(house, gated)
-    token = (await get_approval(house.store, house.keys, approval.approval_id)).token
+    token = (await get_approval(house.store, house.keys, ADA, approval.approval_id)).token
     await decide_approval(
-        house.store, house.keys, ADA, Deciding(approval.approval_id, Decision.APPROVED, token, SECRET, "r-1")
+        house.store,
+        house.limits,
+        house.keys,
+        ADA,
+        Deciding(approval.approval_id, Decision.APPROVED, token, SECRET, "r-1"),
     )
     run_id = await house.start(WAITS)
     await signal_run(house.store, house.limits, ADA, Signalling(run_id, "paid", f'{{"x":"{SECRET}"}}'.encode(), ""))
@@ -152,7 +156,8 @@ async def test_a_decision_and_a_signal_are_remembered_without_what_was_said(hous
     (signal,) = await events(house, AuditType.RUN_SIGNALLED)
 
     assert decision["resource"] == approval.name
-    assert decision["details"] == {"run": f"runs/{gated.run_id}", "decision": "APPROVED", "has_reason": "true"}
+    said = {"run": f"runs/{gated.run_id}", "decision": "APPROVED", "has_reason": "true", "has_content": "false"}
+    assert decision["details"] == said
     digest = signal["details"].pop("content_digest")
     assert len(digest) == 64
     assert signal["details"] == {"signal": "paid", "has_content": "true"}

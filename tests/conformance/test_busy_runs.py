@@ -121,7 +121,7 @@ async def signal(house: Any, run: Any) -> None:
 
 
 async def decide(house: Any, run: Any, attempt: int = 1) -> None:
-    asked = await get_approval(house.store, house.keys, f"{run.run_id}-g-{attempt}")
+    asked = await get_approval(house.store, house.keys, OPEN_CALLER, f"{run.run_id}-g-{attempt}")
     deciding = Deciding(asked.approval.approval_id, Decision.APPROVED, asked.token, "", "")
     await decide_approval(house.store, house.limits, house.keys, OPEN_CALLER, deciding)
 

@@ -8,20 +8,23 @@ import pytest
 from sqlalchemy import select, update
 
 from perdure.runlog.states import RunState
-from perdure.v1.decisions_pb2 import APPROVAL_KIND_REVIEW, DecisionKind
-from perdure_control_plane.domain.approval import ApprovalState, Decision, TokenKeys
-from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure.v1.decisions_pb2 import APPROVAL_KIND_REVIEW, FOUR_EYES_NOT_AUTHOR, FOUR_EYES_NOT_STARTER, DecisionKind
+from perdure_control_plane.domain.approval import ApprovalState, Decision, FourEyes, TokenKeys
+from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
 from perdure_control_plane.domain.errors import (
     ApprovalClosed,
     ApprovalDecided,
     DataCorrupt,
+    DeciderNotAllowed,
     FieldInvalid,
     RequestIdReused,
     TokenMismatch,
     TooLarge,
 )
+from perdure_control_plane.domain.ids import Principal
 from perdure_control_plane.domain.limits import Limits
-from perdure_control_plane.storage.tables import approvals
+from perdure_control_plane.domain.roles import Role
+from perdure_control_plane.storage.tables import approvals, flows, playbook_versions
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.stop_run import stop_run
@@ -34,7 +37,7 @@ async def ask(house: Any, gated: Any, **fields: Any) -> Any:
     """Opens the gate's question and pauses; the approval with its token."""
     await gated.send(*gated.asks("gate", **fields))
     await gated.send(gated.paused())
-    return await get_approval(house.store, house.keys, f"{gated.run_id}-gate-1")
+    return await get_approval(house.store, house.keys, OPEN_CALLER, f"{gated.run_id}-gate-1")
 
 
 async def decide(house: Any, shown: Any, decision: Decision = Decision.APPROVED, **fields: Any) -> Any:
@@ -59,7 +62,7 @@ async def test_an_edit_is_kept_with_the_decision_and_shown_with_it(house: Any, g
     approval = await decide(house, shown, Decision.EDITED, content='{ "b": 1, "a": "é" }'.encode())
 
     assert approval.content == '{"a":"é","b":1}'.encode()
-    assert (await get_approval(house.store, house.keys, approval.approval_id)).approval == approval
+    assert (await get_approval(house.store, house.keys, OPEN_CALLER, approval.approval_id)).approval == approval
     assert (await house.kinds(gated.run_id))[-2:] == ["fact_content", "fact_recorded"]
     assert (await house.run(gated.run_id)).head.state is RunState.QUEUED
 
@@ -119,6 +122,64 @@ async def test_a_decision_with_other_content_is_another_decision(house: Any, gat
     assert await decide(house, shown, Decision.EDITED, content=b'{ "a": 1 }') == first
     with pytest.raises(ApprovalDecided):
         await decide(house, shown, Decision.EDITED, content=b'{"a":2}')
+
+
+ADA = Caller(Principal("keys/ada"), authenticated=True, role=Role.ADMIN)
+BOB = Caller(Principal("keys/bob"), authenticated=True, role=Role.REVIEWER)
+
+
+async def started_by_ada(house: Any, gated: Any, *rules: int) -> str:
+    """The approval of a gate that asks under these rules. Ada has started its flow, and stored its playbook."""
+    run = await house.run(gated.run_id)
+    of_flow = update(flows).where(flows.c.flow_id == run.identity.flow_id)
+    await house.execute(of_flow.values(principal=ADA.principal))
+    await house.execute(update(playbook_versions).values(author=ADA.principal))
+    shown = await ask(house, gated, four_eyes=rules)
+    return str(shown.approval.approval_id)
+
+
+@pytest.mark.parametrize("rule", [FOUR_EYES_NOT_STARTER, FOUR_EYES_NOT_AUTHOR])
+async def test_whom_four_eyes_keep_from_deciding_gets_no_token_and_decides_with_none(
+    house: Any, gated: Any, rule: int
+) -> None:
+    approval_id = await started_by_ada(house, gated, rule)
+    hers = await get_approval(house.store, house.keys, ADA, approval_id)
+    his = await get_approval(house.store, house.keys, BOB, approval_id)
+    asked = Deciding(approval_id, Decision.APPROVED, his.token, "", "")
+
+    with pytest.raises(DeciderNotAllowed) as refusal:
+        await decide_approval(house.store, house.limits, house.keys, ADA, asked)
+    decided = await decide_approval(house.store, house.limits, house.keys, BOB, asked)
+
+    assert hers.token == ""
+    assert refusal.value.metadata["rule"] == FourEyes(hers.approval.four_eyes[0]).lower()
+    assert (decided.decider, decided.authenticated) == (BOB.principal, True)
+
+
+async def test_without_a_rule_whoever_started_it_may_decide(house: Any, gated: Any) -> None:
+    approval_id = await started_by_ada(house, gated)
+    shown = await get_approval(house.store, house.keys, ADA, approval_id)
+
+    asked = Deciding(approval_id, Decision.APPROVED, shown.token, "", "")
+    decided = await decide_approval(house.store, house.limits, house.keys, ADA, asked)
+
+    assert decided.decider == ADA.principal
+
+
+async def test_a_server_that_runs_open_knows_nobody_to_keep_from_deciding(house: Any, gated: Any) -> None:
+    shown = await ask(house, gated, four_eyes=[FOUR_EYES_NOT_STARTER, FOUR_EYES_NOT_AUTHOR])
+
+    assert (await decide(house, shown)).decision == "APPROVED"
+
+
+async def test_the_token_is_for_those_alone_whose_role_decides(house: Any, gated: Any) -> None:
+    approval_id = (await ask(house, gated)).approval.approval_id
+    tokens = {}
+    for role in Role:
+        caller = Caller(Principal(f"keys/{role}"), authenticated=True, role=role)
+        tokens[role] = (await get_approval(house.store, house.keys, caller, approval_id)).token
+
+    assert {role for role, token in tokens.items() if token} == {Role.ADMIN, Role.REVIEWER}
 
 
 async def test_the_same_decision_again_returns_the_first_answer(house: Any, gated: Any) -> None:
@@ -249,6 +310,6 @@ async def test_a_subject_that_is_not_the_frozen_one_is_not_shown(house: Any, gat
     await house.execute(update(approvals).values(subject_digest=b"y" * 32))
 
     with pytest.raises(DataCorrupt):
-        await get_approval(house.store, house.keys, f"{gated.run_id}-gate-1")
+        await get_approval(house.store, house.keys, OPEN_CALLER, f"{gated.run_id}-gate-1")
 
     await house.execute(update(approvals).values(subject_digest=digest[0][0]))

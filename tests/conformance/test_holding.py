@@ -287,6 +287,6 @@ async def test_of_a_pause_and_a_resume_at_once_the_run_is_left_as_the_later_one_
 
 
 async def _approve(house: Any, gated: Any) -> None:
-    shown = await get_approval(house.store, house.keys, f"{gated.run_id}-gate-1")
+    shown = await get_approval(house.store, house.keys, OPEN_CALLER, f"{gated.run_id}-gate-1")
     asked = Deciding(shown.approval.approval_id, Decision.APPROVED, shown.token, "", "")
     await decide_approval(house.store, house.limits, house.keys, OPEN_CALLER, asked)

@@ -141,7 +141,7 @@ async def test_an_approval_that_is_required_is_found_however_many_came_after_it(
     (asking,) = await house.claim(executor)
     await asking.send(*asking.asks("gate"))
     await asking.send(asking.paused())
-    shown = await get_approval(house.store, house.keys, f"{run_id}-gate-1")
+    shown = await get_approval(house.store, house.keys, OPEN_CALLER, f"{run_id}-gate-1")
     decision = Deciding(shown.approval.approval_id, Decision.APPROVED, shown.token, "", "")
     decided = await decide_approval(house.store, house.limits, house.keys, OPEN_CALLER, decision)
     (holder,) = await house.claim(executor)

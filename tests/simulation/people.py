@@ -117,7 +117,7 @@ class People:
         return self._continued.get(run.run_id, 0) < CONTINUES and self._chance.random() < 0.2
 
     async def _decide(self, approval_id: ApprovalId) -> None:
-        shown = await self._calls.ask(lambda cp: get_approval(cp.store, KEYS, approval_id))
+        shown = await self._calls.ask(lambda cp: get_approval(cp.store, KEYS, OPEN_CALLER, approval_id))
         if shown.approval.state is not ApprovalState.OPEN:
             return
         approve = self.manner is Manner.DUTIFUL or self._chance.random() < 0.75

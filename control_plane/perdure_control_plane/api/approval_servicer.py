@@ -9,7 +9,6 @@ from perdure_control_plane.api.messages import approvals as messages
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.limits import Limits
-from perdure_control_plane.domain.roles import Scope
 from perdure_control_plane.usecases.decide_approval import decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.ports import Store
@@ -26,9 +25,8 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
 
     async def GetApproval(self, request: approvals_pb2.GetApprovalRequest, context: Any) -> approvals_pb2.Approval:
         """Shows an approval with its subject, and with its token to those who may decide it."""
-        shown = await get_approval(self._store, self._keys, names.approval_id(request.name))
-        may_decide = Scope.APPROVALS_DECIDE in caller().scopes
-        return messages.approval(shown.approval, shown.token if may_decide else "")
+        shown = await get_approval(self._store, self._keys, caller(), names.approval_id(request.name))
+        return messages.approval(shown.approval, shown.token)
 
     async def ListApprovals(
         self, request: approvals_pb2.ListApprovalsRequest, context: Any

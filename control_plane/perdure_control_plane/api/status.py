@@ -52,6 +52,7 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.ApprovalDecided: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.VersionUnsupported: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.TokenMismatch: (grpc.StatusCode.PERMISSION_DENIED, None),
+    errors.DeciderNotAllowed: (grpc.StatusCode.PERMISSION_DENIED, None),
     errors.Unauthenticated: (grpc.StatusCode.UNAUTHENTICATED, None),
     errors.ScopeMissing: (grpc.StatusCode.PERMISSION_DENIED, None),
     errors.TooLarge: (grpc.StatusCode.RESOURCE_EXHAUSTED, None),

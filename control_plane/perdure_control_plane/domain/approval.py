@@ -46,6 +46,13 @@ class Decision(StrEnum):
         return self in (Decision.EDITED, Decision.PROVIDED)
 
 
+class FourEyes(StrEnum):
+    """Who may not decide."""
+
+    NOT_STARTER = "NOT_STARTER"
+    NOT_AUTHOR = "NOT_AUTHOR"
+
+
 class ApprovalKind(StrEnum):
     """What a person is asked for."""
 
@@ -75,6 +82,7 @@ class Approval:
     """Empty where nothing was decided, or the decision has no content."""
     allowed: tuple[Decision, ...]
     options: tuple[str, ...]
+    four_eyes: tuple[FourEyes, ...]
     audience: tuple[str, ...]
     prompt: str
     subject_digest: bytes

@@ -18,6 +18,7 @@ PerdureError
 │   └── ApprovalClosed, ApprovalDecided
 ├── DecisionNotAllowed       the approval does not accept that decision
 ├── TokenMismatch            the token was made for something else
+├── DeciderNotAllowed        somebody else is to decide
 ├── Unauthenticated          the caller has not said who it is
 ├── ScopeMissing             the caller may not do this
 ├── TooLarge                 a payload is over the limit
@@ -384,6 +385,16 @@ _WAYS_OUT = {
     " tls_client_roles and jwt_roles",
     CallerFault.REVOKED: "this key is revoked; ask an admin for another",
 }
+
+
+class DeciderNotAllowed(PerdureError):
+    """Four eyes: the caller started the flow, or stored its playbook, and somebody else is to decide."""
+
+    reason = "DECIDER_NOT_ALLOWED"
+
+    def __init__(self, approval: str, rule: str) -> None:
+        did = "started the flow" if rule == "not_starter" else "stored the playbook"
+        super().__init__(f"{approval} is for others to decide: the caller {did}", approval=approval, rule=rule)
 
 
 class ScopeMissing(PerdureError):

@@ -59,6 +59,8 @@ class PlaybookVersion:
     title: str
     objective: str
     publication: Publication
+    author: Principal
+    """Who stored it."""
     created_at: int
     updated_at: int
     warnings: tuple[str, ...] = ()

@@ -55,6 +55,7 @@ def compiled_approval(node: ApprovalNode) -> plans_pb2.ApprovalNode:
         options=[plans_pb2.ApprovalOption(id=option.id, label=option.label) for option in node.options],
         default_option=node.default_option or "",
         content_key=content_key(node),
+        four_eyes=sorted({decisions_pb2.FourEyes.Value(f"FOUR_EYES_{rule.upper()}") for rule in node.four_eyes}),
     )
     if node.content_schema is not None:
         made.content_schema = json_of(node.content_schema)

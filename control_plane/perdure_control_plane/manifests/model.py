@@ -223,6 +223,7 @@ class ApprovalNode(Node):
     default_option: Name | None = None
     content_schema: JsonObject | None = None
     content_key: Name | None = None
+    four_eyes: list[Literal["not_starter", "not_author"]] = ["not_starter"]
     timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
     on_timeout: Literal["fail", "continue", "escalate"] = "fail"
     policy: Literal["conservative", "permissive", "custom"] = "conservative"

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, tuple_
 from sqlalchemy.engine import Connection, Dialect
 
-from perdure_control_plane.domain.approval import Approval, ApprovalKind, ApprovalState, Decision
+from perdure_control_plane.domain.approval import Approval, ApprovalKind, ApprovalState, Decision, FourEyes
 from perdure_control_plane.domain.errors import NotFound
 from perdure_control_plane.domain.ids import ApprovalId, FlowId
 from perdure_control_plane.domain.queries import ApprovalFilter
@@ -131,5 +131,6 @@ def _approval(row: Any) -> Approval:
     values["authenticated"] = bool(values["authenticated"])
     values["allowed"] = tuple(Decision(word) for word in unpack(values["allowed"]))
     values["options"] = unpack(values["options"])
+    values["four_eyes"] = tuple(FourEyes(word) for word in unpack(values["four_eyes"]))
     values["audience"] = unpack(values["audience"])
     return Approval(**values)

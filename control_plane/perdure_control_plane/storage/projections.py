@@ -251,6 +251,7 @@ def _new_approval(stored: Stored, asked: fact_events_pb2.ApprovalWait, where: st
         "state": ApprovalState.OPEN.value,
         "allowed": pack(decision_of(kind).value for kind in asked.allowed),
         "options": pack(asked.options),
+        "four_eyes": pack(decisions_pb2.FourEyes.Name(rule).removeprefix("FOUR_EYES_") for rule in asked.four_eyes),
         "audience": pack(asked.audience),
         "prompt": asked.prompt,
         "subject_digest": asked.subject_digest,

@@ -28,9 +28,8 @@ async def create_playbook_version(store: Store, caller: Caller, text: bytes, req
         raise PlaybookInvalid(
             tuple(FieldFault(error.path, f"{error.code}: {error.reason}") for error in reviewed.errors)
         )
-    manifest, plan = reviewed.manifest, reviewed.plan.SerializeToString(deterministic=True)
-    parts = part_plans(reviewed.plan)
-    playbook_id = PlaybookId(manifest.playbook_id)
+    manifest, playbook_id = reviewed.manifest, PlaybookId(reviewed.manifest.playbook_id)
+    plan, parts = reviewed.plan.SerializeToString(deterministic=True), part_plans(reviewed.plan)
 
     def body(tx: Transaction) -> PlaybookVersion:
         version = PlaybookVersion(
@@ -41,6 +40,7 @@ async def create_playbook_version(store: Store, caller: Caller, text: bytes, req
             title=manifest.title,
             objective=manifest.objective,
             publication=Publication.DRAFT,
+            author=caller.principal,
             created_at=tx.now,
             updated_at=tx.now,
             warnings=reviewed.warning_codes,

@@ -17,13 +17,13 @@ from perdure_control_plane.domain.approval import (
 )
 from perdure_control_plane.domain.audit import Act, of_content, of_reason
 from perdure_control_plane.domain.caller import Caller
-from perdure_control_plane.domain.errors import TooLarge, field_invalid
+from perdure_control_plane.domain.errors import DeciderNotAllowed, TooLarge, field_invalid
 from perdure_control_plane.domain.ids import ApprovalId
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import plan_of
-from perdure_control_plane.usecases.get_approval import with_contents
+from perdure_control_plane.usecases.get_approval import rule_against, with_contents
 from perdure_control_plane.usecases.json_objects import check_schema, json_value
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
@@ -47,7 +47,7 @@ async def decide_approval(store: Store, limits: Limits, keys: TokenKeys, caller:
     """Records a decision; the first one wins. The same decision again returns the first answer.
 
     Raises FieldInvalid, TooLarge, NotFound, TokenMismatch, ApprovalClosed, ApprovalDecided, DecisionNotAllowed,
-    RequestIdReused.
+    DeciderNotAllowed, RequestIdReused.
     """
     _check_said(asked)
     content = await _content(store, limits, keys, asked)
@@ -61,6 +61,8 @@ async def decide_approval(store: Store, limits: Limits, keys: TokenKeys, caller:
         repeated = is_repetition(tx, caller, asked.request_id, "DecideApproval", approval.name, *said)
         if not repeated and not _is_decided_so(approval, caller, asked, content):
             check_decidable(approval, asked.decision, asked.selected_option)
+            if (rule := rule_against(tx, approval, run, caller)) is not None:
+                raise DeciderNotAllowed(approval.name, rule.lower())
             tx.log.append(run, _events(tx, caller, approval, asked, content), requested_by(caller))
             details = _details(run, asked, content)
             tx.audit.record(Act(AuditType.HUMAN_DECISION, caller, approval.name, asked.request_id, details))

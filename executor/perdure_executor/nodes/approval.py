@@ -30,6 +30,7 @@ def prepare(context: NodeContext) -> Prepared:
         "bindings_digest": hashlib.sha256(json_bytes(bindings)).hexdigest(),
         "effects": _effects_that_follow(context),
         "evidence": _evidence_so_far(context),
+        "four_eyes": [decisions_pb2.FourEyes.Name(rule).removeprefix("FOUR_EYES_").lower() for rule in spec.four_eyes],
         "instance": str(context.instance),
         "kind": decisions_pb2.ApprovalKind.Name(spec.kind).removeprefix("APPROVAL_KIND_").lower(),
         "prompt": prompt,
@@ -54,6 +55,7 @@ def prepare(context: NodeContext) -> Prepared:
         allowed=spec.allowed,
         kind=spec.kind,
         options=[option.id for option in spec.options],
+        four_eyes=spec.four_eyes,
         nonce=secrets.token_hex(16),
         prompt=prompt.encode()[:PROMPT_BYTES].decode("utf-8", errors="ignore"),
     )

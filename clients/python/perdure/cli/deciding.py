@@ -50,6 +50,14 @@ async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None
             "do not decide it; let whoever runs the server look at its store: perdure-server check",
         )
     typer.echo("\n".join(describe(found, datetime.now(UTC))), err=True)
+    if not found.token:
+        raise Refused(
+            ExitCode.DENIED,
+            "DECIDER_NOT_ALLOWED",
+            f"{found.name} is for others to decide: this caller's role does not decide, or it started the flow or stored its"
+            " playbook",
+            "look at who it is: perdure auth whoami",
+        )
     return found
 
 

@@ -20,6 +20,7 @@ def approval(value: Approval, token: str = "") -> approvals_pb2.Approval:
         kind=decisions_pb2.ApprovalKind.Value(f"APPROVAL_KIND_{value.kind}"),
         options=value.options,
         selected_option=value.selected_option,
+        four_eyes=[decisions_pb2.FourEyes.Value(f"FOUR_EYES_{rule}") for rule in value.four_eyes],
         content=value.content,
         content_digest=value.content_digest.hex(),
         allowed=[_decision(decision) for decision in value.allowed],

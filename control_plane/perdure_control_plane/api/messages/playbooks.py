@@ -43,6 +43,7 @@ def playbook_version(value: PlaybookVersion) -> playbooks_pb2.PlaybookVersion:
         document=playbooks_pb2.PlaybookDocument(text=value.document) if value.document else None,
         create_time=timestamp(value.created_at),
         update_time=timestamp(value.updated_at),
+        author=value.author,
     )
 
 

@@ -19,6 +19,7 @@ MAX_MESSAGE_BYTES: Final = 1024
 """Longest line for people in a control event."""
 
 _KINDS: Final = frozenset(decisions_pb2.ApprovalKind.values()) - {decisions_pb2.APPROVAL_KIND_UNSPECIFIED}
+_FOUR_EYES: Final = frozenset(decisions_pb2.FourEyes.values()) - {decisions_pb2.FOUR_EYES_UNSPECIFIED}
 _DECISIONS: Final = frozenset(decisions_pb2.DecisionKind.values()) - {decisions_pb2.DECISION_KIND_UNSPECIFIED}
 
 
@@ -122,6 +123,8 @@ def _approval_wait(asked: fact_events_pb2.ApprovalWait) -> str:
         return "approval lacks an id, a subject digest or a nonce"
     if asked.kind not in _KINDS or not asked.allowed or not _DECISIONS.issuperset(asked.allowed):
         return "approval lacks what is asked for, or what is allowed"
+    if not _FOUR_EYES.issuperset(asked.four_eyes):
+        return "approval names a rule of four eyes that is none"
     return ""
 
 
