@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perdure.audit.chain import NOTHING, SealedEvent, SignedHead, canonical, hash_of, seal
@@ -181,6 +181,7 @@ def test_of_many_faults_some_are_named() -> None:
     assert len(checked(list(items)).faults) == MOST_FAULTS
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.dictionaries(st.text("abcdef_", max_size=5), st.text() | st.integers(-(2**53) + 1, 2**53 - 1) | st.booleans())
 )
