@@ -36,7 +36,7 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/storage/projections.py::Projections":
         (170, "a short method for each kind of event that changes a table, and the table of them"),
     f"{SERVER}/storage/projections.py":
-        (320, "every table that follows from logs, and which kind of event changes which"),
+        (330, "every table that follows from logs, and which kind of event changes which"),
     f"{RUNLOG}/checker.py::LogChecker":
         (170, "one log taken event by event: what is checked of each, and what is kept for whoever compares"),
     "clients/python/perdure/cli/following/story.py":

@@ -319,3 +319,15 @@ async def test_a_run_that_goes_from_one_lease_to_another_in_one_commit_loses_wha
 
     assert (run.head.state, run.head.lease_id) == (RunState.RUNNING, "another")
     assert await house.execute(select(tasks.c.terminal_reason)) == [(TerminalReason.EXECUTOR_LOST,)]
+
+
+async def test_a_command_that_never_began_is_over_with_its_attempt(house: Any, holder: Any, clock: Any) -> None:
+    stopped = {"outcome": instances_pb2.OUTCOME_STOPPED, "cause": instances_pb2.FAILURE_CAUSE_STOPPED}
+    await holder.send(holder.started("a", command="echo"), holder.settled("a", **stopped))
+    over = await house.execute(select(tasks.c.state, tasks.c.terminal_reason, tasks.c.ended_at))
+    clock.advance(5)
+
+    await holder.send(holder.returned())
+
+    assert [tuple(row)[:2] for row in over] == [("FAILED", TerminalReason.STOPPED)]
+    assert await house.execute(select(tasks.c.state, tasks.c.terminal_reason, tasks.c.ended_at)) == over

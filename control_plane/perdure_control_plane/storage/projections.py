@@ -55,7 +55,7 @@ def is_projected(kind: str, event: RunEvent) -> bool:
     if kind == "node_started":
         return bool(event.node_started.command)
     if kind == "node_settled":
-        return event.node_settled.HasField("task")
+        return _may_end_a_task(event.node_settled)
     return kind in PROJECTED
 
 
@@ -90,7 +90,7 @@ class Projections:
 
     def _node_settled(self, stored: Stored) -> Iterator[Change]:
         settled = stored.event.node_settled
-        if settled.HasField("task"):
+        if _may_end_a_task(settled):
             yield from self._end_task(stored, settled.instance, _task_end(settled))
 
     def _node_in_doubt(self, stored: Stored) -> Iterator[Change]:
@@ -279,12 +279,18 @@ def _approval_end(recorded: fact_events_pb2.FactRecorded) -> dict[str, Any]:
     }
 
 
+def _may_end_a_task(settled: node_events_pb2.NodeSettled) -> bool:
+    """Whether it says how a command ended, or that one may never have begun."""
+    return settled.HasField("task") or settled.outcome != instances_pb2.OUTCOME_SUCCEEDED
+
+
 def _task_end(settled: node_events_pb2.NodeSettled) -> dict[str, Any]:
     result = settled.task
     succeeded = settled.outcome == instances_pb2.OUTCOME_SUCCEEDED
+    otherwise = TerminalReason.EXITED if settled.HasField("task") else TerminalReason.NOT_STARTED
     return {
         "state": (TaskState.COMPLETED if succeeded else TaskState.FAILED).value,
-        "terminal_reason": _REASONS.get(settled.cause, TerminalReason.EXITED).value,
+        "terminal_reason": _REASONS.get(settled.cause, otherwise).value,
         "exit_code": result.exit_code if result.HasField("exit_code") else None,
         "signal": result.signal,
         "output_bytes": result.output_bytes,
