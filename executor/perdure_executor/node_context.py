@@ -13,6 +13,7 @@ from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
 from perdure_executor.providers import Provider
 from perdure_executor.results import Failed, Result
+from perdure_executor.secret_sources import SecretSources
 
 
 @dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
@@ -61,6 +62,8 @@ class Equipment:
     """Seconds between asking a command's group to end and ending it."""
     providers: Mapping[str, Provider]
     """Where agents may think, by name."""
+    secrets: SecretSources = field(default_factory=SecretSources)
+    """What its nodes may refer to."""
 
 
 class Reporter(Protocol):
@@ -99,6 +102,12 @@ class NodeContext:
     """Units of an agent that are recorded already, by name, in the order of the log."""
     steps: Sequence[plans_pb2.PlanEdge] = ()
     """The steps that the walk took to it and that have a contract."""
+
+    def opened(self, given: JsonObject) -> JsonObject:
+        """What the node is called with, secrets in place of references; for its work alone. Raises SecretUnavailable."""
+        secrets = self.node.secrets
+        opened: JsonObject = self.equipment.secrets.opened(given, [one.keys for one in secrets]) if secrets else given
+        return opened
 
 
 @dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make

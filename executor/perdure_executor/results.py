@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, node_events_pb2
+from perdure_executor.secret_sources import SecretUnavailable
 
 
 @dataclass(slots=True)  # one for each attempt: frozen, it takes four times as long to make
@@ -52,6 +53,11 @@ def fault_of_ours(error: BaseException, *, begun: bool = True) -> Failed:
     # Its text may hold what the node was given, which belongs to no event that everybody sees.
     message = f"{type(error).__name__} in the executor, whose log has the rest"
     return Failed(instances_pb2.FAILURE_CAUSE_INTERNAL, message, begun=begun)
+
+
+def without_its_secret(error: SecretUnavailable) -> Failed:
+    """The failure of a node that refers to a secret which cannot be had: nothing of it has happened."""
+    return Failed(instances_pb2.FAILURE_CAUSE_SECRET_UNAVAILABLE, str(error), begun=False)
 
 
 class CannotPrepare(Exception):

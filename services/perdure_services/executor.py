@@ -18,6 +18,7 @@ from perdure_executor.commands import Supervisor
 from perdure_executor.equipment import command_environment, load_functions
 from perdure_executor.node_context import Equipment, Function
 from perdure_executor.providers import configured_providers
+from perdure_executor.secret_sources import SecretSources, secret_variables
 from perdure_executor.watchdog import Watchdog
 from perdure_executor.worker import Profile, Worker
 from perdure_services.settings import ExecutorSettings
@@ -41,15 +42,14 @@ async def executor(
     """An executor that is ready to run; `Worker.run` does the work.
 
     `functions` are registered beside those of the modules that the settings name. Raises FunctionsInvalid,
-    ProviderUnusable, VariableMissing, KeyUnusable and TlsUnusable, each with one plain sentence.
+    ProviderUnusable, VariableMissing, SecretVariableMissing, KeyUnusable and TlsUnusable, each with one plain sentence.
     """
     saying_who = _saying_who(settings)
-    has_key = bool(settings.key_file or settings.key.get_secret_value())
-    tls = Tls(settings.tls_ca, settings.tls_certificate, settings.tls_key)
-    credentials = tls.credentials(settings.server, has_key=has_key)
+    credentials = _credentials(settings)
     functions = {**load_functions(settings.functions), **(functions or {})}
     providers = configured_providers(settings.providers, os.environ)
     environment = command_environment(os.environ, settings.pass_variables)
+    sources = _sources(settings)
     supervisor, calls = Supervisor(), Calls(settings.threads)
     supervisor.start()
 
@@ -64,6 +64,7 @@ async def executor(
             max_task_output_bytes=settings.max_task_output_bytes,
             kill_grace=settings.kill_grace_seconds,
             providers=providers,
+            secrets=sources,
         )
 
     try:
@@ -91,6 +92,17 @@ async def work_until(stop: asyncio.Event, worker: Worker) -> int:
         raise
     finally:
         worker.work_end.end_if_functions_run_on()  # nobody keeps their lease any more
+
+
+def _credentials(settings: ExecutorSettings) -> grpc.ChannelCredentials | None:
+    has_key = bool(settings.key_file or settings.key.get_secret_value())
+    return Tls(settings.tls_ca, settings.tls_certificate, settings.tls_key).credentials(
+        settings.server, has_key=has_key
+    )
+
+
+def _sources(settings: ExecutorSettings) -> SecretSources:
+    return SecretSources(secret_variables(os.environ, settings.secret_variables), settings.secrets_dir)
 
 
 def _channel(server: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:

@@ -11,6 +11,7 @@ from perdure_control_plane.storage.migrate import SchemaUnknown
 from perdure_control_plane.storage.store_broken import StoreAway, StoreBroken
 from perdure_executor.equipment import FunctionsInvalid, VariableMissing
 from perdure_executor.providers import ProviderUnusable
+from perdure_executor.secret_sources import SecretVariableMissing
 from perdure_services import (
     logs,
     process,  # first: it sets what gRPC reads when it is imported
@@ -42,6 +43,7 @@ UNUSABLE: Final = (
     NoKeys,
     ProviderUnusable,
     SchemaUnknown,
+    SecretVariableMissing,
     SettingsInvalid,
     SigningKeysUnusable,
     StartsUnusable,

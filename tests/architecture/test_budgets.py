@@ -64,7 +64,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "protos/perdure/v1/run_events.proto":
         (380, "the storage format of the run's own events; numbers and files of stored messages stay"),
     "protos/perdure/v1/plans.proto":
-        (380, "the format of plans: what a plan may hold is read on one page"),
+        (420, "the format of plans: what a plan may hold is read on one page"),
     "clients/python/perdure/cli/following/lines.py::_of_event":
         (47, "one case for each kind of event that is told"),
     "protos/perdure/v1/runs.proto":

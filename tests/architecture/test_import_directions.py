@@ -32,13 +32,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     f"{SERVER}.manifests": (
         f"{SERVER}.manifests", f"{SERVER}.domain", "perdure.runlog", PLANS, "perdure.v1.instances_pb2",
-        "perdure.v1.decisions_pb2", "perdure.expressions", "perdure.schemas", "pydantic", "ruamel", "rfc8785", "cel",
+        "perdure.v1.decisions_pb2", "perdure.expressions", "perdure.schemas", "perdure.secrets", "pydantic",
+        "ruamel", "rfc8785", "cel",
     ),
     f"{SERVER}.usecases": (
         f"{SERVER}.usecases", f"{SERVER}.domain", f"{SERVER}.manifests", "perdure.audit", "perdure.runlog", *EVENTS, PLANS,
-        "perdure.schemas", "cronsim",
+        "perdure.schemas", "perdure.secrets", "cronsim",
     ),
     "perdure.expressions": ("perdure.expressions", "perdure.schemas.patterns"),
+    "perdure.secrets": ("perdure.secrets",),
     "perdure.schemas": ("perdure.schemas", "jsonschema_rs", "referencing"),
     f"{SERVER}.storage": (
         f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.audit", "perdure.runlog", *EVENTS,
@@ -74,7 +76,7 @@ EXCEPTIONS: tuple[tuple[str, str, str], ...] = (
 
 PURE = (
     "perdure.audit", "perdure.runlog", "perdure.expressions", "perdure.schemas",
-    f"{SERVER}.domain", f"{SERVER}.manifests",
+    "perdure.secrets", f"{SERVER}.domain", f"{SERVER}.manifests",
 )  # fmt: skip
 """Nothing here does I/O, waits, or draws lots."""
 

@@ -43,6 +43,7 @@ RULES: Final = {
     "schedules": "Each time of a schedule is dealt with once, as its policy says.",
     "bounds": "Whatever a document, a value or an expression holds, looking at it ends.",
     "audit": "What is changed is written down with it or is not done; what was written down is sealed once, in one chain.",
+    "secret": "A value that is secret is in no log, and is given to nobody whom the manifest does not name.",
     "checker": "A check believes nothing that it can look at.",
     "other": "Rules of features beside the protocol.",
 }

@@ -23,6 +23,7 @@ from perdure_control_plane.manifests.model import (
 from perdure_control_plane.manifests.names import name_doubts
 from perdure_control_plane.manifests.parts import part_faults
 from perdure_control_plane.manifests.schemas import schema_faults
+from perdure_control_plane.manifests.secret_places import secret_doubts, secret_faults
 from perdure_control_plane.manifests.waiting import wait_faults
 
 _NO_OBJECTS: Final = ("array", "string", "number", "integer", "boolean", "null")
@@ -49,6 +50,7 @@ def faults(manifest: Manifest, *, ordered: bool = True) -> list[Diagnostic]:
         *part_faults(manifest),
         *taking_faults(manifest),
         *concurrency_faults(manifest),
+        *secret_faults(manifest),
         *(coverage_faults(manifest, graph) if graph else ()),
         *_tools(manifest),
         *_not_run_yet(manifest),
@@ -72,6 +74,7 @@ def doubts(manifest: Manifest) -> list[Diagnostic]:
         *_repeated_effects(manifest),
         *_unknown_evidence(manifest),
         *_nul(manifest),
+        *secret_doubts(manifest),
         *name_doubts(manifest, ordered.before if ordered else None),
         *(_passed_over(manifest, ordered) if ordered and ordered.leaves_out else ()),
         *(contract_doubts(manifest, ordered) if ordered else ()),

@@ -29,6 +29,7 @@ from perdure_control_plane.manifests.model import (
     WaitNode,
 )
 from perdure_control_plane.manifests.parts import placed, set_digests, shard_of
+from perdure_control_plane.manifests.secret_places import field_paths, secrets_of, sensitive_paths
 from perdure_control_plane.manifests.waiting import moment_of
 
 
@@ -56,6 +57,7 @@ def compile_plan(manifest: Manifest, digest: str, children: Children = NO_CHILDR
     graph = Graph.of(manifest)
     plan.error_handlers.extend(compiled(manifest, handler, graph) for handler in manifest.error_handlers)
     set_digests(plan)
+    plan.sensitive_inputs.extend(field_paths(sensitive_paths(manifest)))
     plan.providers.extend(providers_of(plan))
     plan.labels.extend(sorted(set(manifest.labels)))
     if (concurrency := manifest.concurrency) is not None:
@@ -118,6 +120,7 @@ def _node(manifest: Manifest, node: Node, children: Children) -> plans_pb2.PlanN
             made.map.CopyFrom(_map(manifest, node, children))
         case _:
             raise TypeError(f"a node of type {type(node).__name__} has no plan")
+    made.secrets.extend(field_paths(secrets_of(manifest, node)))
     _set_retries(made, node)
     if node.requires is not None:
         made.requires.CopyFrom(needs(node.requires))
@@ -168,6 +171,7 @@ def _playbook(node: PlaybookNode, child: ChildPlaybook) -> plans_pb2.PlaybookNod
         input_schema=child.plan.input_schema,
         effect=child.effect,
         depth=child.depth,
+        sensitive_inputs=child.plan.sensitive_inputs,
     )
 
 

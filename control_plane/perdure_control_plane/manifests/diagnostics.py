@@ -15,6 +15,7 @@ WARNINGS: Final = frozenset(
         "NO_PHASES",
         "NUL_CHARACTER",
         "OUTPUT_UNKNOWN",
+        "SECRET_UNRESOLVED",
     }
 )
 """Codes of doubts: a document that has them is accepted, unless an environment's policy blocks them."""

@@ -321,6 +321,7 @@ class Manifest(Part):
     objective: Line
     description: str = ""
     inputs: Inputs = {}
+    sensitive_inputs: Annotated[list[Line], Field(max_length=100)] = []
     preconditions: list[Line] = []
     roles: list[Role] = []
     phases: Annotated[list[Phase], Field(max_length=MAX_NODES)] = []

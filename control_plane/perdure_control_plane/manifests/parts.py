@@ -62,6 +62,7 @@ def _as_part(node: Node, made: plans_pb2.PlanNode) -> plans_pb2.PlanNode:
     outer.ClearField("timeout")
     outer.ClearField("inputs")
     outer.ClearField("ensures")
+    outer.ClearField("secrets")
     outer.effect = instances_pb2.EFFECT_NONE
     inside.ClearField("iteration_cap")
     inside.ClearField("inject_into")

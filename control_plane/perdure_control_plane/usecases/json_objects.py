@@ -8,6 +8,8 @@ from typing import Any, Final
 from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels
 from perdure.schemas.check import SchemaCheck
 from perdure.schemas.reading import SchemaInvalid
+from perdure.secrets.paths import unreferenced
+from perdure.v1 import plans_pb2
 from perdure_control_plane.domain.errors import FieldFault, FieldInvalid, field_invalid
 
 MAX_TURNS: Final = 10_000_000
@@ -44,6 +46,15 @@ def check_schema(schema: bytes, value: Any, field: str) -> None:
         raise field_invalid(field, f"has a schema that cannot be used: {error}") from error
     if faults:
         raise FieldInvalid(*(FieldFault(field + _place(fault.place), fault.said) for fault in faults))
+
+
+def check_input(plan: plans_pb2.Plan, value: Any, field: str) -> None:
+    """Raises FieldInvalid where the input of a run is not what its plan says: above all, where it holds a secret."""
+    faults = unreferenced(value, (one.keys for one in plan.sensitive_inputs))
+    if found := [FieldFault(f"{field}{_place(place)}", fault) for place, fault in faults]:
+        raise FieldInvalid(*found)
+    if plan.input_schema:
+        check_schema(plan.input_schema, value, field)
 
 
 @lru_cache(maxsize=256)

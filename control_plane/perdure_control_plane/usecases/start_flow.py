@@ -44,7 +44,7 @@ from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.playbook import Release, check_startable, version_name
 from perdure_control_plane.domain.request import request_digest
 from perdure_control_plane.domain.session import Session
-from perdure_control_plane.usecases.json_objects import check_schema, json_object
+from perdure_control_plane.usecases.json_objects import check_input, json_object
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.queue_depth import Depths, QueueDepth
 from perdure_control_plane.usecases.readings.unasked_effects import acts_unasked
@@ -164,8 +164,7 @@ class FlowStarter:
     @staticmethod
     def _checked_input(plan: plans_pb2.Plan, asked: Start) -> tuple[bytes, ConcurrencyPlace | None]:
         value = json_object(asked.input, "request.input")
-        if plan.input_schema:
-            check_schema(plan.input_schema, value, "request.input")
+        check_input(plan, value, "request.input")
         place = place_needed(plan, value)
         return asked.input or b"{}", place
 

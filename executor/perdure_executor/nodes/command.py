@@ -13,7 +13,8 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.commands import CommandNotStarted, Ended, RunningCommand, SupervisorLost
 from perdure_executor.expressions import render_text
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
-from perdure_executor.results import CannotPrepare, Failed, Result, Stopped, Succeeded
+from perdure_executor.results import CannotPrepare, Failed, Result, Stopped, Succeeded, without_its_secret
+from perdure_executor.secret_sources import SecretUnavailable
 
 FLUSH_SECONDS: Final = 0.2
 """How long printed output may wait for more before it is sent to the log."""
@@ -44,7 +45,7 @@ def prepare(context: NodeContext) -> Prepared:
     # Their names only: variables are where secrets are.
     values |= {"env": sorted(env)} if env else {}
     values |= {"stdin": stdin} if stdin else {}
-    command = _Command(context, arguments, cwd, env, stdin.encode())
+    command = _Command(context, arguments, cwd, {"env": env, "stdin": stdin})
     return Work(command.run, values, pathlib.PurePath(arguments[0]).name, cwd)
 
 
@@ -53,8 +54,8 @@ class _Command:
     context: NodeContext
     arguments: list[str]
     cwd: str
-    env: dict[str, str]
-    stdin: bytes
+    given: JsonObject
+    """Its environment and its standard input, with references to secrets as they are."""
 
     async def run(self, reporter: Reporter) -> Result:
         """Runs it to its end. Cancelling this ends the command's process group, and returns when that has ended."""
@@ -70,7 +71,11 @@ class _Command:
     async def _run(self, reporter: Reporter, stop: asyncio.Event) -> Result:
         supervisor = self.context.equipment.supervisor
         try:
-            running = await supervisor.run(self.arguments, self.cwd, self._environment(), self.stdin)
+            given = self.context.opened(self.given)
+            environment = self._environment(given["env"])
+            running = await supervisor.run(self.arguments, self.cwd, environment, given["stdin"].encode())
+        except SecretUnavailable as unavailable:
+            return without_its_secret(unavailable)
         except CommandNotStarted as error:
             # What is not there is not tried again; what this executor has no room or no time for is.
             cause = instances_pb2.FAILURE_CAUSE_INTERNAL if error.passing else instances_pb2.FAILURE_CAUSE_NOT_STARTED
@@ -104,11 +109,11 @@ class _Command:
             await self.context.equipment.supervisor.kill(running, self.context.equipment.kill_grace)
         return await running.ended
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, own: dict[str, str]) -> dict[str, str]:
         context = self.context
         return {
             **context.equipment.environment,
-            **self.env,
+            **own,
             # Last: whoever reads them relies on them, whatever the node's own variables are.
             "PERDURE_RUN_ID": context.run_id,
             "PERDURE_NODE": context.node.id,

@@ -15,7 +15,8 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.calls import NeverCalled
 from perdure_executor.expressions import render_stored
 from perdure_executor.node_context import Call, Function, NodeContext, NodeFailure, Prepared, Reporter, Work, line
-from perdure_executor.results import Failed, Result, Stopped, Succeeded
+from perdure_executor.results import Failed, Result, Stopped, Succeeded, without_its_secret
+from perdure_executor.secret_sources import SecretUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,10 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
         write("it is to end, and nobody can end a plain function: this attempt ends when it returns")
         log.warning("function.runs_on", run=context.run_id, node=context.node.id)
 
+    try:
+        inputs = context.opened({"inputs": inputs})["inputs"]
+    except SecretUnavailable as unavailable:
+        return without_its_secret(unavailable)
     is_plain = not _is_coroutine_function(function)
     writes = write_from_thread if is_plain else write
     call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, writes)
