@@ -31,6 +31,7 @@ from perdure_control_plane.usecases.known_keys import KnownKeys
 from perdure_control_plane.usecases.open_store_life import follow_store_life
 from perdure_control_plane.usecases.record_denials import Denials
 from perdure_control_plane.usecases.sweep import Swept, sweep
+from perdure_services.approval_changes import forget_on, place_on
 from perdure_services.auditing import begin_auditing
 from perdure_services.caller_keys import require_key
 from perdure_services.messages import deliver_on
@@ -137,6 +138,8 @@ def _begin_beside(
     return [
         asyncio.create_task(_sweep_on(desk, settings), name="sweep"),
         asyncio.create_task(deliver_on(desk), name="messages"),
+        asyncio.create_task(place_on(desk), name="approval changes"),
+        asyncio.create_task(forget_on(desk), name="approval changes forgotten"),
         asyncio.create_task(health.run(), name="health"),
         asyncio.create_task(take_snapshots(store, settings.snapshot_events), name="snapshots"),
         asyncio.create_task(retain_on(desk.store, settings), name="retention"),

@@ -34,9 +34,9 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{EXECUTOR}/worker.py::Worker":
         (180, "one stream after another, read in the order in which they are served"),
     f"{SERVER}/storage/projections.py::Projections":
-        (170, "a short method for each kind of event that changes a table, and the table of them"),
+        (180, "a short method for each kind of event that changes a table, and the table of them"),
     f"{SERVER}/storage/projections.py":
-        (330, "every table that follows from logs, and which kind of event changes which"),
+        (340, "every table that follows from logs, and which kind of event changes which"),
     f"{RUNLOG}/checker.py::LogChecker":
         (170, "one log taken event by event: what is checked of each, and what is kept for whoever compares"),
     "clients/python/perdure/cli/following/story.py":

@@ -18,6 +18,7 @@ HEARTBEAT = "a heartbeat shows the server's clock to people; nothing is computed
 CLOCK_READERS = {
     "control_plane/perdure_control_plane/api/flow_servicer.py": HEARTBEAT,
     "control_plane/perdure_control_plane/api/run_servicer.py": HEARTBEAT,
+    "control_plane/perdure_control_plane/api/watched_approvals.py": HEARTBEAT,
     "control_plane/perdure_control_plane/api/work/session.py": HEARTBEAT,
 }
 """Files that read the time of day below the programs, and why."""

@@ -68,7 +68,12 @@ ALLOWED: Final = {
         "WatchRun": SEES,
     },
     "InboxService": {"SignalRun": STARTS, "ListInbox": SEES},
-    "ApprovalService": {"GetApproval": SEES, "ListApprovals": SEES, "DecideApproval": "admin reviewer"},
+    "ApprovalService": {
+        "GetApproval": SEES,
+        "ListApprovals": SEES,
+        "WatchApprovals": SEES,
+        "DecideApproval": "admin reviewer",
+    },
     "TaskService": {"GetTask": SEES, "ListTasks": SEES, "ReadTaskOutput": SEES},
     "ScheduleService": {
         "CreateSchedule": STARTS,

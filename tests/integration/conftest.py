@@ -22,6 +22,7 @@ from perdure.v1 import runs_pb2
 
 LOOK_SECONDS = 0.02
 PULSE = {"executors.renewed_at", "executors.lease_until", "sweeps", "outages", "audit_chain", "audit_heads"}
+PULSE |= {"approval_changes_end", "approval_changes.position"}
 PULSE |= {f"audit_events.{name}" for name in ("position", "previous_hash", "hash")}
 """Tables and columns that a server writes by itself as time goes by."""
 PROGRAM = pathlib.Path(sys.executable).with_name("perdure-server")

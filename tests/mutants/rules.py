@@ -28,6 +28,7 @@ RULES: Final = {
     "answers": "A person's no, and time that ran out, are answers: nothing is tried again for them.",
     "continuing": "An end is answered by name, and only what it says is released.",
     "approvals": "A decision is bound to what was shown.",
+    "followers": "Who follows approvals is told of each change, once and in order, wherever it goes on.",
     "one writer": "A request that fails leaves nothing; each event has the next number.",
     "culprits": "A batch that the store refuses harms its run alone.",
     "children": "A child begins with its parent's word for it, ends no later than it, and its end counts once.",

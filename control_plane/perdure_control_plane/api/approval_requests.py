@@ -27,7 +27,9 @@ def deciding(request: approvals_pb2.DecideApprovalRequest) -> Deciding:
     )
 
 
-def approval_filter(request: approvals_pb2.ListApprovalsRequest) -> ApprovalFilter:
+def approval_filter(
+    request: approvals_pb2.ListApprovalsRequest | approvals_pb2.WatchApprovalsRequest,
+) -> ApprovalFilter:
     """Which approvals. Raises FieldInvalid."""
     if approvals_pb2.Approval.STATE_UNSPECIFIED in request.states:
         raise field_invalid("states", "holds the unspecified state; leave the list empty for any")

@@ -1,5 +1,6 @@
 """ApprovalService."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from perdure.v1 import approvals_pb2, approvals_pb2_grpc
@@ -7,6 +8,7 @@ from perdure_control_plane.api import approval_requests, names
 from perdure_control_plane.api.interceptors import caller
 from perdure_control_plane.api.messages import approvals as messages
 from perdure_control_plane.api.pages import Pages
+from perdure_control_plane.api.watched_approvals import WatchedApprovals
 from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.usecases.decide_approval import decide_approval
@@ -17,11 +19,12 @@ from perdure_control_plane.usecases.ports import Store
 class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
     """Shows approvals and takes decisions."""
 
-    def __init__(self, store: Store, limits: Limits, keys: TokenKeys, pages: Pages) -> None:
+    def __init__(self, store: Store, limits: Limits, keys: TokenKeys, pages: Pages, watched: WatchedApprovals) -> None:
         self._store = store
         self._limits = limits
         self._keys = keys
         self._pages = pages
+        self._watched = watched
 
     async def GetApproval(self, request: approvals_pb2.GetApprovalRequest, context: Any) -> approvals_pb2.Approval:
         """Shows an approval with its subject, and with its token to those who may decide it."""
@@ -46,3 +49,10 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
         """Takes a decision."""
         asked = approval_requests.deciding(request)
         return messages.approval(await decide_approval(self._store, self._limits, self._keys, caller(), asked))
+
+    async def WatchApprovals(
+        self, request: approvals_pb2.WatchApprovalsRequest, context: Any
+    ) -> AsyncIterator[approvals_pb2.WatchApprovalsResponse]:
+        """Streams what happens to approvals."""
+        async for response in self._watched.responses(request):
+            yield response

@@ -65,6 +65,7 @@ from perdure_control_plane.api.schedule_servicer import ScheduleServicer
 from perdure_control_plane.api.server_servicer import ServerServicer
 from perdure_control_plane.api.session_servicer import AgentServicer, SessionServicer
 from perdure_control_plane.api.task_servicer import TaskServicer
+from perdure_control_plane.api.watched_approvals import WatchedApprovals
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.api_key import KeyTexts
 from perdure_control_plane.domain.approval import TokenKeys
@@ -74,6 +75,7 @@ from perdure_control_plane.usecases.known_keys import KnownKeys
 from perdure_control_plane.usecases.record_denials import Denials
 from perdure_control_plane.usecases.resolve_effect import Bounds
 from perdure_control_plane.usecases.start_flow import FlowStarter
+from perdure_control_plane.usecases.watch_approvals import ApprovalWatcher
 from perdure_control_plane.usecases.watch_runs import Watcher
 
 SERVICES: Final = [
@@ -132,7 +134,10 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     desk = front.desk
     store, limits = desk.store, desk.limits
     pages = Pages(front.page_secret, limits)
-    watcher = Watcher(store, desk.changes, limits, desk.timing.heartbeat_interval / SECOND)
+    heartbeat_seconds = desk.timing.heartbeat_interval / SECOND
+    watcher = Watcher(store, desk.changes, limits, heartbeat_seconds)
+    approval_watcher = ApprovalWatcher(store, desk.changes, heartbeat_seconds)
+    watched = WatchedApprovals(approval_watcher, pages, lambda: desk.identity.generation)
     starter = FlowStarter(store, limits)
     playbooks_pb2_grpc.add_PlaybookServiceServicer_to_server(PlaybookServicer(store, limits, pages), server)
     flows_pb2_grpc.add_FlowServiceServicer_to_server(FlowServicer(store, starter, pages, watcher), server)
@@ -141,7 +146,8 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
         RunServicer(store, Bounds(limits, desk.timing), pages, watcher), server
     )
     run_inbox_pb2_grpc.add_InboxServiceServicer_to_server(InboxServicer(store, limits, pages), server)
-    approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(store, limits, front.keys, pages), server)
+    approval_servicer = ApprovalServicer(store, limits, front.keys, pages, watched)
+    approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(approval_servicer, server)
     tasks_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(store, pages), server)
     agents_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(store, pages), server)
     schedule_servicer = ScheduleServicer(store, starter, limits, pages)

@@ -17,6 +17,9 @@ M = TypeVar("M", bound=Message)
 
 _MAC_LENGTH: Final = 16
 
+_UNBOUND: Final = frozenset({"page_token", "page_size", "resume_token", "snapshot"})
+"""Fields of a request that may be others when it goes on."""
+
 
 class Pages:
     """Reads and makes page tokens. Any server with the same secret accepts them, before and after a restart."""
@@ -33,15 +36,25 @@ class Pages:
 
     def position(self, request: Any) -> Any:
         """Where the request's token goes on; None where it has none. Raises PageTokenInvalid."""
-        if not request.page_token:
-            return None
         try:
-            raw = base64.urlsafe_b64decode(request.page_token.encode("ascii"))
+            return self._read(request, request.page_token) if request.page_token else None
         except ValueError as error:
             raise PageTokenInvalid from error
+
+    def cursor(self, request: Any) -> Any:
+        """Where the request's resume token goes on; None where it has none. Raises FieldInvalid."""
+        try:
+            return self._read(request, request.resume_token) if request.resume_token else None
+        except ValueError as error:
+            description = "unknown, or made for other arguments; begin again without it, and ask for a snapshot"
+            raise field_invalid("resume_token", description) from error
+
+    def _read(self, request: Any, token: str) -> Any:
+        """What a token says. Raises ValueError."""
+        raw = base64.urlsafe_b64decode(token.encode("ascii"))
         mac, text = raw[:_MAC_LENGTH], raw[_MAC_LENGTH:]
         if not hmac.compare_digest(mac, self._mac(request, text)):
-            raise PageTokenInvalid
+            raise ValueError
         return json.loads(text)
 
     def token(self, request: Any, position: Any) -> str:
@@ -74,7 +87,7 @@ class Pages:
     def _mac(self, request: Message, text: bytes) -> bytes:
         bound = type(request)()
         bound.CopyFrom(request)
-        for field in ("page_token", "page_size"):
+        for field in _UNBOUND.intersection(bound.DESCRIPTOR.fields_by_name):
             bound.ClearField(field)
         name = type(request).DESCRIPTOR.full_name.encode()
         content = name + b"\n" + bound.SerializeToString(deterministic=True) + b"\n" + text

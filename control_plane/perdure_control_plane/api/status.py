@@ -25,6 +25,7 @@ refuse trailers that are larger than 8 KiB: without their status."""
 CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.FieldInvalid: (grpc.StatusCode.INVALID_ARGUMENT, None),
     errors.PageTokenInvalid: (grpc.StatusCode.INVALID_ARGUMENT, None),
+    errors.ResumeTokenExpired: (grpc.StatusCode.OUT_OF_RANGE, None),
     errors.PlaybookInvalid: (grpc.StatusCode.INVALID_ARGUMENT, None),
     errors.DecisionNotAllowed: (grpc.StatusCode.INVALID_ARGUMENT, None),
     errors.ProtocolViolation: (grpc.StatusCode.INVALID_ARGUMENT, None),

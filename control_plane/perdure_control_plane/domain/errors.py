@@ -3,6 +3,7 @@
 PerdureError
 ├── FieldInvalid             a field is missing, malformed, or contradicts another
 ├── PageTokenInvalid         a page token is unknown or was made for other arguments
+├── ResumeTokenExpired       what came after a resume token is there no longer
 ├── PlaybookInvalid          a manifest has faults
 ├── NotSupported             this server has no such method
 ├── NotFound                 nothing has that name
@@ -83,6 +84,18 @@ class PageTokenInvalid(PerdureError):
     def __init__(self) -> None:
         description = "unknown, or made for other arguments; begin again without it"
         super().__init__(f"page_token: {description}", (FieldFault("page_token", description),))
+
+
+class ResumeTokenExpired(PerdureError):
+    """Of what came after the resume token something is there no longer."""
+
+    reason = "RESUME_TOKEN_EXPIRED"
+
+    def __init__(self) -> None:
+        description = (
+            "what came after it is deleted, or the store went back; begin again without it, and ask for a snapshot"
+        )
+        super().__init__(f"resume_token: {description}", (FieldFault("resume_token", description),))
 
 
 class PlaybookInvalid(PerdureError):

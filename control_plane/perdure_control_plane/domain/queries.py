@@ -1,7 +1,8 @@
 """What lists can be narrowed to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 from perdure.audit.events import AuditType
 from perdure.runlog.states import RunState
@@ -61,3 +62,7 @@ class ApprovalFilter:
     run_id: RunId | None = None
     flow_id: FlowId | None = None
     session_id: SessionId | None = None
+
+    def of_any_state(self) -> Self:
+        """The same, whatever state they are in."""
+        return replace(self, states=())

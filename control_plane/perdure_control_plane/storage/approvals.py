@@ -43,7 +43,7 @@ class Approvals:
         row = self._statements.get.execute_row(self._driver, (approval_id,)).fetchone()
         if row is None:
             raise NotFound(f"approvals/{approval_id}")
-        return _approval(row)
+        return approval_of(row)
 
     def page(
         self, wanted: ApprovalFilter, after: tuple[int, int, int, str] | None, limit: int
@@ -55,11 +55,11 @@ class Approvals:
         the order of an index, so that a page costs what is on it, however many approvals there are.
         """
         as_of, rank, *last = after if after is not None else (self._last_closed(), _OPEN)
-        every = select(approvals).where(*_wanted(wanted))
+        every = select(approvals).where(*matching(wanted))
         found = self._open(every, _halves(wanted, as_of), last, limit) if rank == _OPEN else []
         if len(found) < limit and _may_be_closed(wanted):
             found += self._closed(every, as_of, last if rank == _CLOSED else [], limit - len(found))
-        return [(_approval(row), (as_of, *place)) for place, row in found]
+        return [(approval_of(row), (as_of, *place)) for place, row in found]
 
     def _open(
         self, every: Select[Any], halves: Iterable[ColumnElement[bool]], last: Sequence[Any], limit: int
@@ -111,7 +111,8 @@ def _may_be_closed(wanted: ApprovalFilter) -> bool:
     return not wanted.states or any(state is not ApprovalState.OPEN for state in wanted.states)
 
 
-def _wanted(wanted: ApprovalFilter) -> Iterator[ColumnElement[bool]]:
+def matching(wanted: ApprovalFilter) -> Iterator[ColumnElement[bool]]:
+    """What must be true of an approval."""
     if wanted.states:
         yield approvals.c.state.in_([state.value for state in wanted.states])
     for column, value in (
@@ -123,7 +124,8 @@ def _wanted(wanted: ApprovalFilter) -> Iterator[ColumnElement[bool]]:
             yield column == value
 
 
-def _approval(row: Any) -> Approval:
+def approval_of(row: Any) -> Approval:
+    """The approval in a row of the table's columns."""
     values = dict(zip((column.name for column in approvals.c), row, strict=True))
     values["kind"] = ApprovalKind(values["kind"])
     values["state"] = ApprovalState(values["state"])

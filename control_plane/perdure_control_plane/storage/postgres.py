@@ -138,14 +138,15 @@ class PostgresStore(ListenedStore):
         """
         if self.failure:
             raise StoreUnavailable("postgresql", self.failure)
-        result, changed, messages = await self._repeated(
-            _BEGINNINGS[order], lambda tx: (body(tx), tx.log.changed, tx.projections.messages.sent)
+        result, changed, told = await self._repeated(
+            _BEGINNINGS[order], lambda tx: (body(tx), tx.log.changed, tx.projections)
         )
         if changed:
             self._keep_heads(changed)
             runs = [run.run_id for run in changed]
             queued = any(run.head.calls_executors for run in changed)
-            self._publish(Committed(runs, runs, queued, messages))
+            messages, approvals = told.messages.sent, told.approval_changes.noted
+            self._publish(Committed(runs, runs, queued, messages, approvals=approvals))
         return result
 
     def _keep_heads(self, changed: Iterable[Run]) -> None:

@@ -41,7 +41,7 @@ class PostgresHints:
         self._missed = missed
         self._own = uuid.uuid4().hex
         self._runs: dict[str, bool] = {}
-        self._queued = False
+        self._queued = self._approvals = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -63,6 +63,7 @@ class PostgresHints:
         for run_id in committed.facts:
             self._runs[run_id] = True
         self._queued = self._queued or committed.queued
+        self._approvals = self._approvals or committed.approvals
         self._wake.set()
 
     async def _run(self) -> None:
@@ -101,10 +102,12 @@ class PostgresHints:
         some = list(self._runs)[:AT_ONCE]
         told = {run_id: self._runs.pop(run_id) for run_id in some}
         queued, self._queued = self._queued, False
-        return json.dumps({"from": self._own, "runs": told, "queued": queued})
+        approvals, self._approvals = self._approvals, False
+        return json.dumps({"from": self._own, "runs": told, "queued": queued, "approvals": approvals})
 
     def _receive(self, connection: Any, process: int, channel: str, payload: str) -> None:
         said = json.loads(payload)
         if said["from"] != self._own:
             runs = said["runs"]
-            self._heard(Committed(list(runs), [run_id for run_id, fact in runs.items() if fact], said["queued"]))
+            facts = [run_id for run_id, fact in runs.items() if fact]
+            self._heard(Committed(list(runs), facts, said["queued"], approvals=said["approvals"]))

@@ -7,6 +7,7 @@ from sqlalchemy import Table, Update, bindparam, insert, select, update
 from sqlalchemy.engine import Dialect
 
 from perdure_control_plane.domain.inbox import WaitState
+from perdure_control_plane.storage.approval_changes import ApprovalChangeStatements
 from perdure_control_plane.storage.run_messages import RunMessageStatements
 from perdure_control_plane.storage.statements import Prepared
 from perdure_control_plane.storage.tables import approvals, run_inbox, run_waits, runs, tasks
@@ -46,6 +47,7 @@ class ProjectionStatements:
 
     def __init__(self, dialect: Dialect) -> None:
         self.messages: Final = RunMessageStatements(dialect)
+        self.approval_changes: Final = ApprovalChangeStatements(dialect)
         self.begin_task: Final = _insert_from_run(dialect, tasks, {"session_id": runs.c.session_id})
         self.end_task: Final = _update(dialect, tasks, ["task_id"], _TASK_END)
         self.lose_tasks: Final = _update(dialect, tasks, ["run_id", "state"], ["state", "terminal_reason", "ended_at"])

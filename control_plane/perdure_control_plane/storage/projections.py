@@ -15,9 +15,11 @@ from perdure.runlog.wait_rules import RESOLVES
 from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import ApprovalState, Decision
+from perdure_control_plane.domain.approval_change import ENDS, ApprovalChangeKind
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.run_message import MessageKind
 from perdure_control_plane.domain.task import TaskState, TerminalReason
+from perdure_control_plane.storage.approval_changes import NotedChanges
 from perdure_control_plane.storage.lists import pack
 from perdure_control_plane.storage.payloads import PayloadStatements
 from perdure_control_plane.storage.projection_statements import (
@@ -66,6 +68,7 @@ class Projections:
         self._statements = statements
         self.payloads: Final = payloads
         self.messages = Outgoing(statements.messages)
+        self.approval_changes = NotedChanges(statements.approval_changes)
 
     def changes(self, kind: str, stored: Stored) -> Iterable[Change]:
         """What an event changes beside the run row, in this order; nothing where `is_projected` says so."""
@@ -125,6 +128,7 @@ class Projections:
         if opened.WhichOneof("wait") == "approval":
             values = _new_approval(stored, opened.approval, where, deadline)
             yield self._statements.ask_approval.change(values)
+            yield self._changed(stored, where, ApprovalChangeKind.OPENED)
 
     def _child_started(self, stored: Stored) -> Iterator[Change]:
         started = stored.event.child_started
@@ -167,9 +171,13 @@ class Projections:
         yield self._statements.move_wait.change(values)
 
     def _end_approval(self, stored: Stored, where: str, end: dict[str, Any]) -> Iterator[Change]:
+        yield self._changed(stored, where, ENDS[ApprovalState(end["state"])])
         which = {"where_run_id": stored.run_id, "where_instance": where, "where_state": ApprovalState.OPEN.value}
         closed = {"closed_at": stored.at, "closed_sequence": stored.sequence}
         yield self._statements.end_approval.change({**NO_DECISION, **end, **which, **closed})
+
+    def _changed(self, stored: Stored, where: str, kind: ApprovalChangeKind) -> Change:
+        return self.approval_changes.of_instance(stored.run_id, where, stored.sequence, stored.at, kind)
 
     def _fact_taken_up(self, stored: Stored) -> Iterator[Change]:
         taken = stored.event.fact_taken_up
@@ -211,6 +219,7 @@ class Projections:
                 "state": ApprovalState.CLOSED.value,
                 "closed_at": stored.at,
             }
+            yield self.approval_changes.of_run(stored.run_id, stored.sequence, stored.at, ApprovalChangeKind.CLOSED)
             yield self._statements.close_approvals.change(asked)
         if stored.facts:
             yield from self._close_waits(stored, WaitState.RESOLVED)

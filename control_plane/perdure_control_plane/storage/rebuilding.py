@@ -23,6 +23,7 @@ from perdure_control_plane.storage.run_log import identity_of
 from perdure_control_plane.storage.sqlite_errors import is_of_the_store
 from perdure_control_plane.storage.statements import Change, DriverConnection, execute_changes
 from perdure_control_plane.storage.tables import (
+    approval_changes,
     approvals,
     deletions,
     metadata,
@@ -116,7 +117,8 @@ class Rebuilder:
             for key in sorted({*kept, *rebuilt}):
                 found += _compare(table.name, key, kept.get(key), rebuilt.get(key))
             self._scratch.execute(delete(table))
-        self._scratch.execute(delete(run_messages))
+        for told in (run_messages, approval_changes):
+            self._scratch.execute(delete(told))
         return found
 
 

@@ -29,6 +29,7 @@ from perdure.audit.events import AuditOutcome
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
 from perdure_control_plane.domain.approval import ApprovalKind, ApprovalState, Decision
+from perdure_control_plane.domain.approval_change import ApprovalChangeKind
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.playbook import Publication
 from perdure_control_plane.domain.roles import Role
@@ -442,6 +443,44 @@ Index(
     approvals.c.approval_id,
     sqlite_where=_is_open,
     postgresql_where=_is_open,
+)
+
+# What happened to approvals: written with the event that says so, and given its place in one order over all runs when
+# that is committed; 0 until then. Old ones are deleted.
+approval_changes = _table(
+    "approval_changes",
+    _key("approval_id"),
+    Column("sequence", Number, primary_key=True),
+    _text("run_id"),
+    _text("kind"),
+    _number("changed_at"),
+    _number("position"),
+    _one_of("kind", ApprovalChangeKind),
+    Index(None, "run_id"),
+)
+_is_unplaced = approval_changes.c.position == literal_column("0")
+Index(
+    "ix_approval_changes_unplaced",
+    approval_changes.c.approval_id,
+    sqlite_where=_is_unplaced,
+    postgresql_where=_is_unplaced,
+)
+_is_placed = approval_changes.c.position > literal_column("0")
+Index(
+    "uq_approval_changes_position",
+    approval_changes.c.position,
+    unique=True,
+    sqlite_where=_is_placed,
+    postgresql_where=_is_placed,
+)
+
+# Where that order ends. Whoever makes it longer locks the row.
+approval_changes_end = _table(
+    "approval_changes_end",
+    Column("id", Number, primary_key=True),
+    _number("position"),
+    _number("pruned_position"),
+    CheckConstraint("id = 1", name="one_row"),
 )
 
 tasks = _table(

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection, Dialect
 
 from perdure_control_plane.domain.admission import Batch
 from perdure_control_plane.storage.api_keys import ApiKeys
+from perdure_control_plane.storage.approval_changes import ApprovalChanges
 from perdure_control_plane.storage.approvals import Approvals, ApprovalStatements
 from perdure_control_plane.storage.audit import Audit, AuditStatements
 from perdure_control_plane.storage.audit_chain import AuditChain
@@ -190,6 +191,11 @@ class SqlTransaction:
     def approvals(self) -> Approvals:
         """Approvals."""
         return Approvals(self.connection, self._driver, self._statements.approvals)
+
+    @cached_property
+    def approval_changes(self) -> ApprovalChanges:
+        """What happens to approvals."""
+        return ApprovalChanges(self.connection)
 
     @cached_property
     def inbox(self) -> Inbox:

@@ -58,6 +58,8 @@ class Committed:
     """Whether a run has to tell another something."""
     grown: Sequence[str] = ()
     """Runs whose log has grown by another piece."""
+    approvals: bool = False
+    """Whether something may have happened to an approval."""
 
 
 @dataclass(slots=True)
@@ -93,6 +95,7 @@ class _Group:
     queued: bool = False
     messages: bool = False
     grown: Sequence[str] = ()
+    approvals: bool = False
 
 
 class Writer:
@@ -211,6 +214,7 @@ class Writer:
             group.facts = [run.run_id for run in transaction.log.changed]
             group.queued = group.queued or any(run.head.calls_executors for run in transaction.log.changed)
         group.messages = transaction.projections.messages.sent
+        group.approvals = transaction.projections.approval_changes.noted
 
     def _run_body(self, transaction: SqlTransaction, body: _Body) -> None:
         def call() -> None:
@@ -231,7 +235,8 @@ class Writer:
         self._appends.extendleft(reversed(busy))
         if group.appended or group.facts:
             runs = [*group.appended, *group.facts]
-            self._committed(Committed(runs, group.facts, group.queued, group.messages, group.grown))
+            committed = Committed(runs, group.facts, group.queued, group.messages, group.grown, group.approvals)
+            self._committed(committed)
 
     async def _recover(self, group: _Group, error: Exception) -> None:
         """Does each part of a group that failed again, alone, so that only the culprit suffers."""

@@ -28,6 +28,10 @@ class Commit(Protocol):
     def messages(self) -> bool:
         """Whether a run has to tell another something."""
 
+    @property
+    def approvals(self) -> bool:
+        """Whether something may have happened to an approval."""
+
 
 class Changes:
     """Passes commits on to those who wait for them."""
@@ -38,6 +42,8 @@ class Changes:
         self._holders: dict[str, Callable[[str], None]] = {}
         self._executors: dict[asyncio.Event, None] = {}
         self._messengers: set[asyncio.Event] = set()
+        self._placers: set[asyncio.Event] = set()
+        self._inboxes: dict[asyncio.Event, None] = {}
         self._draining = False
 
     @property
@@ -61,6 +67,9 @@ class Changes:
         if commit.messages:
             for wake in self._messengers:
                 wake.set()
+        if commit.approvals:
+            for wake in self._placers:
+                wake.set()
 
     def drain(self) -> None:
         """Wakes everybody, to be told that the server ends."""
@@ -68,8 +77,8 @@ class Changes:
         self.look_again()
 
     def look_again(self) -> None:
-        """Wakes everybody who waits for events or for work: there may have been more than was told here."""
-        for wakes in [*self._watchers.values(), self._executors]:
+        """Wakes everybody who waits for events, approvals or work: there may have been more than was told here."""
+        for wakes in [*self._watchers.values(), self._executors, self._inboxes]:
             for wake in wakes:
                 wake.set()
 
@@ -109,3 +118,21 @@ class Changes:
     def await_messages(self, wake: asyncio.Event) -> None:
         """Sets `wake` whenever a run has to tell another something."""
         self._messengers.add(wake)
+
+    def await_approvals(self, wake: asyncio.Event) -> None:
+        """Sets `wake` whenever something may have happened to an approval that has no place in order yet."""
+        self._placers.add(wake)
+
+    def placed(self) -> None:
+        """Wakes whoever follows approvals: changes have got their places."""
+        for wake in self._inboxes:
+            wake.set()
+
+    def follow_approvals(self, wake: asyncio.Event) -> Callable[[], None]:
+        """Sets `wake` whenever changes of approvals have got their places. Returns what ends that."""
+        self._inboxes[wake] = None
+
+        def end() -> None:
+            self._inboxes.pop(wake, None)
+
+        return end

@@ -17,6 +17,7 @@ from perdure_control_plane.usecases.rows.definitions import (
 from perdure_control_plane.usecases.rows.identity import ApiKeyRows
 from perdure_control_plane.usecases.rows.runs import (
     AllRuns,
+    ApprovalChangeRows,
     ApprovalRows,
     EventReader,
     InboxRows,
@@ -78,6 +79,8 @@ class Transaction(Protocol):
     def sessions(self) -> SessionRows: ...
     @property
     def approvals(self) -> ApprovalRows: ...
+    @property
+    def approval_changes(self) -> ApprovalChangeRows: ...
     @property
     def inbox(self) -> InboxRows: ...
     @property

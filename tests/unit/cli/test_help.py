@@ -35,7 +35,7 @@ PROMISED = {
     "runs get", "runs list", "runs events", "runs export", "runs checkpoints", "runs effects", "runs watch",
     "runs why", "runs recovery", "runs continue",
     "runs resolve", "runs signal", "runs inbox", "runs pause", "runs resume", "runs interrupt", "runs cancel",
-    "approvals list", "approvals get", "approvals approve", "approvals reject", "approvals decide",
+    "approvals list", "approvals watch", "approvals get", "approvals approve", "approvals reject", "approvals decide",
     "tasks list", "tasks get", "tasks output", "agents list", "agents get",
 }  # fmt: skip
 
@@ -52,7 +52,7 @@ FLAGS = {
     "perdure audit verify": {"--export", "--remembered", "--public-key"},
 }  # fmt: skip
 
-OTHER_WAYS = {"WatchRun": "watch_run", "WatchFlow": "watch_flow"}
+OTHER_WAYS = {"WatchRun": "watch_run", "WatchFlow": "watch_flow", "WatchApprovals": "watch_approvals"}
 """RPCs that a command calls through the client, which goes on where a stream has broken off."""
 
 NOT_FOR_PEOPLE = {execution_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name: "executors call it"}

@@ -16,7 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from perdure.client import Client
-from perdure.v1 import flows_pb2_grpc, runs_pb2_grpc, sessions_pb2_grpc
+from perdure.v1 import approvals_pb2_grpc, flows_pb2_grpc, runs_pb2_grpc, sessions_pb2_grpc
 
 Answer = Callable[[Any, Any], Any]
 
@@ -48,6 +48,7 @@ class Played:
         sessions_pb2_grpc.add_SessionServiceServicer_to_server(_Sessions(self), self.server)
         runs_pb2_grpc.add_RunServiceServicer_to_server(_Runs(self), self.server)
         flows_pb2_grpc.add_FlowServiceServicer_to_server(_Flows(self), self.server)
+        approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(_Approvals(self), self.server)
         self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self.server.start()
 
@@ -85,6 +86,15 @@ class _Flows(flows_pb2_grpc.FlowServiceServicer):
 
     async def WatchFlow(self, request: Any, context: Any) -> Any:  # noqa: N802  # the RPC's name
         async for item in self._played.next("WatchFlow", request)(request, context):
+            yield item
+
+
+class _Approvals(approvals_pb2_grpc.ApprovalServiceServicer):
+    def __init__(self, played: Played) -> None:
+        self._played = played
+
+    async def WatchApprovals(self, request: Any, context: Any) -> Any:  # noqa: N802  # the RPC's name
+        async for item in self._played.next("WatchApprovals", request)(request, context):
             yield item
 
 

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from perdure.client import CallFailed
+from perdure.v1.approvals_pb2 import Approval, WatchApprovalsRequest, WatchApprovalsResponse
 from perdure.v1.flows_pb2 import Flow, WatchFlowResponse
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure.v1.runs_pb2 import WatchRunResponse
@@ -123,3 +124,33 @@ async def test_a_flow_is_watched_run_by_run_and_told_when_it_changes(played: Any
     assert [item for item in news if isinstance(item, Flow)] == [running, done]
     again = {cursor.run: cursor.sequence for cursor in played.asked[1].cursors}
     assert again == {"runs/a": 2, "runs/b": 1, "runs/c": 7}
+
+
+async def test_approvals_are_followed_from_the_last_token_and_heartbeats_are_not_told(
+    played: Any, connect: Any
+) -> None:
+    shown = WatchApprovalsResponse(open=Approval(name="approvals/a"), resume_token="1")
+    beat = WatchApprovalsResponse(resume_token="2")
+    beat.heartbeat_time.GetCurrentTime()
+    end = WatchApprovalsResponse(resume_token="3")
+    end.snapshot_end_time.GetCurrentTime()
+    broken = (grpc.StatusCode.UNAVAILABLE, "")
+    played.answers["WatchApprovals"] = [telling(breaks=broken), telling(shown, beat, breaks=broken), telling(end)]
+    perdure = await connect()
+
+    asked = WatchApprovalsRequest(flow="flows/f", snapshot=True)
+    seen = [item async for item in perdure.watch_approvals(asked)]
+
+    assert seen == [shown, end]
+    assert played.asked == [asked, asked, WatchApprovalsRequest(flow="flows/f", resume_token="2")]
+
+
+async def test_a_token_that_has_expired_is_raised_and_not_forgotten(played: Any, connect: Any) -> None:
+    played.answers["WatchApprovals"] = [telling(breaks=(grpc.StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED"))]
+    perdure = await connect()
+
+    with pytest.raises(CallFailed) as failed:
+        await anext(aiter(perdure.watch_approvals(WatchApprovalsRequest(resume_token="old"))))
+
+    assert failed.value.reason == "RESUME_TOKEN_EXPIRED"
+    assert len(played.asked) == 1

@@ -9,13 +9,14 @@ from perdure.cli import deciding, names
 from perdure.cli.asking import confirm, confirm_where_possible
 from perdure.cli.connection import connected
 from perdure.cli.deciding import Said, json_of_text
+from perdure.cli.following.approvals import follow_approvals
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import ApprovalName, Limit, OfFlow, OfRun, OfSession, Output, Yes
 from perdure.cli.printing.formats import Format, print_one
 from perdure.cli.printing.words import enum_word, one_line
 from perdure.client import Client, pages
-from perdure.v1.approvals_pb2 import Approval, GetApprovalRequest, ListApprovalsRequest
+from perdure.v1.approvals_pb2 import Approval, GetApprovalRequest, ListApprovalsRequest, WatchApprovalsRequest
 from perdure.v1.decisions_pb2 import (
     DECISION_KIND_APPROVED,
     DECISION_KIND_EDITED,
@@ -69,6 +70,40 @@ async def list_approvals(
         page_size=page_size(limit),
     )
     await list_items(pages(perdure.approvals.ListApprovals, request), lambda page: page.approvals, limit, output)
+
+
+@app.command()
+@connected
+async def watch(
+    perdure: Client,
+    state: Annotated[
+        Wanted, typer.Option("--state", help="Only those that stand so, and changes after which they do.")
+    ] = Wanted.ALL,
+    run_id: OfRun = None,
+    flow_id: OfFlow = None,
+    session_id: OfSession = None,
+    snapshot: Annotated[
+        bool, typer.Option(help="First show what is open; only what happens from now on otherwise.")
+    ] = True,
+    resume_token: Annotated[
+        str, typer.Option("--resume-token", metavar="TOKEN", help="Go on after this one of an earlier -o json line.")
+    ] = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Follow approvals, across restarts of the server: what is open, and then what happens, a line each.
+
+    With -o json every line is an object with a resume_token, from which another call goes on and misses nothing. It does
+    not end by itself.
+    """
+    request = WatchApprovalsRequest(
+        states=_STATES[state],
+        run=names.run(run_id) if run_id is not None else "",
+        flow=names.flow(flow_id) if flow_id is not None else "",
+        session=names.session(session_id) if session_id is not None else "",
+        snapshot=snapshot and not resume_token,
+        resume_token=resume_token,
+    )
+    await follow_approvals(perdure, request, output)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from perdure.client import CallFailed
 HINTS: Final = {
     "FIELD_INVALID": "correct what is named above; --help says what each option takes",
     "PAGE_TOKEN_INVALID": "list again from the beginning",
+    "RESUME_TOKEN_EXPIRED": "begin again without --resume-token: what is open is shown first",
     "PLAYBOOK_INVALID": "correct the manifest; check it with: perdure playbooks validate --manifest-file FILE",
     "ALREADY_EXISTS": "choose another id, or look at what has it",
     "REQUEST_ID_REUSED": "choose a new id for a new request, or repeat the first request unchanged",

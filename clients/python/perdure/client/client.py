@@ -17,6 +17,7 @@ from perdure.client.channel import open_channel
 from perdure.client.watches import FlowNews, Reconnecting
 from perdure.keys import key_metadata
 from perdure.v1.agents_pb2_grpc import AgentServiceStub
+from perdure.v1.approvals_pb2 import WatchApprovalsRequest, WatchApprovalsResponse
 from perdure.v1.approvals_pb2_grpc import ApprovalServiceStub
 from perdure.v1.audit_pb2_grpc import AuditServiceStub
 from perdure.v1.credentials_pb2_grpc import CredentialServiceStub
@@ -108,6 +109,14 @@ class Client:
         seen = [RunCursor(run=run, sequence=sequence) for run, sequence in (cursors or {}).items()]
         request = WatchFlowRequest(name=name, cursors=seen)
         return watches.watch_flow(self.flows.WatchFlow, request, self._reconnecting)
+
+    def watch_approvals(self, request: WatchApprovalsRequest) -> AsyncIterator[WatchApprovalsResponse]:
+        """What is open, where the request asks for a snapshot, and then what happens to approvals, in order.
+
+        Does not end by itself. Goes on by itself and raises as `watch_run` does. To go on in another process, give the
+        `resume_token` of the last item; RESUME_TOKEN_EXPIRED says that it is too old, and a snapshot is the way out.
+        """
+        return watches.watch_approvals(self.approvals.WatchApprovals, request, self._reconnecting)
 
     async def close(self) -> None:
         """Ends every call and the connection."""

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Final, Protocol, TypeVar
 
 from perdure.client.errors import CallFailed
+from perdure.v1.approvals_pb2 import WatchApprovalsRequest, WatchApprovalsResponse
 from perdure.v1.flows_pb2 import Flow, RunCursor, WatchFlowRequest, WatchFlowResponse
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure.v1.runs_pb2 import WatchRunRequest, WatchRunResponse
@@ -85,6 +86,20 @@ async def watch_flow(
         elif item.HasField("event") and item.event.sequence > seen.get(f"runs/{item.event.run_id}", 0):
             seen[f"runs/{item.event.run_id}"] = item.event.sequence
             yield item.event
+
+
+async def watch_approvals(
+    open_stream: Callable[[WatchApprovalsRequest], Stream[WatchApprovalsResponse]],
+    request: WatchApprovalsRequest,
+    reconnecting: Reconnecting,
+) -> AsyncIterator[WatchApprovalsResponse]:
+    """What happens to approvals, without heartbeats. Does not end by itself. Raises CallFailed."""
+    asked = WatchApprovalsRequest()
+    asked.CopyFrom(request)
+    async for item in _unbroken(lambda: open_stream(asked), reconnecting):
+        asked.resume_token, asked.snapshot = item.resume_token, False
+        if not item.HasField("heartbeat_time"):
+            yield item
 
 
 async def _unbroken(open_again: Callable[[], Stream[Item]], reconnecting: Reconnecting) -> AsyncIterator[Item]:

@@ -3,6 +3,7 @@
 from perdure.v1 import approvals_pb2, decisions_pb2
 from perdure_control_plane.api.messages.times import timestamp
 from perdure_control_plane.domain.approval import Approval, Decision
+from perdure_control_plane.domain.approval_change import ApprovalChange
 
 
 def approval(value: Approval, token: str = "") -> approvals_pb2.Approval:
@@ -32,6 +33,16 @@ def approval(value: Approval, token: str = "") -> approvals_pb2.Approval:
         create_time=timestamp(value.created_at),
         deadline_time=timestamp(value.deadline_at),
         close_time=timestamp(value.closed_at),
+    )
+
+
+def approval_change(value: ApprovalChange) -> approvals_pb2.ApprovalChange:
+    """What happened to an approval."""
+    return approvals_pb2.ApprovalChange(
+        kind=approvals_pb2.ApprovalChange.Kind.Value(f"KIND_{value.kind}"),
+        sequence=value.sequence,
+        change_time=timestamp(value.changed_at),
+        approval=approval(value.approval),
     )
 
 

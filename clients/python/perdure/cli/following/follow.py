@@ -103,6 +103,13 @@ def flow_verdict(flow: Flow, until: Until) -> ExitCode | None:
     return ExitCode.WAITING if flow.status == Flow.STATUS_WAITING and until is Until.HELD else None
 
 
+def tell_reconnections() -> None:
+    """Tells people from now on when the server is away."""
+    reconnections = logging.getLogger(watches.__name__)
+    reconnections.setLevel(logging.INFO)
+    reconnections.addHandler(_Notice())
+
+
 class _Notice(logging.Handler):
     """Tells people that the server is away, and that nothing is lost by it."""
 
@@ -122,9 +129,7 @@ class _Following:
     async def over(self, news: AsyncIterator[FlowNews]) -> ExitCode:
         """Follows to the end and tells people what to do then."""
         view: View = fitting_view() if self.format is Format.TABLE else Silent()
-        reconnections = logging.getLogger(watches.__name__)
-        reconnections.setLevel(logging.INFO)
-        reconnections.addHandler(_Notice())
+        tell_reconnections()
         try:
             async with view, asyncio.timeout(self.limit.total_seconds() if self.limit else None):
                 return await self._take_in(news, view)

@@ -160,6 +160,46 @@ def upgrade() -> None:
         postgresql_where=sa.text("position > 0"),
     )
     op.create_table(
+        "approval_changes",
+        sa.Column("approval_id", WORDS, nullable=False),
+        sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("run_id", WORDS, nullable=False),
+        sa.Column("kind", WORDS, nullable=False),
+        sa.Column("changed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint("kind IN ('OPENED', 'DECIDED', 'EXPIRED', 'CLOSED')", name=op.f("ck_approval_changes_kind")),
+        sa.PrimaryKeyConstraint("approval_id", "sequence", name=op.f("pk_approval_changes")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_approval_changes_run_id"), "approval_changes", ["run_id"], unique=False)
+    op.create_index(
+        "ix_approval_changes_unplaced",
+        "approval_changes",
+        ["approval_id"],
+        unique=False,
+        sqlite_where=sa.text("position = 0"),
+        postgresql_where=sa.text("position = 0"),
+    )
+    op.create_index(
+        "uq_approval_changes_position",
+        "approval_changes",
+        ["position"],
+        unique=True,
+        sqlite_where=sa.text("position > 0"),
+        postgresql_where=sa.text("position > 0"),
+    )
+    op.create_table(
+        "approval_changes_end",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("pruned_position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_approval_changes_end_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approval_changes_end")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "audit_chain",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
