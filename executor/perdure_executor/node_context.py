@@ -28,6 +28,8 @@ class Call:
     key: Callable[[], str]
     log: Callable[[str], None]
     """Writes a line for the run's operators into its log."""
+    hide: Callable[[str], None]
+    """Says that a value of at least six characters is secret: this executor writes it nowhere any more."""
 
     @property
     def idempotency_key(self) -> str:

@@ -10,9 +10,7 @@ from typing import Any, Final
 
 from perdure.secrets.paths import replaced
 from perdure.secrets.references import Reference, ReferenceInvalid, is_reference, reference
-
-FEWEST_CHARACTERS: Final = 6
-"""Of a secret. A shorter one cannot be told apart from other text, so nobody could keep it out of a log."""
+from perdure_executor.redaction import FEWEST_CHARACTERS, Redaction
 
 MOST_BYTES: Final = 64 * 1024
 """Of a secret."""
@@ -42,6 +40,8 @@ class SecretSources:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: pathlib.Path | None = None
     """Below it are the files."""
+    redaction: Redaction = field(default_factory=Redaction)
+    """What is known to be secret: all that was read from here, and what others have added."""
 
     def opened(self, value: Any, places: Iterable[Sequence[str]]) -> Any:
         """The value, with what they refer to in place of the references at these places. Raises SecretUnavailable."""
@@ -66,6 +66,7 @@ class SecretSources:
             raise SecretUnavailable(str(named), f"it has fewer than {FEWEST_CHARACTERS} characters")
         if "\0" in value:
             raise SecretUnavailable(str(named), "it holds a NUL character")
+        self.redaction.add(value)
         return value
 
     def _variable(self, named: Reference) -> str:

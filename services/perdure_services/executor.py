@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 
 import grpc.aio
@@ -17,7 +18,8 @@ from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
 from perdure_executor.equipment import command_environment, load_functions
 from perdure_executor.node_context import Equipment, Function
-from perdure_executor.providers import configured_providers
+from perdure_executor.providers import Provider, configured_providers
+from perdure_executor.redaction import FEWEST_CHARACTERS, Redaction
 from perdure_executor.secret_sources import SecretSources, secret_variables
 from perdure_executor.watchdog import Watchdog
 from perdure_executor.worker import Profile, Worker
@@ -37,44 +39,33 @@ _OPTIONS = [
 
 @contextlib.asynccontextmanager
 async def executor(
-    settings: ExecutorSettings, functions: Mapping[str, Function] | None = None
+    settings: ExecutorSettings,
+    functions: Mapping[str, Function] | None = None,
+    redaction: Redaction | None = None,
 ) -> AsyncIterator[Worker]:
     """An executor that is ready to run; `Worker.run` does the work.
 
-    `functions` are registered beside those of the modules that the settings name. Raises FunctionsInvalid,
-    ProviderUnusable, VariableMissing, SecretVariableMissing, KeyUnusable and TlsUnusable, each with one plain sentence.
+    `functions` are registered beside those of the modules that the settings name; `redaction` is told what is secret.
+    Raises FunctionsInvalid, ProviderUnusable, VariableMissing, SecretVariableMissing, KeyUnusable and TlsUnusable, each with
+    one plain sentence.
     """
-    saying_who = _saying_who(settings)
+    redaction = redaction or Redaction()
+    saying_who = _saying_who(settings, redaction)
     credentials = _credentials(settings)
-    functions = {**load_functions(settings.functions), **(functions or {})}
-    providers = configured_providers(settings.providers, os.environ)
-    environment = command_environment(os.environ, settings.pass_variables)
-    sources = _sources(settings)
-    supervisor, calls = Supervisor(), Calls(settings.threads)
-    supervisor.start()
+    equipment = _equipment(settings, functions or {}, redaction)
+    equipment.supervisor.start()
 
     def equip(max_payload_bytes: int) -> Equipment:
-        return Equipment(
-            supervisor=supervisor,
-            functions=functions,
-            calls=calls,
-            workspace=str(settings.workspace.resolve()),
-            environment=environment,
-            max_payload_bytes=max_payload_bytes,
-            max_task_output_bytes=settings.max_task_output_bytes,
-            kill_grace=settings.kill_grace_seconds,
-            providers=providers,
-            secrets=sources,
-        )
+        return replace(equipment, max_payload_bytes=max_payload_bytes)
 
     try:
         async with _channel(settings.server, credentials) as channel:
-            worker = Worker(channel, _profile(settings, tuple(providers)), equip, saying_who=saying_who)
-            with Watchdog(worker.work_end, supervisor.show_life):
+            worker = Worker(channel, _profile(settings, tuple(equipment.providers)), equip, saying_who=saying_who)
+            with Watchdog(worker.work_end, equipment.supervisor.show_life):
                 yield worker
     finally:
-        calls.close()
-        await supervisor.stop()
+        equipment.calls.close()
+        await equipment.supervisor.stop()
 
 
 async def work_until(stop: asyncio.Event, worker: Worker) -> int:
@@ -94,6 +85,23 @@ async def work_until(stop: asyncio.Event, worker: Worker) -> int:
         worker.work_end.end_if_functions_run_on()  # nobody keeps their lease any more
 
 
+def _equipment(settings: ExecutorSettings, functions: Mapping[str, Function], redaction: Redaction) -> Equipment:
+    """What it has to work with, but for the limit of payloads, which its server says."""
+    providers = configured_providers(settings.providers, os.environ)
+    return Equipment(
+        supervisor=Supervisor(),
+        functions={**load_functions(settings.functions), **functions},
+        calls=Calls(settings.threads),
+        workspace=str(settings.workspace.resolve()),
+        environment=command_environment(os.environ, settings.pass_variables),
+        max_payload_bytes=0,
+        max_task_output_bytes=settings.max_task_output_bytes,
+        kill_grace=settings.kill_grace_seconds,
+        providers=providers,
+        secrets=_sources(settings, providers.values(), redaction),
+    )
+
+
 def _credentials(settings: ExecutorSettings) -> grpc.ChannelCredentials | None:
     has_key = bool(settings.key_file or settings.key.get_secret_value())
     return Tls(settings.tls_ca, settings.tls_certificate, settings.tls_key).credentials(
@@ -101,8 +109,16 @@ def _credentials(settings: ExecutorSettings) -> grpc.ChannelCredentials | None:
     )
 
 
-def _sources(settings: ExecutorSettings) -> SecretSources:
-    return SecretSources(secret_variables(os.environ, settings.secret_variables), settings.secrets_dir)
+def _sources(settings: ExecutorSettings, providers: Iterable[Provider], redaction: Redaction) -> SecretSources:
+    variables = secret_variables(os.environ, settings.secret_variables)
+    for value in (*variables.values(), *(provider.key for provider in providers)):
+        _hide(value, redaction)
+    return SecretSources(variables, settings.secrets_dir, redaction)
+
+
+def _hide(value: str, redaction: Redaction) -> None:
+    if len(value) >= FEWEST_CHARACTERS:  # what is shorter is not given to anybody
+        redaction.add(value)
 
 
 def _channel(server: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
@@ -112,17 +128,24 @@ def _channel(server: str, credentials: grpc.ChannelCredentials | None) -> grpc.a
     return grpc.aio.secure_channel(server, credentials, options=options)
 
 
-def _saying_who(settings: ExecutorSettings) -> Callable[[], Metadata]:
+def _saying_who(settings: ExecutorSettings, redaction: Redaction) -> Callable[[], Metadata]:
     """Gives what the server knows the executor by; a file is read again each time, for its key may be a new one by then."""
     file = settings.key_file
     if file is None:
+        _hide(settings.key.get_secret_value(), redaction)
         metadata = key_metadata(settings.key.get_secret_value())
         return lambda: metadata
-    last = [key_metadata(read_key_file(file))]
+
+    def read_anew() -> Metadata:
+        key = read_key_file(file)
+        _hide(key, redaction)
+        return key_metadata(key)
+
+    last = [read_anew()]
 
     def read() -> Metadata:
         try:
-            last[0] = key_metadata(read_key_file(file))
+            last[0] = read_anew()
         except KeyUnusable as error:  # the one that was read before may be good yet
             log.warning("key.not_read", reason=str(error))
         return last[0]

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO, cast
 
 import structlog
@@ -26,6 +27,29 @@ class LossyStream:
         """Flushes what the stream takes."""
         with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
+
+
+class CoveredStream:
+    """A stream of this process that what is secret does not go through, whoever writes: a log, a traceback, a function."""
+
+    def __init__(self, stream: TextIO, redacted: Callable[[str], str]) -> None:
+        self._stream = stream
+        self._redacted = redacted
+
+    def write(self, text: str) -> int:
+        """Writes the text without what is secret."""
+        self._stream.write(self._redacted(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def cover(redacted: Callable[[str], str]) -> None:
+    """Covers both streams of this process; before its logs are set up."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is not None:
+            setattr(sys, name, CoveredStream(getattr(sys, name), redacted))
 
 
 def set_up(log_format: str, level: str) -> None:

@@ -11,6 +11,7 @@ from perdure_control_plane.storage.migrate import SchemaUnknown
 from perdure_control_plane.storage.store_broken import StoreAway, StoreBroken
 from perdure_executor.equipment import FunctionsInvalid, VariableMissing
 from perdure_executor.providers import ProviderUnusable
+from perdure_executor.redaction import Redaction
 from perdure_executor.secret_sources import SecretVariableMissing
 from perdure_services import (
     logs,
@@ -70,17 +71,25 @@ def prepare(
             return lambda: _serve(server)
         case "executor":
             work = load_executor(file, work_flags)
+            redaction = _covering()
             logs.set_up(work.log_format, work.log_level)
-            return lambda: _work(work)
+            return lambda: _work(work, redaction)
         case _:
             both = load_embedded(file, server_flags), load_executor(file, work_flags)
+            redaction = _covering()
             logs.set_up(both[0].log_format, both[0].log_level)
-            return lambda: _serve_all(*both)
+            return lambda: _serve_all(*both, redaction)
 
 
 def server_settings(file: pathlib.Path | None, flags: dict[str, Any]) -> ControlPlaneSettings:
     """The settings of a control plane that these would start. Raises SettingsInvalid."""
     return load_control_plane(file, flags)
+
+
+def _covering() -> Redaction:
+    redaction = Redaction()
+    logs.cover(redaction.text)
+    return redaction
 
 
 async def _serve(settings: Any) -> int:
@@ -90,11 +99,11 @@ async def _serve(settings: Any) -> int:
     return 0
 
 
-async def _work(settings: Any) -> int:
+async def _work(settings: Any, redaction: Redaction) -> int:
     stop = process.stop_requested()
-    async with executor(settings) as worker:
+    async with executor(settings, redaction=redaction) as worker:
         return await work_until(stop, worker)
 
 
-async def _serve_all(server: Any, work: Any) -> int:
-    return await serve_all(server, work, process.stop_requested())
+async def _serve_all(server: Any, work: Any, redaction: Redaction) -> int:
+    return await serve_all(server, work, process.stop_requested(), redaction)

@@ -29,7 +29,7 @@ from perdure_control_plane.manifests.model import (
     WaitNode,
 )
 from perdure_control_plane.manifests.parts import placed, set_digests, shard_of
-from perdure_control_plane.manifests.secret_places import field_paths, secrets_of, sensitive_paths
+from perdure_control_plane.manifests.secret_places import field_paths, secrets_of, sensitive_outputs, sensitive_paths
 from perdure_control_plane.manifests.waiting import moment_of
 
 
@@ -121,6 +121,7 @@ def _node(manifest: Manifest, node: Node, children: Children) -> plans_pb2.PlanN
         case _:
             raise TypeError(f"a node of type {type(node).__name__} has no plan")
     made.secrets.extend(field_paths(secrets_of(manifest, node)))
+    made.sensitive.extend(field_paths(sensitive_outputs(node)))
     _set_retries(made, node)
     if node.requires is not None:
         made.requires.CopyFrom(needs(node.requires))

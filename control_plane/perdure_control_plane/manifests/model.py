@@ -185,6 +185,7 @@ class DeterministicNode(Node):
     shell: bool = False
     output: Literal["text", "json"] = "text"
     success_exit_codes: list[Annotated[int, Field(ge=0, le=255)]] = [0]
+    sensitive: Annotated[list[Line], Field(max_length=100)] = []
     effect: Effect | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=86400)] | None = None
     timeout_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
@@ -196,6 +197,7 @@ class FunctionNode(Node):
     type: Literal["function"]
     function: Line
     inputs: JsonObject = {}
+    sensitive: Annotated[list[Line], Field(max_length=100)] = []
     effect: Effect | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=86400)] | None = None
 

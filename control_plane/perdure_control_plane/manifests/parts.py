@@ -63,6 +63,7 @@ def _as_part(node: Node, made: plans_pb2.PlanNode) -> plans_pb2.PlanNode:
     outer.ClearField("inputs")
     outer.ClearField("ensures")
     outer.ClearField("secrets")
+    outer.ClearField("sensitive")
     outer.effect = instances_pb2.EFFECT_NONE
     inside.ClearField("iteration_cap")
     inside.ClearField("inject_into")

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from perdure.secrets.paths import Path, PathInvalid, leads_to, path, reads_alone
+from perdure.secrets.paths import EVERY, Path, PathInvalid, leads_to, path, reads_alone
 from perdure.secrets.references import SCHEME, ReferenceInvalid, reference
 from perdure.v1 import plans_pb2
 from perdure_control_plane.manifests import declared
@@ -30,12 +30,10 @@ from perdure_control_plane.manifests.wording import suggestion
 
 def secret_faults(manifest: Manifest) -> Iterator[Diagnostic]:
     """Paths that are none, and references that are none, or stand where nothing resolves them."""
-    for index, text in enumerate(manifest.sensitive_inputs):
-        try:
-            path(text)
-        except PathInvalid as invalid:
-            yield Diagnostic(f"sensitive_inputs[{index}]", "PATH_INVALID", str(invalid))
+    yield from _no_paths("sensitive_inputs", manifest.sensitive_inputs)
     for place, node, _ in placed(manifest):
+        unreadable = list(_no_paths(f"{place}.sensitive", getattr(node, "sensitive", [])))
+        yield from unreadable or _no_outputs(f"{place}.sensitive", node)
         allowed = {field for _, field, _ in _may_hold(node)}
         for field, text in (*templates(node), *((("items", node.items),) if isinstance(node, MapNode) else ())):
             if SCHEME in text:
@@ -70,6 +68,11 @@ def sensitive_paths(manifest: Manifest) -> list[Path]:
     return found
 
 
+def sensitive_outputs(node: Node) -> list[Path]:
+    """Fields of the output of a node without faults that are left out of the log."""
+    return [path(text) for text in getattr(node, "sensitive", [])]
+
+
 def secrets_of(manifest: Manifest, node: Node) -> Iterator[Path]:
     """Places of what a node without faults is called with in which there is a reference when its work begins."""
     if not isinstance(node, PlaybookNode):  # a child is given references as they are
@@ -79,6 +82,23 @@ def secrets_of(manifest: Manifest, node: Node) -> Iterator[Path]:
 def field_paths(paths: Iterator[Path] | Sequence[Path]) -> list[plans_pb2.FieldPath]:
     """Paths as a plan has them."""
     return [plans_pb2.FieldPath(keys=keys) for keys in paths]
+
+
+def _no_paths(place: str, texts: Sequence[str]) -> Iterator[Diagnostic]:
+    for index, text in enumerate(texts):
+        try:
+            path(text)
+        except PathInvalid as invalid:
+            yield Diagnostic(f"{place}[{index}]", "PATH_INVALID", str(invalid))
+
+
+def _no_outputs(place: str, node: Node) -> Iterator[Diagnostic]:
+    """Paths into what a command with text never has: nothing would be left out for them."""
+    if isinstance(node, DeterministicNode) and node.output == "text":
+        for index, text in enumerate(node.sensitive):
+            if text not in (*declared.TEXT_OUTPUT, EVERY):
+                reason = f"the output of a command with text is {', '.join(declared.TEXT_OUTPUT)}"
+                yield Diagnostic(f"{place}[{index}]", "PATH_INVALID", reason)
 
 
 def _resolved(node: Node, sensitive: Sequence[Path]) -> Iterator[tuple[Path, str]]:

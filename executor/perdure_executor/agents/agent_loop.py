@@ -22,7 +22,7 @@ from perdure_executor.agents.journal import UnitJournal, UnitUnusable
 from perdure_executor.agents.models import model_for
 from perdure_executor.agents.toolset import workspace_toolset
 from perdure_executor.node_context import line
-from perdure_executor.providers import KEYS, Provider
+from perdure_executor.providers import KEYS
 from perdure_executor.results import Failed, Result, Succeeded
 from perdure_executor.untrusted_schema import UntrustedSchema
 
@@ -52,7 +52,7 @@ async def converse(brief: Brief, journal: UnitJournal, model: Model) -> Result:
     except UnitUnusable as unusable:
         return unusable.failure
     except (AgentRunError, UserError) as error:
-        return Failed(instances_pb2.FAILURE_CAUSE_AGENT, _told(error, brief.provider, conversation.last_fault))
+        return Failed(instances_pb2.FAILURE_CAUSE_AGENT, _told(error, brief, conversation.last_fault))
     except ValidationError as error:
         # Not the model's own faults, which it is told of: a recorded unit, or a reply, that the library cannot read.
         message = f"a model's reply or a recorded unit cannot be read as {error.title}"
@@ -106,8 +106,9 @@ def _output(brief: Brief, ran: AgentRunResult[Any]) -> JsonObject:
     return {"text": ran.output, "usage": counts}
 
 
-def _told(error: AgentRunError | UserError, provider: Provider, last_fault: str) -> str:
+def _told(error: AgentRunError | UserError, brief: Brief, last_fault: str) -> str:
     """A failure as one line: without the key, which some providers repeat."""
+    provider = brief.provider
     match error:
         case ModelAuthenticationError() if provider.name in KEYS:
             return f"the provider {provider.name!r} did not accept the key in {KEYS[provider.name]}"
@@ -121,7 +122,7 @@ def _told(error: AgentRunError | UserError, provider: Provider, last_fault: str)
             text = error.message
         case _:
             text = f"the agent library does not take it: {error}"
-    return line(text.replace(provider.key, "***") if provider.key else text)
+    return line(brief.redacted(text))
 
 
 def _said(body: object) -> str:

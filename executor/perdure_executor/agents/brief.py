@@ -1,5 +1,6 @@
 """What an agent is asked to do."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +31,8 @@ class Brief:
     """None for an agent without tools."""
     output_schema: JsonObject | None
     """JSON Schema of its answer; None for free text."""
+    redacted: Callable[[str], str] = str
+    """Leaves out of a text what is secret."""
 
     @property
     def instructions(self) -> str:

@@ -7,6 +7,7 @@ as `model.request#0` or `call_tool:read_file#1`; names are stored, so they are f
 import json
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import TooDeep, check_levels
@@ -32,12 +33,15 @@ class UnitJournal:
         recorded: Mapping[str, bytes],
         keep: Callable[[RunEvent], Awaitable[None]],
         max_bytes: int,
+        redacted: Callable[[Any], Any] = lambda result: result,
     ) -> None:
-        """`recorded` is in the order of the log. `keep` returns when an event is stored."""
+        """`recorded` is in the order of the log. `keep` returns when an event is stored. `redacted` leaves out what is
+        secret, from what the agent goes on with, too."""
         self._instance = instance
         self._recorded = deque(recorded.items())
         self._keep = keep
         self._max_bytes = max_bytes
+        self._redacted = redacted
         self._done: Counter[str] = Counter()
 
     async def unit(self, kind: str, do: Callable[[], Awaitable[object]]) -> object:
@@ -63,7 +67,9 @@ class UnitJournal:
     def _encoded(self, name: str, result: object) -> bytes:
         try:
             check_levels(result)
-            content = json.dumps(result, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+            content = json.dumps(
+                self._redacted(result), separators=(",", ":"), ensure_ascii=False, allow_nan=False
+            ).encode()
         except TooDeep as error:
             raise UnitUnusable(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, f"the unit {name} {error}") from error
         except ValueError as error:

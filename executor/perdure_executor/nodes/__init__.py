@@ -7,6 +7,7 @@ from perdure_executor.contracts import check_needs
 from perdure_executor.node_context import NodeContext, Prepared
 from perdure_executor.nodes import agentic, approval, command, function, mapping, part, playbook, wait
 from perdure_executor.promises import promising
+from perdure_executor.redacted_work import redacting
 from perdure_executor.results import CannotPrepare
 
 KINDS: Final[dict[str, Callable[[NodeContext], Prepared]]] = {
@@ -28,6 +29,7 @@ def prepare(context: NodeContext) -> Prepared:
     try:
         if context.steps or node.HasField("requires"):
             check_needs(node, context.steps, context.see())
-        return promising(context, KINDS[node.WhichOneof("kind") or ""](context))
+        # Promises are about what the work gave, and not about what is left of that.
+        return redacting(context, promising(context, KINDS[node.WhichOneof("kind") or ""](context)))
     except CannotPrepare as unfit:
         return unfit.failure

@@ -40,6 +40,7 @@ def prepare(context: NodeContext) -> Prepared:
         tools=_tools(tuple(spec.tools)),
         workspace=_workspace(context, bindings),
         output_schema=_output_schema(spec.output_schema),
+        redacted=context.equipment.secrets.redaction.text,
     )
     folder = "" if brief.workspace is None else str(brief.workspace.root)
     return Work(lambda reporter: _run(brief, context, reporter), _arguments(context, brief), folder=folder)
@@ -98,7 +99,8 @@ def _arguments(context: NodeContext, brief: Brief) -> JsonObject:
 
 
 async def _run(brief: Brief, context: NodeContext, reporter: Reporter) -> Result:
-    journal = UnitJournal(context.instance, context.units, reporter.keep, context.equipment.max_payload_bytes)
+    limit, redaction = context.equipment.max_payload_bytes, context.equipment.secrets.redaction
+    journal = UnitJournal(context.instance, context.units, reporter.keep, limit, redaction.value)
     # Loading the agent library takes a second: only an executor that has an agent to run pays it, in a thread, so that
     # its other runs and its heartbeats go on.
     agent_loop: Any = await asyncio.to_thread(importlib.import_module, AGENT_LOOP)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject, TooDeep
+from perdure.secrets.paths import EVERY
 from perdure.v1 import instances_pb2, node_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.commands import CommandNotStarted, Ended, RunningCommand, SupervisorLost
 from perdure_executor.expressions import render_text
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
+from perdure_executor.redaction import MARK, RedactedStream
 from perdure_executor.results import CannotPrepare, Failed, Result, Stopped, Succeeded, without_its_secret
 from perdure_executor.secret_sources import SecretUnavailable
 
@@ -28,6 +30,9 @@ STDERR_TAIL: Final = 16 * 1024
 """How much of the end of each stream is part of the node's own output."""
 
 SHELL: Final = "/bin/sh"
+
+_STDOUT: Final = node_events_pb2.OUTPUT_STREAM_STDOUT
+_STDERR: Final = node_events_pb2.OUTPUT_STREAM_STDERR
 
 
 def prepare(context: NodeContext) -> Prepared:
@@ -84,8 +89,8 @@ class _Command:
             return Stopped(begun=lost.told, message="the supervisor of commands was lost while it was to start it")
         output = _Output(self.context, reporter)
         streams = [
-            asyncio.create_task(output.follow(running.stdout, node_events_pb2.OUTPUT_STREAM_STDOUT)),
-            asyncio.create_task(output.follow(running.stderr, node_events_pb2.OUTPUT_STREAM_STDERR)),
+            asyncio.create_task(output.follow(running.stdout, _STDOUT)),
+            asyncio.create_task(output.follow(running.stderr, _STDERR)),
         ]
         try:
             ended = await self._end_of(running, stop)
@@ -136,10 +141,10 @@ class _Command:
 
     def _json_output(self, task: node_events_pb2.TaskResult, output: "_Output") -> Result:
         cause = instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID
-        if output.stdout.total > STDOUT_TAIL:
+        if output.json.total > STDOUT_TAIL:
             return Failed(cause, f"it printed more than the {STDOUT_TAIL} bytes a JSON output may have", task)
         try:
-            values = json.loads(output.stdout.text())
+            values = json.loads(output.json.text())
         except ValueError as error:
             return Failed(cause, line(f"what it printed is not JSON: {error}"), task)
         except RecursionError:
@@ -167,15 +172,18 @@ class _Tail:
 
 
 class _Output:
-    """Both streams of a command, on their way into the log."""
+    """Both streams of a command, on their way into the log: without what is secret, but for `json`, which is redacted
+    when it is read. What their node declares to be sensitive is left out of the log whole."""
 
     def __init__(self, context: NodeContext, reporter: Reporter) -> None:
         self._context = context
         self._reporter = reporter
         self._logged = 0
         self._truncated: set[node_events_pb2.OutputStream.ValueType] = set()
+        self._withheld = _withheld(context.node)
         self.stdout = _Tail(STDOUT_TAIL)
         self.stderr = _Tail(STDERR_TAIL)
+        self.json = _Tail(STDOUT_TAIL)
 
     async def follow(self, fd: int, stream: node_events_pb2.OutputStream.ValueType) -> None:
         """Reads a stream to its end."""
@@ -183,17 +191,26 @@ class _Output:
         reader = asyncio.StreamReader(limit=PIECE_BYTES)
         pipe = os.fdopen(fd, "rb", buffering=0)
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-        tail = self.stdout if stream == node_events_pb2.OUTPUT_STREAM_STDOUT else self.stderr
-        offset = 0
+        is_json = stream == _STDOUT and self._context.node.deterministic.output_format == plans_pb2.OUTPUT_FORMAT_JSON
+        redacted = RedactedStream(self._context.equipment.secrets.redaction)
         try:
             while piece := await _gathered(reader):
-                tail.add(piece)
-                await self._log(stream, offset, piece)
-                offset += len(piece)
+                if is_json:
+                    self.json.add(piece)
+                self._tell(stream, redacted.feed(piece))
+                await self._reporter.room()
         finally:
+            self._tell(stream, redacted.rest())
             transport.close()
 
-    async def _log(self, stream: node_events_pb2.OutputStream.ValueType, offset: int, piece: bytes) -> None:
+    def _tell(self, stream: node_events_pb2.OutputStream.ValueType, piece: bytes) -> None:
+        tail = self.stdout if stream == _STDOUT else self.stderr
+        if stream in self._withheld:
+            piece = MARK.encode() if piece and not tail.total else b""
+        if not piece:
+            return
+        offset = tail.total
+        tail.add(piece)
         if stream in self._truncated:
             return
         left = self._context.equipment.max_task_output_bytes - self._logged
@@ -208,7 +225,6 @@ class _Output:
             truncated=stream in self._truncated,
         )
         self._reporter.say(RunEvent(task_output=printed))
-        await self._reporter.room()
 
     def result(self, ended: Ended) -> node_events_pb2.TaskResult:
         """How the process ended."""
@@ -221,6 +237,14 @@ class _Output:
         )
         result.duration.FromMicroseconds(round(ended.seconds * 1e6))
         return result
+
+
+def _withheld(node: plans_pb2.PlanNode) -> set[node_events_pb2.OutputStream.ValueType]:
+    """Streams that are sensitive: those that its node names, and of JSON the one that it is printed on."""
+    named = {declared.keys[0] for declared in node.sensitive}
+    if node.deterministic.output_format == plans_pb2.OUTPUT_FORMAT_JSON:
+        return {_STDOUT} if named else set()
+    return {stream for stream, name in ((_STDOUT, "stdout"), (_STDERR, "stderr")) if {name, EVERY} & named}
 
 
 async def _gathered(reader: asyncio.StreamReader) -> bytes:

@@ -53,8 +53,8 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
     except SecretUnavailable as unavailable:
         return without_its_secret(unavailable)
     is_plain = not _is_coroutine_function(function)
-    writes = write_from_thread if is_plain else write
-    call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, writes)
+    writes, hide = write_from_thread if is_plain else write, context.equipment.secrets.redaction.add
+    call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, writes, hide)
     try:
         if is_plain:
             output: Any = await context.equipment.calls.in_thread(asked_to_end, function, call)
@@ -76,7 +76,8 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
 
 def _raised(error: BaseException, context: NodeContext, write: Callable[[str], None]) -> Failed:
     if isinstance(error, NodeFailure):
-        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(_text(error)))
+        said = context.equipment.secrets.redaction.text(_text(error))  # before it is cut
+        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(said))
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.warning("function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__, frames=frames)
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -87,6 +88,7 @@ def _raised(error: BaseException, context: NodeContext, write: Callable[[str], N
 
 
 def _log_line(context: NodeContext, text: str) -> RunEvent:
+    text = context.equipment.secrets.redaction.text(text)  # before it is cut
     cut = text.encode(errors="replace")[:LOG_LINE_BYTES].decode("utf-8", errors="ignore")
     return RunEvent(log_line=run_events_pb2.LogLine(instance=context.instance.message(), text=cut))
 

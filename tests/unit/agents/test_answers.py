@@ -12,6 +12,7 @@ from perdure_executor.agents.agent_loop import ANSWER_RETRIES, LIMITS, converse
 from perdure_executor.agents.brief import Brief
 from perdure_executor.agents.workspace import Workspace
 from perdure_executor.providers import Provider
+from perdure_executor.redaction import Redaction
 from perdure_executor.results import Failed, Succeeded
 from perdure_executor.untrusted_schema import UntrustedSchema
 
@@ -38,6 +39,9 @@ class Model:
 
     async def do(self, log: Any, schema: dict[str, Any] | None = None, **fields: Any) -> Any:
         given: dict[str, Any] = {"tools": (), "workspace": None, "provider": Provider("openai", "sk-secret")}
+        redaction = Redaction()
+        redaction.add("sk-secret")
+        given["redacted"] = redaction.text
         brief = Brief("run", "a", "worker", "Go.", model="m", output_schema=schema, **(given | fields))
         return await converse(brief, log.journal(), FunctionModel(self.reply, model_name="m"))
 
@@ -79,7 +83,7 @@ async def test_a_loop_that_does_not_end_is_ended(log: Any, tree: Any) -> None:
         (500, {"message": "overloaded"}, "openai answered 500 for the model 'm': overloaded"),
         (404, {"error": {"message": "no such model"}}, "openai answered 404 for the model 'm': no such model"),
         (400, None, "openai answered 400 for the model 'm': it did not say why"),
-        (400, {"message": "key sk-secret is odd"}, "openai answered 400 for the model 'm': key *** is odd"),
+        (400, {"message": "key sk-secret is odd"}, "openai answered 400 for the model 'm': key [redacted] is odd"),
     ],
 )
 async def test_a_provider_that_answers_with_an_error_fails_the_attempt_in_one_line_without_the_key(

@@ -22,6 +22,7 @@ from perdure_executor.calls import Calls
 from perdure_executor.event_stream import EventStream
 from perdure_executor.lease_keeper import LeaseKeeper, LeaseTerms
 from perdure_executor.node_context import Equipment
+from perdure_executor.secret_sources import SecretSources
 from perdure_executor.walker import Walker
 
 MAX_BYTES = 1024 * 1024
@@ -33,6 +34,7 @@ class Walked:
 
     plan: WalkPlan
     functions: dict[str, Any]
+    secrets: SecretSources = field(default_factory=SecretSources)
     log: list[RecordedEvent] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     over: bool = False
@@ -55,6 +57,7 @@ class Walked:
             max_task_output_bytes=MAX_BYTES,
             kill_grace=0.0,
             providers={},
+            secrets=self.secrets,
         )
         self.walker = Walker(self.plan, self.stream, equipment, self.lease, self._over)
         self.walker.begin(b"", list(self.log))
