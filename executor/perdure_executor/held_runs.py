@@ -93,7 +93,8 @@ class HeldRuns:
         """Whether no run is held and no report owed any more; waits so long for it, in seconds."""
         if self._owes:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._settled_up.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._settled_up.wait()
         return not self._owes
 
     def stop_work(self) -> None:

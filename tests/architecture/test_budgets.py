@@ -30,7 +30,7 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/api/messages/flows.py::flow":
         (45, "one field a line, in the message's order"),
     f"{EXECUTOR}/held_runs.py::HeldRuns":
-        (200, "the runs of one process and the one message that is gathered of them; each answer needs both"),
+        (205, "the runs of one process and the one message that is gathered of them; each answer needs both"),
     f"{EXECUTOR}/worker.py::Worker":
         (180, "one stream after another, read in the order in which they are served"),
     f"{SERVER}/storage/projections.py::Projections":

@@ -66,6 +66,28 @@ def search_path_changes(tree: Any) -> list[str]:
     return [f"{path}: {match[0].strip()}" for path, match in found.items() if match is not None]
 
 
+def waits_that_cannot_be_cancelled(tree: Any) -> list[str]:
+    """A task that is cancelled in the moment in which what it waits for is there is not told of it by `wait_for`, which
+    gives it the result, before Python 3.12. A loop then goes on for ever, and so does whoever waits for its end."""
+    return [
+        module.at(node)
+        for module in tree.modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.wait_for"
+    ]
+
+
+def test_whoever_waits_for_a_time_can_be_cancelled_at_any_moment(project: Any) -> None:
+    assert waits_that_cannot_be_cancelled(project) == [], "use asyncio.timeout"
+
+
+def test_a_wait_that_cannot_be_cancelled_is_found(planted: Any) -> None:
+    path = "executor/perdure_executor/clock.py"
+    text = "import asyncio\nasync def f(e):\n    await asyncio.wait_for(e.wait(), 1)\n"
+
+    assert waits_that_cannot_be_cancelled(planted({path: text})) == [f"{path}:3"]
+
+
 def test_below_the_programs_nothing_reads_the_time_of_day(project: Any) -> None:
     found = [offence for offence in clock_reads(project) if offence.partition(":")[0] not in CLOCK_READERS]
 

@@ -240,7 +240,8 @@ async def _hear_out(request: Any) -> None:
     """Takes in the first message of a stream: a client that is refused while it sends reports that it could not send."""
     if hasattr(request, "__aiter__"):
         with contextlib.suppress(TimeoutError):  # whoever says nothing is refused all the same
-            await asyncio.wait_for(anext(aiter(request), None), REFUSED_WITHIN_SECONDS)
+            async with asyncio.timeout(REFUSED_WITHIN_SECONDS):
+                await anext(aiter(request), None)
 
 
 def _unknown(method: str) -> Any:

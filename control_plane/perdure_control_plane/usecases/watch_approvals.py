@@ -118,7 +118,8 @@ class ApprovalWatcher:
 
     async def _woken(self, wake: asyncio.Event) -> bool:
         try:
-            await asyncio.wait_for(wake.wait(), self._heartbeat_seconds)
+            async with asyncio.timeout(self._heartbeat_seconds):
+                await wake.wait()
         except TimeoutError:
             return False
         return True

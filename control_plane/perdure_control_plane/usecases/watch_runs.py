@@ -113,7 +113,8 @@ class Watcher:
         if self._changes.draining:
             raise ServerDraining
         try:
-            await asyncio.wait_for(wake.wait(), self._heartbeat_seconds)
+            async with asyncio.timeout(self._heartbeat_seconds):
+                await wake.wait()
         except TimeoutError:
             return False
         if self._changes.draining:

@@ -256,7 +256,8 @@ async def _gathered(reader: asyncio.StreamReader) -> bytes:
     while len(piece) < PIECE_BYTES:
         left = until - asyncio.get_running_loop().time()
         try:
-            more = await asyncio.wait_for(reader.read(PIECE_BYTES - len(piece)), left)
+            async with asyncio.timeout(left):
+                more = await reader.read(PIECE_BYTES - len(piece))
         except TimeoutError:
             break
         if not more:

@@ -10,7 +10,8 @@ from perdure_control_plane.domain.limits import SECOND
 async def wait_for(wake: asyncio.Event, seconds: float) -> None:
     """Returns when the event is set, or after so many seconds."""
     try:
-        await asyncio.wait_for(wake.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await wake.wait()
     except TimeoutError:
         return
 
