@@ -17,6 +17,7 @@ class Outbox:
     def __init__(self) -> None:
         self._answers: list[execution_pb2.Answer] = []
         self._parts: deque[execution_pb2.WorkResponse] = deque()
+        self._acknowledged = 0
         self.wake: Final = asyncio.Event()
 
     def say(self, part: execution_pb2.WorkResponse) -> None:
@@ -28,6 +29,16 @@ class Outbox:
         """Adds an answer to a batch."""
         self._answers.append(answer)
         self.wake.set()
+
+    def acknowledge(self, heartbeat: execution_pb2.HeartbeatAck) -> None:
+        """Acknowledges a heartbeat, unless a later one is acknowledged already.
+
+        Those of one commit end in any order, and of what is said at once the last counts: of them all it is to be the
+        latest, for a lease lasts from the sending of the heartbeat that is acknowledged.
+        """
+        if heartbeat.number > self._acknowledged:
+            self._acknowledged = heartbeat.number
+            self.say(execution_pb2.WorkResponse(heartbeat_ack=heartbeat))
 
     def take(self) -> execution_pb2.WorkResponse | None:
         """The next message; None where there is nothing to say."""

@@ -160,8 +160,7 @@ class WorkSession:
             self._deliveries.confirm(run.run_id, run.lease_id, last_fact)
         if heartbeat.last_assignment >= self._assignments.last_number:
             self._deliveries.keep_only({run.run_id for run in held})
-        acknowledged = execution_pb2.HeartbeatAck(number=heartbeat.number, server_time=_now())
-        self._outbox.say(WorkResponse(heartbeat_ack=acknowledged))
+        self._outbox.acknowledge(execution_pb2.HeartbeatAck(number=heartbeat.number, server_time=_now()))
 
     async def _keep_report(self, number: int, report: Report) -> None:
         received = await record_late_report(self._desk.store, self._executor.executor_id, report)
