@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from perdure_control_plane.domain.errors import NotFound, StoreUnavailable
+from perdure_control_plane.domain.errors import NotFound, RunStateForbids, StoreUnavailable
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.sqlite import SqliteStore
@@ -63,6 +63,8 @@ class Snapshotter:
             log.debug("snapshot.needless", run=run_id)  # deleted meanwhile
         except StoreUnavailable as error:
             log.warning("snapshot.postponed", run=run_id, reason=str(error))
+        except RunStateForbids as error:
+            log.warning("snapshot.impossible", run=run_id, reason=str(error))
         except Exception:  # whoever reads the run meets what is wrong with it, too
             log.exception("snapshot.failed", run=run_id)
         else:

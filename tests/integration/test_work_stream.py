@@ -139,6 +139,40 @@ async def test_a_heartbeat_is_acknowledged_by_its_number_and_names_what_is_not_h
     assert [(answer.lease_id, answer.WhichOneof("answer")) for answer in answers] == [("another", "rejected")]
 
 
+async def test_an_approval_under_an_id_that_is_not_its_attempt_s_is_refused(serve: Any, play: Any) -> None:
+    service = await serve()
+    await service.start(PLAYBOOK)
+    executor = await play(service)
+    run = await executor.take()
+    asked = fact_events_pb2.ApprovalWait(
+        approval_id="another", subject_digest=bytes(32), nonce="n", kind="APPROVAL_KIND_APPROVE",
+        allowed=["DECISION_KIND_APPROVED"],
+    )  # fmt: skip
+    opened = fact_events_pb2.WaitOpened(instance=Instance((Step("a", 1),), 1).message(), approval=asked)
+
+    answer = await executor.append(run, 1, RunEvent(wait_opened=opened))
+
+    assert answer.refused.reason == execution_pb2.REFUSAL_REASON_MALFORMED
+    assert "not its attempt's" in answer.refused.message
+
+
+async def test_a_run_whose_log_its_plan_does_not_allow_can_be_looked_at_and_cancelled(serve: Any, play: Any) -> None:
+    service = await serve()
+    flow = await service.start(PLAYBOOK)
+    executor = await play(service)
+    run = await executor.take()
+    await executor.append(run, 1, _started("nowhere"))
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await service.runs.GetRecovery(runs_pb2.GetRecoveryRequest(name=flow.root_run))
+    shown = await service.runs.GetRun(runs_pb2.GetRunRequest(name=flow.root_run))
+    await service.runs.CancelRun(runs_pb2.CancelRunRequest(name=flow.root_run))
+
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert f"{run.run_id}@4" in str(refused.value.details())
+    assert shown.last_sequence == 4
+
+
 async def test_a_run_that_is_not_held_any_more_goes_to_the_next(serve: Any, play: Any) -> None:
     service = await serve()
     flow = await service.start(PLAYBOOK)

@@ -12,7 +12,7 @@ from perdure.runlog.plans import WalkPlan, read_plan
 from perdure.runlog.snapshots import FORM, SnapshotUnreadable, restore_walk
 from perdure.runlog.walk import Walk
 from perdure.v1.run_events_pb2 import RecordedEvent
-from perdure_control_plane.domain.errors import DataCorrupt, VersionUnsupported
+from perdure_control_plane.domain.errors import DataCorrupt, RunStateForbids, VersionUnsupported
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.snapshot import RunSnapshot
@@ -44,18 +44,29 @@ class Position:
 
 
 async def fold_run(store: Store, run_id: RunId) -> FoldedRun:
-    """Folds a run's log as it is now; see `fold`. Raises NotFound, DataCorrupt, VersionUnsupported."""
+    """Folds a run's log as it is now; see `fold`. Raises NotFound, RunStateForbids, DataCorrupt, VersionUnsupported."""
     return await store.read(lambda tx: fold(tx, run_id))
 
 
 def fold(tx: Transaction, run_id: RunId) -> FoldedRun:
     """Folds a run's log inside a transaction, without what it was given and has produced: however large that is, it can
-    be said where the run stands. Raises NotFound, DataCorrupt, VersionUnsupported."""
+    be said where the run stands. Raises NotFound, RunStateForbids, DataCorrupt, VersionUnsupported."""
     run = tx.runs.get(run_id)
     position = position_of(tx, run, contents=False)
     for recorded in control_events(tx, run_id, position.sequence):
-        fold_event(position.walk, recorded.event, recorded.sequence)
+        fold_next(position.walk, recorded)
     return FoldedRun(run, position.walk)
+
+
+def fold_next(walk: Walk, recorded: RecordedEvent) -> None:
+    """Folds the next event of a run. Raises RunStateForbids where it is none that the run's plan allows there: what holders
+    report is held against their lease when it is stored, and against the plan by whoever goes on with it."""
+    try:
+        fold_event(walk, recorded.event, recorded.sequence)
+    except (LookupError, ValueError, TypeError, AttributeError, StopIteration) as error:
+        state = f"one that nobody can go on with, for its plan allows no such event as {recorded.run_id}@{recorded.sequence}"
+        way_out = "it can only be cancelled; look at the executor that reported this"
+        raise RunStateForbids(f"runs/{recorded.run_id}", state, way_out) from error
 
 
 def position_of(tx: Transaction, run: Run, *, contents: bool = True) -> Position:

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from perdure.runlog.folding import fold_event
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
+from perdure_control_plane.domain.errors import RunStateForbids
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.origin import reported_by
-from perdure_control_plane.usecases.fold_run import new_walk, whole_log
+from perdure_control_plane.usecases.fold_run import fold_next, new_walk, whole_log
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
 
 
@@ -81,7 +81,10 @@ class _Known:
         if self.walk is None:
             self.walk = new_walk(tx, run)
         for recorded in events:
-            fold_event(self.walk, recorded.event, recorded.sequence)
+            try:
+                fold_next(self.walk, recorded)
+            except RunStateForbids:
+                return Reception.NOTHING_NEW  # nobody goes on with such a run, whatever became of its work
             self.sequence = recorded.sequence
         return None
 

@@ -13,7 +13,7 @@ from perdure.runlog.states import OVER, TERMINAL, RunState
 from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.audit import SWEEPING, Act
-from perdure_control_plane.domain.errors import DataCorrupt, StoreUnavailable, VersionUnsupported
+from perdure_control_plane.domain.errors import DataCorrupt, RunStateForbids, StoreUnavailable, VersionUnsupported
 from perdure_control_plane.domain.ids import Incarnation, RunId
 from perdure_control_plane.domain.inbox import Wait, WaitKind
 from perdure_control_plane.domain.leases import Outage, Unheld, overdue
@@ -87,7 +87,7 @@ async def _with_instances(store: Store, held: Held) -> Held:
         return held
     try:
         doubts = (await fold_run(store, held.run_id)).walk.doubts.items()
-    except (DataCorrupt, VersionUnsupported):
+    except (RunStateForbids, DataCorrupt, VersionUnsupported):
         return held
     return replace(held, instances=tuple(str(where) for where, doubt in doubts if not doubt.resolution_sequence))
 

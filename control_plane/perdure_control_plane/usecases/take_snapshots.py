@@ -4,12 +4,11 @@ from functools import partial
 from typing import Final
 
 from perdure.runlog.digests import next_digest
-from perdure.runlog.folding import fold_event
 from perdure.runlog.snapshots import take_snapshot
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.domain.snapshot import RunSnapshot
-from perdure_control_plane.usecases.fold_run import READ_BYTES_AT_ONCE, Position, position_of
+from perdure_control_plane.usecases.fold_run import READ_BYTES_AT_ONCE, Position, fold_next, position_of
 from perdure_control_plane.usecases.ports import Store, Transaction
 
 FOLDED_AT_ONCE: Final = 100
@@ -22,7 +21,7 @@ EVENT_BYTES: Final = 1024
 async def snapshot_run(store: Store, run_id: RunId, every: int) -> int:
     """Takes a snapshot of a run at its last event, where it is due. Returns its sequence, or 0.
 
-    Raises NotFound, DataCorrupt, VersionUnsupported, StoreUnavailable.
+    Raises NotFound, RunStateForbids, DataCorrupt, VersionUnsupported, StoreUnavailable.
     """
     generation, run, position = await store.read(lambda tx: _begin(tx, run_id))
     last = run.head.last_sequence
@@ -61,6 +60,6 @@ def _fold_on(tx: Transaction, run_id: RunId, before: Position, last: int) -> Pos
     limit = min(FOLDED_AT_ONCE, last - before.sequence)
     sequence, digest = before.sequence, before.digest
     for recorded, stored in tx.events.stored_after(run_id, sequence, limit=limit, max_bytes=READ_BYTES_AT_ONCE):
-        fold_event(before.walk, recorded.event, recorded.sequence)
+        fold_next(before.walk, recorded)
         sequence, digest = recorded.sequence, next_digest(digest, recorded, stored)
     return Position(before.walk, sequence, digest, before.size)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from perdure.runlog.instances import parse_instance
 from perdure.runlog.states import RunState
-from perdure_control_plane.domain.errors import DataCorrupt, NotFound, VersionUnsupported
+from perdure_control_plane.domain.errors import DataCorrupt, NotFound, RunStateForbids, VersionUnsupported
 from perdure_control_plane.domain.flow import (
     ContractCheck,
     Flow,
@@ -94,8 +94,12 @@ def _awaited(tx: Transaction, runs: Sequence[Run]) -> dict[RunId, list[RunId]]:
 
 
 def _walked_to_end(tx: Transaction, flow: Flow, verdict: Verdict) -> bool:
-    interrupted = verdict == Verdict(FlowStatus.INTERRUPTED, f"runs/{flow.root_run_id}")
-    return interrupted and fold(tx, flow.root_run_id).walk.complete
+    if verdict != Verdict(FlowStatus.INTERRUPTED, f"runs/{flow.root_run_id}"):
+        return False
+    try:
+        return fold(tx, flow.root_run_id).walk.complete
+    except RunStateForbids:
+        return False  # what its plan does not allow leads to no end of it
 
 
 def _contract(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[ContractCheck, ...]:

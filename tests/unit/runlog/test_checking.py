@@ -105,6 +105,10 @@ def _settled_twice(log: Log) -> None:
     after.node_settled.CopyFrom(settled.node_settled)
 
 
+def _nowhere(log: Log) -> None:
+    log[place(log, "node_settled")].event.node_settled.ClearField("instance")
+
+
 def _taken_twice(log: Log) -> None:
     taken = log[place(log, "fact_taken_up")].event
     log[place(log, "node_output", 1)].event.CopyFrom(taken)
@@ -150,6 +154,7 @@ def _begun_under_a_stop(log: Log) -> None:
         (change("run_paused", lambda paused: setattr(paused, "ready", True)), Rule.PLAN),
         (change("fact_taken_up", lambda taken: setattr(taken, "sequence", 2)), Rule.FACT),
         (_begun_twice, Rule.PLAN),
+        (_nowhere, Rule.PLAN),
         (_settled_twice, Rule.SETTLED_ONCE),
         (_taken_twice, Rule.FACT),
         (_begun_under_a_stop, Rule.STOPPED),

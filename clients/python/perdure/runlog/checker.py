@@ -106,7 +106,7 @@ class LogChecker:
             self._fold(recorded)
         except IllegalEvent as illegal:
             self._break(Rule.TRANSITION, str(illegal))
-        except (KeyError, ValueError, StopIteration) as unknown:
+        except (LookupError, ValueError, TypeError, AttributeError, StopIteration) as unknown:
             self._break(Rule.PLAN, f"it names what neither the plan nor the log before it knows: {unknown!r}")
 
     def finish(self, row: runs_pb2.Run | None = None) -> None:

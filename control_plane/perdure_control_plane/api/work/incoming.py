@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from perdure.runlog.effects import approval_id
 from perdure.runlog.instances import NAME, instance
 from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
@@ -39,6 +40,8 @@ def read_batch(message: execution_pb2.EventBatch, max_payload_bytes: int) -> Bat
             return batch
         check = _CHECKS.get(kind)
         fault = check(getattr(event, kind)) if check is not None else ("" if kind in KIND_NUMBERS else "no kind is set")
+        if kind == "wait_opened" and not fault:
+            fault = _strange_approval(event.wait_opened, message.run_id)
         if fault:
             batch.malformed = _refused(batch, execution_pb2.REFUSAL_REASON_MALFORMED, f"{kind}: {fault}")
             return batch
@@ -126,6 +129,14 @@ def _approval_wait(asked: fact_events_pb2.ApprovalWait) -> str:
     if not _FOUR_EYES.issuperset(asked.four_eyes):
         return "approval names a rule of four eyes that is none"
     return ""
+
+
+def _strange_approval(opened: Any, run_id: str) -> str:
+    """An id is its attempt's own, so that nobody takes the one that another run is going to ask under."""
+    if not opened.HasField("approval"):
+        return ""
+    own = approval_id(run_id, instance(opened.instance))
+    return "" if opened.approval.approval_id == own else f"approval has an id that is not its attempt's; that is {own}"
 
 
 def _child_started(message: Any) -> str:
