@@ -76,6 +76,7 @@ def test_events_are_listed_latest_first_and_narrowed(perdure: Any) -> None:
         (("list", "--since", "yesterday"), "how long ago"),
         (("verify", "--remembered", "7"), "POSITION:HASH"),
         (("verify", "--remembered", f"7:{'g' * 64}"), "64 hexadecimal digits"),
+        (("verify", "--remembered", f"{'7' * 5000}:{'a' * 64}"), "POSITION:HASH"),
         (("verify", "--public-key", "abc"), "64 hexadecimal digits"),
         (("verify", "--export", "nowhere"), "No such file"),
     ],

@@ -97,6 +97,19 @@ def test_what_was_changed_in_an_export_is_found(
     assert {violation.rule for violation in examine(export).violations} == {rule}
 
 
+def test_an_event_with_a_number_that_no_event_has_is_found(tmp_path: pathlib.Path) -> None:
+    with (tmp_path / "bent").open("wb") as file:
+        write_record(file, header=ExportHeader(form=FORM))
+        write_record(file, plan=ExportedPlan(digest=DIGEST, plan=PLAN))
+        write_record(file, run=ExportedRun(run=runs_pb2.Run(name="runs/r"), plan_digest=DIGEST))
+        write_record(file, event=RecordedEvent(run_id="r", sequence=-(2**63)))
+        write_record(file, end=ExportedEnd(last_sequence=1))
+
+    found = {violation.rule for violation in examine(tmp_path / "bent").violations}
+
+    assert found == {Rule.SEQUENCE, Rule.DIGEST}
+
+
 def test_what_is_no_export_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "other").write_bytes(b"\x05hello")
 

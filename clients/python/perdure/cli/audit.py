@@ -1,9 +1,10 @@
 """`perdure audit`."""
 
 import pathlib
+import re
 import sys
 from contextlib import nullcontext
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -23,6 +24,8 @@ from perdure.cli.printing.formats import Format, print_document
 from perdure.cli.printing.words import counted
 from perdure.client import Client, pages
 from perdure.v1.audit_pb2 import ExportAuditEventsRequest, GetAuditHeadRequest, ListAuditEventsRequest
+
+_POSITION: Final = re.compile(r"[0-9]{1,18}")
 
 app = noun("Audit: who did what, when and from where, and whether any of it was bent.")
 
@@ -138,7 +141,7 @@ async def verify(
 
 def _remembered(text: str) -> Remembered:
     position, _, hash = text.partition(":")
-    if not position.isdecimal() or len(hash) != 64:
+    if not _POSITION.fullmatch(position) or len(hash) != 64:
         raise typer.BadParameter(
             f"{text!r} is no head; write POSITION:HASH, as `perdure audit head` shows it", param_hint="'--remembered'"
         )

@@ -23,7 +23,8 @@ def next_digest(before: bytes, recorded: RecordedEvent, stored: bytes) -> bytes:
         origin.outside.CopyFrom(recorded.outside)
     told = origin.SerializeToString()
     chain = hashlib.sha256(before)
-    chain.update(recorded.sequence.to_bytes(8, "big"))
+    # Signed, for a file from elsewhere may say anything; what counts from 1 has the same bytes either way.
+    chain.update(recorded.sequence.to_bytes(8, "big", signed=True))
     chain.update(len(told).to_bytes(4, "big"))
     chain.update(told)
     chain.update(stored)
