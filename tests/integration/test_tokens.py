@@ -123,6 +123,8 @@ def signed_with_what_is_published() -> str:
         (functools.partial(token, exp=1), "expired"),
         (functools.partial(token, exp=None), "unknown"),
         (functools.partial(token, exp="soon"), "unknown"),
+        (functools.partial(token, exp=10**40), "unreadable"),
+        (functools.partial(token, exp=float("inf")), "unknown"),
         (functools.partial(token, nbf=int(time.time()) + 3600), "unknown"),
         (functools.partial(token, iss="https://other.example"), "unknown"),
         (functools.partial(token, iss=None), "unknown"),

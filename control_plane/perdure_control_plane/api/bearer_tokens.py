@@ -26,6 +26,9 @@ ALGORITHMS: Final = (
 LEEWAY_SECONDS: Final = 30
 """How far the clock of the provider may be from the server's."""
 
+LATEST_SECONDS: Final = 253_402_300_799
+"""The last second of the year 9999, after which no token may end."""
+
 MOST_SIGNS: Final = 200
 """Of a subject."""
 
@@ -83,7 +86,7 @@ class BearerTokens:
         role = self._role(claims)
         if role is None:
             raise Unauthenticated(CallerFault.UNMAPPED)
-        expires_at = int(claims["exp"]) * SECOND
+        expires_at = _expiry(claims["exp"])
         return Caller(_principal(claims["sub"]), authenticated=True, role=role, expires_at=expires_at)
 
     def _read(self, text: str, keys: KeySet) -> dict[str, Any]:
@@ -99,6 +102,12 @@ class BearerTokens:
             found = found.get(word) if isinstance(found, dict) else None
         held = {value for value in (found if isinstance(found, list) else [found]) if isinstance(value, str)}
         return next((role for value, role in self._rules.roles.items() if value in held), None)
+
+
+def _expiry(seconds: Any) -> int:
+    if not isinstance(seconds, int | float) or not 0 < seconds <= LATEST_SECONDS:
+        raise Unauthenticated(CallerFault.UNREADABLE)
+    return int(seconds) * SECOND
 
 
 def _principal(subject: Any) -> Principal:

@@ -69,7 +69,10 @@ class Copy:
 
     def agree_on_keys(self, fingerprint: str) -> bool:
         """Notes which keys this store's servers have. False where others have said that they have others."""
-        known = self._connection.execute(select(store.c.keys_fingerprint)).scalar_one()
+        known = self._connection.execute(select(store.c.keys_fingerprint)).scalar_one_or_none()
+        if known is None:  # no server was started on it yet
+            self.set_mark(StoreMark(1, 0, self.origin()))
+            known = ""
         if not known:
             self._connection.execute(update(store).values(keys_fingerprint=fingerprint))
         return known in ("", fingerprint)

@@ -8,9 +8,12 @@ import socket
 
 import pytest
 
+from perdure_control_plane.domain.roles import Role
+from perdure_services.caller_keys import Wanted, new_key
 from perdure_services.control_plane import AddressTaken, control_plane
 from perdure_services.keys import KeysUnusable, load_keys
 from perdure_services.settings import load_control_plane
+from tests.postgres import PostgresServer
 
 
 def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: pathlib.Path) -> None:
@@ -41,6 +44,21 @@ def test_a_start_that_ended_while_it_wrote_the_keys_hinders_no_other(tmp_path: p
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert load_keys(tmp_path) == load_keys(tmp_path)
+
+
+async def test_the_first_key_of_a_database_is_made_before_any_server_and_says_which_keys_its_servers_have(
+    postgres: PostgresServer, tmp_path: pathlib.Path
+) -> None:
+    database = await postgres.make_empty()
+    url = database.render_as_string(hide_password=False)
+    here, elsewhere = (load_control_plane(None, {"database": url, "data_dir": tmp_path / name}) for name in "ab")
+
+    made, _ = await new_key(here, Wanted("root", Role.ADMIN, 0, "text"))
+
+    assert made.name == "keys/root"
+    with pytest.raises(KeysUnusable, match="copy theirs"):
+        await new_key(elsewhere, Wanted("another", Role.ADMIN, 0, "text"))
+    await postgres.drop(database)
 
 
 async def test_a_server_that_cannot_listen_makes_no_directory_and_no_keys(tmp_path: pathlib.Path) -> None:
