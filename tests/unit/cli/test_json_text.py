@@ -54,6 +54,16 @@ def test_what_is_nested_too_deep_is_refused_by_its_option_and_the_limit(
     assert "is nested more than 128 levels deep" in told.stderr
 
 
+@pytest.mark.parametrize("text", [r'{"a": "\ud800"}', r'{"\udfff": 1}', r'["\ud800\ud800"]'])
+def test_half_of_a_sign_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="one half of a surrogate pair"):
+        json_value(text, "--input-json")
+
+
+def test_a_sign_that_is_written_as_a_pair_is_read() -> None:
+    assert json_value(r'{"a": "\ud83d\ude00"}', "--input-json") == {"a": "\U0001f600"}
+
+
 def test_settings_that_are_nested_too_deep_are_refused_by_their_file(tmp_path: pathlib.Path) -> None:
     (tmp_path / "deep.toml").write_text(f"server = {LISTS}")
 

@@ -81,9 +81,19 @@ def parse_json(text: str, option: str, where: str = "it") -> Any:
     try:
         value = json.loads(text, object_pairs_hook=_fields, parse_int=_integer, parse_constant=_no_constant)
         check_levels(value)
+        if "\\u" in text:
+            _check_signs(value)
     except (TooDeep, RecursionError) as error:
         raise typer.BadParameter(f"{where} {TooDeep()}", param_hint=f"'{option}'") from error
     return value
+
+
+def _check_signs(value: Any) -> None:
+    """Raises ValueError where a text is none: JSON can write half of a sign, and nothing can be made of it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a text in it holds one half of a surrogate pair") from error
 
 
 def _fields(pairs: list[tuple[str, Any]]) -> JsonObject:

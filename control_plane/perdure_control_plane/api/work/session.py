@@ -16,6 +16,7 @@ from perdure_control_plane.api.work.background import Background
 from perdure_control_plane.api.work.deliveries import Deliveries
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.api.work.hello import read_hello, welcome
+from perdure_control_plane.api.work.ids import check_ids
 from perdure_control_plane.api.work.incoming import read_batch, read_report
 from perdure_control_plane.api.work.outbox import Outbox, answer_message
 from perdure_control_plane.api.work.waiting import old_or_leaving
@@ -93,6 +94,7 @@ class WorkSession:
         async for request in requests:
             if request.HasField("hello"):
                 raise ProtocolViolation("hello: it stands in the first message only")
+            check_ids(request)
             # Ahead of the batches, so that a run that is given up and the one that takes its place share a commit.
             if request.HasField("credits"):
                 self._assignments.take_credits(request.credits)
