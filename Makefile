@@ -9,6 +9,9 @@ LOCK := $(BIN)/uv pip compile pyproject.toml clients/python/pyproject.toml --ext
 	--no-emit-package perdure --no-emit-package perdure-server --quiet --output-file requirements.txt
 CHAOS := $(if $(EXECUTOR_KILLS),--executor-kills $(EXECUTOR_KILLS)) $(if $(SERVER_KILLS),--server-kills $(SERVER_KILLS)) \
 	$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(DATABASE_KILLS),--database-kills $(DATABASE_KILLS))
+FUZZ := $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE)) $(if $(ONLY),--only $(ONLY)) \
+	$(if $(STORE),--store $(STORE)) $(if $(PROCESSES),--processes $(PROCESSES))
+RACE := $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 SOAK := $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --from $(or $(FROM),1))
 
 .DEFAULT_GOAL := help
@@ -41,6 +44,12 @@ soak: $(READY) ## play seeds of the simulation, all cores at once: make soak [SE
 chaos: $(READY) ## kill 200 executors and 50 control planes under load and judge what is left; EXECUTOR_KILLS= SERVER_KILLS= SEED= STORE=postgresql DATABASE_KILLS=
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
+fuzz: $(READY) ## ask servers 100,000 things that nobody should: bent tokens, manifests, requests, streams, files; CASES= SEED= ONLY=kind,... STORE=sqlite|postgresql|both, SEED=n CASE=n for one again
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+race: $(READY) ## have people, time and stops decide an approval at once, at two control planes on PostgreSQL, 1,000 rounds of each; ROUNDS= SEED=
+	$(BIN)/python -m tests.race $(RACE)
+
 bench: $(READY) ## measure speed beside the fastest raw inserts; STORE=sqlite|postgresql|both CASES=a,b BENCH_PEERS=1 BENCH="--help"
 	$(BIN)/python -m tests.bench $(if $(STORE),--store $(STORE)) $(if $(CASES),--cases $(CASES)) $(BENCH)
 
@@ -72,4 +81,4 @@ lock: $(READY) ## resolve requirements.txt again, hashed and without addresses
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help install up demo test soak chaos mutants bench check format proto proto-baseline lock clean
+.PHONY: help install up demo test soak chaos fuzz race mutants bench check format proto proto-baseline lock clean
