@@ -232,3 +232,12 @@ def test_a_field_of_another_kind_is_refused(field: str) -> None:
 
     with pytest.raises(ExportUnreadable):
         list(read_lines([header_line(), json.dumps(document).encode()]))
+
+
+def test_half_of_a_sign_is_refused() -> None:
+    (item,) = chained(1)
+    document = json.loads(line_of(item))
+    document["event"]["principal"] = "\ud800"
+
+    with pytest.raises(ExportUnreadable, match="line 2"):
+        list(read_lines([header_line(), json.dumps(document).encode()]))

@@ -87,6 +87,7 @@ def _event(content: dict[str, Any]) -> SealedEvent:
     details = {type(value) for value in told["details"].values()}
     if simple != _SIMPLE or not details <= {str}:
         raise ValueError(told)
+    canonical(told)  # raises ValueError for what no event says: half of a sign
     return SealedEvent(AuditEvent(**told), position, bytes.fromhex(previous), bytes.fromhex(own))
 
 

@@ -15,6 +15,7 @@ from perdure_control_plane.manifests.conversion.draft import (
     items,
     named,
     text,
+    word,
 )
 
 _TOP: Final = ("version", "name", "description", "inputs", "nodes", "edges", "error_handlers")
@@ -60,9 +61,11 @@ Given = tuple[Inputs, Order, list[str]]
 
 def _node(draft: Draft, path: str, node: JsonObject, given: Given) -> JsonObject:
     inputs, order, asked = given
-    kind = node.get("type")
+    kind = word(node.get("type"))
     if kind not in _OWN:
-        raise NotConvertible(f"{path}.type", "NODE_TYPE_UNKNOWN", f"{kind!r} is no type of node of a cantbook")
+        raise NotConvertible(
+            f"{path}.type", "NODE_TYPE_UNKNOWN", f"{node.get('type')!r} is no type of node of a cantbook"
+        )
     draft.leftover(path, node, (*_EVERY_NODE, *_OWN[kind]))
     made: JsonObject = {"id": node["id"], "type": kind}
     made |= {"description": str(node["description"])} if node.get("description") else {}
@@ -103,7 +106,8 @@ def _agentic(draft: Draft, path: str, node: JsonObject, inputs: Inputs, asked: l
     draft.changed(
         f"{path}", "PROMPT_MADE", f"a cantbook has no prompt: it is made of the description, for {who}", node["id"]
     )
-    given = {key: inputs.rendered(f"{path}.inputs.{key}", value) for key, value in (node.get("inputs") or {}).items()}
+    wanted = fields(node.get("inputs") or {}, f"{path}.inputs")
+    given = {key: inputs.rendered(f"{path}.inputs.{key}", value) for key, value in wanted.items()}
     made |= {"inputs": {key: value for key, value in given.items() if value is not None}} if given else {}
     if asked:
         made["output_schema"] = {"type": "object", "properties": {key: {} for key in asked}, "required": asked}
@@ -123,7 +127,8 @@ def _command(draft: Draft, path: str, node: JsonObject, inputs: Inputs) -> JsonO
         raise NotConvertible(path, "TEMPLATE_UNREADABLE", "what it would run cannot be read")
     made |= {"args": arguments} if arguments else {}
     made |= {"cwd": str(node["cwd"])} if node.get("cwd") else {}
-    variables = {key: inputs.rendered(f"{path}.env.{key}", value) for key, value in (node.get("env") or {}).items()}
+    named_values = fields(node.get("env") or {}, f"{path}.env")
+    variables = {key: inputs.rendered(f"{path}.env.{key}", value) for key, value in named_values.items()}
     made |= {"env": {key: value for key, value in variables.items() if value is not None}} if variables else {}
     if node.get("timeout_ms"):
         made["timeout_ms"] = node["timeout_ms"]
@@ -144,7 +149,7 @@ def _on_failure(draft: Draft, path: str, node: JsonObject, order: Order) -> Json
     given = fields(node.get("on_failure") or {}, path)
     draft.leftover(path, given, ("max_iterations", "inject_into", "escalate"))
     made: JsonObject = {"max_iterations": given["max_iterations"]} if given.get("max_iterations") is not None else {}
-    target = given.get("inject_into")
+    target = text(given["inject_into"], f"{path}.inject_into") if given.get("inject_into") is not None else None
     if target == node["id"]:
         draft.changed(f"{path}.inject_into", "INJECT_INTO_ITSELF", "to go back to itself is to be tried again in place")
     elif target is not None and target not in order.before(node["id"]):

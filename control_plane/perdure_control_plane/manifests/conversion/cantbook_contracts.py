@@ -5,7 +5,7 @@ from typing import Any
 from perdure.runlog.decisions import FIELDS
 from perdure.runlog.json_objects import JsonObject
 from perdure_control_plane.manifests.conversion.cantbook_graph import Edges, Order
-from perdure_control_plane.manifests.conversion.draft import Draft, fields, items
+from perdure_control_plane.manifests.conversion.draft import Draft, fields, items, word
 from perdure_control_plane.manifests.declared import TEXT_OUTPUT
 
 _OUTPUTS = {"deterministic": TEXT_OUTPUT, "approval": FIELDS}
@@ -30,7 +30,7 @@ def requires(draft: Draft, path: str, node: JsonObject, order: Order) -> JsonObj
     """What a node requires."""
     given = fields(node.get("requires") or {}, path)
     draft.leftover(path, given, ("from", "fields", "schema"))
-    source, wanted = given.get("from"), _names(items(given.get("fields"), f"{path}.fields"))
+    source, wanted = word(given.get("from")), _names(items(given.get("fields"), f"{path}.fields"))
     if source is not None and source not in order.before(node["id"]):
         draft.lost(f"{path}.from", "REFERENCE_NOT_BEFORE", f"no node {source!r} comes before {node['id']!r}")
         return {}

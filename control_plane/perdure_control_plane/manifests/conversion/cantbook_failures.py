@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
-from perdure_control_plane.manifests.conversion.draft import Draft, fields
+from perdure_control_plane.manifests.conversion.draft import Draft, fields, word
 
 _CAUSES: Final[dict[Any, str | list[str]]] = {
     "agentic_timeout": "NODE_TIMED_OUT",
@@ -24,7 +24,7 @@ def take_failures(draft: Draft, given: list[Any], nodes: list[JsonObject]) -> No
         path = f"error_handlers[{index}]"
         handler = fields(one, path)
         draft.leftover(path, handler, ("on", "action", "message"))
-        on, message = _CAUSES.get(handler.get("on")), str(handler.get("message") or "")
+        on, message = _CAUSES.get(word(handler.get("on"))), str(handler.get("message") or "")
         # Only agents run into the time limit that it is about.
         covered = [agent for agent in agents if agent in kept] if handler.get("on") == "agentic_timeout" else []
         if on is None:

@@ -89,6 +89,19 @@ def items(value: Any, path: str) -> list[Any]:
     return value
 
 
+def word(value: Any) -> Any:
+    """What something may be called; None for a list or an object, by which nothing is."""
+    return None if isinstance(value, list | dict) else value
+
+
+def number(value: Any, path: str) -> float:
+    """A number of the document. Raises NotConvertible."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise NotConvertible(path, "FIELD_TYPE", "it must be a number") from error
+
+
 def text(value: Any, path: str) -> str:
     """A text that is not empty. Raises NotConvertible."""
     if not isinstance(value, str) or not value.strip():

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.plans import WORKSPACE_TOOLS
-from perdure_control_plane.manifests.conversion.draft import Draft, fields, items
+from perdure_control_plane.manifests.conversion.draft import Draft, fields, items, number, word
 
 _HUMAN: Final = (
     "description", "assignee", "timeout_seconds", "on_timeout", "request_type", "options", "default_option", "context",
@@ -38,9 +38,10 @@ class NodeMaker:
 
     def make(self, path: str, name: str, step: JsonObject, kind: Any, ref: Any) -> JsonObject:
         """The node of a step; a hold point where what it does is not here."""
+        ref = word(ref)
         match kind:
             case "agent" if ref in self._known.agents:
-                return self._agent(name, str(ref), step)
+                return self._agent(path, name, str(ref), step)
             case "function" if ref in self._known.functions:
                 return self._function(path, name, str(ref), step)
             case "human" if ref in self._known.humans:
@@ -53,7 +54,7 @@ class NodeMaker:
         self._draft.comments.setdefault(name, []).append(reason)
         return {"id": name, "type": "approval", "prompt": f"Do the {what} by hand, and approve when it is done."}
 
-    def _agent(self, name: str, ref: str, step: JsonObject) -> JsonObject:
+    def _agent(self, place: str, name: str, ref: str, step: JsonObject) -> JsonObject:
         agent, path = self._known.agents[ref], f"agents.{ref}"
         said = str(agent.get("system_prompt") or agent.get("description") or f"Do the step {name}.").strip()
         made: JsonObject = {
@@ -77,7 +78,7 @@ class NodeMaker:
             if tool not in WORKSPACE_TOOLS:
                 self._draft.lost(f"{path}.tools.include[{index}]", "TOOL_UNKNOWN", f"there is no tool {tool!r} here")
         made["tools"] = [tool for tool in tools if tool in WORKSPACE_TOOLS]
-        return made | self._timeout(step)
+        return made | self._timeout(place, step)
 
     def _function(self, path: str, name: str, ref: str, step: JsonObject) -> JsonObject:
         place = f"components.functions.{ref}"
@@ -86,7 +87,7 @@ class NodeMaker:
         implementation = function.get("implementation")
         reason = f"put {implementation or ref} into the FUNCTIONS of an executor's module, as {ref!r}"
         self._draft.changed(path, "FUNCTION_REGISTERED", reason, name)
-        return {"id": name, "type": "function", "function": ref, **self._timeout(step)}
+        return {"id": name, "type": "function", "function": ref, **self._timeout(path, step)}
 
     def _workflow(self, path: str, name: str, ref: str, step: JsonObject) -> JsonObject:
         given = {"content": f"{{{{ {self._draft.content} }}}}", "previous": {}}
@@ -95,7 +96,7 @@ class NodeMaker:
             f"the workflow {ref} is a playbook of its own, {made['playbook_id']}: store and publish it before this one"
         )
         self._draft.changed(path, "WORKFLOW_STARTED", reason, name)
-        return made | self._timeout(step)
+        return made | self._timeout(path, step)
 
     def _human(self, name: str, ref: str) -> JsonObject:
         path = f"components.humans.{ref}"
@@ -105,7 +106,7 @@ class NodeMaker:
         if human.get("context"):
             made["subject"] = {"context": human["context"]}
         if human.get("timeout_seconds"):
-            made["timeout_seconds"] = float(human["timeout_seconds"])
+            made["timeout_seconds"] = number(human["timeout_seconds"], f"{path}.timeout_seconds")
         if human.get("request_type") not in (None, "approval", "review"):
             reason = f"here a person approves or rejects; {human['request_type']!r} asks for more"
             self._draft.lost(f"{path}.request_type", "REQUEST_TYPE", reason)
@@ -131,5 +132,6 @@ class NodeMaker:
         elif action not in (None, "fail"):
             self._draft.lost(f"{path}.on_timeout", "ACTION_UNKNOWN", f"{action!r} is no action of a workflow spec")
 
-    def _timeout(self, step: JsonObject) -> JsonObject:
-        return {"timeout_seconds": float(step["timeout_seconds"])} if step.get("timeout_seconds") else {}
+    def _timeout(self, path: str, step: JsonObject) -> JsonObject:
+        given = step.get("timeout_seconds")
+        return {"timeout_seconds": number(given, f"{path}.timeout_seconds")} if given else {}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
-from perdure_control_plane.manifests.conversion.draft import Draft, NotConvertible, fields, items, text
+from perdure_control_plane.manifests.conversion.draft import Draft, NotConvertible, fields, items, text, word
 from perdure_control_plane.manifests.conversion.workflow_conditions import after, condition
 from perdure_control_plane.manifests.conversion.workflow_nodes import Components, NodeMaker
 
@@ -155,7 +155,7 @@ class Steps:
                 self._draft.lost(f"{path}.on_error", "ACTION_UNKNOWN", f"{other!r} is no action of a workflow spec")
 
     def _fallback(self, path: str, name: str, step: JsonObject) -> None:
-        ref = step.get("fallback_ref")
+        ref = word(step.get("fallback_ref"))
         known = {
             "agent": self._known.agents,
             "function": self._known.functions,
