@@ -25,7 +25,7 @@ from tests.fuzz.calls import METHODS, Line
 from tests.fuzz.messages import Words
 from tests.fuzz.playbooks import SAMPLES, manifest
 from tests.fuzz.servers import ROLES, claims, signed
-from tests.fuzz.working import Player
+from tests.fuzz.working import QUEUE, Player
 
 PATIENCE_SECONDS: Final = 60.0
 TWICE: Final = ("signal", "approve", "review", "input", "select", "asks-many")
@@ -70,6 +70,11 @@ class Population:
     """An export of the audit trail."""
     flows: "dict[str, flows_pb2.Flow]" = field(default_factory=dict)
     versions: "dict[str, playbooks_pb2.PlaybookVersion]" = field(default_factory=dict)
+
+    @property
+    def queue(self) -> str:
+        """Whose runs are for executors that are played, and for nobody else's of another portion."""
+        return f"{QUEUE}{self.suffix}"
 
     def people(self) -> dict[str, tuple[tuple[str, str], ...]]:
         """Who may call: the one who starts things, and the one who decides them."""
@@ -116,7 +121,7 @@ def populate(population: Population, player: Player) -> None:
         _store(population, name, manifest(name, suffix))
     starts = [(name, count) for name in SAMPLES for count in range(1 + 2 * (name in TWICE))]
     started = {(name, count): _start(population, name, count, session) for name, count in starts}
-    player.leave_in_doubt(started["doubt", 0].root_run, f"player{suffix}")
+    player.leave_in_doubt(started["doubt", 0].root_run, f"player{suffix}", population.queue)
     _await(population, {started[one].name: SAMPLES[one[0]].ends_as for one in starts})
     _do_the_rest(population, started, session)
     _take_in(population, started)
@@ -134,8 +139,7 @@ def _make_way(population: Population) -> None:
         require_approval=False,
         reason="begin",
     )
-    for queue in ("default", "played"):
-        do("UpdateQueue", name=f"queues/{queue}", max_runs_at_work=0, rate={}, max_queued_runs=0, reason="begin")
+    do("UpdateQueue", name="queues/default", max_runs_at_work=0, rate={}, max_queued_runs=0, reason="begin")
     for schedule in do("ListSchedules", page_size=500).schedules:
         do("DeleteSchedule", name=schedule.name)
     population.requests.clear()
@@ -164,7 +168,7 @@ def _start(population: Population, name: str, count: int, session: str) -> flows
         idempotency_key=f"{name}-{count}{population.suffix}",
         flow_id=f"{name}-{count}{population.suffix}",
         request={**request, "source": {"source_plugin": "chat", "source_kind": "message", "actor_id": "ada"}},
-        queue=SAMPLES[name].queue,
+        queue=population.queue if SAMPLES[name].queue == QUEUE else SAMPLES[name].queue,
         priority=count,
         timeout={"seconds": 100_000},
     )

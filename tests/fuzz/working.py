@@ -78,12 +78,12 @@ def stream(line: Line, metadata: tuple[tuple[str, str], ...]) -> Iterator[Stream
         listening.join()
 
 
-def hello(name: str, queues: tuple[str, ...] = (QUEUE,)) -> WorkRequest:
+def hello(name: str, queue: str) -> WorkRequest:
     """What an executor says first."""
     kinds = ["function", "approval", "wait", "map", "agentic", "deterministic", "playbook", "part"]
     said = execution_pb2.Hello(
         executor_id=name, incarnation=f"{name}-process", protocol=_VERSION, fold=_VERSION, node_kinds=kinds,
-        queues=queues, providers=["builtin"], slots=2, version="played",
+        queues=[queue], providers=["builtin"], slots=2, version="played",
     )  # fmt: skip
     return WorkRequest(hello=said)
 
@@ -95,10 +95,10 @@ class Player:
     line: Line
     metadata: tuple[tuple[str, str], ...]
 
-    def leave_in_doubt(self, run: str, name: str) -> None:
+    def leave_in_doubt(self, run: str, name: str, queue: str) -> None:
         """Takes a run, begins its first node, and forgets it: what that node did is in doubt then."""
         with stream(self.line, self.metadata) as opened:
-            opened.send(hello(name).SerializeToString())
+            opened.send(hello(name, queue).SerializeToString())
             opened.hear(lambda response: response.HasField("welcome"))
             taken = 0
             while True:

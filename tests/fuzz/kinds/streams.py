@@ -14,7 +14,7 @@ from tests.fuzz.calls import Answer
 from tests.fuzz.case import Outcome, Place
 from tests.fuzz.messages import bent, made
 from tests.fuzz.population import path_of
-from tests.fuzz.working import QUEUE, Stream, StreamEnded, hello, stream
+from tests.fuzz.working import Stream, StreamEnded, hello, stream
 
 LAST_BEAT = 2**63 - 1
 """The number of the heartbeat that every stream ends with: it is acknowledged, or the stream has ended with a reason."""
@@ -54,14 +54,14 @@ def _start(place: Place, sample: str) -> None:
     version, key = place.population.versions[sample], f"played-{place.number}"
     request = flows_pb2.StartFlowRequest(
         playbook_version=version.name, digest=version.digest, session=f"sessions/s{place.population.suffix}",
-        idempotency_key=key, request={"input": b'{"n": 3}'}, queue=QUEUE,
+        idempotency_key=key, request={"input": b'{"n": 3}'}, queue=place.population.queue,
     )  # fmt: skip
     place.ask(path_of("StartFlow"), request, place.people["admin"])
 
 
 def _play(chance: random.Random, place: Place, opened: Stream, sample: str, said: list[str]) -> str:
     """Plays one to its end; how far it came."""
-    first = hello(f"player-{place.number}")
+    first = hello(f"player-{place.number}", place.population.queue)
     words = place.population.words
     if chance.random() < 0.15:
         first = bent(chance, first, words) if chance.random() < 0.8 else made(chance, WorkRequest.DESCRIPTOR, words)
@@ -75,7 +75,7 @@ def _play(chance: random.Random, place: Place, opened: Stream, sample: str, said
             opened, said, "nothing to do"
         )  # another stream has the run still, or it waits for its lease to run out
     requests = _reports(chance, place, assignments[0], sample)
-    for request in _disordered(chance, requests):
+    for request in _disordered(chance, requests, place.population.queue):
         content = request.SerializeToString()
         if chance.random() < 0.15:
             content = bent(chance, request, words).SerializeToString()
@@ -117,7 +117,7 @@ def _reports(chance: random.Random, place: Place, taken: Any, sample: str) -> li
     return requests
 
 
-def _disordered(chance: random.Random, requests: list[WorkRequest]) -> list[WorkRequest]:
+def _disordered(chance: random.Random, requests: list[WorkRequest], queue: str) -> list[WorkRequest]:
     requests = list(requests)
     for _ in range(chance.choice((0, 1, 1, 2, 3))):
         at, other = chance.randrange(len(requests)), chance.randrange(len(requests))
@@ -134,7 +134,7 @@ def _disordered(chance: random.Random, requests: list[WorkRequest]) -> list[Work
                 merged.MergeFrom(requests[other])
                 requests.insert(at, merged)
             case _:
-                requests.insert(at, hello("again") if chance.random() < 0.2 else WorkRequest())
+                requests.insert(at, hello("again", queue) if chance.random() < 0.2 else WorkRequest())
     return requests
 
 
