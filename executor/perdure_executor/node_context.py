@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from perdure.encryption.codec import Codec
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.walk import Walk
@@ -66,6 +67,8 @@ class Equipment:
     """Where agents may think, by name."""
     secrets: SecretSources = field(default_factory=SecretSources)
     """What its nodes may refer to."""
+    codec: Codec = field(default_factory=Codec)
+    """What opens what it reads, and encrypts what it writes."""
 
 
 class Reporter(Protocol):
@@ -107,8 +110,10 @@ class NodeContext:
 
     def opened(self, given: JsonObject) -> JsonObject:
         """What the node is called with, secrets in place of references; for its work alone. Raises SecretUnavailable."""
-        secrets = self.node.secrets
-        opened: JsonObject = self.equipment.secrets.opened(given, [one.keys for one in secrets]) if secrets else given
+        if not self.node.secrets:
+            return given
+        equipment, places = self.equipment, [one.keys for one in self.node.secrets]
+        opened: JsonObject = equipment.secrets.opened(given, places, equipment.codec)
         return opened
 
 

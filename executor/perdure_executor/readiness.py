@@ -6,6 +6,7 @@ from perdure.runlog.json_objects import json_bytes
 from perdure_executor.node_context import NodeContext, Prepared, Spawn, Work
 from perdure_executor.nodes import prepare
 from perdure_executor.results import fault_of_ours
+from perdure_executor.sealing import sealed
 
 log = structlog.get_logger(__name__)
 
@@ -13,7 +14,7 @@ log = structlog.get_logger(__name__)
 def made_ready(context: NodeContext) -> tuple[Prepared, bytes | None]:
     """What is to be done, and the JSON of what it is called with; None where it takes nothing."""
     try:
-        prepared = prepare(context)
+        prepared = sealed(context, prepare(context))
         given = prepared.arguments if isinstance(prepared, Work | Spawn) else None
         return prepared, None if given is None else json_bytes(given)
     except Exception as error:  # whoever walks the run would lose it, and so would everybody after

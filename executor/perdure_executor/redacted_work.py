@@ -1,8 +1,10 @@
-"""The edge at which events are made: what a node's work says and leaves goes out without what is secret."""
+"""The edge at which events are made: what a node's work says and leaves goes out without what is secret, and encrypted where
+the executor has keys for that."""
 
 from dataclasses import replace
 from typing import Any
 
+from perdure.encryption.codec import Codec
 from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels
 from perdure.secrets.paths import fields, replaced
 from perdure.v1 import plans_pb2
@@ -10,16 +12,18 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work
 from perdure_executor.redaction import FEWEST_CHARACTERS, MARK, Redaction
 from perdure_executor.results import Failed, Result, Succeeded
+from perdure_executor.sealing import sealed_failure
 
 
 def redacting(context: NodeContext, prepared: Prepared) -> Prepared:
     """The same work, of which nothing comes out that is known to be secret, or declared to be."""
     if not isinstance(prepared, Work):
         return prepared  # what is asked, and what another run is given, is made of what the log has
-    redaction, begin = context.equipment.secrets.redaction, prepared.begin
+    redaction, codec, begin = context.equipment.secrets.redaction, context.equipment.codec, prepared.begin
 
     async def work(reporter: Reporter) -> Result:
-        return _result(context.node, redaction, await begin(_Edge(reporter, redaction)))
+        result = _result(context.node, redaction, await begin(_Edge(reporter, redaction, codec)))
+        return _sealed(result, codec) if codec.encrypts else result
 
     prepared.begin = work
     return prepared
@@ -28,8 +32,9 @@ def redacting(context: NodeContext, prepared: Prepared) -> Prepared:
 class _Edge:
     """A reporter that hands events on without what is secret. What is cut into pieces is redacted before, by its maker."""
 
-    def __init__(self, reporter: Reporter, redaction: Redaction) -> None:
+    def __init__(self, reporter: Reporter, redaction: Redaction, codec: Codec) -> None:
         self._reporter = reporter
+        self._codec = codec
         self._redaction = redaction
 
     def say(self, event: RunEvent) -> None:
@@ -51,10 +56,29 @@ class _Edge:
 
     def _redacted(self, event: RunEvent) -> RunEvent:
         if event.HasField("log_line"):
-            event.log_line.text = self._redaction.text(event.log_line.text)
+            event.log_line.text = self._codec.sealed(self._redaction.text(event.log_line.text))
         for file in event.output_files.files if event.HasField("output_files") else ():
             file.path = self._redaction.text(file.path)
         return event
+
+
+def _sealed(result: Result, codec: Codec) -> Result:
+    """What is left of work, encrypted, where anything was given."""
+    match result:
+        case Succeeded():
+            result.output = _sealed_output(result.output, codec)
+            return result
+        case Failed():
+            return replace(sealed_failure(result, codec), output=_sealed_output(result.output, codec))
+        case _:
+            return result
+
+
+def _sealed_output(output: JsonObject | None, codec: Codec) -> JsonObject | None:
+    try:
+        return output and codec.sealed_fields(output)
+    except (TypeError, ValueError, RecursionError):
+        return output  # it has no JSON form: it is refused, and nothing of it is stored
 
 
 def _result(node: plans_pb2.PlanNode, redaction: Redaction, result: Result) -> Result:

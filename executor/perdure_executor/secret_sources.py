@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from perdure.encryption.codec import CannotDecrypt, Codec
+from perdure.secrets.encrypted import is_encrypted
 from perdure.secrets.paths import replaced
 from perdure.secrets.references import Reference, ReferenceInvalid, is_reference, reference
 from perdure_executor.redaction import FEWEST_CHARACTERS, Redaction
@@ -43,15 +45,20 @@ class SecretSources:
     redaction: Redaction = field(default_factory=Redaction)
     """What is known to be secret: all that was read from here, and what others have added."""
 
-    def opened(self, value: Any, places: Iterable[Sequence[str]]) -> Any:
-        """The value, with what they refer to in place of the references at these places. Raises SecretUnavailable."""
+    def opened(self, value: Any, places: Iterable[Sequence[str]], codec: Codec) -> Any:
+        """The value, with secrets in place of the references, and of what is encrypted, at these places.
+
+        Raises SecretUnavailable.
+        """
         for keys in places:
-            value = replaced(value, keys, functools.partial(self._opened, ".".join(keys)))
+            value = replaced(value, keys, functools.partial(self._opened, codec, ".".join(keys)))
         return value
 
-    def _opened(self, place: str, found: Any) -> Any:
+    def _opened(self, codec: Codec, place: str, found: Any) -> Any:
         if found is None:
             return None
+        if is_encrypted(found):
+            return self._decrypted(codec, place, found)
         if not is_reference(found):
             raise SecretUnavailable(place, "it is no reference to a secret")
         try:
@@ -59,13 +66,24 @@ class SecretSources:
         except ReferenceInvalid as invalid:
             raise SecretUnavailable(place, f"it is no reference to a secret: {invalid}") from invalid
 
+    def _decrypted(self, codec: Codec, place: str, text: str) -> str:
+        try:
+            found = codec.open(text)
+        except CannotDecrypt as error:
+            raise SecretUnavailable(place, str(error)) from error
+        if not isinstance(found, str):
+            raise SecretUnavailable(place, "what was encrypted is no text")
+        return self._known(place, found)
+
     def value(self, named: Reference) -> str:
         """What a reference refers to, as it is now. Raises SecretUnavailable."""
-        value = self._variable(named) if named.source == "env" else self._file(named)
+        return self._known(str(named), self._variable(named) if named.source == "env" else self._file(named))
+
+    def _known(self, named: str, value: str) -> str:
         if len(value) < FEWEST_CHARACTERS:
-            raise SecretUnavailable(str(named), f"it has fewer than {FEWEST_CHARACTERS} characters")
+            raise SecretUnavailable(named, f"it has fewer than {FEWEST_CHARACTERS} characters")
         if "\0" in value:
-            raise SecretUnavailable(str(named), "it holds a NUL character")
+            raise SecretUnavailable(named, "it holds a NUL character")
         self.redaction.add(value)
         return value
 

@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 
-from perdure.runlog.bindings import bindings
 from perdure.runlog.effects import GUARDED, idempotency_key
 from perdure.runlog.instances import Instance
 from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
@@ -31,6 +30,7 @@ from perdure_executor.node_context import Ask, Equipment, Mapped, NodeContext, S
 from perdure_executor.node_run import NodeRun
 from perdure_executor.readiness import made_ready
 from perdure_executor.results import Failed, Result, Stopped, TimedOut
+from perdure_executor.sealing import seen
 from perdure_executor.settlements import bounded, jumped_over, settlement, stopped
 from perdure_executor.starts import mapping, started, waiting
 from perdure_executor.story import Story, place, worth_keeping
@@ -151,7 +151,7 @@ class Walker:
             case Start():
                 return self._start(intent)
             case Choose():
-                made = choice(self._story.walk, intent.instance)
+                made = choice(self._story.walk, intent.instance, self._equipment.codec)
                 self._append(RunEvent(choice_made=made), keep=False)
                 return True
             case StopWork():
@@ -215,7 +215,7 @@ class Walker:
             run_id=self.stream.run_id,
             lease_id=self.stream.lease_id,
             key=lambda: idempotency_key(walk.lineage_id, where.path, (*walk.prefix_redos, start.redo)),
-            see=lambda: bindings(walk, where),
+            see=lambda: seen(walk, where, self._equipment.codec),
             equipment=self._equipment,
             units=walk.units.get(where, {}),
             steps=() if where.path[-1].item else contracts_before(walk, start.node.id),

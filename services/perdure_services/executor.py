@@ -13,6 +13,8 @@ import structlog
 
 from perdure.client.channel import proxy_options
 from perdure.client.tls import Tls
+from perdure.encryption.codec import Codec
+from perdure.encryption.key_files import read_keys
 from perdure.keys import KeyUnusable, Metadata, key_metadata, read_key_file
 from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
@@ -46,8 +48,8 @@ async def executor(
     """An executor that is ready to run; `Worker.run` does the work.
 
     `functions` are registered beside those of the modules that the settings name; `redaction` is told what is secret.
-    Raises FunctionsInvalid, ProviderUnusable, VariableMissing, SecretVariableMissing, KeyUnusable and TlsUnusable, each with
-    one plain sentence.
+    Raises FunctionsInvalid, ProviderUnusable, VariableMissing, SecretVariableMissing, KeyFileUnusable, KeyUnusable and
+    TlsUnusable, each with one plain sentence.
     """
     redaction = redaction or Redaction()
     saying_who = _saying_who(settings, redaction)
@@ -99,7 +101,13 @@ def _equipment(settings: ExecutorSettings, functions: Mapping[str, Function], re
         kill_grace=settings.kill_grace_seconds,
         providers=providers,
         secrets=_sources(settings, providers.values(), redaction),
+        codec=_codec(settings),
     )
+
+
+def _codec(settings: ExecutorSettings) -> Codec:
+    where = "the file that its setting encryption_keys names"
+    return Codec(where=where) if settings.encryption_keys is None else read_keys(settings.encryption_keys).codec(where)
 
 
 def _credentials(settings: ExecutorSettings) -> grpc.ChannelCredentials | None:

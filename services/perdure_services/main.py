@@ -75,7 +75,7 @@ Settings of the control plane without a flag, as PERDURE_CONTROL_PLANE_... or in
 EXECUTOR_MORE: Final = """\b
 Settings of the executor without a flag, as PERDURE_EXECUTOR_... or in [executor]:
     max_task_output_bytes (67108864), kill_grace_seconds (5), threads (16), key (none),
-    secret_variables (none), secrets_dir (none),
+    secret_variables (none), secrets_dir (none), encryption_keys (none),
     tls_ca (none), tls_certificate (none), tls_key (none)"""
 
 app = typer.Typer(

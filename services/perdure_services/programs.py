@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from perdure.client.tls import TlsUnusable
+from perdure.encryption.key_files import KeyFileUnusable
 from perdure.keys import KeyUnusable
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.storage.migrate import SchemaUnknown
@@ -39,6 +40,7 @@ UNUSABLE: Final = (
     BackupUnusable,
     CertificateUnusable,
     FunctionsInvalid,
+    KeyFileUnusable,
     KeysUnusable,
     KeyUnusable,
     NoKeys,

@@ -144,6 +144,7 @@ class ExecutorSettings(_Settings):
     pass_variables: Words = ()
     secret_variables: Words = ()
     secrets_dir: Annotated[pathlib.Path, AfterValidator(_directory)] | None = None
+    encryption_keys: pathlib.Path | None = None
     workspace: Annotated[pathlib.Path, AfterValidator(_directory)] = pathlib.Path()
     max_task_output_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
     kill_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0

@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "perdure.v1": ("perdure.v1", "google", "grpc"),
     SERVER: (),
     f"{SERVER}.domain": (
-        f"{SERVER}.domain", "perdure.audit", "perdure.runlog", "perdure.expressions", *EVENTS, REFUSALS, "uuid_utils",
+        f"{SERVER}.domain", "perdure.audit", "perdure.runlog", "perdure.expressions", "perdure.secrets", *EVENTS,
+        REFUSALS, "uuid_utils",
     ),
     f"{SERVER}.manifests": (
         f"{SERVER}.manifests", f"{SERVER}.domain", "perdure.runlog", PLANS, "perdure.v1.instances_pb2",
@@ -41,6 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "perdure.expressions": ("perdure.expressions", "perdure.schemas.patterns"),
     "perdure.secrets": ("perdure.secrets",),
+    "perdure.encryption": ("perdure.encryption", "perdure.secrets", "google.protobuf", "cryptography"),
     "perdure.schemas": ("perdure.schemas", "jsonschema_rs", "referencing"),
     f"{SERVER}.storage": (
         f"{SERVER}.storage", f"{SERVER}.domain", f"{SERVER}.usecases.ports", "perdure.audit", "perdure.runlog", *EVENTS,

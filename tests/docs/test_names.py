@@ -111,7 +111,7 @@ def unknown_flags(programs: Any, page: Any, known_elsewhere: str) -> list[str]:
 def known_variables() -> set[str]:
     kinds = (ControlPlaneSettings, ExecutorSettings)
     of_settings = {f"{kind.model_config['env_prefix']}{name.upper()}" for kind in kinds for name in kind.model_fields}
-    words = ("SERVER", "KEY", "PROFILE", "PROFILES", "OUTPUT", "CONFIG", "SETTINGS", "TRACEBACK")
+    words = ("SERVER", "KEY", "PROFILE", "PROFILES", "OUTPUT", "CONFIG", "SETTINGS", "TRACEBACK", "ENCRYPTION_KEYS")
     words += ("TLS_CA", "TLS_CERTIFICATE", "TLS_KEY")
     programs = {f"PERDURE_{word}" for word in words}
     of_commands = {"PERDURE_RUN_ID", "PERDURE_NODE", "PERDURE_ATTEMPT", "PERDURE_IDEMPOTENCY_KEY"}

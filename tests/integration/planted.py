@@ -136,13 +136,15 @@ class Site:
                     self.address = json.loads(line)["address"]
                     self._listening.set()
 
-    def perdure(self, *arguments: str, code: int | None = 0) -> str:
-        """Runs a command to its end, searches what it prints, and returns that."""
-        environment = self._surroundings() | {"PERDURE_SERVER": self.address}
+    def perdure(self, *arguments: str, code: int | None = 0, **more: str) -> str:
+        """Runs a command to its end and returns what it prints, which is searched unless the command has keys."""
+        environment = self._surroundings() | {"PERDURE_SERVER": self.address} | more
         command = [str(PROGRAMS / "perdure"), *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
         assert code is None or done.returncode == code, (arguments, done)
-        self.search(f"perdure {' '.join(word for word in arguments[:2] if word[0] != '-')}", done.stdout + done.stderr)
+        if not more:
+            name = " ".join(word for word in arguments[:2] if word[0] != "-")
+            self.search(f"perdure {name}", done.stdout + done.stderr)
         return done.stdout.decode()
 
     def _surroundings(self) -> dict[str, str]:

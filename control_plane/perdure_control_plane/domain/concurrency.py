@@ -5,6 +5,7 @@ from typing import Final
 
 from perdure.expressions.templates import Expression, parts
 from perdure.runlog.json_objects import JsonObject
+from perdure.secrets.encrypted import is_encrypted
 from perdure.v1.run_events_pb2 import ConcurrencyPlace
 from perdure_control_plane.domain.errors import FieldInvalid, field_invalid
 
@@ -27,6 +28,8 @@ def _text(source: str, value: JsonObject) -> str:
     found: object = value
     for name in source.split(".")[1:]:
         found = found.get(name) if isinstance(found, dict) else None
+    if is_encrypted(found):
+        raise _invalid(f"is encrypted at {source}, which the concurrency key reads; leave that field as it is")
     match found:
         case bool():
             return "true" if found else "false"

@@ -9,8 +9,10 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from perdure.encryption.codec import CannotDecrypt, Codec
 from perdure.runlog.instances import Instance
 from perdure.runlog.json_objects import TooDeep, check_levels
+from perdure.secrets.encrypted import is_encrypted
 from perdure.v1 import instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.results import Failed
@@ -34,6 +36,7 @@ class UnitJournal:
         keep: Callable[[RunEvent], Awaitable[None]],
         max_bytes: int,
         redacted: Callable[[Any], Any] = lambda result: result,
+        codec: Codec | None = None,
     ) -> None:
         """`recorded` is in the order of the log. `keep` returns when an event is stored. `redacted` leaves out what is
         secret, from what the agent goes on with, too."""
@@ -42,6 +45,7 @@ class UnitJournal:
         self._keep = keep
         self._max_bytes = max_bytes
         self._redacted = redacted
+        self._codec = codec or Codec()
         self._done: Counter[str] = Counter()
 
     async def unit(self, kind: str, do: Callable[[], Awaitable[object]]) -> object:
@@ -55,7 +59,15 @@ class UnitJournal:
             unit = node_events_pb2.UnitContent(instance=self._instance.message(), unit=name, json=content)
             await self._keep(RunEvent(unit_content=unit))
         # What is recorded is what the agent goes on with, so that the first time and every later one are the same.
-        return json.loads(content)
+        return self._read(name, content)
+
+    def _read(self, name: str, content: bytes) -> object:
+        found: object = json.loads(content)
+        try:
+            return self._codec.open(found) if isinstance(found, str) and is_encrypted(found) else found
+        except CannotDecrypt as error:
+            message = f"the unit {name} cannot be opened: {error}"
+            raise UnitUnusable(instances_pb2.FAILURE_CAUSE_CANNOT_DECRYPT, message) from error
 
     def _next_recorded(self, name: str) -> bytes:
         recorded, content = self._recorded.popleft()
@@ -68,7 +80,7 @@ class UnitJournal:
         try:
             check_levels(result)
             content = json.dumps(
-                self._redacted(result), separators=(",", ":"), ensure_ascii=False, allow_nan=False
+                self._codec.sealed(self._redacted(result)), separators=(",", ":"), ensure_ascii=False, allow_nan=False
             ).encode()
         except TooDeep as error:
             raise UnitUnusable(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, f"the unit {name} {error}") from error

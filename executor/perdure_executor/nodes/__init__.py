@@ -9,6 +9,7 @@ from perdure_executor.nodes import agentic, approval, command, function, mapping
 from perdure_executor.promises import promising
 from perdure_executor.redacted_work import redacting
 from perdure_executor.results import CannotPrepare
+from perdure_executor.sealing import check_given
 
 KINDS: Final[dict[str, Callable[[NodeContext], Prepared]]] = {
     "agentic": agentic.prepare,
@@ -27,6 +28,7 @@ def prepare(context: NodeContext) -> Prepared:
     """Makes a node ready: evaluates its expressions and finds what does it. A fault is a Failed, not an exception."""
     node = context.node
     try:
+        check_given(context)
         if context.steps or node.HasField("requires"):
             check_needs(node, context.steps, context.see())
         # Promises are about what the work gave, and not about what is left of that.

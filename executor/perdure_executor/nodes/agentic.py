@@ -100,7 +100,9 @@ def _arguments(context: NodeContext, brief: Brief) -> JsonObject:
 
 async def _run(brief: Brief, context: NodeContext, reporter: Reporter) -> Result:
     limit, redaction = context.equipment.max_payload_bytes, context.equipment.secrets.redaction
-    journal = UnitJournal(context.instance, context.units, reporter.keep, limit, redaction.value)
+    journal = UnitJournal(
+        context.instance, context.units, reporter.keep, limit, redaction.value, context.equipment.codec
+    )
     # Loading the agent library takes a second: only an executor that has an agent to run pays it, in a thread, so that
     # its other runs and its heartbeats go on.
     agent_loop: Any = await asyncio.to_thread(importlib.import_module, AGENT_LOOP)

@@ -179,6 +179,7 @@ class _Output:
         self._context = context
         self._reporter = reporter
         self._logged = 0
+        self._offsets = {_STDOUT: 0, _STDERR: 0}
         self._truncated: set[node_events_pb2.OutputStream.ValueType] = set()
         self._withheld = _withheld(context.node)
         self.stdout = _Tail(STDOUT_TAIL)
@@ -209,7 +210,7 @@ class _Output:
             piece = MARK.encode() if piece and not tail.total else b""
         if not piece:
             return
-        offset = tail.total
+        offset = self._offsets[stream]
         tail.add(piece)
         if stream in self._truncated:
             return
@@ -221,10 +222,16 @@ class _Output:
             instance=self._context.instance.message(),
             stream=stream,
             offset=offset,
-            content=piece[:left],
+            content=self._sealed(piece[:left]),
             truncated=stream in self._truncated,
         )
+        self._offsets[stream] += len(printed.content)
         self._reporter.say(RunEvent(task_output=printed))
+
+    def _sealed(self, piece: bytes) -> bytes:
+        """A piece as it goes into the log: encrypted it is a line, so that pieces are found again in what is read whole."""
+        codec = self._context.equipment.codec
+        return f"{codec.sealed(piece.decode('latin-1'))}\n".encode() if codec.encrypts else piece
 
     def result(self, ended: Ended) -> node_events_pb2.TaskResult:
         """How the process ended."""

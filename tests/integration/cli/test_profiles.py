@@ -45,7 +45,7 @@ def test_a_key_that_the_server_knows_is_kept_for_its_owner_and_given_to_that_ser
     assert file.stat().st_mode & 0o777 == 0o600
     assert [told.code for told in shown] == [0] * 5
     document = {"name": "site", "server": guarded.server.address, "key": "kept", "used": True}
-    document |= {"tls_ca": "", "tls_certificate": "", "tls_key": ""}
+    document |= {"tls_ca": "", "tls_certificate": "", "tls_key": "", "encryption_keys": ""}
     assert json.loads(shown[1].out) == document
     secret = root.rpartition("_")[2]
     assert secret in file.read_text()

@@ -24,6 +24,7 @@ PROMISED = {
     "playbooks validate", "playbooks create", "playbooks publish", "playbooks revoke", "playbooks get", "playbooks list",
     "queues list", "queues get", "queues set",
     "keys create", "keys list", "keys get", "keys rotate", "keys revoke",
+    "encryption create", "encryption rotate", "encryption list", "encryption decrypt",
     "auth whoami", "auth login", "auth logout",
     "config profile set", "config profile use", "config profile list", "config profile show", "config profile delete",
     "schedules create", "schedules get", "schedules list", "schedules firings", "schedules trigger", "schedules pause",

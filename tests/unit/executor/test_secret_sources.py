@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from perdure.encryption.codec import Codec
 from perdure.secrets.references import reference
 from perdure_executor.secret_sources import (
     FEWEST_CHARACTERS,
@@ -121,13 +122,16 @@ def test_only_the_places_that_are_named_are_opened() -> None:
     sources = SecretSources({"TOKEN": VALUE})
     given = {"env": {"A": "secret://env/TOKEN", "B": "secret://env/TOKEN"}, "stdin": ""}
 
-    assert sources.opened(given, [("env", "A")]) == {"env": {"A": VALUE, "B": "secret://env/TOKEN"}, "stdin": ""}
+    assert sources.opened(given, [("env", "A")], Codec()) == {
+        "env": {"A": VALUE, "B": "secret://env/TOKEN"},
+        "stdin": "",
+    }
 
 
 @pytest.mark.parametrize("found", [VALUE, 5, [], "secret://nonsense"])
 def test_what_is_no_reference_in_a_place_for_one_is_refused_by_its_place(found: object) -> None:
     with pytest.raises(SecretUnavailable, match=r"^env\.A: it is no reference") as refused:
-        SecretSources().opened({"env": {"A": found}}, [("env", "A")])
+        SecretSources().opened({"env": {"A": found}}, [("env", "A")], Codec())
 
     assert VALUE not in str(refused.value)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from perdure.encryption.codec import Codec
 from perdure.runlog.checker import LogChecker
 from perdure.runlog.head import RunHead, advance
 from perdure.runlog.kinds import FACT_KINDS
@@ -35,6 +36,9 @@ class Walked:
     plan: WalkPlan
     functions: dict[str, Any]
     secrets: SecretSources = field(default_factory=SecretSources)
+    codec: Codec = field(default_factory=Codec)
+    given: bytes = b""
+    """What the run was given, where it was given anything."""
     log: list[RecordedEvent] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     over: bool = False
@@ -42,6 +46,8 @@ class Walked:
     def __post_init__(self) -> None:
         self.head = RunHead()
         self.outside(run_created=run_events_pb2.RunCreated(lineage=instances_pb2.Lineage(lineage_id="line")))
+        if self.given:
+            self.outside(run_input=run_events_pb2.RunInput(json=self.given))
         granted = run_events_pb2.LeaseGranted(lease_id="lease", epoch=1, executor_id="x", incarnation="x")
         self.outside(lease_granted=granted)
         self.lease = LeaseKeeper()
@@ -58,6 +64,7 @@ class Walked:
             kill_grace=0.0,
             providers={},
             secrets=self.secrets,
+            codec=self.codec,
         )
         self.walker = Walker(self.plan, self.stream, equipment, self.lease, self._over)
         self.walker.begin(b"", list(self.log))

@@ -39,6 +39,10 @@ def set_profile(
         pathlib.Path | None, typer.Option(metavar="FILE", help="Certificate to show it.")
     ] = None,
     tls_key: Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    encryption_keys: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="FILE", help="File with the keys of what its work is given and leaves."),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make a profile, or change what is given of it. The first one is used from then on."""
@@ -53,10 +57,8 @@ def set_profile(
         after = replace(after, key="", key_file=str(key_file.absolute()))
     if tls_ca is not None:
         after = replace(after, tls_ca=tls_ca if tls_ca in (SYSTEM, NONE) else str(pathlib.Path(tls_ca).absolute()))
-    if tls_certificate is not None:
-        after = replace(after, tls_certificate=str(tls_certificate.absolute()))
-    if tls_key is not None:
-        after = replace(after, tls_key=str(tls_key.absolute()))
+    files = {"tls_certificate": tls_certificate, "tls_key": tls_key, "encryption_keys": encryption_keys}
+    after = replace(after, **{name: str(path.absolute()) for name, path in files.items() if path is not None})
     kept = kept.having(name, after)
     write_profiles(kept)
     print_profiles([name], kept, output)

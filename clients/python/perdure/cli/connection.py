@@ -16,11 +16,14 @@ from perdure.addresses import DEFAULT_SERVER, server_address
 from perdure.cli.chosen import Chosen
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused, report_failure, report_refusal, report_unexpected, report_unwritable
+from perdure.cli.payload_keys import chosen_codec
 from perdure.cli.printing.formats import Format
+from perdure.cli.printing.opening import opening_with
 from perdure.cli.profiles import USUAL_NAME, Profile, chosen_profile
 from perdure.cli.settings import Settings, read_settings
 from perdure.client import CallFailed, Client
 from perdure.client.tls import Tls, TlsUnusable
+from perdure.encryption.codec import Codec
 from perdure.keys import KeyUnusable, key_metadata, read_key_file
 
 P = ParamSpec("P")
@@ -48,6 +51,7 @@ class Server:
     address: str
     key: str = field(repr=False)
     credentials: grpc.ChannelCredentials | None
+    codec: Codec = field(default_factory=Codec)
 
 
 def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | None]]) -> Callable[..., None]:
@@ -70,12 +74,15 @@ def connected(command: Callable[Concatenate[Client, P], Awaitable[ExitCode | Non
         kept = kept if of_profile == address else None
         key = _key(chosen, kept)
         credentials = _credentials(chosen, kept, address, has_key=bool(key))
+        codec = chosen_codec(kept)
+        opening_with(codec)
         if keeps_profile:
             options["profile"] = name or USUAL_NAME
         _choose_format(context, chosen, settings, options)
         format = options.get("output", Format.TABLE)
         try:
-            code = asyncio.run(_run(Server(address, key, credentials), format, functools.partial(command, **options)))
+            server_of = Server(address, key, credentials, codec)
+            code = asyncio.run(_run(server_of, format, functools.partial(command, **options)))
         except OSError as error:
             code = report_unwritable(error, format)
         except (typer.TyperException, typer.Exit, typer.Abort):
@@ -184,7 +191,7 @@ def _given(context: typer.Context, *where: str) -> bool:
 async def _run(server: Server, format: Format, command: Callable[[Client], Awaitable[ExitCode | None]]) -> ExitCode:
     address, key, credentials = server.address, server.key, server.credentials
     try:
-        async with Client(address, key=key, credentials=credentials, attempts=ATTEMPTS) as client:
+        async with Client(address, key=key, credentials=credentials, attempts=ATTEMPTS, codec=server.codec) as client:
             return await command(client) or ExitCode.OK
     except CallFailed as failure:
         return report_failure(failure, address, format)

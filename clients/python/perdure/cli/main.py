@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "verify": Lazy("perdure.cli.verify", "Check logs against every rule, and against witnesses."),
     "keys": Lazy("perdure.cli.keys", "Keys by which callers say who they are."),
     "auth": Lazy("perdure.cli.auth", "Who the server takes you for, and the key that it knows you by."),
+    "encryption": Lazy("perdure.cli.encryption", "Keys that encrypt what work is given and leaves."),
     "config": Lazy("perdure.cli.config", "Profiles: where servers are, and what they know you by."),
     "policy": Lazy("perdure.cli.policy", "What the environment demands of playbooks before they start."),
     "credentials": Lazy("perdure.cli.credentials", "Which secrets there are and how old they are."),
@@ -39,8 +40,8 @@ COMMANDS: Final = {
 
 EPILOG: Final = f"""\b
 Settings: a flag wins over the environment (PERDURE_SERVER, PERDURE_KEY, PERDURE_PROFILE, PERDURE_OUTPUT,
-PERDURE_CONFIG), that over the profile that is used (perdure config profile), and that over the file of
-settings, which may hold, as TOML:
+PERDURE_CONFIG, PERDURE_ENCRYPTION_KEYS), that over the profile that is used (perdure config profile),
+and that over the file of settings, which may hold, as TOML:
     server = "{DEFAULT_SERVER}"
     output = "json"
 It is {USUAL_FILE}, or the one that --config names.

@@ -32,6 +32,7 @@ class Profile:
     tls_ca: str = ""
     tls_certificate: str = ""
     tls_key: str = ""
+    encryption_keys: str = ""
 
     @property
     def key_words(self) -> str:

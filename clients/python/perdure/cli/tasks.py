@@ -13,6 +13,7 @@ from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import Limit, OfRun, Output, SessionName
 from perdure.cli.printing.formats import Format, print_item, print_one
+from perdure.cli.printing.opening import opened
 from perdure.client import Client, pages
 from perdure.v1.node_events_pb2 import OUTPUT_STREAM_STDERR
 from perdure.v1.tasks_pb2 import GetTaskRequest, ListTasksRequest, ReadTaskOutputRequest, TaskOutputPiece
@@ -68,7 +69,7 @@ async def read_output(
             print_item(piece, output, str)
     elif full:
         async for piece in pieces:
-            _write(piece)
+            _write(opened(piece))
     else:
         await _write_tail(pieces)
 
@@ -76,7 +77,8 @@ async def read_output(
 async def _write_tail(pieces: AsyncIterator[TaskOutputPiece]) -> None:
     kept: deque[TaskOutputPiece] = deque()
     kept_bytes = left_out = 0
-    async for piece in pieces:
+    async for stored in pieces:
+        piece = opened(stored)
         kept.append(piece)
         kept_bytes += len(piece.content)
         while kept_bytes - len(kept[0].content) >= TAIL_BYTES:

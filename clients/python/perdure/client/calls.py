@@ -13,13 +13,15 @@ import grpc
 import grpc.aio
 
 from perdure.client.errors import call_failed
+from perdure.encryption.codec import Codec
+from perdure.encryption.messages import sealed_request
 from perdure.keys import Metadata
 
 _REQUEST_ID: Final = "request_id"
 
 
 class CheckedChannel(grpc.aio.Channel):
-    """A channel whose calls have deadlines and request ids, say who calls, and raise CallFailed."""
+    """A channel whose calls have deadlines and request ids, say who calls, encrypt what they give, and raise CallFailed."""
 
     def __init__(
         self,
@@ -27,7 +29,9 @@ class CheckedChannel(grpc.aio.Channel):
         deadline: timedelta,
         new_request_id: Callable[[], str],
         metadata: Metadata = (),
+        codec: Codec | None = None,
     ) -> None:
+        self._codec = codec or Codec()
         self._metadata = metadata
         self._channel = channel
         self._deadline = deadline
@@ -36,7 +40,7 @@ class CheckedChannel(grpc.aio.Channel):
     def unary_unary(self, *method: Any, **serializers: Any) -> Any:
         """A method with one answer."""
         call = self._channel.unary_unary(*method, **serializers)
-        return _UnaryMethod(self._saying_who(call), self._deadline, self._new_request_id)
+        return _UnaryMethod(self._saying_who(call), self._deadline, self._new_request_id, self._codec)
 
     def unary_stream(self, *method: Any, **serializers: Any) -> Any:
         """A method that answers with a stream; it has no deadline unless the caller sets one."""
@@ -85,13 +89,14 @@ class CheckedChannel(grpc.aio.Channel):
 class _UnaryMethod:
     """Calls one method with one answer."""
 
-    def __init__(self, method: Any, deadline: timedelta, new_request_id: Callable[[], str]) -> None:
+    def __init__(self, method: Any, deadline: timedelta, new_request_id: Callable[[], str], codec: Codec) -> None:
+        self._codec = codec
         self._method = method
         self._deadline = deadline.total_seconds()
         self._new_request_id = new_request_id
 
     def __call__(self, request: Any, *, timeout: float | None = None, **options: Any) -> "_UnaryCall":
-        identified = self._identified(request)
+        identified = self._identified(sealed_request(request, self._codec))
         return _UnaryCall(self._method(identified, timeout=self._deadline if timeout is None else timeout, **options))
 
     def _identified(self, request: Any) -> Any:

@@ -15,6 +15,7 @@ from perdure.client import watches
 from perdure.client.calls import CheckedChannel
 from perdure.client.channel import open_channel
 from perdure.client.watches import FlowNews, Reconnecting
+from perdure.encryption.codec import Codec
 from perdure.keys import key_metadata
 from perdure.v1.agents_pb2_grpc import AgentServiceStub
 from perdure.v1.approvals_pb2 import WatchApprovalsRequest, WatchApprovalsResponse
@@ -49,6 +50,8 @@ class Client:
     `health` is gRPC's own.
     Every call with one answer has a deadline, and is tried again while no server answers; a request that can carry a
     request id is given one, so that a repetition does nothing. Whatever goes wrong is raised as CallFailed.
+    With a `codec` that encrypts, what flows are started with, what decisions and signals bring and what operators give as
+    output is encrypted before it is sent; what comes back is as it is stored, and `opened_message` opens it.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Client:
         deadline: timedelta = DEADLINE,
         patience: timedelta = PATIENCE,
         attempts: int = ATTEMPTS,
+        codec: Codec | None = None,
     ) -> None:
         """`address` is HOST:PORT, or what else `server_address` takes; ValueError is raised for anything else.
 
@@ -71,7 +75,7 @@ class Client:
         self.address: Final = server_address(address)
         self.credentials: Final = credentials
         channel = open_channel(self.address, credentials, attempts)
-        self._channel = CheckedChannel(channel, deadline, lambda: str(uuid.uuid4()), key_metadata(key))
+        self._channel = CheckedChannel(channel, deadline, lambda: str(uuid.uuid4()), key_metadata(key), codec)
         self._reconnecting = Reconnecting(patience)
         self.playbooks: Final = PlaybookServiceStub(self._channel)
         self.flows: Final = FlowServiceStub(self._channel)

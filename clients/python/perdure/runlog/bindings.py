@@ -1,9 +1,9 @@
 """What a node sees: the run's input, the outputs of what came before it, and why it is asked again."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from perdure.runlog.decisions import told
 from perdure.runlog.instances import Instance
@@ -14,7 +14,19 @@ from perdure.runlog.walk import Walk
 from perdure.v1 import instances_pb2
 
 
-def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject:
+class Reading(NamedTuple):
+    """How JSON of the log is read, for whoever has to open what is encrypted in it."""
+
+    given: Callable[[bytes], Any] = json.loads
+    """What the run was given."""
+    left: Callable[[bytes], Any] = json.loads
+    """What nodes have left, and lists of maps."""
+
+
+PLAIN: Final = Reading()
+
+
+def bindings(walk: Walk, where: Instance, *, behind: bool = False, reading: Reading = PLAIN) -> JsonObject:
     """The names an expression of this node may use; with `behind`, a guard of the steps from it, which sees its output.
 
     The input's keys and the outputs' keys of the node's ancestors, later ones winning, and of branches that meet the one
@@ -26,15 +38,15 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
     of this is what its parent saw.
     """
     if walk.part is not None:
-        return _in_part(walk, where)
-    inputs: JsonObject = json.loads(walk.input)
+        return _in_part(walk, where, reading)
+    inputs: JsonObject = reading.given(walk.input)
     merged, nodes = dict(inputs), {}
     taken = walk.taken_before(where.node)
     for node in (*taken, where.node) if behind else taken:
         if walk.nodes[node].phase is Phase.TAKEN:
             continue  # what it gave before it failed is no output
         output = walk.nodes[node].output
-        nodes[node] = json.loads(output) if output else {}
+        nodes[node] = reading.left(output) if output else {}
         merged.update(nodes[node])
     merged.update(inputs=inputs, request={"content": walk.content}, nodes=nodes)
     decision = walk.nodes[where.node].decision if behind else None
@@ -42,32 +54,32 @@ def bindings(walk: Walk, where: Instance, *, behind: bool = False) -> JsonObject
     merged["last_failed_node"] = error["node"] if error else None
     decision = decision or walk.last_decision(where.node)
     merged["last_approval"] = told(decision) if decision is not None else None
-    _add_item(merged, walk, where)
+    _add_item(merged, walk, where, reading)
     return merged
 
 
-def _in_part(walk: Walk, where: Instance) -> JsonObject:
+def _in_part(walk: Walk, where: Instance, reading: Reading) -> JsonObject:
     """What the parent saw, of which the part has what its expressions read. What has failed in the part counts, too."""
-    seen: JsonObject = json.loads(walk.input)
+    seen: JsonObject = reading.left(walk.input)
     seen.pop(ITEMS, None)
     seen.pop(LEFT, None)
     state = walk.nodes[where.place]
     if state.failures:
         seen.update(last_error=_error(where.node, state.cause, state.message), last_failed_node=where.node)
-    _add_item(seen, walk, where)
+    _add_item(seen, walk, where, reading)
     return seen
 
 
-def _add_item(seen: JsonObject, walk: Walk, where: Instance) -> None:
+def _add_item(seen: JsonObject, walk: Walk, where: Instance, reading: Reading) -> None:
     if item := where.path[-1].item:
         open_map = walk.maps[where.node]
-        seen.update(item=_list(open_map.items)[item - 1 - open_map.begun.first_item], item_index=item - 1)
+        seen.update(item=_list(open_map.items, reading.left)[item - 1 - open_map.begun.first_item], item_index=item - 1)
 
 
 @lru_cache(maxsize=16)
-def _list(items: bytes) -> list[Any]:
+def _list(items: bytes, read: Callable[[bytes], Any]) -> list[Any]:
     """A list, parsed once for all of its items; none of them changes it."""
-    found: list[Any] = json.loads(items)
+    found: list[Any] = read(items)
     return found
 
 

@@ -36,6 +36,7 @@ NEVER_RETRIED: Final = MENDED_BEFORE | {
     instances_pb2.FAILURE_CAUSE_CHILD_REFUSED,
     instances_pb2.FAILURE_CAUSE_CHILD_IN_DOUBT,
     instances_pb2.FAILURE_CAUSE_SECRET_UNAVAILABLE,
+    instances_pb2.FAILURE_CAUSE_CANNOT_DECRYPT,
 }
 """Causes that another attempt would only meet again."""
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from perdure.secrets.encrypted import is_encrypted
 from perdure.secrets.references import ReferenceInvalid, is_reference, reference
 
 Path = tuple[str, ...]
@@ -68,7 +69,8 @@ def replaced(value: Any, keys: Sequence[str], by: Callable[[Any], Any]) -> Any:
 
 
 def unreferenced(value: Any, sensitive: Iterable[Sequence[str]]) -> Iterator[tuple[Path, str]]:
-    """Fields of an input that are declared to be secret and hold anything but a reference, each with what is wrong."""
+    """Fields of an input that are declared to be secret and are neither references nor encrypted by themselves, each with
+    what is wrong."""
     for keys in sensitive:
         for place, found in fields(value, keys):
             if found is not None and (fault := _fault(found)):
@@ -76,6 +78,8 @@ def unreferenced(value: Any, sensitive: Iterable[Sequence[str]]) -> Iterator[tup
 
 
 def _fault(found: Any) -> str:
+    if is_encrypted(found):
+        return ""
     if not is_reference(found):
         return "is declared to be secret: give a reference to it, such as secret://env/NAME, and never the value"
     try:

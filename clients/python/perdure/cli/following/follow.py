@@ -16,6 +16,7 @@ from perdure.cli.following.story import Story
 from perdure.cli.following.views import Silent, View, fitting_view
 from perdure.cli.names import bare
 from perdure.cli.printing.formats import Format, print_item
+from perdure.cli.printing.opening import opened
 from perdure.client import CallFailed, Client, FlowNews, watches
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
@@ -149,6 +150,7 @@ class _Following:
     async def _take_in(self, news: AsyncIterator[FlowNews], view: View) -> ExitCode:
         code: ExitCode | None = None
         async for item in news:
+            item = opened(item)
             self.story.tell(item)
             view.show(self.story, item)
             if self.format is not Format.TABLE:

@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from perdure.cli.printing.descriptions import EITHER_WAY, describe
+from perdure.cli.printing.opening import opened
 from perdure.cli.printing.tables import columns_of
 
 WIDE: Final = 100_000
@@ -39,6 +40,7 @@ class Format(StrEnum):
 
 def print_one(message: Message, format: Format) -> None:
     """Prints one thing."""
+    message = opened(message)
     match format:
         case Format.TABLE:
             typer.echo("\n".join(describe(message, datetime.now(UTC))))
@@ -57,7 +59,7 @@ def print_document(document: Any, format: Format) -> None:
 def print_brief(message: Message, format: Format) -> None:
     """Prints one thing that people have just seen, or can look at: as one row for them, whole for programs."""
     if format is Format.TABLE:
-        _print_table([message])
+        _print_table([opened(message)])
     else:
         print_one(message, format)
 
@@ -65,7 +67,7 @@ def print_brief(message: Message, format: Format) -> None:
 def print_list(messages: Sequence[Message], format: Format) -> None:
     """Prints several things of one kind; nothing at all where there are none, but for a note to people."""
     if format is Format.TABLE and messages:
-        _print_table(messages)
+        _print_table([opened(message) for message in messages])
     elif format is not Format.TABLE:
         for message in messages:
             print_item(message, format, str)
@@ -75,6 +77,7 @@ def print_list(messages: Sequence[Message], format: Format) -> None:
 
 def print_item(message: Message, format: Format, line: Callable[[Any], str]) -> None:
     """Prints one piece of a stream as soon as it is there; `line` says it to people."""
+    message = opened(message)
     match format:
         case Format.TABLE:
             typer.echo(line(message))

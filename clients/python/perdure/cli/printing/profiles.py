@@ -31,7 +31,8 @@ def _document(name: str, kept: Profiles) -> dict[str, Any]:
     """What is shown of a profile; the keys are on the page about the command line, and stay."""
     shown = kept.by_name[name]
     about = {"name": name, "server": shown.server, "key": shown.key_words, "used": name == kept.current}
-    return {**about, "tls_ca": shown.tls_ca, "tls_certificate": shown.tls_certificate, "tls_key": shown.tls_key}
+    tls = {"tls_ca": shown.tls_ca, "tls_certificate": shown.tls_certificate, "tls_key": shown.tls_key}
+    return {**about, **tls, "encryption_keys": shown.encryption_keys}
 
 
 def _row(document: dict[str, Any]) -> tuple[str, str, str, str, str]:
