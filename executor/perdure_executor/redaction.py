@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import threading
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any, Final
@@ -29,6 +30,7 @@ class Redaction:
     """Values that are secret. Once one is known it stays so for as long as the process lives."""
 
     def __init__(self) -> None:
+        self._adding = threading.Lock()  # functions add from threads of their own
         self._known: set[str] = set()
         self._forms: tuple[bytes, ...] = ()
         self._texts: tuple[str, ...] = ()
@@ -40,11 +42,12 @@ class Redaction:
         """From now on a value is secret. Raises ValueError for one that is too short to be told from other text."""
         if len(value) < FEWEST_CHARACTERS:
             raise ValueError(f"it has fewer than {FEWEST_CHARACTERS} characters")
-        if value not in self._known:
-            self._known.add(value)
-            found = {*self._texts, *(form for form in _forms(value) if len(form) >= FEWEST_CHARACTERS)}
-            self._texts = tuple(sorted(found))
-            self._forms = tuple(form.encode(errors="surrogatepass") for form in self._texts)
+        with self._adding:
+            if value not in self._known:
+                self._known.add(value)
+                found = {*self._texts, *(form for form in _forms(value) if len(form) >= FEWEST_CHARACTERS)}
+                self._texts = tuple(sorted(found))
+                self._forms = tuple(form.encode(errors="surrogatepass") for form in self._texts)
 
     def text(self, text: str) -> str:
         """A text without them."""

@@ -7,6 +7,7 @@ import re
 import textwrap
 import urllib.parse
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -126,6 +127,15 @@ def test_a_value_that_becomes_known_in_the_middle_of_a_stream_is_redacted_from_t
     assert stream.feed(b"open-sesame ") == b"open-sesame "
     redaction.add("open-sesame")
     assert stream.feed(b"open-sesame ") == MARK.encode() + b" "
+
+
+def test_what_threads_make_known_at_once_is_all_known() -> None:
+    redaction, values = Redaction(), [f"value-{number:04}" for number in range(200)]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(redaction.add, values))
+
+    assert redaction.text(" ".join(values)) == " ".join([MARK] * 200)
 
 
 def test_bytes_that_are_no_text_stay_as_they_are() -> None:
