@@ -22,7 +22,9 @@ def redacting(context: NodeContext, prepared: Prepared) -> Prepared:
     redaction, codec, begin = context.equipment.secrets.redaction, context.equipment.codec, prepared.begin
 
     async def work(reporter: Reporter) -> Result:
-        result = _result(context.node, redaction, await begin(_Edge(reporter, redaction, codec)))
+        result = await begin(_Edge(reporter, redaction, codec))
+        if redaction or context.node.sensitive:
+            result = _result(context.node, redaction, result)
         return _sealed(result, codec) if codec.encrypts else result
 
     prepared.begin = work

@@ -38,6 +38,10 @@ class Redaction:
     def __repr__(self) -> str:
         return f"Redaction of {len(self._known)} values"
 
+    def __bool__(self) -> bool:
+        """Whether anything is known to be secret."""
+        return bool(self._texts)
+
     def add(self, value: str) -> None:
         """From now on a value is secret. Raises ValueError for one that is too short to be told from other text."""
         if len(value) < FEWEST_CHARACTERS:

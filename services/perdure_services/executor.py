@@ -51,7 +51,7 @@ async def executor(
     Raises FunctionsInvalid, ProviderUnusable, VariableMissing, SecretVariableMissing, KeyFileUnusable, KeyUnusable and
     TlsUnusable, each with one plain sentence.
     """
-    redaction = redaction or Redaction()
+    redaction = Redaction() if redaction is None else redaction
     saying_who = _saying_who(settings, redaction)
     credentials = _credentials(settings)
     equipment = _equipment(settings, functions or {}, redaction)
