@@ -26,7 +26,7 @@ OPEN: Final = "OPEN"
 """Stands for the code of a stream that would have gone on."""
 ANSWERS: Final = frozenset({
     "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "PERMISSION_DENIED", "UNAUTHENTICATED",
-    "RESOURCE_EXHAUSTED", "ABORTED", "UNIMPLEMENTED",
+    "RESOURCE_EXHAUSTED", "ABORTED", "UNIMPLEMENTED", "OUT_OF_RANGE",
 })  # fmt: skip
 """Codes that say what the caller did. Every other one says that the server failed."""
 _REASONS: Final = frozenset(errors_pb2.ErrorReason.keys())
@@ -93,11 +93,12 @@ class Line:
 
 
 def _taken(call: Any, follows: bool) -> list[bytes]:
+    """What a stream has said until it ended, or until somebody has heard enough of it."""
     messages: list[bytes] = []
     try:
         messages.extend(call)
     except grpc.RpcError as error:
-        if not (follows and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED):  # type: ignore[attr-defined]
+        if not ((follows or messages) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED):  # type: ignore[attr-defined]
             raise
     return messages
 

@@ -81,7 +81,10 @@ def _work(database: str, seed: int, portions: list[range], only: list[str], said
         with servers(directory, database) as started:
             failed = 0
             for numbers in portions:
-                tally = play_portion(started, directory, seed, numbers, only, said.put)
+                try:
+                    tally = play_portion(started, directory, seed, numbers, only, said.put)
+                except Exception as error:  # noqa: BLE001  # a fault, of the servers or of the run itself; the next goes on
+                    tally = _broken(f"case {numbers.start} and on: {type(error).__name__}: {error}")
                 failed += len(tally.failures)
                 said.put(tally)
                 if failed >= MOST_FAILURES:

@@ -32,7 +32,7 @@ nodes:
   - {{id: gate, type: approval, prompt: "release?", timeout_seconds: {seconds}}}
   - {{id: release, type: function, function: release, effect: at_most_once}}
 """
-TIMES: Final = {"patient": 3600, "hurried": 1}
+TIMES: Final = {"patient": 3600, "hurried": 2}
 """Playbooks, and how many seconds people have to decide."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from perdure.v1 import flows_pb2, playbooks_pb2
+from perdure_control_plane.manifests.document import read
 from tests.fuzz.bending import ATOMS, bent_json, bent_text
 from tests.fuzz.case import Outcome, Place
 from tests.fuzz.playbooks import INPUTS, SAMPLES, SCHEMA, STEP, manifest
@@ -194,7 +195,7 @@ def _store(chance: random.Random, place: Place, content: bytes, what: str) -> Ou
 
 
 def _start(chance: random.Random, place: Place, version: Any, content: bytes, told: str) -> Outcome:
-    document = YAML(typ="safe").load(content.decode())
+    document = read(content).values
     nodes = [*document.get("nodes", ()), *(node.get("node", {}) for node in document.get("nodes", ()))]
     if not all(node.get("type", "function") in HARMLESS for node in nodes if node) or not nodes:
         return Outcome("CreatePlaybookVersion", "OK", told)
