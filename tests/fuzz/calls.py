@@ -71,8 +71,9 @@ class Line:
         except ValueError as error:
             return Answer("NOT_SENT", str(type(error).__name__))
         seconds = time.monotonic() - begun
-        fault = f"answered after {seconds:.1f} s" if seconds > LONGEST_SECONDS else _unreadable(method, messages)
         followed = method is not None and method.server_streaming
+        late = seconds > LONGEST_SECONDS and not followed
+        fault = f"answered after {seconds:.1f} s" if late else _unreadable(method, messages)
         return Answer(OPEN if followed else "OK", "", tuple(messages), fault)
 
     def _answers(

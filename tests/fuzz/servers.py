@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
@@ -99,6 +99,8 @@ class Servers:
     """And what it finds in its environment."""
     addresses: list[str] = field(default_factory=list)
     """Where the control planes listen, once they serve."""
+    audited: list[Any] = field(default_factory=list)
+    """The first export of the audit trail, for whoever asks these servers later."""
     _programs: "list[tuple[str, subprocess.Popen[bytes]]]" = field(default_factory=list)
     _logs: list[Log] = field(default_factory=list)
 
