@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from importlib.metadata import version
 
 import grpc.aio
@@ -41,6 +42,7 @@ from perdure_services.settings import ControlPlaneSettings
 from perdure_services.signing_keys import bearer_tokens
 from perdure_services.snapshots import take_snapshots
 from perdure_services.stores import agreed_keys, begin_life, database_credential, say_life, store_of
+from perdure_services.webhooks import begin_webhooks, sendings
 
 log = structlog.get_logger(__name__)
 
@@ -58,12 +60,13 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event, own
     """Serves while the context is open; gives the address it listens at. Sets `stop` where it cannot go on.
 
     `own_key` is what an executor in the same process says; it is given an address without TLS. Raises StoreBroken,
-    SchemaUnknown, KeysUnusable, NoKeys, StartsUnusable, CertificateUnusable, SigningKeysUnusable and AddressTaken, each with
-    one plain sentence; StoreBroken at the end, too, where the store has failed.
+    SchemaUnknown, KeysUnusable, NoKeys, StartsUnusable, CertificateUnusable, SigningKeysUnusable, WebhookUnusable and
+    AddressTaken, each with one plain sentence; StoreBroken at the end, too, where the store has failed.
     """
     started = False
     if not settings.data_dir.exists():
         _require_free_address(settings)  # nothing is made of a server that could not serve
+    webhooks = sendings(settings)
     store = store_of(settings)
     await store.open()
     try:
@@ -72,6 +75,7 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event, own
         health = Health(store, settings.limits)
         denials = Denials(store)
         front = await _front(desk, store, health, settings, own_key)
+        front = replace(front, webhooks=[each.configured for each in webhooks])
         server = _server(front, denials, settings)
         here = _listen(server, settings, own_key)
         await health.look()
@@ -79,6 +83,7 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event, own
         started = True
         beside = _begin_beside(desk, store, health, settings)
         beside += begin_auditing(store, denials, front.audit_key, settings)
+        beside += begin_webhooks(desk, webhooks)
         log.info("server.started", address=here[0], data=str(store), open=front.doorkeeper.is_open)
         try:
             yield here[-1]

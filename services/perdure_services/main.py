@@ -68,6 +68,8 @@ Settings of the control plane without a flag, as PERDURE_CONTROL_PLANE_... or in
     tls_certificate (none), tls_key (none), tls_client_ca (none), tls_client_roles (none), tls_in_front (no),
     jwt_issuer (none), jwt_audience (none), jwt_keys (none), jwt_role_claim (roles), jwt_roles (none),
     max_calls_per_second (0), max_streams (0),
+    webhooks (none), webhook_source (/perdure), webhook_attempts (12), webhook_retry_seconds (5),
+    webhook_timeout_seconds (10),
     drain_notice_seconds (1), takeover_limit (5), max_queued_runs (100000), max_payload_bytes (1048576),
     snapshot_events (500), retention_days (30),
     audit_retention_days (0)"""

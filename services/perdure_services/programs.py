@@ -34,6 +34,7 @@ from perdure_services.settings import (
 )
 from perdure_services.signing_keys import SigningKeysUnusable
 from perdure_services.starts import StartsUnusable
+from perdure_services.webhook_settings import WebhookUnusable
 
 UNUSABLE: Final = (
     AddressTaken,
@@ -53,6 +54,7 @@ UNUSABLE: Final = (
     StoreBroken,
     TlsUnusable,
     VariableMissing,
+    WebhookUnusable,
 )
 """What keeps a program from starting, or from going on; each has one plain sentence that says what to do."""
 

@@ -22,6 +22,7 @@ from perdure.runlog.instances import NAME
 from perdure_control_plane.domain.limits import SECOND, Limits, Timing
 from perdure_control_plane.storage.postgres_hosts import database_url
 from perdure_services.identity_settings import LOOPBACK, IdentitySettings, Words, split
+from perdure_services.webhook_settings import WebhooksSettings
 
 TABLES: Final = ("control_plane", "executor")
 """Tables of a settings file."""
@@ -66,7 +67,7 @@ class _Settings(BaseSettings):
         return (init_settings,)
 
 
-class ControlPlaneSettings(_Settings, IdentitySettings):
+class ControlPlaneSettings(_Settings, IdentitySettings, WebhooksSettings):
     """The control plane."""
 
     model_config = SettingsConfigDict(env_prefix="PERDURE_CONTROL_PLANE_")
@@ -199,7 +200,10 @@ def _load(kind: type[S], table: str, file: pathlib.Path | None, flags: dict[str,
         said = first["msg"].removeprefix("Value error, ")
         if first["type"] == "string_pattern_mismatch":
             said = f"{first['input']!r} is not 1 to 128 of letters, digits, '.', '_' and '-'"
-        raise SettingsInvalid(f"{name}: {said} (flag, {variable}, or [{table}] in the file)") from error
+        if first["type"] == "extra_forbidden":
+            said = "unknown setting"
+        where = ".".join(map(str, first["loc"])) if name == "webhooks" else name
+        raise SettingsInvalid(f"{where}: {said} (flag, {variable}, or [{table}] in the file)") from error
 
 
 def _refuse_unknown(kind: type[_Settings], table: str, file: pathlib.Path | None, written: dict[str, Any]) -> None:

@@ -16,15 +16,15 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{SERVER}/domain/errors.py":
         (560, "the whole tree of refusals on one page, as its docstring draws it; each class is a few lines"),
     f"{SERVER}/storage/unit_of_work.py::SqlTransaction":
-        (200, "a property of three lines for each aggregate"),
+        (210, "a property of three lines for each aggregate"),
     f"{SERVER}/manifests/model.py":
         (350, "every field that a manifest may have, on one page"),
     f"{SERVER}/storage/tables.py":
-        (700, "the whole schema on one page, in declarations; nobody reads half of a schema"),
+        (760, "the whole schema on one page, in declarations; nobody reads half of a schema"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py":
-        (740, "a migration is never changed once it was released"),
+        (840, "a migration is never changed once it was released"),
     f"{SERVER}/storage/migrations/versions/0001_first_schema.py::upgrade":
-        (730, "a migration is never changed once it was released"),
+        (830, "a migration is never changed once it was released"),
     f"{SERVER}/storage/writer.py::Writer":
         (195, "one commit and what follows when it fails, read in the order it happens"),
     f"{SERVER}/api/messages/flows.py::flow":

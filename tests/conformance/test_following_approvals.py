@@ -7,11 +7,13 @@ from typing import Any
 import asyncpg
 import pytest
 
+from perdure.runlog.effects import approval_id
+from perdure.runlog.instances import Instance, Step
 from perdure_control_plane.domain.approval import Approval, ApprovalState
 from perdure_control_plane.domain.approval_change import ApprovalChange, ChangesCursor
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import ResumeTokenExpired, ServerDraining
-from perdure_control_plane.domain.ids import FlowId, RunId, SessionId
+from perdure_control_plane.domain.ids import ApprovalId, FlowId, RunId, SessionId
 from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.domain.queries import ApprovalFilter
 from perdure_control_plane.usecases.cancel_flow import cancel_flow
@@ -35,9 +37,20 @@ async def at_gate(house: Any, manifests: Any, name: str = "x", timeout_seconds: 
     """A run whose gate asks."""
     await house.start(manifests["gated"])
     (held,) = await house.claim(await house.connect(name))
-    await held.send(*held.asks("gate", timeout_seconds))
+    await held.send(*question(held, timeout_seconds))
     await held.send(held.paused())
     return held
+
+
+def question(held: Any, timeout_seconds: int = 60) -> list[Any]:
+    """What opens the approval of a gate, under the one id that it may have."""
+    shown, opened = held.asks("gate", timeout_seconds)
+    opened.wait_opened.approval.approval_id = gate_id(held)
+    return [shown, opened]
+
+
+def gate_id(held: Any) -> ApprovalId:
+    return ApprovalId(approval_id(held.run_id, Instance((Step("gate", 1),), 1)))
 
 
 async def placed(house: Any, wanted: ApprovalFilter = ANY, after: int = 0) -> list[tuple[str, str]]:
@@ -98,11 +111,11 @@ async def test_what_happens_to_approvals_has_its_place_in_the_order_of_commits(
 
 
 async def shown_of(house: Any, holder: Any) -> Any:
-    return await get_approval(house.store, house.keys, OPEN_CALLER, f"{holder.run_id}-gate-1")
+    return await get_approval(house.store, house.keys, OPEN_CALLER, gate_id(holder))
 
 
 async def test_a_gate_that_its_holder_closes_is_told_as_closed(house: Any, gated: Any) -> None:
-    await gated.send(*gated.asks("gate"))
+    await gated.send(*question(gated))
     await gated.send(gated.ended("FAILED"))
 
     assert await placed(house) == [("OPENED", gated.run_id), ("CLOSED", gated.run_id)]
@@ -208,7 +221,7 @@ async def test_a_watcher_that_falls_behind_what_is_kept_is_told_so(house: Any, m
 
 
 async def test_changes_go_with_the_flow_that_is_deleted(house: Any, gated: Any, clock: Any) -> None:
-    await gated.send(*gated.asks("gate"))
+    await gated.send(*question(gated))
     await gated.send(gated.ended("FAILED"))
     await place_approval_changes(house.store)
     clock.advance(100)
@@ -238,7 +251,7 @@ async def test_a_commit_that_changes_an_approval_says_so_and_others_do_not(house
     house.store.on_commit(lambda committed: said.append(committed.approvals))
 
     await gated.send(gated.log_line("gate", "a line"))
-    await gated.send(*gated.asks("gate"))
+    await gated.send(*question(gated))
     await gated.send(gated.paused())
     await decide(house, await shown_of(house, gated))
 
@@ -247,7 +260,7 @@ async def test_a_commit_that_changes_an_approval_says_so_and_others_do_not(house
 
 @ON_POSTGRES
 async def test_a_change_that_is_committed_late_is_told_to_those_who_are_past_its_time(
-    house: Any, manifests: Any
+    house: Any, manifests: Any, clock: Any
 ) -> None:
     first = await at_gate(house, manifests)
     slow = await connection(house)
@@ -257,6 +270,7 @@ async def test_a_change_that_is_committed_late_is_told_to_those_who_are_past_its
     await slow.execute(
         "INSERT INTO approval_changes SELECT approval_id, 1, run_id, 'DECIDED', 1, 0 FROM approval_changes"
     )
+    clock.advance(1)
     overtaking = await at_gate(house, manifests, "y")
     meanwhile = await placed(house)
     await late.commit()

@@ -74,6 +74,12 @@ ALLOWED: Final = {
         "WatchApprovals": SEES,
         "DecideApproval": "admin reviewer",
     },
+    "WebhookService": {
+        "ListWebhooks": "admin operator",
+        "ListWebhookDeliveries": "admin operator",
+        "RetryWebhookDelivery": "admin",
+        "DropWebhookDelivery": "admin",
+    },
     "TaskService": {"GetTask": SEES, "ListTasks": SEES, "ReadTaskOutput": SEES},
     "ScheduleService": {
         "CreateSchedule": STARTS,

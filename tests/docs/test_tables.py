@@ -12,10 +12,12 @@ from perdure.cli.exit_codes import ExitCode
 from perdure.v1 import errors_pb2, instances_pb2
 from perdure_control_plane.api.health import SERVICES
 from perdure_control_plane.api.status import CODES
+from perdure_control_plane.domain.approval_change import ApprovalChangeKind
 from perdure_control_plane.domain.roles import SCOPES, Role, Scope
 from perdure_control_plane.manifests import model
 from perdure_control_plane.manifests.diagnostics import WARNINGS
 from perdure_services.settings import ControlPlaneSettings, ExecutorSettings
+from perdure_services.webhook_settings import WebhookSettings
 
 Table = list[list[str]]
 
@@ -113,6 +115,14 @@ def test_every_setting_stands_with_its_default(read: Any, heading: str, kind: An
     said = {named(row[0])[0]: row[1] for row in table(read("docs/limits.md"), heading)}
 
     assert said == {name: shown(field.default) for name, field in kind.model_fields.items()}
+
+
+def test_every_field_of_a_webhook_stands_with_what_it_is(read: Any) -> None:
+    assert names(table(read("docs/inboxes.md"), "## Webhooks")) == list(WebhookSettings.model_fields)
+
+
+def test_every_change_of_an_approval_is_told(read: Any) -> None:
+    assert names(table(read("docs/inboxes.md"), "## What can happen")) == list(ApprovalChangeKind)
 
 
 def shown(default: Any) -> str:

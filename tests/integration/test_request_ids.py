@@ -1,6 +1,8 @@
 """A request that is repeated under its id does nothing and is answered alike; the id stands for no other request."""
 
 import json
+import pathlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +28,8 @@ from perdure.v1 import (
     sessions_pb2,
 )
 from perdure_control_plane.api.mount import SERVICES
+from perdure_control_plane.domain.webhook import Delivery
+from perdure_control_plane.storage.sqlite import SqliteStore
 
 HEAD = {"version": "1.0.0", "title": "Work", "objective": "Do it"}
 STEP = {"id": "a", "type": "function", "function": "noop", "effect": "none"}
@@ -180,6 +184,11 @@ async def changing_a_key(here: Situation) -> tuple[Fields, Fields]:
     return {"name": "keys/one"}, {"name": "keys/other"}
 
 
+async def settling_a_delivery(here: Situation) -> tuple[Fields, Fields]:
+    one, other = (f"webhooks/old/deliveries/{event_id}" for event_id in "ab")
+    return {"name": one}, {"name": other}
+
+
 REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
     "CreatePlaybookVersion": creating,
     "PublishPlaybookVersion": publishing,
@@ -201,6 +210,8 @@ REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
     "ResumeSchedule": changing_a_schedule,
     "TriggerSchedule": changing_a_schedule,
     "DeleteSchedule": changing_a_schedule,
+    "RetryWebhookDelivery": settling_a_delivery,
+    "DropWebhookDelivery": settling_a_delivery,
     "UpdateQueue": limiting,
     "UpdatePolicy": demanding,
     "CreateKey": making_a_key,
@@ -228,8 +239,10 @@ def test_every_call_that_takes_a_request_id_is_tried() -> None:
 
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_a_repeated_request_does_nothing_and_another_under_its_id_is_refused(
-    serve: Any, hire: Any, rows_in: Any, name: str
+    serve: Any, hire: Any, rows_in: Any, data_dir: pathlib.Path, name: str
 ) -> None:
+    if REQUESTS[name] is settling_a_delivery:
+        await leave_deliveries(data_dir)
     service = await serve()
     await hire(service)
     same, other = await REQUESTS[name](Situation(service))
@@ -254,6 +267,16 @@ async def test_a_repeated_request_does_nothing_and_another_under_its_id_is_refus
 def answered(message: Any) -> Any:
     """What an answer is about; the rest of it may have gone on since, and a key's text is told once."""
     return getattr(getattr(message, "key", message), "name", message)
+
+
+async def leave_deliveries(data_dir: pathlib.Path) -> None:
+    """Leaves in a store what was on its way to a webhook that no server is configured with any more."""
+    now = time.time_ns() // 1000
+    left = [Delivery("old", event_id, "dev.perdure.approval.requested", "approvals/a", now, b"{}") for event_id in "ab"]
+    store = SqliteStore(data_dir, lambda: now)
+    await store.open()
+    await store.write(lambda tx: (tx.webhook_spool.lock("old", 0), tx.webhook_spool.add("old", left, 0, at=now)))
+    await store.close()
 
 
 async def settled(service: Any) -> None:

@@ -44,6 +44,8 @@ from perdure.v1 import (
     sessions_pb2_grpc,
     tasks_pb2,
     tasks_pb2_grpc,
+    webhooks_pb2,
+    webhooks_pb2_grpc,
 )
 from perdure_control_plane.api.approval_servicer import ApprovalServicer
 from perdure_control_plane.api.audit_servicer import AuditServicer
@@ -66,11 +68,13 @@ from perdure_control_plane.api.server_servicer import ServerServicer
 from perdure_control_plane.api.session_servicer import AgentServicer, SessionServicer
 from perdure_control_plane.api.task_servicer import TaskServicer
 from perdure_control_plane.api.watched_approvals import WatchedApprovals
+from perdure_control_plane.api.webhook_servicer import WebhookServicer
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.api_key import KeyTexts
 from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.credential import ServerCredential
 from perdure_control_plane.domain.limits import SECOND, Limits
+from perdure_control_plane.domain.webhook import ConfiguredWebhook
 from perdure_control_plane.usecases.known_keys import KnownKeys
 from perdure_control_plane.usecases.record_denials import Denials
 from perdure_control_plane.usecases.resolve_effect import Bounds
@@ -87,6 +91,7 @@ SERVICES: Final = [
         (runs_pb2, "RunService"),
         (run_inbox_pb2, "InboxService"),
         (approvals_pb2, "ApprovalService"),
+        (webhooks_pb2, "WebhookService"),
         (tasks_pb2, "TaskService"),
         (schedules_pb2, "ScheduleService"),
         (queues_pb2, "QueueService"),
@@ -119,6 +124,7 @@ class Front:
     """Which secrets the server has."""
     health: Health
     doorkeeper: Doorkeeper
+    webhooks: Sequence[ConfiguredWebhook] = ()
 
 
 def interceptor(
@@ -148,6 +154,8 @@ def mount(server: grpc.aio.Server, front: Front, *, reflect: bool) -> None:
     run_inbox_pb2_grpc.add_InboxServiceServicer_to_server(InboxServicer(store, limits, pages), server)
     approval_servicer = ApprovalServicer(store, limits, front.keys, pages, watched)
     approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(approval_servicer, server)
+    webhook_servicer = WebhookServicer(store, pages, front.webhooks)
+    webhooks_pb2_grpc.add_WebhookServiceServicer_to_server(webhook_servicer, server)
     tasks_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(store, pages), server)
     agents_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(store, pages), server)
     schedule_servicer = ScheduleServicer(store, starter, limits, pages)

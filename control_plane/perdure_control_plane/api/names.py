@@ -38,6 +38,17 @@ def key(name: str, field: str = "name") -> str:
     return _only(_KEY, name, field, "keys/{key}")
 
 
+def webhook(name: str, field: str = "name") -> str:
+    """The webhook in `webhooks/{webhook}`. Raises FieldInvalid."""
+    return _only(_WEBHOOK, name, field, "webhooks/{webhook}")
+
+
+def webhook_delivery(name: str, field: str = "name") -> tuple[str, str]:
+    """Webhook and event in `webhooks/{webhook}/deliveries/{event}`. Raises FieldInvalid."""
+    webhook, event = _parts(_DELIVERY, name, field, "webhooks/{webhook}/deliveries/{event}")
+    return webhook, event
+
+
 def playbook_id(name: str, field: str = "name") -> PlaybookId:
     """The id in `playbooks/{playbook}`. Raises FieldInvalid."""
     return PlaybookId(_only(_PLAYBOOK, name, field, "playbooks/{playbook}"))
@@ -89,6 +100,8 @@ _FLOW: Final = re.compile(f"flows/{_ID}")
 _SESSION: Final = re.compile(f"sessions/{_ID}")
 _SCHEDULE: Final = re.compile(f"schedules/{_ID}")
 _QUEUE: Final = re.compile(f"queues/{_ID}")
+_WEBHOOK: Final = re.compile(f"webhooks/{_ID}")
+_DELIVERY: Final = re.compile(f"webhooks/{_ID}/deliveries/([A-Za-z0-9._-]{{1,150}})")
 _KEY: Final = re.compile(f"keys/{_ID}")
 _PLAYBOOK: Final = re.compile(f"playbooks/{_ID}")
 _APPROVAL: Final = re.compile(f"approvals/{_ID}")

@@ -23,6 +23,8 @@ class Scope(StrEnum):
     POLICIES_READ = "POLICIES_READ"
     POLICIES_WRITE = "POLICIES_WRITE"
     CREDENTIALS_READ = "CREDENTIALS_READ"
+    WEBHOOKS_READ = "WEBHOOKS_READ"
+    WEBHOOKS_WRITE = "WEBHOOKS_WRITE"
 
 
 class Role(StrEnum):
@@ -51,7 +53,8 @@ _SEES: Final = frozenset(
 SCOPES: Final[dict[Role, frozenset[Scope]]] = {
     Role.ADMIN: frozenset(Scope),
     Role.AUTHOR: _SEES | {Scope.PLAYBOOKS_WRITE},
-    Role.OPERATOR: _SEES | {Scope.RUNS_WRITE, Scope.SERVER_WRITE, Scope.AUDIT_READ, Scope.CREDENTIALS_READ},
+    Role.OPERATOR: _SEES
+    | {Scope.RUNS_WRITE, Scope.SERVER_WRITE, Scope.AUDIT_READ, Scope.CREDENTIALS_READ, Scope.WEBHOOKS_READ},
     Role.REVIEWER: _SEES | {Scope.APPROVALS_DECIDE},
     Role.EXECUTOR: frozenset({Scope.IDENTITY_READ, Scope.WORK}),
     Role.SERVICE: _SEES | {Scope.RUNS_WRITE},

@@ -483,6 +483,44 @@ approval_changes_end = _table(
     CheckConstraint("id = 1", name="one_row"),
 )
 
+# Who is told of changes of approvals, and up to where each has been. Who is one now is said by servers' settings.
+webhooks = _table(
+    "webhooks",
+    _key("name"),
+    _number("position"),
+    _text("sender"),
+    _number("sender_until"),
+    _number("delivered"),
+    _number("delivered_at"),
+    _number("failed_at"),
+    _text("failure"),
+)
+
+# What is on its way to them, and has not arrived; with `next_at` 0 a dead letter, which waits for a person.
+webhook_deliveries = _table(
+    "webhook_deliveries",
+    _key("webhook"),
+    _key("event_id"),
+    _text("type"),
+    _text("subject"),
+    _number("occurred_at"),
+    _bytes("body"),
+    _number("attempts"),
+    _number("next_at"),
+    _number("attempted_at"),
+    _text("failure"),
+    Index(None, "webhook", "occurred_at", "event_id"),
+    Index(None, "occurred_at"),
+)
+_is_pending = webhook_deliveries.c.next_at > literal_column("0")
+Index(
+    "ix_webhook_deliveries_pending",
+    webhook_deliveries.c.webhook,
+    webhook_deliveries.c.next_at,
+    sqlite_where=_is_pending,
+    postgresql_where=_is_pending,
+)
+
 tasks = _table(
     "tasks",
     _key("task_id"),

@@ -44,6 +44,7 @@ from perdure_control_plane.storage.sqlite_log_rows import SqliteLogRows
 from perdure_control_plane.storage.statements import DriverConnection, LazyConnection
 from perdure_control_plane.storage.tasks import Tasks
 from perdure_control_plane.storage.upkeep import Upkeep
+from perdure_control_plane.storage.webhooks import WebhookDeliveries, WebhookSpool
 
 
 def statements_of(dialect: Dialect) -> "Statements":
@@ -196,6 +197,16 @@ class SqlTransaction:
     def approval_changes(self) -> ApprovalChanges:
         """What happens to approvals."""
         return ApprovalChanges(self.connection)
+
+    @cached_property
+    def webhook_spool(self) -> WebhookSpool:
+        """What webhooks are to be told, for whoever sends it."""
+        return WebhookSpool(self.connection)
+
+    @cached_property
+    def webhook_deliveries(self) -> WebhookDeliveries:
+        """The same, for people."""
+        return WebhookDeliveries(self.connection)
 
     @cached_property
     def inbox(self) -> Inbox:

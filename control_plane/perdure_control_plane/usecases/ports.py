@@ -27,6 +27,7 @@ from perdure_control_plane.usecases.rows.runs import (
     TaskRows,
 )
 from perdure_control_plane.usecases.rows.upkeep import CopyRows, RequestRows, RetentionRows, UpkeepRows
+from perdure_control_plane.usecases.rows.webhooks import WebhookDeliveryRows, WebhookSpoolRows
 from perdure_control_plane.usecases.rows.work import ExecutorRows, PlaceRows, QueueRows, ReadyRows, WorkQueue
 
 T = TypeVar("T")
@@ -81,6 +82,10 @@ class Transaction(Protocol):
     def approvals(self) -> ApprovalRows: ...
     @property
     def approval_changes(self) -> ApprovalChangeRows: ...
+    @property
+    def webhook_spool(self) -> WebhookSpoolRows: ...
+    @property
+    def webhook_deliveries(self) -> WebhookDeliveryRows: ...
     @property
     def inbox(self) -> InboxRows: ...
     @property

@@ -30,6 +30,7 @@ PROMISED = {
     "schedules create", "schedules get", "schedules list", "schedules firings", "schedules trigger", "schedules pause",
     "schedules resume", "schedules delete",
     "credentials inventory", "policy get", "policy set",
+    "webhooks list", "webhooks pending", "webhooks dead", "webhooks retry", "webhooks drop",
     "audit list", "audit head", "audit export", "audit verify",
     "sessions create", "sessions get", "sessions list", "sessions events",
     "flows start", "flows get", "flows list", "flows pause", "flows resume", "flows cancel", "flows watch",

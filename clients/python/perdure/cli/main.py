@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "config": Lazy("perdure.cli.config", "Profiles: where servers are, and what they know you by."),
     "policy": Lazy("perdure.cli.policy", "What the environment demands of playbooks before they start."),
     "credentials": Lazy("perdure.cli.credentials", "Which secrets there are and how old they are."),
+    "webhooks": Lazy("perdure.cli.webhooks", "Who is told of approvals by HTTP, and what did not arrive."),
     "audit": Lazy("perdure.cli.audit", "Who did what, when and from where, and whether it was bent."),
     "runtime": Lazy("perdure.cli.runtime", "The server's limits and promises, and its executors."),
 }

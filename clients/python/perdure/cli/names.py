@@ -49,6 +49,11 @@ def key(text: str) -> str:
     return _named("key", text)
 
 
+def webhook(text: str) -> str:
+    """`webhooks/{webhook}`."""
+    return _named("webhook", text)
+
+
 def playbook(text: str) -> str:
     """`playbooks/{playbook}`."""
     return _named("playbook", text)

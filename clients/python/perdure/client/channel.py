@@ -26,6 +26,7 @@ from perdure.v1 import (
     server_pb2,
     sessions_pb2,
     tasks_pb2,
+    webhooks_pb2,
 )
 
 SERVICES: Final[tuple[ServiceDescriptor, ...]] = (
@@ -45,6 +46,7 @@ SERVICES: Final[tuple[ServiceDescriptor, ...]] = (
     server_pb2.DESCRIPTOR.services_by_name["ServerService"],
     keys_pb2.DESCRIPTOR.services_by_name["KeyService"],
     identities_pb2.DESCRIPTOR.services_by_name["IdentityService"],
+    webhooks_pb2.DESCRIPTOR.services_by_name["WebhookService"],
 )
 """Services that a client calls, beside gRPC's own of health."""
 

@@ -37,6 +37,7 @@ from perdure.v1.schedules_pb2_grpc import ScheduleServiceStub
 from perdure.v1.server_pb2_grpc import ServerServiceStub
 from perdure.v1.sessions_pb2_grpc import SessionServiceStub
 from perdure.v1.tasks_pb2_grpc import TaskServiceStub
+from perdure.v1.webhooks_pb2_grpc import WebhookServiceStub
 
 DEADLINE: Final = timedelta(seconds=10)
 PATIENCE: Final = timedelta(minutes=1)
@@ -93,6 +94,7 @@ class Client:
         self.server: Final = ServerServiceStub(self._channel)
         self.keys: Final = KeyServiceStub(self._channel)
         self.identity: Final = IdentityServiceStub(self._channel)
+        self.webhooks: Final = WebhookServiceStub(self._channel)
         self.health: Final = HealthStub(self._channel)
 
     def watch_run(self, name: str, after_sequence: int = 0) -> AsyncIterator[RecordedEvent]:

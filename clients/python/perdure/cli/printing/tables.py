@@ -55,6 +55,10 @@ def _age(header: str, field: str) -> Column:
     return Column(header, lambda message, now: age(getattr(message, field), now))
 
 
+def _last_failure(webhook: Any, now: datetime) -> str:
+    return f"{age(webhook.failure_time, now)} ago: {webhook.failure}" if webhook.failure else ""
+
+
 def _expiry(approval: Any, now: datetime) -> str:
     """When an open approval expires, or an expired one did; of any other it does not matter."""
     if approval.state not in (Approval.STATE_OPEN, Approval.STATE_EXPIRED):
@@ -200,6 +204,23 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("AT WORK", lambda queue, now: _bounded(queue.runs_at_work, queue.max_runs_at_work)),
         Column("RATE", lambda queue, now: rate_words(queue.rate.runs, queue.rate.period)),
         Column("NEXT", lambda queue, now: age(queue.next_claim_time, now)),
+    ),
+    "Webhook": (
+        _id("WEBHOOK", "name"),
+        _text("ENDPOINT", "endpoint"),
+        Column("EVENTS", lambda webhook, now: " ".join(webhook.events)),
+        _text("PENDING", "pending_deliveries"),
+        _text("DEAD", "dead_deliveries"),
+        _text("ARRIVED", "arrived_deliveries"),
+        Column("LAST FAILURE", _last_failure),
+    ),
+    "WebhookDelivery": (
+        Column("DELIVERY", lambda delivery, now: delivery.name.removeprefix("webhooks/")),
+        Column("EVENT", lambda delivery, now: delivery.type.rpartition(".")[2]),
+        _word("STATE", "state"),
+        _text("ATTEMPTS", "attempts"),
+        _age("NEXT", "next_attempt_time"),
+        _text("FAILURE", "failure"),
     ),
     "Firing": (
         Column("TIME", lambda firing, now: f"{at(firing.scheduled_time):%Y-%m-%dT%H:%M:%SZ}"),

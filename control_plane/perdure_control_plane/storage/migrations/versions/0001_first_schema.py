@@ -200,6 +200,51 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "webhooks",
+        sa.Column("name", WORDS, nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("sender", WORDS, nullable=False),
+        sa.Column("sender_until", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("delivered", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("delivered_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("failed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("failure", WORDS, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_webhooks")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column("webhook", WORDS, nullable=False),
+        sa.Column("event_id", WORDS, nullable=False),
+        sa.Column("type", WORDS, nullable=False),
+        sa.Column("subject", WORDS, nullable=False),
+        sa.Column("occurred_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("attempts", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("next_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("attempted_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("failure", WORDS, nullable=False),
+        sa.PrimaryKeyConstraint("webhook", "event_id", name=op.f("pk_webhook_deliveries")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_webhook_deliveries_webhook_occurred_at_event_id"),
+        "webhook_deliveries",
+        ["webhook", "occurred_at", "event_id"],
+        unique=False,
+    )
+    op.create_index(op.f("ix_webhook_deliveries_occurred_at"), "webhook_deliveries", ["occurred_at"], unique=False)
+    op.create_index(
+        "ix_webhook_deliveries_pending",
+        "webhook_deliveries",
+        ["webhook", "next_at"],
+        unique=False,
+        sqlite_where=sa.text("next_at > 0"),
+        postgresql_where=sa.text("next_at > 0"),
+    )
+    op.create_table(
         "audit_chain",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
