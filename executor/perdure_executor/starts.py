@@ -3,7 +3,7 @@
 import hashlib
 
 from perdure.runlog.intents import Start
-from perdure.v1 import fact_events_pb2, node_events_pb2
+from perdure.v1 import approval_facts_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.node_context import Ask, Mapped, Prepared, Work
 
@@ -29,7 +29,7 @@ def waiting(start: Start, asked: Ask) -> list[RunEvent]:
     opened = RunEvent(wait_opened=asked.wait)
     if not asked.subject:
         return [opened]
-    subject = fact_events_pb2.WaitSubject(instance=start.instance.message(), canonical_json=asked.subject)
+    subject = approval_facts_pb2.WaitSubject(instance=start.instance.message(), canonical_json=asked.subject)
     return [RunEvent(wait_subject=subject), opened]
 
 

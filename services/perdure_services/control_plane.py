@@ -243,3 +243,5 @@ def _say(swept: Swept, *, first: bool) -> None:
         log.warning("run.held", run=held.run_id, reason=held.reason, instances=held.instances)
     if swept.requeued or swept.ended or swept.expired:
         log.info("runs.swept", requeued=swept.requeued, ended=swept.ended, expired=swept.expired)
+    for approval_id, followed in swept.followed_up.items():
+        log.info("approval.followed_up", approval=approval_id, outcome=followed.value)

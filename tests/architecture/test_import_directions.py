@@ -8,7 +8,7 @@ import pytest
 
 EVENTS = tuple(
     f"perdure.v1.{name}_pb2"
-    for name in ("run_events", "fact_events", "node_events", "decisions", "instances", "run_states")
+    for name in ("run_events", "fact_events", "approval_facts", "node_events", "decisions", "instances", "run_states")
 )
 """The one protobuf message that is stored and read everywhere, with the files it is made of."""
 

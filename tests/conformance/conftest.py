@@ -11,6 +11,7 @@ from sqlalchemy import Executable, func, select
 
 from perdure.runlog.instances import Instance, Step
 from perdure.v1 import (
+    approval_facts_pb2,
     decisions_pb2,
     execution_pb2,
     fact_events_pb2,
@@ -67,7 +68,9 @@ nodes:
 """
 
 
-ASKED = {
+ASKED: dict[str, Any] = {
+    "quorum": 1,
+    "on_timeout": decisions_pb2.ON_TIMEOUT_FAIL,
     "allowed": [decisions_pb2.DECISION_KIND_APPROVED, decisions_pb2.DECISION_KIND_REJECTED],
     "kind": decisions_pb2.APPROVAL_KIND_APPROVE,
 }
@@ -136,7 +139,7 @@ class Holder:
     def asks(self, name: str, timeout_seconds: int = 60, attempt: int = 1, **fields: Any) -> list[RunEvent]:
         """The question of a gate, with its subject; whether to go on, unless the fields say something else."""
         subject = b'{"prompt":"go on?"}'
-        asked = fact_events_pb2.ApprovalWait(
+        asked = approval_facts_pb2.ApprovalWait(
             approval_id=f"{self.run_id}-{name}-{attempt}",
             subject_digest=hashlib.sha256(subject).digest(),
             nonce="nonce",
@@ -145,7 +148,7 @@ class Holder:
         )
         opened = fact_events_pb2.WaitOpened(instance=place(name, attempt), approval=asked)
         opened.timeout.FromSeconds(timeout_seconds)
-        shown = fact_events_pb2.WaitSubject(instance=place(name, attempt), canonical_json=subject)
+        shown = approval_facts_pb2.WaitSubject(instance=place(name, attempt), canonical_json=subject)
         return [RunEvent(wait_subject=shown), RunEvent(wait_opened=opened)]
 
 

@@ -231,7 +231,7 @@ async def test_a_rejection_needs_a_reason(house: Any, gated: Any) -> None:
         {"subject_digest": b"x" * 32},
         {"plan_digest": b"x" * 32},
         {"allowed": (Decision.APPROVED,)},
-        {"audience": ("ada",)},
+        {"first_assignees": ("ada",)},
         {"nonce": "another"},
         {"approval_id": "another"},
     ],

@@ -332,7 +332,7 @@ async def test_a_run_that_the_sweep_cannot_handle_keeps_it_from_no_other(
 
     swept = await _sweep_for(house, clock, seconds=65)
 
-    assert [run_id for each in swept for run_id in each.expired] == [fit.run_id]
+    assert [one for each in swept for one in each.followed_up] == [f"{fit.run_id}-gate-1"]
     assert (await house.run(past_deadline)).head.state is RunState.TIMED_OUT
     assert {run_id for each in swept for run_id in each.failed} == {unfit.run_id}
 

@@ -19,6 +19,7 @@ from perdure_control_plane.usecases.retain import retain
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.view_flow import get_flow
 from tests.conformance.stores import ON_POSTGRES
+from tests.conformance.test_voting import ADA, say
 
 DAY = 24 * 3600 * SECOND
 AGE = 30 * DAY
@@ -33,8 +34,9 @@ async def ended(house: Any, **fields: Any) -> RunId:
     """A run that asked, printed and was cancelled, by a request with an id."""
     run_id: RunId = await house.start(house.manifest, **fields)
     (held,) = await house.claim(await house.connect())
-    await held.send(*held.asks("gate"), held.log_line("gate", "a line"))
+    await held.send(*held.asks("gate", quorum=2), held.log_line("gate", "a line"))
     await held.send(held.paused())
+    await say(house, f"{run_id}-gate-1", ADA)
     await stop_run(house.store, OPEN_CALLER, run_id, Stop.CANCEL, "", f"request-{run_id}")
     assert (await house.run(run_id)).head.ended_sequence
     return run_id

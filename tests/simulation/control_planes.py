@@ -109,9 +109,14 @@ class ControlPlane:
             self._record.broken.append(f"{self.process.name}: the sweep failed with run {run_id}: {failure!r}")
         for held in swept.held:
             self._record.step(self.process.name, "run held", run=held.run_id, reason=held.reason)
-        if swept.requeued or swept.ended or swept.expired:
+        if swept.requeued or swept.ended or swept.expired or swept.followed_up:
             self._record.step(
-                self.process.name, "swept", requeued=swept.requeued, ended=swept.ended, expired=swept.expired
+                self.process.name,
+                "swept",
+                requeued=swept.requeued,
+                ended=swept.ended,
+                expired=swept.expired,
+                followed_up=swept.followed_up,
             )
 
     async def _fire(self) -> None:

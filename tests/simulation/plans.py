@@ -15,9 +15,17 @@ GATES: Final = (
     {},
     {"kind": "review", "content_schema": {"type": "object", "required": ["value"]}},
     {"kind": "input", "content_key": "told"},
-    {"kind": "select", "options": ["one", "two"]},
+    {"kind": "select", "options": ["one", "two"], "default_option": "two"},
 )
 """What hold points ask for."""
+
+TIMEOUTS: Final = (
+    {},
+    {"on_timeout": "continue"},
+    {"on_timeout": "escalate", "escalate_to": [{"to": ["role:admin"], "timeout_seconds": 3.0}, {"to": ["keys/ada"]}]},
+    {"on_timeout": "escalate", "escalate_to": [{"to": ["role:admin"], "timeout_seconds": 3.0}]},
+)
+"""What becomes of them when nobody decides in time."""
 
 Version = tuple[str, str]
 """A playbook's id and the version of it that is stored."""
@@ -71,6 +79,9 @@ class PlanMaker:
         gate = self._add(
             after, type="approval", prompt="go on?", timeout_seconds=self._chance.choice([4, 3600]), **asked
         )
+        gate |= self._chance.choice(TIMEOUTS[:1] if asked.get("kind") == "input" else TIMEOUTS)
+        if self._chance.random() < 0.3:
+            gate["remind_after_seconds"] = [1.0, 2.0]
         if after:
             gate["subject"] = {"seen": f"{{{{ has(nodes.{after[0]}.value) }}}}"} if len(after) == 1 else {}
         if self._trunk and self._chance.random() < 0.5:

@@ -78,9 +78,8 @@ class BearerTokens:
                 claims = self._read(text, await self._keys.get(newer=True))
         except ExpiredTokenError as error:
             raise Unauthenticated(CallerFault.EXPIRED) from error
-        except (
-            Exception
-        ) as error:  # a stranger wrote it, and whatever reading it raises says that it is not to be taken
+        except Exception as error:
+            # A stranger wrote it, and whatever reading it raises says that it is not to be taken.
             log.debug("token.refused", kind=type(error).__name__)
             raise Unauthenticated(CallerFault.UNKNOWN) from error
         role = self._role(claims)

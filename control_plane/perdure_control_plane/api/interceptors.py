@@ -119,11 +119,11 @@ class _Guard:
     def __init__(
         self, method: str, scope: Scope | None, doorkeeper: Doorkeeper, denials: Denials, rates: Rates
     ) -> None:
-        self._rates = rates
         self._method = method
         self._scope = scope
         self._doorkeeper = doorkeeper
         self._denials = denials
+        self._rates = rates
 
     async def let_in(self, context: Any) -> None:
         """Notes who calls. Raises Unauthenticated, CallRateReached, ScopeMissing, StoreUnavailable."""

@@ -51,6 +51,7 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.EffectMayRun: (grpc.StatusCode.FAILED_PRECONDITION, 1.0),
     errors.ApprovalClosed: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.ApprovalDecided: (grpc.StatusCode.FAILED_PRECONDITION, None),
+    errors.ApprovalVoted: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.VersionUnsupported: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.TokenMismatch: (grpc.StatusCode.PERMISSION_DENIED, None),
     errors.DeciderNotAllowed: (grpc.StatusCode.PERMISSION_DENIED, None),

@@ -5,10 +5,15 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
+from perdure.runlog.decisions import ROLE, has_content
+from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     ApprovalClosed,
     ApprovalDecided,
+    ApprovalVoted,
+    DeciderNotAllowed,
     DecisionNotAllowed,
     TokenMismatch,
     field_invalid,
@@ -43,7 +48,7 @@ class Decision(StrEnum):
     @property
     def has_content(self) -> bool:
         """Whether it says something itself."""
-        return self in (Decision.EDITED, Decision.PROVIDED)
+        return has_content(self)
 
 
 class FourEyes(StrEnum):
@@ -51,6 +56,25 @@ class FourEyes(StrEnum):
 
     NOT_STARTER = "NOT_STARTER"
     NOT_AUTHOR = "NOT_AUTHOR"
+
+
+class OnTimeout(StrEnum):
+    """What becomes of a request whose time is over before anybody has decided."""
+
+    FAIL = "FAIL"
+    CONTINUE = "CONTINUE"
+    ESCALATE = "ESCALATE"
+
+
+class DeciderRule(StrEnum):
+    """Why somebody may not decide."""
+
+    NOT_STARTER = FourEyes.NOT_STARTER.value
+    NOT_AUTHOR = FourEyes.NOT_AUTHOR.value
+    ASSIGNEES = "ASSIGNEES"
+    """Others are asked."""
+    IDENTITY = "IDENTITY"
+    """The server does not know who the caller is, and some people, or several, are asked."""
 
 
 class ApprovalKind(StrEnum):
@@ -63,8 +87,23 @@ class ApprovalKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Vote:
+    """What one of several people has said."""
+
+    voter: Principal
+    decision: Decision
+    selected_option: str
+    reason: str
+    voted_at: int
+
+    def says_the_same(self, other: "Vote") -> bool:
+        """Whether the other vote is for the same."""
+        return (self.decision, self.selected_option) == (other.decision, other.selected_option)
+
+
+@dataclass(frozen=True, slots=True)
 class Approval:
-    """One request. `subject` and `content` are JSON, empty where they were not asked for."""
+    """One request. `subject` and `content` are JSON, empty where they were not asked for, as `votes` are."""
 
     approval_id: ApprovalId
     run_id: RunId
@@ -83,7 +122,22 @@ class Approval:
     allowed: tuple[Decision, ...]
     options: tuple[str, ...]
     four_eyes: tuple[FourEyes, ...]
-    audience: tuple[str, ...]
+    first_assignees: tuple[str, ...]
+    """Who was asked; the token has them."""
+    assignees: tuple[str, ...]
+    """Who may decide now; everyone whose role decides where it is empty."""
+    quorum: int
+    """People who must say the same."""
+    on_timeout: OnTimeout
+    escalations: int
+    """Rungs of its ladder that were reached."""
+    escalated_at: int
+    due_at: int
+    """When what `on_timeout` says follows next; 0 where nothing does."""
+    reminders: int
+    """Times that people were reminded."""
+    automatic: bool
+    """Whether nobody decided in time and the run went on."""
     prompt: str
     subject_digest: bytes
     plan_digest: bytes
@@ -96,11 +150,29 @@ class Approval:
     """Sequence of the fact that closed it; 0 where it is open, or its run needs it no longer."""
     subject: bytes = b""
     content: bytes = b""
+    votes: tuple[Vote, ...] = ()
 
     @property
     def name(self) -> str:
         """The approval's resource name."""
         return f"approvals/{self.approval_id}"
+
+    def rule_against(self, caller: Caller, excluded: Mapping[Principal, FourEyes]) -> DeciderRule | None:
+        """Why a caller may not decide it, or None; `excluded` are those whom four eyes keep from it.
+
+        Four eyes hold where the server knows who callers are. Where some people are asked, or several, a token alone is
+        never enough.
+        """
+        if not caller.authenticated:
+            return DeciderRule.IDENTITY if self.assignees or self.quorum > 1 else None
+        if self.assignees and not self._is_assigned(caller):
+            return DeciderRule.ASSIGNEES
+        rule = excluded.get(caller.principal)
+        return DeciderRule(rule.value) if rule is not None else None
+
+    def _is_assigned(self, caller: Caller) -> bool:
+        role = f"{ROLE}{caller.role.lower()}" if caller.role is not None else ""
+        return caller.principal in self.assignees or role in self.assignees
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +192,32 @@ class TokenKeys:
         secret = self.secrets.get(key_id, bytes(32))
         if not hmac.compare_digest(_mac(secret, approval).encode(), presented.encode()) or key_id not in self.secrets:
             raise TokenMismatch(approval.name)
+
+
+def check_decider(approval: Approval, caller: Caller, excluded: Mapping[Principal, FourEyes]) -> None:
+    """Raises DeciderNotAllowed where the caller may not decide it."""
+    if (rule := approval.rule_against(caller, excluded)) is not None:
+        raise DeciderNotAllowed(approval.name, rule.lower(), _WHY[rule])
+
+
+_WHY: Final = {
+    DeciderRule.NOT_STARTER: "the caller started the flow",
+    DeciderRule.NOT_AUTHOR: "the caller stored the playbook",
+    DeciderRule.ASSIGNEES: "the caller is none of its assignees",
+    DeciderRule.IDENTITY: "certain people, or several, are asked, and this server does not know who the caller is",
+}
+
+
+def check_vote(approval: Approval, vote: Vote) -> None:
+    """Raises ApprovalVoted where its voter has voted before; `approval` has its votes."""
+    if any(known.voter == vote.voter for known in approval.votes):
+        raise ApprovalVoted(approval.name)
+
+
+def is_enough(approval: Approval, vote: Vote) -> bool:
+    """Whether a vote decides it, with those before."""
+    alike = sum(vote.says_the_same(known) for known in approval.votes)
+    return vote.decision is Decision.REJECTED or alike + 1 >= approval.quorum
 
 
 def check_decidable(approval: Approval, decision: Decision, selected_option: str = "") -> None:
@@ -144,7 +242,7 @@ def _mac(secret: bytes, approval: Approval) -> str:
         approval.plan_digest.hex(),
         *sorted(approval.allowed),
         "",
-        *sorted(approval.audience),
+        *sorted(approval.first_assignees),
         "",
         approval.nonce,
     ]

@@ -342,6 +342,15 @@ class ApprovalDecided(Refused):
         super().__init__(f"{approval} is decided already: {decision}", approval=approval, decision=decision)
 
 
+class ApprovalVoted(Refused):
+    """The caller has voted before, and otherwise."""
+
+    reason = "APPROVAL_VOTED"
+
+    def __init__(self, approval: str) -> None:
+        super().__init__(f"you have said something else about {approval}; nobody votes twice", approval=approval)
+
+
 class DecisionNotAllowed(PerdureError):
     """The approval does not accept that decision."""
 
@@ -401,13 +410,12 @@ _WAYS_OUT = {
 
 
 class DeciderNotAllowed(PerdureError):
-    """Four eyes: the caller started the flow, or stored its playbook, and somebody else is to decide."""
+    """Somebody else is to decide."""
 
     reason = "DECIDER_NOT_ALLOWED"
 
-    def __init__(self, approval: str, rule: str) -> None:
-        did = "started the flow" if rule == "not_starter" else "stored the playbook"
-        super().__init__(f"{approval} is for others to decide: the caller {did}", approval=approval, rule=rule)
+    def __init__(self, approval: str, rule: str, why: str) -> None:
+        super().__init__(f"{approval} is for others to decide: {why}", approval=approval, rule=rule)
 
 
 class ScopeMissing(PerdureError):

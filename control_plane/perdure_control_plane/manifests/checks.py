@@ -220,10 +220,6 @@ def _not_run_yet(manifest: Manifest) -> Iterator[Diagnostic]:
     for path, node, _ in placed(manifest):
         if node.on_failure.escalate:
             yield _unsupported(f"{path}.on_failure.escalate", "say it by an error handler whose action is `escalate`")
-        if isinstance(node, ApprovalNode) and node.on_timeout != "fail":
-            yield _unsupported(
-                f"{path}.on_timeout", "an approval that nobody decides in time fails; leave it at `fail`"
-            )
         if isinstance(node, ApprovalNode) and node.policy != "conservative":
             yield _unsupported(f"{path}.policy", "approvals are decided by a person; leave it at `conservative`")
         if isinstance(node, DeterministicNode) and node.timeout_ms is not None and node.timeout_seconds is not None:

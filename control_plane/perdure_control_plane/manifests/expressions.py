@@ -141,6 +141,9 @@ def templates(node: Node) -> Iterator[tuple[str, str]]:
         case ApprovalNode():
             yield "prompt", node.prompt
             yield from _strings("subject", node.subject)
+            yield from _strings("assignees", node.assignees)
+            for index, rung in enumerate(node.escalate_to):
+                yield from _strings(f"escalate_to[{index}].to", rung.to)
             for index, option in enumerate(node.options):
                 yield f"options[{index}].label", option.label
         case WaitNode():

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
+from perdure.runlog.decisions import MAX_ASSIGNEES, MAX_RUNGS
 from perdure.runlog.instances import NAME
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
@@ -209,6 +210,17 @@ class ApprovalOption(Part):
     label: Annotated[str, StringConstraints(max_length=4096)] = ""
 
 
+Assignee = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+"""A principal, or a role as `role:reviewer`; a principal may hold expressions."""
+
+
+class Rung(Part):
+    """Who is asked as well when the time before is over."""
+
+    to: Annotated[list[Assignee], Field(min_length=1, max_length=MAX_ASSIGNEES)]
+    timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+
+
 def _option(given: Any) -> Any:
     return {"id": given} if isinstance(given, str) else given
 
@@ -226,8 +238,12 @@ class ApprovalNode(Node):
     content_schema: JsonObject | None = None
     content_key: Name | None = None
     four_eyes: list[Literal["not_starter", "not_author"]] = ["not_starter"]
+    assignees: Annotated[list[Assignee], Field(max_length=MAX_ASSIGNEES)] = []
+    quorum: Annotated[int, Field(ge=1, le=MAX_ASSIGNEES)] = 1
     timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
     on_timeout: Literal["fail", "continue", "escalate"] = "fail"
+    escalate_to: Annotated[list[Rung], Field(max_length=MAX_RUNGS)] = []
+    remind_after_seconds: Annotated[list[Annotated[float, Field(gt=0)]], Field(max_length=MAX_RUNGS)] = []
     policy: Literal["conservative", "permissive", "custom"] = "conservative"
 
 

@@ -1,19 +1,28 @@
 """Approvals, as their readers see them; `projections` writes them."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, fields
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, literal_column, select, tuple_
 from sqlalchemy.engine import Connection, Dialect
 
-from perdure_control_plane.domain.approval import Approval, ApprovalKind, ApprovalState, Decision, FourEyes
+from perdure_control_plane.domain.approval import (
+    Approval,
+    ApprovalKind,
+    ApprovalState,
+    Decision,
+    FourEyes,
+    OnTimeout,
+    Vote,
+)
 from perdure_control_plane.domain.errors import NotFound
-from perdure_control_plane.domain.ids import ApprovalId, FlowId
+from perdure_control_plane.domain.ids import ApprovalId, FlowId, Principal
 from perdure_control_plane.domain.queries import ApprovalFilter
 from perdure_control_plane.storage.lists import unpack
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
-from perdure_control_plane.storage.tables import approvals, runs
+from perdure_control_plane.storage.tables import approval_votes, approvals, runs
 
 _IS_OPEN = approvals.c.state == literal_column(f"'{ApprovalState.OPEN.value}'")
 """As the index of those that are open has it: SQLite uses that for the very same words alone."""
@@ -81,22 +90,38 @@ class Approvals:
     def _last_closed(self) -> int:
         return int(self._connection.execute(select(func.coalesce(func.max(approvals.c.closed_at), 0))).scalar_one())
 
+    def votes(self, approval_id: ApprovalId) -> tuple[Vote, ...]:
+        """What people have said of an approval that asks several, in that order."""
+        query = select(*_VOTE).where(approval_votes.c.approval_id == approval_id)
+        rows = self._connection.execute(query.order_by(approval_votes.c.voted_at, approval_votes.c.voter))
+        return tuple(Vote(Principal(row[0]), Decision(row[1]), *row[2:]) for row in rows)
+
+    def add_vote(self, approval: Approval, vote: Vote) -> None:
+        """Keeps what somebody has said. Whoever calls holds the lock of its run."""
+        of = {"approval_id": approval.approval_id, "run_id": approval.run_id}
+        self._connection.execute(insert(approval_votes).values(**of, **asdict(vote)))
+
     def ids_of_flow(self, flow_id: FlowId) -> tuple[ApprovalId, ...]:
         """Every approval a flow has asked for, in the order it did."""
         query = select(approvals.c.approval_id).join(runs, runs.c.run_id == approvals.c.run_id)
         ordered = query.where(runs.c.flow_id == flow_id).order_by(approvals.c.created_at, approvals.c.approval_id)
         return tuple(row[0] for row in self._connection.execute(ordered))
 
-    def approved_instances(self, flow_id: FlowId) -> set[str]:
-        """Every attempt of a flow's runs which a person let go on, in any of the ways that it allows."""
+    def passed_instances(self, flow_id: FlowId) -> set[str]:
+        """Every attempt of a flow's runs which a person let go on, in any of the ways that it allows. What went on because
+        nobody decided in time is none of them."""
         query = select(approvals.c.instance).join(runs, runs.c.run_id == approvals.c.run_id)
         decided = (approvals.c.state == ApprovalState.DECIDED.value) & (approvals.c.decision != Decision.REJECTED.value)
+        decided &= approvals.c.automatic == 0
         return set(self._connection.execute(query.where(runs.c.flow_id == flow_id, decided)).scalars())
 
     def count_open(self) -> int:
         """How many approvals wait for a person."""
         query = select(func.count()).select_from(approvals).where(_IS_OPEN)
         return int(self._connection.execute(query).scalar_one())
+
+
+_VOTE: Final = [approval_votes.c[field.name] for field in fields(Vote)]
 
 
 def _halves(wanted: ApprovalFilter, as_of: int) -> Iterator[ColumnElement[bool]]:
@@ -134,5 +159,8 @@ def approval_of(row: Any) -> Approval:
     values["allowed"] = tuple(Decision(word) for word in unpack(values["allowed"]))
     values["options"] = unpack(values["options"])
     values["four_eyes"] = tuple(FourEyes(word) for word in unpack(values["four_eyes"]))
-    values["audience"] = unpack(values["audience"])
+    values["on_timeout"] = OnTimeout(values["on_timeout"])
+    values["automatic"] = bool(values["automatic"])
+    values["first_assignees"] = unpack(values["first_assignees"])
+    values["assignees"] = unpack(values["assignees"])
     return Approval(**values)

@@ -86,6 +86,14 @@ class Playbooks:
             raise NotFound(version_name(playbook_id, version))
         return found
 
+    def author(self, playbook_id: PlaybookId, version: str) -> Principal:
+        """Who stored a version. Raises NotFound."""
+        same = (playbook_versions.c.playbook_id == playbook_id) & (playbook_versions.c.version == version)
+        row = self._connection.execute(select(playbook_versions.c.author).where(same)).first()
+        if row is None:
+            raise NotFound(version_name(playbook_id, version))
+        return Principal(row[0])
+
     def release(self, playbook_id: PlaybookId, version: str) -> Release:
         """What starting needs of a version. Raises NotFound."""
         row = self._statements.release.execute_row(self._driver, (playbook_id, version)).fetchone()

@@ -38,6 +38,7 @@ NO_DECISION: Final[dict[str, Any]] = {
     "reason": "",
     "selected_option": "",
     "content_digest": b"",
+    "automatic": 0,
 }
 _APPROVAL_END: Final = ("state", "closed_at", "closed_sequence", *NO_DECISION)
 
@@ -58,6 +59,10 @@ class ProjectionStatements:
         asked_for = {column.name: column for column in (runs.c.flow_id, runs.c.session_id, runs.c.plan_digest)}
         self.ask_approval: Final = _insert_from_run(dialect, approvals, asked_for)
         self.end_approval: Final = _update(dialect, approvals, ["run_id", "instance", "state"], _APPROVAL_END)
+        is_open = ["run_id", "instance", "state"]
+        escalated = ["assignees", "escalations", "escalated_at", "due_at"]
+        self.escalate_approval: Final = _update(dialect, approvals, is_open, escalated)
+        self.remind_approval: Final = _update(dialect, approvals, is_open, ["reminders"])
         self.close_approvals: Final = _update(dialect, approvals, ["run_id", "state"], ["state", "closed_at"])
         self.record_fact: Final = Prepared(insert(run_inbox), dialect)
         self.take_fact: Final = _update(dialect, run_inbox, ["run_id", "sequence"], ["state"])

@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from perdure.runlog.deadlines import patience
 from perdure.runlog.effects import task_id
 from perdure.runlog.folding import facts_that_outlive
-from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import instance
-from perdure.runlog.wait_rules import RESOLVES
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
+from perdure.runlog.wait_rules import ASKING, RESOLVES
+from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.approval import ApprovalState, Decision
+from perdure_control_plane.domain.approval import ApprovalState
 from perdure_control_plane.domain.approval_change import ENDS, ApprovalChangeKind
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.run_message import MessageKind
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 from perdure_control_plane.storage.approval_changes import NotedChanges
-from perdure_control_plane.storage.lists import pack
+from perdure_control_plane.storage.approval_rows import asked_row, ended_row, escalated_row
 from perdure_control_plane.storage.payloads import PayloadStatements
 from perdure_control_plane.storage.projection_statements import (
     NEW_TASK,
@@ -121,13 +121,14 @@ class Projections:
     def _wait_opened(self, stored: Stored) -> Iterator[Change]:
         opened = stored.event.wait_opened
         where = str(instance(opened.instance))
-        deadline = due_at(opened, stored.at)
-        wait = {"kind": opened.WhichOneof("wait"), "signal": opened.signal.name, "deadline_at": deadline}
+        time = patience(opened, stored.at)
+        wait = {"kind": opened.WhichOneof("wait"), "signal": opened.signal.name, "deadline_at": time.next_at}
         wait |= {"approval_id": opened.approval.approval_id or None}
         yield self._statements.open_wait.change(_new_wait(stored, where) | wait)
         if opened.WhichOneof("wait") == "approval":
-            values = _new_approval(stored, opened.approval, where, deadline)
-            yield self._statements.ask_approval.change(values)
+            place = {"run_id": stored.run_id, "instance": where, "opened_sequence": stored.sequence}
+            times = {"created_at": stored.at, "deadline_at": time.due, "due_at": time.due}
+            yield self._statements.ask_approval.change({**asked_row(opened.approval), **place, **times})
             yield self._changed(stored, where, ApprovalChangeKind.OPENED)
 
     def _child_started(self, stored: Stored) -> Iterator[Change]:
@@ -153,20 +154,35 @@ class Projections:
         stale = recorded.child_ended.stale
         if (fact in RESOLVES or fact == "child_ended") and not stale:
             yield from self._move_wait(stored, where, WaitState.RESOLVED, stored.sequence)
-            yield from self._end_approval(stored, where, _approval_end(recorded))
+            yield from self._end_approval(stored, where, ended_row(recorded))
+        if fact in ASKING:
+            yield from self._go_on_asking(stored, where, recorded)
         if fact in _FACTS:
             values = {"run_id": stored.run_id, "sequence": stored.sequence, "instance": where or None, "fact": fact}
             values |= {"signal": recorded.signal.name, "state": (FactState.STALE if stale else FactState.OPEN).value}
             yield self._statements.record_fact.change(values)
 
-    def _move_wait(self, stored: Stored, where: str, to: WaitState, fact_sequence: int = 0) -> Iterator[Change]:
+    def _go_on_asking(self, stored: Stored, where: str, recorded: fact_events_pb2.FactRecorded) -> Iterator[Change]:
+        which = {"where_run_id": stored.run_id, "where_instance": where, "where_state": ApprovalState.OPEN.value}
+        if recorded.HasField("approval_reminded"):
+            reminded = recorded.approval_reminded
+            yield from self._move_wait(stored, where, WaitState.OPEN, until=reminded.next_time.ToMicroseconds())
+            yield self._statements.remind_approval.change({**which, "reminders": reminded.number})
+        else:
+            row = escalated_row(recorded.approval_escalated, stored.at)
+            yield from self._move_wait(stored, where, WaitState.OPEN, until=row["due_at"])
+            yield self._statements.escalate_approval.change({**which, **row})
+
+    def _move_wait(
+        self, stored: Stored, where: str, to: WaitState, fact_sequence: int = 0, until: int = 0
+    ) -> Iterator[Change]:
         values = {
             "where_run_id": stored.run_id,
             "where_instance": where,
             "where_state": WaitState.OPEN.value,
             "state": to.value,
             "fact_sequence": fact_sequence,
-            "deadline_at": 0,
+            "deadline_at": until,
         }
         yield self._statements.move_wait.change(values)
 
@@ -236,11 +252,6 @@ class Projections:
         yield self._statements.close_waits.change(values)
 
 
-def decision_of(kind: decisions_pb2.DecisionKind.ValueType) -> Decision:
-    """The decision that a message names."""
-    return Decision(decisions_pb2.DecisionKind.Name(kind).removeprefix("DECISION_KIND_"))
-
-
 def _open_facts(stored: Stored) -> dict[str, Any]:
     return {"where_run_id": stored.run_id, "where_state": FactState.OPEN.value, "state": FactState.STALE.value}
 
@@ -248,44 +259,6 @@ def _open_facts(stored: Stored) -> dict[str, Any]:
 def _new_wait(stored: Stored, where: str) -> dict[str, Any]:
     place = {"run_id": stored.run_id, "instance": where}
     return {**NEW_WAIT, **place, "opened_sequence": stored.sequence, "opened_at": stored.at}
-
-
-def _new_approval(stored: Stored, asked: fact_events_pb2.ApprovalWait, where: str, deadline: int) -> dict[str, Any]:
-    return {
-        **NO_DECISION,
-        "approval_id": asked.approval_id,
-        "run_id": stored.run_id,
-        "instance": where,
-        "kind": decisions_pb2.ApprovalKind.Name(asked.kind).removeprefix("APPROVAL_KIND_"),
-        "state": ApprovalState.OPEN.value,
-        "allowed": pack(decision_of(kind).value for kind in asked.allowed),
-        "options": pack(asked.options),
-        "four_eyes": pack(decisions_pb2.FourEyes.Name(rule).removeprefix("FOUR_EYES_") for rule in asked.four_eyes),
-        "audience": pack(asked.audience),
-        "prompt": asked.prompt,
-        "subject_digest": asked.subject_digest,
-        "nonce": asked.nonce,
-        "opened_sequence": stored.sequence,
-        "created_at": stored.at,
-        "deadline_at": deadline,
-        "closed_at": 0,
-        "closed_sequence": 0,
-    }
-
-
-def _approval_end(recorded: fact_events_pb2.FactRecorded) -> dict[str, Any]:
-    if not recorded.HasField("decision"):
-        return {"state": ApprovalState.EXPIRED.value}
-    decision = recorded.decision
-    return {
-        "state": ApprovalState.DECIDED.value,
-        "decision": decision_of(decision.kind).value,
-        "decider": decision.decider,
-        "authenticated": int(decision.authenticated),
-        "reason": decision.reason,
-        "selected_option": decision.selected_option,
-        "content_digest": decision.content_digest,
-    }
 
 
 def _may_end_a_task(settled: node_events_pb2.NodeSettled) -> bool:

@@ -28,7 +28,7 @@ from sqlalchemy.schema import SchemaItem
 from perdure.audit.events import AuditOutcome
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
-from perdure_control_plane.domain.approval import ApprovalKind, ApprovalState, Decision
+from perdure_control_plane.domain.approval import ApprovalKind, ApprovalState, Decision, OnTimeout
 from perdure_control_plane.domain.approval_change import ApprovalChangeKind
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.playbook import Publication
@@ -418,7 +418,15 @@ approvals = _table(
     _text("allowed"),
     _text("options"),
     _text("four_eyes"),
-    _text("audience"),
+    _text("first_assignees"),
+    _text("assignees"),
+    _number("quorum"),
+    _text("on_timeout"),
+    _number("escalations"),
+    _number("escalated_at"),
+    _number("due_at"),
+    _number("reminders"),
+    _number("automatic"),
     _text("prompt"),
     _bytes("subject_digest"),
     _bytes("plan_digest"),
@@ -431,11 +439,27 @@ approvals = _table(
     _one_of("kind", ApprovalKind),
     _one_of("state", ApprovalState),
     _one_of("decision", Decision, or_null=True),
+    _one_of("on_timeout", OnTimeout),
     Index(None, "run_id", "instance"),
     Index(None, "flow_id"),
     Index(None, "session_id"),
     Index(None, "closed_at"),
 )
+
+# What people have said of an approval that asks several: no projection, for the log has it once enough say the same.
+approval_votes = _table(
+    "approval_votes",
+    _key("approval_id"),
+    _key("voter"),
+    _text("run_id"),
+    _text("decision"),
+    _text("selected_option"),
+    _text("reason"),
+    _number("voted_at"),
+    _one_of("decision", Decision),
+    Index(None, "run_id"),
+)
+
 _is_open = approvals.c.state == ApprovalState.OPEN.value
 Index(
     "ix_approvals_open",

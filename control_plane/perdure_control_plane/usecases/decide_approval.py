@@ -1,31 +1,38 @@
-"""Takes a person's decision."""
+"""Takes a person's decision, or vote."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perdure.audit.events import AuditDetail, AuditType
+from perdure.runlog.decisions import decision_kind
 from perdure.runlog.instances import Instance, parse_instance
 from perdure.runlog.json_objects import json_bytes
-from perdure.v1 import decisions_pb2, fact_events_pb2, plans_pb2
+from perdure.v1 import approval_facts_pb2, fact_events_pb2, plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import (
     Approval,
     ApprovalState,
     Decision,
     TokenKeys,
+    Vote,
     check_decidable,
+    check_decider,
+    check_vote,
+    is_enough,
 )
 from perdure_control_plane.domain.audit import Act, of_content, of_reason
 from perdure_control_plane.domain.caller import Caller
-from perdure_control_plane.domain.errors import DeciderNotAllowed, TooLarge, field_invalid
+from perdure_control_plane.domain.errors import TooLarge, field_invalid
 from perdure_control_plane.domain.ids import ApprovalId
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import plan_of
-from perdure_control_plane.usecases.get_approval import rule_against, with_contents
 from perdure_control_plane.usecases.json_objects import check_schema, json_value
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
+from perdure_control_plane.usecases.readings.approval_contents import with_contents
+from perdure_control_plane.usecases.readings.deciders import excluded_by
 from perdure_control_plane.usecases.request_ids import is_repetition
 
 
@@ -44,10 +51,11 @@ class Deciding:
 
 
 async def decide_approval(store: Store, limits: Limits, keys: TokenKeys, caller: Caller, asked: Deciding) -> Approval:
-    """Records a decision; the first one wins. The same decision again returns the first answer.
+    """Records a decision; the first one wins. Where several people are to say the same, each of them votes, and the vote
+    that makes enough of them decides. The same again returns the first answer.
 
-    Raises FieldInvalid, TooLarge, NotFound, TokenMismatch, ApprovalClosed, ApprovalDecided, DecisionNotAllowed,
-    DeciderNotAllowed, RequestIdReused.
+    Raises FieldInvalid, TooLarge, NotFound, TokenMismatch, ApprovalClosed, ApprovalDecided, ApprovalVoted,
+    DecisionNotAllowed, DeciderNotAllowed, RequestIdReused.
     """
     _check_said(asked)
     content = await _content(store, limits, keys, asked)
@@ -55,21 +63,34 @@ async def decide_approval(store: Store, limits: Limits, keys: TokenKeys, caller:
     def body(tx: Transaction) -> Approval:
         known = tx.approvals.get(asked.approval_id)
         keys.check(known, asked.token)
+        excluded = excluded_by(tx, known)
         run = tx.runs.lock(known.run_id)
-        approval = tx.approvals.get(asked.approval_id)
+        approval = with_contents(tx, tx.approvals.get(asked.approval_id))
         said = (asked.decision.value, asked.reason, content, asked.selected_option)
         repeated = is_repetition(tx, caller, asked.request_id, "DecideApproval", approval.name, *said)
-        if not repeated and not _is_decided_so(approval, caller, asked, content):
-            check_decidable(approval, asked.decision, asked.selected_option)
-            if (rule := rule_against(tx, approval, run, caller)) is not None:
-                raise DeciderNotAllowed(approval.name, rule.lower())
-            tx.log.append(run, _events(tx, caller, approval, asked, content), requested_by(caller))
-            details = _details(run, asked, content)
-            tx.audit.record(Act(AuditType.HUMAN_DECISION, caller, approval.name, asked.request_id, details))
-            approval = tx.approvals.get(asked.approval_id)
-        return with_contents(tx, approval)
+        if repeated or _has_said_so(approval, caller, asked, content):
+            return approval
+        check_decidable(approval, asked.decision, asked.selected_option)
+        check_decider(approval, caller, excluded)
+        _take(tx, run, approval, caller, asked, content)
+        return with_contents(tx, tx.approvals.get(asked.approval_id))
 
     return await store.write(body, Order.GUARDED)
+
+
+def _take(tx: Transaction, run: Run, approval: Approval, caller: Caller, asked: Deciding, content: bytes) -> None:
+    """Keeps what was said, and lets it count where enough people have said the same."""
+    vote = Vote(caller.principal, asked.decision, asked.selected_option, asked.reason, tx.now)
+    several = approval.quorum > 1
+    if several:
+        check_vote(approval, vote)
+        tx.approvals.add_vote(approval, vote)
+    decides = is_enough(approval, vote)
+    if decides:
+        votes = (*approval.votes, vote) if several else ()
+        tx.log.append(run, _events(tx, caller, approval, asked, content, votes), requested_by(caller))
+    type_ = AuditType.HUMAN_DECISION if decides else AuditType.HUMAN_VOTE
+    tx.audit.record(Act(type_, caller, approval.name, asked.request_id, _details(run, asked, content)))
 
 
 def _check_said(asked: Deciding) -> None:
@@ -115,30 +136,48 @@ def _details(run: Run, asked: Deciding, content: bytes) -> dict[AuditDetail, str
     return {**said, **of_reason(asked.reason), **of_content(content)}
 
 
-def _is_decided_so(approval: Approval, caller: Caller, asked: Deciding, content: bytes) -> bool:
+def _has_said_so(approval: Approval, caller: Caller, asked: Deciding, content: bytes) -> bool:
+    """Whether the caller has said the very same before, and it counts."""
+    given = (caller.principal, asked.decision, asked.selected_option, asked.reason)
+    if any((vote.voter, vote.decision, vote.selected_option, vote.reason) == given for vote in approval.votes):
+        return approval.state in (ApprovalState.OPEN, ApprovalState.DECIDED)
     if approval.state is not ApprovalState.DECIDED or approval.decider != caller.principal:
         return False
     known = (approval.decision, approval.reason, approval.content_digest, approval.selected_option)
     return known == (asked.decision, asked.reason, _digest(content), asked.selected_option)
 
 
-def _events(tx: Transaction, caller: Caller, approval: Approval, asked: Deciding, content: bytes) -> list[RunEvent]:
+def _events(
+    tx: Transaction, caller: Caller, approval: Approval, asked: Deciding, content: bytes, votes: Sequence[Vote]
+) -> list[RunEvent]:
     where = parse_instance(approval.instance).message()
-    decision = fact_events_pb2.Decision(
+    decision = approval_facts_pb2.Decision(
         approval_id=approval.approval_id,
-        kind=decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{asked.decision}"),
+        kind=decision_kind(asked.decision),
         decider=caller.principal,
         authenticated=caller.authenticated,
         subject_digest=approval.subject_digest,
         reason=asked.reason,
         content_digest=_digest(content),
         selected_option=asked.selected_option,
+        votes=map(_vote, votes),
     )
     decision.decide_time.FromMicroseconds(tx.now)
     recorded = RunEvent(fact_recorded=fact_events_pb2.FactRecorded(instance=where, decision=decision))
     if not content:
         return [recorded]
     return [RunEvent(fact_content=fact_events_pb2.FactContent(instance=where, json=content)), recorded]
+
+
+def _vote(vote: Vote) -> approval_facts_pb2.Vote:
+    cast = approval_facts_pb2.Vote(
+        voter=vote.voter,
+        kind=decision_kind(vote.decision),
+        selected_option=vote.selected_option,
+        reason=vote.reason,
+    )
+    cast.vote_time.FromMicroseconds(vote.voted_at)
+    return cast
 
 
 def _digest(content: bytes) -> bytes:

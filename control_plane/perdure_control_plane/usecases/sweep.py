@@ -14,13 +14,14 @@ from perdure.v1 import fact_events_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.audit import SWEEPING, Act
 from perdure_control_plane.domain.errors import DataCorrupt, RunStateForbids, StoreUnavailable, VersionUnsupported
-from perdure_control_plane.domain.ids import Incarnation, RunId
+from perdure_control_plane.domain.ids import ApprovalId, Incarnation, RunId
 from perdure_control_plane.domain.inbox import Wait, WaitKind
 from perdure_control_plane.domain.leases import Outage, Unheld, overdue
 from perdure_control_plane.domain.limits import SECOND, Timing
 from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import fold_run
+from perdure_control_plane.usecases.overdue_approvals import FollowUp, follow_up
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.stop_run import end_event, stop_now
 from perdure_control_plane.usecases.take_over import revocation, take_over
@@ -64,7 +65,9 @@ class Swept:
     ended: list[RunId] = field(default_factory=list)
     """Runs that were to stop, or missed their deadline."""
     expired: list[RunId] = field(default_factory=list)
-    """Runs of which a person, or whoever sends signals, missed a deadline."""
+    """Runs for which no signal came in time."""
+    followed_up: dict[ApprovalId, FollowUp] = field(default_factory=dict)
+    """Requests that nobody has decided in time, and what was done about each."""
     fired: list[RunId] = field(default_factory=list)
     """Runs that waited for a moment which has come."""
     next_at: int = 0
@@ -110,7 +113,7 @@ def _sweep(tx: Transaction, timing: Timing) -> Swept:
         if isinstance(error, StoreUnavailable) and error.one_row:
             tx.runs.wait_at_most(HURRY)  # whoever stands still with one row may have many
     _forget(tx)
-    full = len(swept.fired) + len(swept.expired) >= AT_ONCE
+    full = len(swept.fired) + len(swept.expired) + len(swept.followed_up) >= AT_ONCE
     swept.next_at = tx.now if full else tx.inbox.next_deadline(tx.now)
     return swept
 
@@ -183,6 +186,11 @@ def _end_wait(tx: Transaction, wait: Wait, outages: list[Outage], swept: Swept) 
     run = tx.runs.lock(wait.run_id)
     if not tx.inbox.is_open(wait):
         return
+    if wait.approval_id is not None:
+        followed = follow_up(tx, run, wait.approval_id, outages)
+        if followed is not None:
+            swept.followed_up[wait.approval_id] = followed
+        return
     recorded = fact_events_pb2.FactRecorded(instance=parse_instance(wait.instance).message())
     if wait.kind in (WaitKind.TIMER, WaitKind.BACKOFF):
         # A moment comes when it comes: nobody had less time because the store was away.
@@ -195,16 +203,8 @@ def _end_wait(tx: Transaction, wait: Wait, outages: list[Outage], swept: Swept) 
     else:
         recorded.wait_expired.deadline_time.FromMicroseconds(wait.deadline_at)
         swept.expired.append(wait.run_id)
-        tx.audit.record(_expiry(run, wait))
+        tx.audit.record(Act(AuditType.SIGNAL_EXPIRED, SWEEPING, run.name, details={AuditDetail.SIGNAL: wait.signal}))
     tx.log.append(run, [RunEvent(fact_recorded=recorded)], SWEEP)
-
-
-def _expiry(run: Run, wait: Wait) -> Act:
-    if wait.approval_id is not None:
-        return Act(
-            AuditType.HUMAN_EXPIRED, SWEEPING, f"approvals/{wait.approval_id}", details={AuditDetail.RUN: run.name}
-        )
-    return Act(AuditType.SIGNAL_EXPIRED, SWEEPING, run.name, details={AuditDetail.SIGNAL: wait.signal})
 
 
 def _forget(tx: Transaction) -> None:

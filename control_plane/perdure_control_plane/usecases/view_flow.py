@@ -109,7 +109,7 @@ def _contract(tx: Transaction, flow: Flow, runs: Sequence[Run]) -> tuple[Contrac
         return ()
     version = tx.playbooks.get_version(flow.playbook_id, flow.version)
     attested = {(evidence.kind, evidence.id) for change in version.history for evidence in change.evidence}
-    approved = {("approval", place) for place in _places(tx.approvals.approved_instances(flow.flow_id))}
+    approved = {("approval", place) for place in _places(tx.approvals.passed_instances(flow.flow_id))}
     completed = {("task", place) for place in _places(tx.tasks.completed_instances(flow.flow_id))}
     held = attested | approved | completed
     return tuple(

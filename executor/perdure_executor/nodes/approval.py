@@ -7,12 +7,12 @@ from typing import Final
 
 import rfc8785
 
-from perdure.runlog.decisions import decision_word
+from perdure.runlog.decisions import ASSIGNEE_LENGTH, ROLE, decision_word
 from perdure.runlog.effects import GUARDED, approval_id
 from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels, json_bytes
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.plans import worst_effect
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
+from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
 from perdure_executor.expressions import render, render_text
 from perdure_executor.node_context import Ask, NodeContext, Prepared
 from perdure_executor.results import Failed
@@ -24,20 +24,12 @@ PROMPT_BYTES: Final = 4096
 def prepare(context: NodeContext) -> Prepared:
     """Renders the question and freezes what it is about."""
     spec, bindings = context.node.approval, context.see()
-    prompt = render_text(spec.prompt, bindings)
-    shown = {
-        "allowed": [decision_word(kind) for kind in spec.allowed],
-        "bindings_digest": hashlib.sha256(json_bytes(bindings)).hexdigest(),
-        "effects": _effects_that_follow(context),
-        "evidence": _evidence_so_far(context),
-        "four_eyes": [decisions_pb2.FourEyes.Name(rule).removeprefix("FOUR_EYES_").lower() for rule in spec.four_eyes],
-        "instance": str(context.instance),
-        "kind": decisions_pb2.ApprovalKind.Name(spec.kind).removeprefix("APPROVAL_KIND_").lower(),
-        "prompt": prompt,
-        "run": f"runs/{context.run_id}",
-        "subject": render(json.loads(spec.subject), bindings) if spec.subject else {},
-        **_ways(spec, bindings),
-    }
+    try:
+        assignees = [_assignee(written, bindings) for written in spec.assignees]
+        ladder = [_rung(rung, bindings) for rung in spec.escalate_to]
+    except _NoPrincipal as error:
+        return Failed(instances_pb2.FAILURE_CAUSE_EXPRESSION, str(error))
+    shown = _shown(context, bindings, assignees, ladder)
     try:
         check_levels(shown["subject"])
         subject = rfc8785.dumps(shown)
@@ -49,18 +41,65 @@ def prepare(context: NodeContext) -> Prepared:
     if len(subject) > context.equipment.max_payload_bytes:
         message = f"the subject has {len(subject)} bytes; the limit is {context.equipment.max_payload_bytes}"
         return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message)
-    asked = fact_events_pb2.ApprovalWait(
+    asked = approval_facts_pb2.ApprovalWait(
         approval_id=approval_id(context.run_id, context.instance),
         subject_digest=hashlib.sha256(subject).digest(),
         allowed=spec.allowed,
         kind=spec.kind,
         options=[option.id for option in spec.options],
         four_eyes=spec.four_eyes,
+        assignees=assignees,
+        quorum=spec.quorum,
+        on_timeout=spec.on_timeout,
+        escalate_to=ladder,
+        reminders=spec.reminders,
+        default_option=spec.default_option,
         nonce=secrets.token_hex(16),
-        prompt=prompt.encode()[:PROMPT_BYTES].decode("utf-8", errors="ignore"),
+        prompt=shown["prompt"].encode()[:PROMPT_BYTES].decode("utf-8", errors="ignore"),
     )
     wait = fact_events_pb2.WaitOpened(instance=context.instance.message(), timeout=spec.expiry, approval=asked)
     return Ask(subject, wait)
+
+
+def _shown(
+    context: NodeContext, bindings: JsonObject, assignees: list[str], ladder: list[decisions_pb2.Escalation]
+) -> JsonObject:
+    spec = context.node.approval
+    return {
+        "allowed": [decision_word(kind) for kind in spec.allowed],
+        "assignees": assignees,
+        "bindings_digest": hashlib.sha256(json_bytes(bindings)).hexdigest(),
+        "effects": _effects_that_follow(context),
+        "evidence": _evidence_so_far(context),
+        "escalate_to": [list(rung.to) for rung in ladder],
+        "four_eyes": [decisions_pb2.FourEyes.Name(rule).removeprefix("FOUR_EYES_").lower() for rule in spec.four_eyes],
+        "instance": str(context.instance),
+        "kind": decisions_pb2.ApprovalKind.Name(spec.kind).removeprefix("APPROVAL_KIND_").lower(),
+        "on_timeout": decisions_pb2.OnTimeout.Name(spec.on_timeout).removeprefix("ON_TIMEOUT_").lower(),
+        "prompt": render_text(spec.prompt, bindings),
+        "quorum": spec.quorum,
+        "run": f"runs/{context.run_id}",
+        "subject": render(json.loads(spec.subject), bindings) if spec.subject else {},
+        **_ways(spec, bindings),
+    }
+
+
+class _NoPrincipal(Exception):
+    """An assignee is nobody; the message names it as it is written."""
+
+
+def _assignee(written: str, bindings: JsonObject) -> str:
+    """Who is asked. What an expression gives is never a role: whoever gave the input is not to choose one."""
+    assignee = render_text(written, bindings)
+    is_as_written = written.startswith(ROLE) == assignee.startswith(ROLE)
+    if not is_as_written or not 0 < len(assignee) <= ASSIGNEE_LENGTH or not assignee.isprintable():
+        raise _NoPrincipal(f"the assignee {written!r} gives no principal: {assignee[:80]!r}")
+    return assignee
+
+
+def _rung(planned: decisions_pb2.Escalation, bindings: JsonObject) -> decisions_pb2.Escalation:
+    timeout = planned.timeout if planned.HasField("timeout") else None
+    return decisions_pb2.Escalation(to=[_assignee(written, bindings) for written in planned.to], timeout=timeout)
 
 
 def _ways(spec: plans_pb2.ApprovalNode, bindings: JsonObject) -> JsonObject:

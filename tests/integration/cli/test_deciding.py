@@ -183,6 +183,21 @@ def test_a_trial_can_be_rejected_with_a_reason(perdure: Any, manifest: str) -> N
     assert "not today" in terminal.seen
 
 
+def test_what_cannot_be_read_is_asked_for_again(perdure: Any) -> None:
+    file = perdure.server.directory / "input.yaml"
+    file.write_text(HOLD.replace("gate", "given").replace("type: approval,", "type: approval, kind: input,"))
+    terminal = Terminal(perdure, "run", str(file), "--input", "who=Ada", "-o", "json")
+
+    terminal.answer("What do you decide? (reject, provide, later):", "provide\n")
+    terminal.answer("What? JSON, @FILE, or text:", "@nowhere.json\n")
+    terminal.answer("What? JSON, @FILE, or text:", "a key\n")
+    code, out = terminal.end()
+
+    assert (code, '"STATUS_SUCCEEDED"' in out) == (0, True)
+    assert "once more" in terminal.seen
+    assert "--provide" not in terminal.seen
+
+
 def test_a_decision_can_be_left_for_later(perdure: Any, manifest: str) -> None:
     terminal = Terminal(perdure, "run", manifest, "--input", "who=Ada", "-o", "json")
 

@@ -109,7 +109,8 @@ components:
       timeout_seconds: 60
       on_timeout: continue
       request_type: selection
-      options: [a, b]
+      options: [a, "b, later"]
+      default_option: b, later
 """
 
 NESTED = """

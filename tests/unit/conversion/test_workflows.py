@@ -47,7 +47,14 @@ def test_every_part_of_a_sequence_is_carried_over_or_named() -> None:
         {"from": "check", "to": "ship"},
         {"from": "draft_fallback", "to": "count"},
     ]
-    assert [handler["action"] for handler in manifest["error_handlers"]] == ["go_to", "continue", "continue"]
+    assert [handler["action"] for handler in manifest["error_handlers"]] == ["go_to", "continue"]
+    asked = {field: manifest["nodes"][3][field] for field in ("kind", "options", "default_option", "on_timeout")}
+    assert asked == {
+        "kind": "select",
+        "options": ["a", {"id": "option_2", "label": "b, later"}],
+        "default_option": "option_2",
+        "on_timeout": "continue",
+    }
     assert manifest["nodes"][0]["on_failure"] == {"max_iterations": 2}
     assert manifest["tools"] == {"allow": ["read_file"]}
     assert codes(made.losses) == [
@@ -57,8 +64,6 @@ def test_every_part_of_a_sequence_is_carried_over_or_named() -> None:
         ("agent.strategy", "STRATEGY"),
         ("agents.writer.tools.include[1]", "TOOL_UNKNOWN"),
         ("components.humans.editor.assignee", "ASSIGNEE"),
-        ("components.humans.editor.options", "OPTIONS"),
-        ("components.humans.editor.request_type", "REQUEST_TYPE"),
         ("workflow.steps[3].ref", "REF_UNKNOWN"),
     ]
 
@@ -117,6 +122,27 @@ def test_an_agent_alone_is_a_playbook_of_one_node() -> None:
     assert made.losses == ()
 
 
+@pytest.mark.parametrize(
+    ("asked", "made"),
+    [
+        ({"request_type": "approval"}, {}),
+        ({"request_type": "correction"}, {"kind": "review"}),
+        ({"request_type": "freeform"}, {"kind": "input"}),
+        ({"on_timeout": "continue"}, {"on_timeout": "continue"}),
+    ],
+)
+def test_a_person_is_asked_as_the_spec_asks(asked: dict[str, Any], made: dict[str, Any]) -> None:
+    people = {"humans": {"boss": {"description": "Go?", **asked}}}
+    steps = [{"id": "ask", "kind": "human", "ref": "boss"}]
+    document = {"agent": AGENT, "components": people, "workflow": {"type": "sequential", "name": "x", "steps": steps}}
+
+    conversion = convert(yaml.safe_dump(document).encode(), None)
+
+    (node,) = read(conversion.text).values["nodes"]
+    assert node == {"id": "ask", "type": "approval", "prompt": "Go?", **made}
+    assert conversion.losses == ()
+
+
 def test_what_nobody_decides_in_time_may_be_shown_to_another() -> None:
     people = {"humans": {"boss": {"description": "Go?", "on_timeout": "escalate"}}}
     steps = [step("a"), {"id": "ask", "kind": "human", "ref": "boss"}, step("b")]
@@ -125,10 +151,9 @@ def test_what_nobody_decides_in_time_may_be_shown_to_another() -> None:
     made = convert(yaml.safe_dump(document).encode(), None)
 
     manifest = read(made.text).values
-    assert manifest["error_handlers"] == [
-        {"on": "APPROVAL_EXPIRED", "nodes": ["ask"], "action": "escalate", "to": "ask_escalated"}
-    ]
-    assert {"from": "ask_escalated", "to": "b"} in manifest["edges"]
+    asking = manifest["nodes"][1]
+    assert (asking["on_timeout"], asking["escalate_to"]) == ("escalate", [{"to": ["role:admin"]}])
+    assert ("components.humans.boss.on_timeout", "ESCALATED_TO") in codes(made.changes)
     assert made.review is not None
     assert made.review.errors == ()
 

@@ -9,6 +9,7 @@ import pytest
 
 from perdure.runlog.plans import WalkPlan
 from perdure.v1 import (
+    approval_facts_pb2,
     decisions_pb2,
     execution_pb2,
     fact_events_pb2,
@@ -199,7 +200,7 @@ async def test_a_run_whose_pause_comes_too_late_takes_room_again(held: HeldRuns,
     held.take_in(assignment(plans.line(gate, plans.node("publish"))))
     pausing = await said_with(held, "run_paused")
     wait = next(event.wait_opened for event in events_of(pausing) if event.HasField("wait_opened"))
-    approved = fact_events_pb2.Decision(
+    approved = approval_facts_pb2.Decision(
         approval_id=wait.approval.approval_id, kind=decisions_pb2.DECISION_KIND_APPROVED, decider="ada"
     )
     decided = RunEvent(fact_recorded=fact_events_pb2.FactRecorded(instance=wait.instance, decision=approved))

@@ -34,6 +34,21 @@ def words(plan: plans_pb2.ApprovalNode) -> list[str]:
         ({"content_key": "report"}, "content_key"),
         ({"kind": "select", "options": ["a", "b"], "content_key": "report"}, "content_key"),
         ({"kind": "input", "content_key": "decision"}, "content_key"),
+        ({"assignees": ["role:viewer"]}, "assignees[0]"),
+        ({"assignees": ["keys/ada", "keys/ada"]}, "assignees[1]"),
+        ({"assignees": ["keys/ada"], "quorum": 2}, "quorum"),
+        ({"kind": "review", "quorum": 2}, "quorum"),
+        ({"kind": "input", "on_timeout": "continue"}, "on_timeout"),
+        ({"kind": "select", "options": ["a", "b"], "on_timeout": "continue"}, "on_timeout"),
+        ({"on_timeout": "escalate"}, "escalate_to"),
+        ({"escalate_to": [{"to": ["role:admin"]}]}, "escalate_to"),
+        (
+            {"on_timeout": "escalate", "escalate_to": [{"to": ["keys/ada"]}, {"to": ["role:admin"]}]},
+            "escalate_to[0].timeout_seconds",
+        ),
+        ({"on_timeout": "escalate", "escalate_to": [{"to": ["role:viewer"]}]}, "escalate_to[0].to[0]"),
+        ({"remind_after_seconds": [60.0, 60.0]}, "remind_after_seconds[1]"),
+        ({"remind_after_seconds": [60.0], "timeout_seconds": 60.0}, "remind_after_seconds[0]"),
     ],
 )
 def test_what_cannot_be_asked_so_is_refused_where_it_stands(found: Any, fields: Fields, path: str) -> None:
@@ -44,6 +59,9 @@ def test_what_cannot_be_asked_so_is_refused_where_it_stands(found: Any, fields: 
     ("fields", "path", "code"),
     [
         ({"kind": "vote"}, "kind", "FIELD_VALUE"),
+        ({"quorum": 0}, "quorum", "FIELD_VALUE"),
+        ({"assignees": [""]}, "assignees[0]", "FIELD_VALUE"),
+        ({"assignees": ["{{ 1 + }}"]}, "assignees[0]", "EXPRESSION_INVALID"),
         ({"decisions": []}, "decisions", "FIELD_VALUE"),
         ({"decisions": ["maybe"]}, "decisions[0]", "FIELD_VALUE"),
         ({"kind": "input", "content_schema": {"type": 5}}, "content_schema.type", "SCHEMA_INVALID"),

@@ -159,8 +159,6 @@ FAULTS: dict[str, tuple[Fields, Faults]] = {
         [("nodes[0].playbook_id", "PLAYBOOK_RECURSIVE")]),
     "a failure escalates": (
         {"nodes": [work(on_failure={"escalate": True})]}, [("nodes[0].on_failure.escalate", "NOT_SUPPORTED")]),
-    "an approval goes on by itself": (
-        {"nodes": [gate(on_timeout="continue")]}, [("nodes[0].on_timeout", "NOT_SUPPORTED")]),
     "an approval has a policy of its own": (
         {"nodes": [gate(policy="permissive")]}, [("nodes[0].policy", "NOT_SUPPORTED")]),
     "a tool policy is not to be kept": ({"tools": {"enforce": False}}, [("tools.enforce", "NOT_SUPPORTED")]),

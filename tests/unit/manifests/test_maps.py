@@ -34,8 +34,8 @@ def mapped(inside: Fields | None = None, **fields: Any) -> Fields:
         (mapped({"ensures": {"exit_code": 0}}), "node.ensures.exit_code", "CONTRACT_IMPOSSIBLE"),
         (mapped(node={"type": "agentic", "prompt": "x"}), "node.agent", "FIELD_MISSING"),
         (
-            mapped(node={"type": "approval", "prompt": "x", "on_timeout": "continue"}),
-            "node.on_timeout",
+            mapped(node={"type": "approval", "prompt": "x", "policy": "permissive"}),
+            "node.policy",
             "NOT_SUPPORTED",
         ),
         (mapped(node={"type": "wait"}), "node.type", "WAIT_UNCLEAR"),

@@ -21,7 +21,14 @@ from perdure.runlog.shards import own_piece
 from perdure.runlog.starting import child_start
 from perdure.runlog.states import RunState
 from perdure.runlog.walk import Walk
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2
+from perdure.v1 import (
+    approval_facts_pb2,
+    decisions_pb2,
+    fact_events_pb2,
+    instances_pb2,
+    node_events_pb2,
+    run_events_pb2,
+)
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 
 Outcome = instances_pb2.Outcome.ValueType
@@ -193,7 +200,7 @@ class Rehearsal:
         self.started.append(str(start.instance))
         if start.node.WhichOneof("kind") == "approval":
             allowed = [decisions_pb2.DECISION_KIND_APPROVED, decisions_pb2.DECISION_KIND_REJECTED]
-            asked = fact_events_pb2.ApprovalWait(approval_id=str(start.instance), allowed=allowed)
+            asked = approval_facts_pb2.ApprovalWait(approval_id=str(start.instance), allowed=allowed)
             opened = fact_events_pb2.WaitOpened(instance=start.instance.message(), approval=asked)
             self.holder(wait_opened=opened)
             return True

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from perdure.runlog.instances import Instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import RunState
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
+from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
 
 OK = (instances_pb2.OUTCOME_SUCCEEDED, instances_pb2.FAILURE_CAUSE_UNSPECIFIED, b"")
 FAILED = (instances_pb2.OUTCOME_FAILED, instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, b"")
@@ -174,4 +174,6 @@ class Disorder:
         return moves
 
     def _decide(self, where: Instance, kind: Any) -> None:
-        self.run.fact(where, decision=fact_events_pb2.Decision(approval_id=str(where), kind=kind, decider="somebody"))
+        self.run.fact(
+            where, decision=approval_facts_pb2.Decision(approval_id=str(where), kind=kind, decider="somebody")
+        )

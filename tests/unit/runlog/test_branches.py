@@ -9,7 +9,7 @@ from perdure.runlog.bindings import bindings
 from perdure.runlog.instances import instance
 from perdure.runlog.interpreter import decide
 from perdure.runlog.states import RunState
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2
+from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2
 
 AT_MOST_ONCE = instances_pb2.EFFECT_AT_MOST_ONCE
 FORK = [("start", "left"), ("start", "right"), ("left", "join"), ("right", "join")]
@@ -27,7 +27,7 @@ def gate(plans: Any, name: str, **fields: Any) -> plans_pb2.PlanNode:
 
 def decided(run: Any, where: Any, kind: str, reason: str = "") -> None:
     number = decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
-    decision = fact_events_pb2.Decision(approval_id=str(where), kind=number, decider="ada", reason=reason)
+    decision = approval_facts_pb2.Decision(approval_id=str(where), kind=number, decider="ada", reason=reason)
     run.fact(where, decision=decision)
 
 

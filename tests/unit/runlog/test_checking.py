@@ -18,6 +18,7 @@ from perdure.runlog.witnesses import (
     read_launches,
 )
 from perdure.v1 import (
+    approval_facts_pb2,
     decisions_pb2,
     fact_events_pb2,
     instances_pb2,
@@ -40,7 +41,7 @@ def log(rehearse: Any, plans: Any, at: Any) -> Any:
     gate = plans.node("gate", approval=plans_pb2.ApprovalNode(prompt="?"))
     line = plans.line(plans.node("a"), gate, plans.node("publish", effect=GUARDED), plans.node("z"))
     run = rehearse(line, a=[(instances_pb2.OUTCOME_SUCCEEDED, 0, b'{"n":1}')]).go()
-    approved = fact_events_pb2.Decision(approval_id="gate:1#1", kind=decisions_pb2.DECISION_KIND_APPROVED)
+    approved = approval_facts_pb2.Decision(approval_id="gate:1#1", kind=decisions_pb2.DECISION_KIND_APPROVED)
     run.fact(at("gate"), decision=approved)
     run.lease().go(hold_work=True).lose()
     done = fact_events_pb2.EffectResolution(kind=fact_events_pb2.RESOLUTION_KIND_DONE)

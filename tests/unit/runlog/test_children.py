@@ -19,7 +19,7 @@ from perdure.runlog.rules import Rule
 from perdure.runlog.states import RunState
 from perdure.runlog.tree import Tree
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2
+from perdure.v1 import approval_facts_pb2, fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent
 
 CHILD_PLAYBOOK = plans_pb2.PlaybookNode(playbook_id="child", version="1", plan_digest=b"p" * 32)
@@ -266,4 +266,4 @@ def _fact(name: str, **fact: Any) -> run_events_pb2.RunEvent:
     return run_events_pb2.RunEvent(fact_recorded=fact_events_pb2.FactRecorded(instance=where.message(), **fact))
 
 
-_FACTS = {"left": _fact("left"), "right": _fact("right"), "gate": _fact("gate", decision=fact_events_pb2.Decision())}
+_FACTS = {"left": _fact("left"), "right": _fact("right"), "gate": _fact("gate", decision=approval_facts_pb2.Decision())}

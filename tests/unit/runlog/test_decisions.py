@@ -4,18 +4,23 @@ from typing import Any
 
 import pytest
 
-from perdure.runlog.decisions import decision_faults, output_of, told
-from perdure.v1 import decisions_pb2, fact_events_pb2
+from perdure.runlog.decisions import decision_faults, decision_kind, output_of, told
+from perdure.v1 import approval_facts_pb2, decisions_pb2
 
-ASKED = fact_events_pb2.ApprovalWait(
+ASKED = approval_facts_pb2.ApprovalWait(
     approval_id="a", subject_digest=b"s", allowed=decisions_pb2.DecisionKind.values()[1:], options=["one", "two"]
 )
 
 
-def decided(kind: str, **fields: Any) -> fact_events_pb2.Decision:
+TWO = approval_facts_pb2.ApprovalWait()
+TWO.CopyFrom(ASKED)
+TWO.quorum = 2
+
+
+def decided(kind: str, **fields: Any) -> approval_facts_pb2.Decision:
     number = decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
     said = {"approval_id": "a", "subject_digest": b"s", "kind": number, "decider": "ada", **fields}
-    return fact_events_pb2.Decision(**said)
+    return approval_facts_pb2.Decision(**said)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,7 @@ def decided(kind: str, **fields: Any) -> fact_events_pb2.Decision:
     ],
     ids=lambda decision: str(decision.kind),
 )
-def test_a_decision_that_says_what_it_needs_is_sound(decision: fact_events_pb2.Decision) -> None:
+def test_a_decision_that_says_what_it_needs_is_sound(decision: approval_facts_pb2.Decision) -> None:
     assert list(decision_faults(decision, ASKED)) == []
 
 
@@ -49,13 +54,76 @@ def test_a_decision_that_says_what_it_needs_is_sound(decision: fact_events_pb2.D
     ids=str,
 )
 def test_a_decision_about_something_else_or_without_what_it_needs_is_a_fault(
-    decision: fact_events_pb2.Decision,
+    decision: approval_facts_pb2.Decision,
 ) -> None:
     assert len(list(decision_faults(decision, ASKED))) == 1
 
 
+def voted(*votes: tuple[str, str], kind: str = "APPROVED") -> approval_facts_pb2.Decision:
+    """A decision by the last of these voters, each with what that one said."""
+    cast = [approval_facts_pb2.Vote(voter=voter, kind=decision_kind(said)) for voter, said in votes]
+    return decided(kind, votes=cast, decider=votes[-1][0])
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        voted(("ada", "approved"), ("bob", "approved")),
+        voted(("ada", "selected"), ("bob", "approved"), ("cy", "approved")),
+        voted(("ada", "approved"), ("bob", "rejected"), kind="REJECTED"),
+    ],
+    ids=["two of two", "two of three", "one who rejects"],
+)
+def test_a_decision_that_enough_people_have_voted_for_is_sound(decision: approval_facts_pb2.Decision) -> None:
+    assert list(decision_faults(decision, TWO)) == []
+
+
+@pytest.mark.parametrize(
+    ("decision", "asked"),
+    [
+        (voted(("ada", "approved")), "TWO"),
+        (voted(("ada", "selected"), ("bob", "approved")), "TWO"),
+        (voted(("ada", "approved"), ("ada", "approved")), "TWO"),
+        (decided("APPROVED"), "TWO"),
+        (voted(("ada", "approved")), "ONE"),
+        (decided("APPROVED", votes=voted(("ada", "approved"), ("bob", "approved")).votes, decider="cy"), "TWO"),
+    ],
+    ids=["one of two", "of two minds", "one twice", "no votes", "a vote where one was asked", "not the last voter's"],
+)
+def test_a_decision_that_too_few_have_voted_for_is_a_fault(decision: approval_facts_pb2.Decision, asked: str) -> None:
+    assert len(list(decision_faults(decision, TWO if asked == "TWO" else ASKED))) == 1
+
+
+def test_votes_are_told_with_the_decision() -> None:
+    (first, last) = told(voted(("ada", "approved"), ("bob", "approved")))["votes"]
+
+    assert (first["voter"], first["decision"], last["voter"]) == ("ada", "approved", "bob")
+
+
+GOES_ON = approval_facts_pb2.ApprovalWait()
+GOES_ON.CopyFrom(TWO)
+GOES_ON.on_timeout = decisions_pb2.ON_TIMEOUT_CONTINUE
+
+
+@pytest.mark.parametrize(
+    ("decision", "asked", "sound"),
+    [
+        (decided("APPROVED", automatic=True), GOES_ON, True),
+        (decided("REJECTED", automatic=True), GOES_ON, False),
+        (decided("SELECTED", automatic=True, selected_option="one"), GOES_ON, False),
+        (decided("APPROVED", automatic=True), ASKED, False),
+    ],
+    ids=["as asked", "rejected", "another than asked", "where somebody was to decide"],
+)
+def test_only_what_was_asked_for_is_decided_by_nobody(
+    decision: approval_facts_pb2.Decision, asked: approval_facts_pb2.ApprovalWait, sound: bool
+) -> None:
+    assert (list(decision_faults(decision, asked)) == []) is sound
+    assert told(decision)["automatic"]
+
+
 def test_a_decision_that_was_not_allowed_is_a_fault() -> None:
-    asked = fact_events_pb2.ApprovalWait(approval_id="a", subject_digest=b"s", allowed=[1])
+    asked = approval_facts_pb2.ApprovalWait(approval_id="a", subject_digest=b"s", allowed=[1])
 
     assert list(decision_faults(decided("REJECTED"), asked)) == ["a decision that was not allowed"]
 

@@ -12,7 +12,15 @@ from perdure.runlog.effects import idempotency_key
 from perdure.runlog.instances import parse_instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import RunState
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2, run_events_pb2
+from perdure.v1 import (
+    approval_facts_pb2,
+    decisions_pb2,
+    fact_events_pb2,
+    instances_pb2,
+    node_events_pb2,
+    plans_pb2,
+    run_events_pb2,
+)
 from perdure.v1.run_events_pb2 import RunEvent
 from tests.unit.runlog.conftest import OK, Played, Rehearsal
 from tests.unit.runlog.graphs import Disorder, graphs
@@ -143,10 +151,10 @@ def test_people_are_asked_for_items_and_asked_no_more_where_the_map_fails(rehear
 
     first, second, third = (parse_instance(f"fan[{item}]:1#1") for item in range(3))
     approved, rejected = decisions_pb2.DECISION_KIND_APPROVED, decisions_pb2.DECISION_KIND_REJECTED
-    run.fact(second, decision=fact_events_pb2.Decision(approval_id=str(second), kind=approved, decider="a"))
+    run.fact(second, decision=approval_facts_pb2.Decision(approval_id=str(second), kind=approved, decider="a"))
     run.lease().go()
     assert run.state is RunState.PAUSED
-    run.fact(first, decision=fact_events_pb2.Decision(approval_id=str(first), kind=rejected, decider="a"))
+    run.fact(first, decision=approval_facts_pb2.Decision(approval_id=str(first), kind=rejected, decider="a"))
     run.lease().go()
 
     assert (run.state, run.ended.cause) == (RunState.FAILED, instances_pb2.FAILURE_CAUSE_ITEM_FAILED)

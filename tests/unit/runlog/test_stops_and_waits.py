@@ -10,7 +10,15 @@ from perdure.runlog.head import IllegalEvent, RunHead, Stop, advance
 from perdure.runlog.recovery import recovery
 from perdure.runlog.states import FINAL, RunState
 from perdure.runlog.walk import Walk
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2, run_events_pb2, run_states_pb2
+from perdure.v1 import (
+    approval_facts_pb2,
+    decisions_pb2,
+    fact_events_pb2,
+    instances_pb2,
+    plans_pb2,
+    run_events_pb2,
+    run_states_pb2,
+)
 
 AT_MOST_ONCE = instances_pb2.EFFECT_AT_MOST_ONCE
 CANCEL, INTERRUPT, DEADLINE = (
@@ -25,9 +33,9 @@ def gated(plans: Any, **after: Any) -> Any:
     return plans.line(plans.node("a"), gate, plans.node("b"))
 
 
-def decision(kind: str = "APPROVED", reason: str = "", visit: int = 1) -> fact_events_pb2.Decision:
+def decision(kind: str = "APPROVED", reason: str = "", visit: int = 1) -> approval_facts_pb2.Decision:
     number = decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
-    return fact_events_pb2.Decision(approval_id=f"gate:{visit}#1", kind=number, decider="ada", reason=reason)
+    return approval_facts_pb2.Decision(approval_id=f"gate:{visit}#1", kind=number, decider="ada", reason=reason)
 
 
 def stop(kind: run_events_pb2.StopKind.ValueType) -> run_events_pb2.StopRequested:

@@ -10,7 +10,7 @@ from perdure.runlog.node_walk import Phase
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.rules import Rule
 from perdure.runlog.states import RunState
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, node_events_pb2, plans_pb2, run_events_pb2
+from perdure.v1 import approval_facts_pb2, decisions_pb2, instances_pb2, node_events_pb2, plans_pb2, run_events_pb2
 
 OK = (instances_pb2.OUTCOME_SUCCEEDED, instances_pb2.FAILURE_CAUSE_UNSPECIFIED, b"")
 REJECTED = instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED
@@ -46,7 +46,7 @@ def gate(plans: Any, name: str, **fields: Any) -> plans_pb2.PlanNode:
 def decided(run: Any, where: Any, kind: str, reason: str = "") -> Any:
     number = decisions_pb2.DecisionKind.Value(f"DECISION_KIND_{kind}")
     run.fact(
-        where, decision=fact_events_pb2.Decision(approval_id=str(where), kind=number, decider="ada", reason=reason)
+        where, decision=approval_facts_pb2.Decision(approval_id=str(where), kind=number, decider="ada", reason=reason)
     )
     return run.lease()
 

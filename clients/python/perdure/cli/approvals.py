@@ -1,5 +1,6 @@
 """`perdure approvals`: hold points, and people's decisions."""
 
+from collections import Counter
 from enum import StrEnum
 from typing import Annotated
 
@@ -123,7 +124,7 @@ async def approve(
     output: Output = Format.TABLE,
 ) -> None:
     """Let a hold point go on. Shows what is approved and asks; the decision counts for exactly what was shown."""
-    shown = await deciding.show(perdure, names.approval(approval), DECISION_KIND_APPROVED)
+    shown = await deciding.show_to_decide(perdure, names.approval(approval), DECISION_KIND_APPROVED)
     if shown.state == Approval.STATE_OPEN:
         confirm("Approve this?", yes)
         shown = await deciding.decide(perdure, shown, Said(DECISION_KIND_APPROVED, reason))
@@ -140,7 +141,7 @@ async def reject(
     output: Output = Format.TABLE,
 ) -> None:
     """Refuse a hold point. Its run does what the playbook says then; it fails where that says nothing."""
-    shown = await deciding.show(perdure, names.approval(approval), DECISION_KIND_REJECTED)
+    shown = await deciding.show_to_decide(perdure, names.approval(approval), DECISION_KIND_REJECTED)
     if shown.state == Approval.STATE_OPEN:
         confirm_where_possible("Reject this?", yes)
         shown = await deciding.decide(perdure, shown, Said(DECISION_KIND_REJECTED, reason))
@@ -179,7 +180,7 @@ async def decide(
         said = "say one only" if ways else "say how"
         raise typer.BadParameter(f"{said}: --approve, --reject, --edit, --select or --provide", param_hint="'decide'")
     (said_so,) = ways
-    shown = await deciding.show(perdure, names.approval(approval), said_so.decision)
+    shown = await deciding.show_to_decide(perdure, names.approval(approval), said_so.decision)
     if shown.state == Approval.STATE_OPEN:
         if reject:
             confirm_where_possible("Reject this?", yes)
@@ -190,9 +191,12 @@ async def decide(
 
 
 def _print_decided(approval: Approval, format: Format) -> None:
-    if format is Format.TABLE:
+    if format is not Format.TABLE:
+        print_one(approval, format)
+    elif approval.state == Approval.STATE_OPEN:
+        said = Counter((vote.kind, vote.selected_option) for vote in approval.votes)
+        typer.echo(f"{approval.name} is open still: {max(said.values())} of {approval.quorum} have said the same")
+    else:
         decision = enum_word(DecisionKind.DESCRIPTOR, approval.decision)
         typer.echo(one_line(f"{approval.name} {decision} by {approval.decider}"))
         typer.echo(f"follow what comes of it: perdure flows watch {names.bare(approval.flow)}", err=True)
-    else:
-        print_one(approval, format)

@@ -50,15 +50,23 @@ async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None
             "do not decide it; let whoever runs the server look at its store: perdure-server check",
         )
     typer.echo("\n".join(describe(found, datetime.now(UTC))), err=True)
-    if not found.token:
+    return found
+
+
+async def show_to_decide(perdure: Client, name: str, wanted: DecisionKind.ValueType) -> Approval:
+    """The same, for a caller that means to decide it. Raises Refused where it is for others to decide."""
+    found = await show(perdure, name, wanted)
+    if found.state == Approval.STATE_OPEN and not found.token:
         raise Refused(
             ExitCode.DENIED,
             "DECIDER_NOT_ALLOWED",
-            f"{found.name} is for others to decide: this caller's role does not decide, or it started the flow or stored its"
-            " playbook",
+            f"{found.name} is for others to decide: {OTHERS}",
             "look at who it is: perdure auth whoami",
         )
     return found
+
+
+OTHERS: Final = "this caller's role does not decide, others are asked, or it started the flow or stored its playbook"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,9 @@ async def ask_for_decisions(perdure: Client, flow: str) -> bool:
         for waiting in page.approvals:
             shown = await show(perdure, waiting.name)
             later = command_to_pass(names.bare(shown.name), shown.allowed)
+            if not shown.token:
+                typer.echo(f"it is for others to decide: {OTHERS}", err=True)
+                continue
             verbs = [_VERBS[kind] for kind in shown.allowed if kind in _VERBS]
             verb = choose("What do you decide?", (*verbs, "later"), later)
             if verb != "later":
@@ -116,13 +127,22 @@ def _ask_for(shown: Approval, verb: str, later: str) -> Said:
         case "reject":
             return Said(DECISION_KIND_REJECTED, reason=ask("Why?", later))
         case "edit":
-            return Said(DECISION_KIND_EDITED, content=json_of_text(ask("What instead? JSON, @FILE, or text", later)))
+            return Said(DECISION_KIND_EDITED, content=_ask_content("What instead? JSON, @FILE, or text", later))
         case "provide":
-            return Said(DECISION_KIND_PROVIDED, content=json_of_text(ask("What? JSON, @FILE, or text", later)))
+            return Said(DECISION_KIND_PROVIDED, content=_ask_content("What? JSON, @FILE, or text", later))
         case "select":
             return Said(DECISION_KIND_SELECTED, option=choose("Which?", list(shown.options), later))
         case _:
             return APPROVED
+
+
+def _ask_content(question: str, later: str) -> bytes:
+    """What somebody writes, asked for again until it can be read."""
+    while True:
+        try:
+            return json_of_text(ask(question, later), question)
+        except typer.BadParameter as error:
+            typer.echo(f"{error.message}; once more", err=True)
 
 
 def command_to_pass(approval_id: str, allowed: Collection[DecisionKind.ValueType]) -> str:
@@ -133,12 +153,12 @@ def command_to_pass(approval_id: str, allowed: Collection[DecisionKind.ValueType
     return f"perdure approvals decide {approval_id} {flag}".rstrip()
 
 
-def json_of_text(text: str, option: str = "--provide") -> bytes:
+def json_of_text(text: str, came_by: str) -> bytes:
     """What somebody wrote as the content of a decision: JSON where it reads as that, or is @FILE; any other is text.
 
-    Raises BadParameter, naming the option that it came by.
+    Raises BadParameter, naming the option, or the question, that it came by.
     """
-    return json.dumps(value_or_file(text, option), ensure_ascii=False).encode()
+    return json.dumps(value_or_file(text, came_by), ensure_ascii=False).encode()
 
 
 _FLAGS: Final = {

@@ -33,6 +33,7 @@ HINTS: Final = {
     "EFFECT_MAY_RUN": "wait until the time that it shows, then resolve it: perdure runs recovery {run}",
     "APPROVAL_CLOSED": "look at what became of it: perdure approvals get {approval}",
     "APPROVAL_DECIDED": "look at who decided, and why: perdure approvals get {approval}",
+    "APPROVAL_VOTED": "look at who has said what: perdure approvals get {approval}",
     "DECIDER_NOT_ALLOWED": "let somebody else decide; who may not is in: perdure approvals get {approval}",
     "TOKEN_MISMATCH": "what it asks has changed; look at it again: perdure approvals get {approval}",
     "DECISION_NOT_ALLOWED": "look at what it accepts: perdure approvals get {approval}",

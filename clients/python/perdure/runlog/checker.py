@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.runlog.deadlines import Patience, patience
 from perdure.runlog.effects import GUARDED, idempotency_key
 from perdure.runlog.folding import fold_event
 from perdure.runlog.head import IllegalEvent, RunHead, advance
-from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.map_rules import count_faults
 from perdure.runlog.plans import WalkPlan
@@ -25,7 +25,7 @@ from perdure.runlog.rules import (
     step_faults,
     taking_faults,
 )
-from perdure.runlog.wait_rules import due_faults, taker_faults
+from perdure.runlog.wait_rules import asking_faults, due_faults, taker_faults
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2, runs_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
@@ -88,8 +88,8 @@ class LogChecker:
         self._contents: dict[tuple[str, Instance], bytes] = {}
         self._voided: set[int] = set()
         """Facts that became void since the lease was granted, which its holder may not know yet."""
-        self._due: dict[Instance, int] = {}
-        """When the time of each wait that was opened is over."""
+        self._times: dict[Instance, Patience] = {}
+        """How far the time of each wait that was opened is."""
         self._taken = 0
         self._broken = False
 
@@ -137,9 +137,10 @@ class LogChecker:
             self._voided.clear()
 
     def _check_time(self, recorded: fact_events_pb2.FactRecorded, at: int) -> None:
-        due = self._due.get(instance(recorded.instance))
-        if due is not None:
-            self._violated((Rule.FACT, fault) for fault in due_faults(recorded, due, at))
+        time = self._times.get(instance(recorded.instance))
+        if time is not None:
+            faults = (*due_faults(recorded, time, at), *asking_faults(recorded, time))
+            self._violated((Rule.FACT, fault) for fault in faults)
 
     def _note_void(self, recorded: fact_events_pb2.FactRecorded) -> None:
         doubt = self.walk.doubts.get(instance(recorded.instance))
@@ -155,7 +156,12 @@ class LogChecker:
         self._note(recorded.event, recorded.event.WhichOneof("kind") or "")
         if recorded.event.HasField("wait_opened"):
             opened = recorded.event.wait_opened
-            self._due[instance(opened.instance)] = due_at(opened, recorded.stored_time.ToMicroseconds())
+            self._times[instance(opened.instance)] = patience(opened, recorded.stored_time.ToMicroseconds())
+        elif recorded.event.HasField("fact_recorded"):
+            fact = recorded.event.fact_recorded
+            time = self._times.get(instance(fact.instance))
+            if time is not None:
+                time.note(fact, recorded.stored_time.ToMicroseconds())
 
     def _note(self, event: RunEvent, kind: str) -> None:
         if kind == "node_started" and event.node_started.effect in GUARDED:

@@ -313,6 +313,8 @@ def _fact_recorded(head: RunHead, event: RunEvent, at: int) -> None:
         case "hold_released":
             head.holds &= ~(1 << recorded.hold_released.cause)
             head.fruitless_takeovers = 0
+        case "approval_escalated" | "approval_reminded":
+            pass
         case _:
             raise IllegalEvent("the fact is of a kind that this version does not know")
     head.settle_readiness()

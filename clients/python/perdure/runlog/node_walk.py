@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from perdure.v1 import fact_events_pb2, instances_pb2
+from perdure.v1 import approval_facts_pb2, instances_pb2
 
 
 class Phase(Enum):
@@ -38,7 +38,7 @@ class WentBack:
     source: str
     cause: instances_pb2.FailureCause.ValueType
     message: str
-    decision: fact_events_pb2.Decision | None
+    decision: approval_facts_pb2.Decision | None
     region: frozenset[str]
 
 
@@ -70,7 +70,7 @@ class NodeWalk:
     """Whether its failure was taken, in the present visit."""
     instead: frozenset[str] = frozenset()
     """Where the walk goes on after failures that are taken, and keep from being begun what comes after this node."""
-    decision: fact_events_pb2.Decision | None = None
+    decision: approval_facts_pb2.Decision | None = None
     """What was decided here last."""
     went_back: WentBack | None = None
     """The last jump over it."""

@@ -19,7 +19,7 @@ from perdure.runlog.kinds import HOLDER_KINDS
 from perdure.runlog.map_rules import beginning_faults, ends
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.starting import child_start
-from perdure.runlog.wait_rules import RESOLVES, has_come, signal_faults
+from perdure.runlog.wait_rules import ASKING, RESOLVES, has_come, signal_faults
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
@@ -258,6 +258,10 @@ def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[
             yield from ((Rule.FACT, fault) for fault in decision_faults(recorded.decision, wait.opened.approval))
         elif fact == "wait_expired" and has_come(walk, wait.opened.signal.name):
             yield Rule.FACT, f"{where} expired, and the signal that it waits for had come"
+    elif fact in ASKING:
+        asked = wait.opened.approval.approval_id if wait is not None and not wait.fact_sequence else ""
+        if not asked or getattr(recorded, fact).approval_id != asked:
+            yield Rule.FACT, f"{fact} for {where}, which does not wait for a person"
     elif fact == "signal":
         yield from ((Rule.FACT, fault) for fault in signal_faults(walk, recorded.signal))
     elif fact == "child_ended":

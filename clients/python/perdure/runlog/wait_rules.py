@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from perdure.runlog.deadlines import Patience
 from perdure.runlog.inbox import RUN
 from perdure.runlog.instances import instance
 from perdure.runlog.plans import every_node
@@ -15,6 +16,10 @@ RESOLVES: Final[Mapping[str, frozenset[str]]] = {
     "timer_fired": frozenset({"timer", "backoff"}),
 }
 """The kinds of waits that each kind of fact which is addressed to one resolves."""
+
+
+ASKING: Final = frozenset({"approval_escalated", "approval_reminded"})
+"""The kinds of facts by which a request for a decision goes on, and stays open."""
 
 
 def has_come(walk: Walk, signal: str) -> bool:
@@ -31,17 +36,39 @@ def signal_faults(walk: Walk, signal: fact_events_pb2.Signal) -> Iterator[str]:
         yield f"the signal {signal.name} says wrongly whether it was waited for"
 
 
-def due_faults(recorded: fact_events_pb2.FactRecorded, due: int, at: int) -> Iterator[str]:
-    """Whether what passes for over, `at` the time that it was stored, is. `due` is the wait's own, without outages."""
+def due_faults(recorded: fact_events_pb2.FactRecorded, time: Patience, at: int) -> Iterator[str]:
+    """Whether what passes for over, `at` the time that it was stored, is. The wait's own time is without outages."""
+    due = time.due
     match recorded.WhichOneof("fact"):
         case "timer_fired":
             said = recorded.timer_fired.due_time.ToMicroseconds()
         case "wait_expired":
             said = recorded.wait_expired.deadline_time.ToMicroseconds()
+        case "approval_escalated":
+            said = recorded.approval_escalated.deadline_time.ToMicroseconds()
+        case "decision" if recorded.decision.automatic:
+            said = due or at + 1  # one that stays open is never decided so
+        case "approval_reminded":
+            said = due = time.reminder_at or at + 1
         case _:
             return
     if said != due or at < due:
         yield f"{instance(recorded.instance)} has not come to its time"
+
+
+def asking_faults(recorded: fact_events_pb2.FactRecorded, time: Patience) -> Iterator[str]:
+    """Whether what happens to a request by itself is what it was asked with."""
+    match recorded.WhichOneof("fact"):
+        case "approval_escalated":
+            climbed = recorded.approval_escalated
+            if not time.climbs or climbed.rung != time.rung + 1:
+                yield f"{instance(recorded.instance)} was escalated to a rung that is not its next"
+            elif climbed.timeout != time.opened.approval.escalate_to[time.rung].timeout:
+                yield f"{instance(recorded.instance)} was escalated for another time than it was asked with"
+        case "approval_reminded" if recorded.approval_reminded.number != time.reminded + 1:
+            yield f"the reminder of {instance(recorded.instance)} is not its next"
+        case "wait_expired" if time.climbs or time.goes_on:
+            yield f"{instance(recorded.instance)} expired, and something else was to follow"
 
 
 def taker_faults(walk: Walk, taken: fact_events_pb2.FactTakenUp) -> Iterator[str]:

@@ -7,7 +7,7 @@ from perdure.runlog.inbox import Doubt, Fact, OpenWait
 from perdure.runlog.instances import Instance, Step, item_place, node_of, step_at
 from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.plans import WalkPlan, starts_a_run
-from perdure.v1 import fact_events_pb2, node_events_pb2, plans_pb2, run_events_pb2
+from perdure.v1 import approval_facts_pb2, fact_events_pb2, node_events_pb2, plans_pb2, run_events_pb2
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ class Walk:
         left_out = (Phase.PASSED_OVER, Phase.CUT_OFF)
         return tuple(other for other in ancestors if self.nodes[other].phase not in left_out)
 
-    def last_decision(self, node: str) -> fact_events_pb2.Decision | None:
+    def last_decision(self, node: str) -> approval_facts_pb2.Decision | None:
         """The last decision that a node knows of: of a node before it, or of the failure that the walk went back for."""
         decided = [other for other in self.taken_before(node) if self.nodes[other].decision is not None]
         back = self.nodes[node].went_back

@@ -1,8 +1,8 @@
 """Approvals as messages."""
 
-from perdure.v1 import approvals_pb2, decisions_pb2
+from perdure.v1 import approval_facts_pb2, approvals_pb2, decisions_pb2
 from perdure_control_plane.api.messages.times import timestamp
-from perdure_control_plane.domain.approval import Approval, Decision
+from perdure_control_plane.domain.approval import Approval, ApprovalState, Decision, Vote
 from perdure_control_plane.domain.approval_change import ApprovalChange
 
 
@@ -22,6 +22,15 @@ def approval(value: Approval, token: str = "") -> approvals_pb2.Approval:
         options=value.options,
         selected_option=value.selected_option,
         four_eyes=[decisions_pb2.FourEyes.Value(f"FOUR_EYES_{rule}") for rule in value.four_eyes],
+        assignees=value.assignees,
+        quorum=value.quorum,
+        votes=map(_vote, value.votes),
+        on_timeout=decisions_pb2.OnTimeout.Value(f"ON_TIMEOUT_{value.on_timeout}"),
+        escalations=value.escalations,
+        escalate_time=timestamp(value.escalated_at),
+        due_time=timestamp(value.due_at) if value.state is ApprovalState.OPEN else None,
+        reminders=value.reminders,
+        automatic=value.automatic,
         content=value.content,
         content_digest=value.content_digest.hex(),
         allowed=[_decision(decision) for decision in value.allowed],
@@ -43,6 +52,16 @@ def approval_change(value: ApprovalChange) -> approvals_pb2.ApprovalChange:
         sequence=value.sequence,
         change_time=timestamp(value.changed_at),
         approval=approval(value.approval),
+    )
+
+
+def _vote(vote: Vote) -> approval_facts_pb2.Vote:
+    return approval_facts_pb2.Vote(
+        voter=vote.voter,
+        kind=_decision(vote.decision),
+        selected_option=vote.selected_option,
+        reason=vote.reason,
+        vote_time=timestamp(vote.voted_at),
     )
 
 

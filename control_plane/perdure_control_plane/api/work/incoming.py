@@ -1,13 +1,15 @@
 """Event batches as they come: each event is checked for its form, and turned into the bytes that are stored."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Final
 
+from perdure.runlog.decisions import MAX_ASSIGNEES, MAX_RUNGS
 from perdure.runlog.effects import approval_id
 from perdure.runlog.instances import NAME, instance
 from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
-from perdure.v1 import decisions_pb2, execution_pb2, fact_events_pb2, instances_pb2
+from perdure.v1 import approval_facts_pb2, decisions_pb2, execution_pb2, fact_events_pb2, instances_pb2
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
 from perdure_control_plane.domain.errors import ProtocolViolation
 from perdure_control_plane.domain.ids import LeaseId, RunId
@@ -20,6 +22,7 @@ MAX_MESSAGE_BYTES: Final = 1024
 """Longest line for people in a control event."""
 
 _KINDS: Final = frozenset(decisions_pb2.ApprovalKind.values()) - {decisions_pb2.APPROVAL_KIND_UNSPECIFIED}
+_ON_TIMEOUT: Final = frozenset(decisions_pb2.OnTimeout.values()) - {decisions_pb2.ON_TIMEOUT_UNSPECIFIED}
 _FOUR_EYES: Final = frozenset(decisions_pb2.FourEyes.values()) - {decisions_pb2.FOUR_EYES_UNSPECIFIED}
 _DECISIONS: Final = frozenset(decisions_pb2.DecisionKind.values()) - {decisions_pb2.DECISION_KIND_UNSPECIFIED}
 
@@ -121,13 +124,40 @@ def _wait_opened(message: Any) -> str:
     return fault or _instance(message)
 
 
-def _approval_wait(asked: fact_events_pb2.ApprovalWait) -> str:
+def _approval_wait(asked: approval_facts_pb2.ApprovalWait) -> str:
     if not asked.approval_id or len(asked.subject_digest) != 32 or not asked.nonce:
         return "approval lacks an id, a subject digest or a nonce"
     if asked.kind not in _KINDS or not asked.allowed or not _DECISIONS.issuperset(asked.allowed):
         return "approval lacks what is asked for, or what is allowed"
     if not _FOUR_EYES.issuperset(asked.four_eyes):
         return "approval names a rule of four eyes that is none"
+    if not 1 <= asked.quorum <= MAX_ASSIGNEES or len(asked.assignees) > MAX_ASSIGNEES or not all(asked.assignees):
+        return "approval asks nobody, or too many"
+    return _time_of_approval(asked)
+
+
+def _time_of_approval(asked: approval_facts_pb2.ApprovalWait) -> str:
+    if asked.on_timeout not in _ON_TIMEOUT or (asked.on_timeout == decisions_pb2.ON_TIMEOUT_ESCALATE) != bool(
+        asked.escalate_to
+    ):
+        return "approval does not say what becomes of it, or whom it is escalated to"
+    for rung in asked.escalate_to:
+        if not 1 <= len(rung.to) <= MAX_ASSIGNEES or not all(rung.to):
+            return "approval is escalated to nobody, or to too many"
+        if rung.HasField("timeout") and rung.timeout.ToMicroseconds() <= 0:
+            return "approval is escalated for no time"
+    if not all(rung.HasField("timeout") for rung in asked.escalate_to[:-1]):
+        return "approval has a rung without end before another"
+    reminders = [time.ToMicroseconds() for time in asked.reminders]
+    if max(len(asked.escalate_to), len(reminders)) > MAX_RUNGS or any(
+        later <= earlier for earlier, later in itertools.pairwise([0, *reminders])
+    ):
+        return "approval has too many rungs or reminders, or they are in no order"
+    goes_on = {decisions_pb2.DECISION_KIND_APPROVED}.intersection(
+        asked.allowed
+    ) or asked.default_option in asked.options
+    if asked.on_timeout == decisions_pb2.ON_TIMEOUT_CONTINUE and not goes_on:
+        return "approval goes on by itself, and does not say with what"
     return ""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from perdure.runlog.instances import NAME
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.plans import WORKSPACE_TOOLS
 from perdure_control_plane.manifests.conversion.draft import Draft, fields, items, number, word
@@ -12,6 +13,13 @@ _HUMAN: Final = (
     "description", "assignee", "timeout_seconds", "on_timeout", "request_type", "options", "default_option", "context",
     "response_role",
 )  # fmt: skip
+_KINDS: Final[JsonObject] = {
+    "approval": {},
+    "review": {"kind": "review"},
+    "correction": {"kind": "review"},
+    "selection": {"kind": "select"},
+    "freeform": {"kind": "input"},
+}
 _PROVIDERS: Final = ("openai", "anthropic")
 
 
@@ -107,29 +115,43 @@ class NodeMaker:
             made["subject"] = {"context": human["context"]}
         if human.get("timeout_seconds"):
             made["timeout_seconds"] = number(human["timeout_seconds"], f"{path}.timeout_seconds")
-        if human.get("request_type") not in (None, "approval", "review"):
-            reason = f"here a person approves or rejects; {human['request_type']!r} asks for more"
-            self._draft.lost(f"{path}.request_type", "REQUEST_TYPE", reason)
-        for field in ("assignee", "options", "default_option", "response_role"):
+        self._asked(path, made, human)
+        for field in ("assignee", "response_role"):
             if human.get(field):
-                reason = "whoever may decide here may decide every approval, by yes or no"
+                reason = "name in assignees who that is here: keys/NAME, users/NAME or role:NAME"
                 self._draft.lost(f"{path}.{field}", field.upper(), reason)
-        self._on_timeout(path, name, human.get("on_timeout"))
+        self._on_timeout(path, made, human.get("on_timeout"))
         return made
 
-    def _on_timeout(self, path: str, name: str, action: Any) -> None:
-        if action == "continue":
-            output = {"decision": "", "decider": "", "reason": "nobody decided in time", "subject": {}}
-            handler = {"on": "APPROVAL_EXPIRED", "nodes": [name], "action": "continue", "output": output}
-            self._draft.handlers.append(handler)
-        elif action == "escalate":
-            gate = f"{name}_escalated"
-            self._draft.nodes.append(
-                {"id": gate, "type": "approval", "prompt": f"Nobody decided {name} in time. Go on?"}
-            )
-            self._draft.handlers.append({"on": "APPROVAL_EXPIRED", "nodes": [name], "action": "escalate", "to": gate})
-            self.instead[name] = gate
-        elif action not in (None, "fail"):
+    def _asked(self, path: str, made: JsonObject, human: JsonObject) -> None:
+        """What a person is asked for, and of which options."""
+        asked = human.get("request_type")
+        if isinstance(asked, str) and asked in _KINDS:
+            made |= _KINDS[asked]
+        elif asked is not None:
+            self._draft.lost(f"{path}.request_type", "REQUEST_TYPE", f"{asked!r} is no request of a workflow spec")
+        options = human.get("options") or []
+        if made.get("kind") == "select" and isinstance(options, list):
+            texts = dict.fromkeys(map(str, options))
+            ids = {text: text if NAME.fullmatch(text) else f"option_{number}" for number, text in enumerate(texts, 1)}
+            made["options"] = [{"id": ids[text], "label": text} if ids[text] != text else text for text in ids]
+            default = human.get("default_option")
+            if default is not None:
+                made["default_option"] = ids.get(str(default), str(default))
+            return
+        for field in ("options", "default_option"):
+            if human.get(field):
+                reason = "one of several is selected where the request_type is selection"
+                self._draft.lost(f"{path}.{field}", field.upper(), reason)
+
+    def _on_timeout(self, path: str, made: JsonObject, action: Any) -> None:
+        if action in ("continue", "escalate"):
+            made["on_timeout"] = action
+        if action == "escalate":
+            made["escalate_to"] = [{"to": ["role:admin"]}]
+            reason = "a spec does not say to whom; here it is an admin, and it stays open: name them in escalate_to"
+            self._draft.changed(f"{path}.on_timeout", "ESCALATED_TO", reason, str(made["id"]))
+        elif action not in (None, "fail", "continue"):
             self._draft.lost(f"{path}.on_timeout", "ACTION_UNKNOWN", f"{action!r} is no action of a workflow spec")
 
     def _timeout(self, path: str, step: JsonObject) -> JsonObject:

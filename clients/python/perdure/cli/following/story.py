@@ -8,6 +8,7 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from perdure.cli.following.people import told
 from perdure.cli.following.way import Way
 from perdure.cli.printing.words import at, because, enum_word, printable
 from perdure.runlog.effects import GUARDED, task_id
@@ -16,6 +17,7 @@ from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
+from perdure.runlog.wait_rules import ASKING
 from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.flows_pb2 import Flow
 from perdure.v1.node_events_pb2 import ChoiceMade, MapBegun, OutputStream, TaskOutput
@@ -255,12 +257,12 @@ class RunStory:
         match recorded.WhichOneof("fact"):
             case "decision":
                 node.approval = ""
-                decision = recorded.decision
-                kind = enum_word(decisions_pb2.DecisionKind.DESCRIPTOR, decision.kind)
-                node.note = because(f"{kind} by {decision.decider}", decision.reason)
+                node.note = told(recorded)
             case "child_ended":
                 state = enum_word(run_states_pb2.RunState.DESCRIPTOR, recorded.child_ended.state)
                 node.note = because(f"runs/{node.child} {state}", recorded.child_ended.message)
+            case asking if asking in ASKING:
+                node.note = told(recorded)
             case "wait_expired":
                 node.note = "nobody decided in time" if node.approval else f"no signal {node.signal} came in time"
                 node.approval = ""

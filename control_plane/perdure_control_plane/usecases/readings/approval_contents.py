@@ -1,0 +1,33 @@
+"""What an approval is about, and what people have said of it."""
+
+import hashlib
+from dataclasses import replace
+
+from perdure_control_plane.domain.approval import Approval
+from perdure_control_plane.domain.errors import DataCorrupt
+from perdure_control_plane.usecases.ports import Transaction
+
+
+def with_contents(tx: Transaction, approval: Approval) -> Approval:
+    """The approval with its subject, as it was frozen, its votes, and the content of its decision. Raises DataCorrupt where
+    one of these is not what its digest says."""
+    votes = tx.approvals.votes(approval.approval_id) if approval.quorum > 1 else ()
+    return replace(approval, subject=_subject(tx, approval), content=_content(tx, approval), votes=votes)
+
+
+def _subject(tx: Transaction, approval: Approval) -> bytes:
+    recorded = tx.events.last_of_kind_before(approval.run_id, "wait_subject", approval.opened_sequence)
+    subject = b"" if recorded is None else recorded.event.wait_subject.canonical_json
+    if hashlib.sha256(subject).digest() != approval.subject_digest:
+        raise DataCorrupt(approval.name, "its subject is not the one that was frozen")
+    return subject
+
+
+def _content(tx: Transaction, approval: Approval) -> bytes:
+    if not approval.content_digest:
+        return b""
+    recorded = tx.events.last_of_kind_before(approval.run_id, "fact_content", approval.closed_sequence)
+    content = b"" if recorded is None else recorded.event.fact_content.json
+    if hashlib.sha256(content).digest() != approval.content_digest:
+        raise DataCorrupt(approval.name, "the content of its decision is not the one that was given")
+    return content
