@@ -34,7 +34,7 @@ LONGER: dict[str, tuple[int, str]] = {
     f"{EXECUTOR}/worker.py::Worker":
         (180, "one stream after another, read in the order in which they are served"),
     f"{SERVER}/storage/projections.py::Projections":
-        (215, "a short method for each kind of event that changes a table, and the table of them"),
+        (225, "a short method for each kind of event that changes a table, and the table of them"),
     f"{SERVER}/storage/projections.py":
         (340, "every table that follows from logs, and which kind of event changes which"),
     f"{RUNLOG}/checker.py::LogChecker":
@@ -59,6 +59,10 @@ LONGER: dict[str, tuple[int, str]] = {
         (45, "a line for each service that there is"),
     "clients/python/perdure/cli/main.py::program":
         (75, "options of the whole program are its parameters, one a line"),
+    "protos/perdure/v1/approvals.proto":
+        (410, "a service with its resource and its requests, as every other one"),
+    "clients/python/perdure/cli/approvals.py::decide":
+        (50, "a command's options are its parameters, one a line; its body is the request"),
     "clients/python/perdure/cli/schedules.py::create":
         (75, "a command's options are its parameters, one a line; its body is the request"),
     "protos/perdure/v1/execution.proto":

@@ -73,6 +73,10 @@ ALLOWED: Final = {
         "ListApprovals": SEES,
         "WatchApprovals": SEES,
         "DecideApproval": "admin reviewer",
+        "DecideApprovals": "admin reviewer",
+        "DelegateApproval": "admin reviewer",
+        "WithdrawApproval": "admin operator service",
+        "CommentApproval": "admin author operator reviewer service",
     },
     "WebhookService": {
         "ListWebhooks": "admin operator",

@@ -12,7 +12,7 @@ from perdure.v1 import errors_pb2, run_states_pb2, scopes_pb2
 ROOT = pathlib.Path(__file__).parents[2]
 EVENT_FILES = ("run_events", "instances", "node_events", "fact_events", "run_states")
 ORDER = re.compile(r"\b(latest|newest|oldest) first\b|\bby [a-z]+\b|\bin (the )?order\b|\bones first\b")
-CHANGING = [number for name, number in scopes_pb2.Scope.items() if name.endswith(("_WRITE", "_DECIDE"))]
+CHANGING = [number for name, number in scopes_pb2.Scope.items() if name.endswith(("_WRITE", "_DECIDE", "_COMMENT"))]
 """Scopes of calls that may change something; what executors append, under another, is what logs are made of."""
 
 IMPLIED = {
@@ -91,13 +91,20 @@ def unknown_reasons(contract: Any) -> list[str]:
     return found
 
 
+def own_and_repeated_fields(contract: Any, name: str) -> list[str]:
+    """Fields of a request, and of the requests that it may hold."""
+    message = contract.message(name)
+    inner = [contract.message(field.type_name) for field in message.field if field.type_name.endswith("Request")]
+    return [*fields(message), *(field for one in inner for field in fields(one))]
+
+
 def without_request_id(contract: Any) -> list[str]:
     """Calls that create or decide, and take no id by which a repetition is known."""
     return [
         str(rpc)
         for rpc in contract.of("rpc")
         if rpc.proto.options.Extensions[scopes_pb2.scope] in CHANGING
-        and not {"request_id", "idempotency_key"} & set(fields(contract.message(rpc.proto.input_type)))
+        and not {"request_id", "idempotency_key"} & set(own_and_repeated_fields(contract, rpc.proto.input_type))
     ]
 
 

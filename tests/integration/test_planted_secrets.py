@@ -149,7 +149,7 @@ def play(made: Site) -> None:
     made.perdure("flows", "watch", flow["name"], "--until", "held", code=9)
     (approval,) = listed(made, "approvals", "list")
     for output in ("json", "table"):
-        made.perdure("approvals", "get", approval["name"], "-o", output)
+        made.perdure("approvals", "show", approval["name"], "-o", output)
     made.perdure("approvals", "approve", approval["name"], "--yes", "--reason", "seen")
     for output in ("json", "table"):
         made.perdure("flows", "watch", flow["name"], "-o", output)
@@ -196,7 +196,7 @@ def judge(made: Site, *stores: str) -> None:
     """Nothing was found, and the search has seen what stood beside every secret."""
     search = made.search
     assert search.found == []
-    told = {"perdure approvals get", "perdure flows watch", "perdure runs events", "perdure tasks output"}
+    told = {"perdure approvals show", "perdure flows watch", "perdure runs events", "perdure tasks output"}
     assert told | {"the export of runs", "what the executor prints", *stores} <= search.canaries
     assert len(search.places) >= 30, sorted(search.places)
 

@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 _caller: ContextVar[Caller] = ContextVar("caller", default=OPEN_CALLER)
 
+_denied: ContextVar[Callable[[Exception], Awaitable[None]]] = ContextVar("denied")
+
 REFUSED_WITHIN_SECONDS: Final = 1.0
 """How long a stream that is refused is listened to before its refusal is sent."""
 
@@ -45,6 +47,11 @@ REFUSED_WITHIN_SECONDS: Final = 1.0
 def caller() -> Caller:
     """Who makes the call that is being served."""
     return _caller.get()
+
+
+async def write_down_denial(error: Exception) -> None:
+    """Has an error written down where it is a denial, of a call that answers all the same."""
+    await _denied.get()(error)
 
 
 def scopes_of(*services: ServiceDescriptor) -> dict[str, Scope]:
@@ -130,6 +137,7 @@ class _Guard:
         _caller.set(replace(STRANGER, peer=unquote(context.peer()), method=self._method))
         found = await self._doorkeeper.admit(context)
         _caller.set(replace(found, peer=unquote(context.peer()), method=self._method))
+        _denied.set(self.write_down)
         self._rates.take(found.principal)
         if self._scope is None:
             raise ScopeMissing(self._method)
@@ -168,12 +176,16 @@ class _Guard:
 
     async def refuse(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
         """Answers with a status, and has a denial written down."""
+        await self.write_down(error)
+        await _abort(context, self._method, error)
+
+    async def write_down(self, error: Exception) -> None:
+        """Has an error written down where it is a denial."""
         if isinstance(error, PerdureError) and is_denial(error):
             try:
                 await self._denials.record(caller(), error.reason, error.metadata.get("approval", ""))
             except Exception:  # the call is denied all the same, and it is counted until it can be written down
                 log.exception("denial.postponed", method=self._method)
-        await _abort(context, self._method, error)
 
 
 def _unary(behaviour: Any, guard: _Guard, checked: Callable[[Any], Any]) -> Any:

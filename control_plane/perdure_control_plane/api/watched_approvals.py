@@ -5,6 +5,7 @@ from typing import assert_never
 
 from perdure.v1 import approvals_pb2
 from perdure_control_plane.api import approval_requests
+from perdure_control_plane.api.interceptors import caller
 from perdure_control_plane.api.messages import approvals as messages
 from perdure_control_plane.api.pages import Pages
 from perdure_control_plane.domain.approval import Approval
@@ -26,7 +27,7 @@ class WatchedApprovals:
         self, request: approvals_pb2.WatchApprovalsRequest
     ) -> AsyncIterator[approvals_pb2.WatchApprovalsResponse]:
         """Everything that is sent. Raises FieldInvalid, ResumeTokenExpired, ServerDraining."""
-        wanted, cursor = approval_requests.approval_filter(request), self._cursor(request)
+        wanted, cursor = approval_requests.approval_filter(request, caller()), self._cursor(request)
         generation = self._generation()
         async for news in self._watcher.watch(wanted, cursor, snapshot=request.snapshot):
             response = _response(news)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.runlog.decisions import ROLE, has_content
+from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
     ApprovalClosed,
@@ -64,6 +65,19 @@ class OnTimeout(StrEnum):
     FAIL = "FAIL"
     CONTINUE = "CONTINUE"
     ESCALATE = "ESCALATE"
+
+
+class CloseReason(StrEnum):
+    """Why an approval can be decided no more."""
+
+    OPEN = ""
+    DECIDED = "DECIDED"
+    EXPIRED = "EXPIRED"
+    WITHDRAWN = "WITHDRAWN"
+    STOPPED = "STOPPED"
+    JUMPED_OVER = "JUMPED_OVER"
+    MOVED = "MOVED"
+    RUN_ENDED = "RUN_ENDED"
 
 
 class DeciderRule(StrEnum):
@@ -138,6 +152,8 @@ class Approval:
     """Times that people were reminded."""
     automatic: bool
     """Whether nobody decided in time and the run went on."""
+    close_reason: CloseReason
+    comments: int
     prompt: str
     subject_digest: bytes
     plan_digest: bytes
@@ -151,6 +167,8 @@ class Approval:
     subject: bytes = b""
     content: bytes = b""
     votes: tuple[Vote, ...] = ()
+    history: tuple[RecordedEvent, ...] = ()
+    """What has happened to it while it was open."""
 
     @property
     def name(self) -> str:
@@ -165,14 +183,14 @@ class Approval:
         """
         if not caller.authenticated:
             return DeciderRule.IDENTITY if self.assignees or self.quorum > 1 else None
-        if self.assignees and not self._is_assigned(caller):
+        if self.assignees and not self.asks(caller):
             return DeciderRule.ASSIGNEES
         rule = excluded.get(caller.principal)
         return DeciderRule(rule.value) if rule is not None else None
 
-    def _is_assigned(self, caller: Caller) -> bool:
-        role = f"{ROLE}{caller.role.lower()}" if caller.role is not None else ""
-        return caller.principal in self.assignees or role in self.assignees
+    def asks(self, caller: Caller) -> bool:
+        """Whether somebody is asked by name or by role."""
+        return not set(self.assignees).isdisjoint(names_of(caller))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +210,19 @@ class TokenKeys:
         secret = self.secrets.get(key_id, bytes(32))
         if not hmac.compare_digest(_mac(secret, approval).encode(), presented.encode()) or key_id not in self.secrets:
             raise TokenMismatch(approval.name)
+
+
+def names_of(caller: Caller) -> tuple[str, ...]:
+    """What assignees may call somebody."""
+    return (caller.principal, f"{ROLE}{caller.role.lower()}") if caller.role is not None else (caller.principal,)
+
+
+def check_open(approval: Approval) -> None:
+    """Raises ApprovalDecided, ApprovalClosed where nothing happens to it any more."""
+    if approval.state is ApprovalState.DECIDED:
+        raise ApprovalDecided(approval.name, f"{approval.decision} by {approval.decider}")
+    if approval.state is not ApprovalState.OPEN:
+        raise ApprovalClosed(approval.name, approval.state, approval.close_reason)
 
 
 def check_decider(approval: Approval, caller: Caller, excluded: Mapping[Principal, FourEyes]) -> None:
@@ -222,10 +253,7 @@ def is_enough(approval: Approval, vote: Vote) -> bool:
 
 def check_decidable(approval: Approval, decision: Decision, selected_option: str = "") -> None:
     """Raises ApprovalDecided, ApprovalClosed, DecisionNotAllowed or FieldInvalid where this decision cannot be recorded."""
-    if approval.state is ApprovalState.DECIDED:
-        raise ApprovalDecided(approval.name, f"{approval.decision} by {approval.decider}")
-    if approval.state is not ApprovalState.OPEN:
-        raise ApprovalClosed(approval.name, approval.state)
+    check_open(approval)
     if decision not in approval.allowed:
         raise DecisionNotAllowed(approval.name, ", ".join(approval.allowed))
     if decision is Decision.SELECTED and selected_option not in approval.options:

@@ -70,6 +70,10 @@ class FieldInvalid(PerdureError):
     def __init__(self, *faults: FieldFault) -> None:
         super().__init__("; ".join(f"{fault.field}: {fault.description}" for fault in faults), faults)
 
+    def within(self, outer: str) -> "FieldInvalid":
+        """The same, of a message that is a field of another."""
+        return FieldInvalid(*(FieldFault(f"{outer}.{fault.field}", fault.description) for fault in self.faults))
+
 
 def field_invalid(field: str, description: str) -> FieldInvalid:
     """The error for a single field."""
@@ -329,8 +333,11 @@ class ApprovalClosed(Refused):
 
     reason = "APPROVAL_CLOSED"
 
-    def __init__(self, approval: str, state: str) -> None:
-        super().__init__(f"{approval} is {state} and can no longer be decided", approval=approval, state=state)
+    def __init__(self, approval: str, state: str, close_reason: str) -> None:
+        message = f"{approval} is {state} and can no longer be decided"
+        if close_reason != state:
+            message = f"{message}: {close_reason.lower().replace('_', ' ')}"
+        super().__init__(message, approval=approval, state=state, close_reason=close_reason)
 
 
 class ApprovalDecided(Refused):
@@ -416,6 +423,25 @@ class DeciderNotAllowed(PerdureError):
 
     def __init__(self, approval: str, rule: str, why: str) -> None:
         super().__init__(f"{approval} is for others to decide: {why}", approval=approval, rule=rule)
+
+
+class NotRequester(PerdureError):
+    """Somebody else has asked."""
+
+    reason = "NOT_REQUESTER"
+
+    def __init__(self, approval: str) -> None:
+        message = f"{approval} is withdrawn by whoever started its flow, or by an admin"
+        super().__init__(message, approval=approval)
+
+
+class CommentsFull(PerdureError):
+    """As much was said about an approval as may be."""
+
+    reason = "COMMENTS_FULL"
+
+    def __init__(self, approval: str, limit: int) -> None:
+        super().__init__(f"{approval} has {limit} comments, which are the most", approval=approval, limit=limit)
 
 
 class ScopeMissing(PerdureError):

@@ -59,6 +59,12 @@ class ApprovalFilter:
     """Approvals that match everything that is set."""
 
     states: tuple[ApprovalState, ...] = ()
+    assignees: tuple[str, ...] = ()
+    """Principals and roles that are asked, every one."""
+    asks_one_of: tuple[str, ...] = ()
+    """Of which one is asked, or nobody in particular; none: of any."""
+    is_overdue: bool = False
+    """Only those that are open and whose deadline has passed."""
     run_id: RunId | None = None
     flow_id: FlowId | None = None
     session_id: SessionId | None = None

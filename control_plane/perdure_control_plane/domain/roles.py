@@ -14,6 +14,7 @@ class Scope(StrEnum):
     RUNS_WRITE = "RUNS_WRITE"
     APPROVALS_READ = "APPROVALS_READ"
     APPROVALS_DECIDE = "APPROVALS_DECIDE"
+    APPROVALS_COMMENT = "APPROVALS_COMMENT"
     WORK = "WORK"
     SERVER_WRITE = "SERVER_WRITE"
     KEYS_READ = "KEYS_READ"
@@ -52,12 +53,22 @@ _SEES: Final = frozenset(
 
 SCOPES: Final[dict[Role, frozenset[Scope]]] = {
     Role.ADMIN: frozenset(Scope),
-    Role.AUTHOR: _SEES | {Scope.PLAYBOOKS_WRITE},
+    Role.AUTHOR: _SEES | {Scope.PLAYBOOKS_WRITE, Scope.APPROVALS_COMMENT},
     Role.OPERATOR: _SEES
-    | {Scope.RUNS_WRITE, Scope.SERVER_WRITE, Scope.AUDIT_READ, Scope.CREDENTIALS_READ, Scope.WEBHOOKS_READ},
-    Role.REVIEWER: _SEES | {Scope.APPROVALS_DECIDE},
+    | {
+        Scope.RUNS_WRITE,
+        Scope.APPROVALS_COMMENT,
+        Scope.SERVER_WRITE,
+        Scope.AUDIT_READ,
+        Scope.CREDENTIALS_READ,
+        Scope.WEBHOOKS_READ,
+    },
+    Role.REVIEWER: _SEES | {Scope.APPROVALS_DECIDE, Scope.APPROVALS_COMMENT},
     Role.EXECUTOR: frozenset({Scope.IDENTITY_READ, Scope.WORK}),
-    Role.SERVICE: _SEES | {Scope.RUNS_WRITE},
+    Role.SERVICE: _SEES | {Scope.RUNS_WRITE, Scope.APPROVALS_COMMENT},
     Role.VIEWER: _SEES,
 }
 """Who may do what. No role but ADMIN both starts work and decides about it."""
+
+DECIDING_ROLES: Final = sorted(role.lower() for role, scopes in SCOPES.items() if Scope.APPROVALS_DECIDE in scopes)
+"""Roles that decide, as assignees name them."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from perdure.runlog.decisions import FIELDS, ROLE, decision_kind, has_content
 from perdure.v1 import decisions_pb2, plans_pb2
-from perdure_control_plane.domain.roles import SCOPES, Scope
+from perdure_control_plane.domain.roles import DECIDING_ROLES
 from perdure_control_plane.manifests.compiled_values import duration, json_of
 from perdure_control_plane.manifests.diagnostics import Diagnostic
 from perdure_control_plane.manifests.maps import placed
@@ -25,8 +25,6 @@ _DECISIONS: Final = {
     "select": ("rejected", "selected"),
 }
 """What each kind allows where its node does not say it."""
-
-_DECIDING_ROLES: Final = sorted(role.lower() for role, scopes in SCOPES.items() if Scope.APPROVALS_DECIDE in scopes)
 
 
 def decisions(node: ApprovalNode) -> tuple[str, ...]:
@@ -127,8 +125,8 @@ def _asked_faults(node: ApprovalNode) -> Iterator[tuple[str, str]]:
 def _assignee_faults(field: str, assignees: list[str]) -> Iterator[tuple[str, str]]:
     for index, assignee in enumerate(assignees):
         role = assignee.removeprefix(ROLE)
-        if role != assignee and role not in _DECIDING_ROLES:
-            roles = " or ".join(f"`{ROLE}{known}`" for known in _DECIDING_ROLES)
+        if role != assignee and role not in DECIDING_ROLES:
+            roles = " or ".join(f"`{ROLE}{known}`" for known in DECIDING_ROLES)
             yield f"{field}[{index}]", f"{role!r} is no role that decides; write {roles}"
         elif assignee in assignees[:index]:
             yield f"{field}[{index}]", "it stands in it twice"

@@ -1,9 +1,10 @@
 """What events of the log say of an approval, as columns of its row."""
 
-from typing import Any
+from typing import Any, Final
 
-from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2
-from perdure_control_plane.domain.approval import ApprovalState, Decision
+from perdure.runlog.states import RunState, run_state
+from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, run_events_pb2
+from perdure_control_plane.domain.approval import ApprovalState, CloseReason, Decision
 from perdure_control_plane.storage.lists import pack
 from perdure_control_plane.storage.projection_statements import NO_DECISION
 
@@ -25,6 +26,8 @@ def asked_row(asked: approval_facts_pb2.ApprovalWait) -> dict[str, Any]:
         "escalations": 0,
         "escalated_at": 0,
         "reminders": 0,
+        "close_reason": CloseReason.OPEN.value,
+        "comments": 0,
         "prompt": asked.prompt,
         "subject_digest": asked.subject_digest,
         "nonce": asked.nonce,
@@ -35,11 +38,14 @@ def asked_row(asked: approval_facts_pb2.ApprovalWait) -> dict[str, Any]:
 
 def ended_row(recorded: fact_events_pb2.FactRecorded) -> dict[str, Any]:
     """What changes with the fact that ends one."""
+    if recorded.HasField("approval_withdrawn"):
+        return {"state": ApprovalState.CLOSED.value, "close_reason": CloseReason.WITHDRAWN.value}
     if not recorded.HasField("decision"):
-        return {"state": ApprovalState.EXPIRED.value}
+        return {"state": ApprovalState.EXPIRED.value, "close_reason": CloseReason.EXPIRED.value}
     decision = recorded.decision
     return {
         "state": ApprovalState.DECIDED.value,
+        "close_reason": CloseReason.DECIDED.value,
         "decision": _decision(decision.kind).value,
         "decider": decision.decider,
         "authenticated": int(decision.authenticated),
@@ -58,6 +64,27 @@ def escalated_row(escalated: approval_facts_pb2.ApprovalEscalated, at: int) -> d
         "escalated_at": at,
         "due_at": at + escalated.timeout.ToMicroseconds() if escalated.HasField("timeout") else 0,
     }
+
+
+def closed_row(closed: fact_events_pb2.WaitClosed) -> dict[str, Any]:
+    """What changes when its run needs it no more, and goes on."""
+    is_jump = closed.cause == instances_pb2.FAILURE_CAUSE_JUMPED_OVER
+    reason = CloseReason.JUMPED_OVER if is_jump else CloseReason.STOPPED
+    return {"state": ApprovalState.CLOSED.value, "close_reason": reason.value}
+
+
+def left_row(ended: run_events_pb2.RunEnded) -> dict[str, Any]:
+    """What changes when its run ends without it."""
+    reason = _LEFT.get(run_state(ended.state), CloseReason.RUN_ENDED)
+    return {"state": ApprovalState.CLOSED.value, "close_reason": reason.value}
+
+
+_LEFT: Final = {
+    RunState.CANCELLED: CloseReason.STOPPED,
+    RunState.INTERRUPTED: CloseReason.STOPPED,
+    RunState.TIMED_OUT: CloseReason.STOPPED,
+    RunState.MOVED: CloseReason.MOVED,
+}
 
 
 def _decision(kind: decisions_pb2.DecisionKind.ValueType) -> Decision:

@@ -1,17 +1,20 @@
 """Approvals, as their readers see them; `projections` writes them."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, insert, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, literal_column, or_, select, tuple_
 from sqlalchemy.engine import Connection, Dialect
 
+from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.approval import (
     Approval,
     ApprovalKind,
     ApprovalState,
+    CloseReason,
     Decision,
     FourEyes,
     OnTimeout,
@@ -20,9 +23,10 @@ from perdure_control_plane.domain.approval import (
 from perdure_control_plane.domain.errors import NotFound
 from perdure_control_plane.domain.ids import ApprovalId, FlowId, Principal
 from perdure_control_plane.domain.queries import ApprovalFilter
-from perdure_control_plane.storage.lists import unpack
+from perdure_control_plane.storage.lists import pack, unpack
+from perdure_control_plane.storage.run_events import recorded
 from perdure_control_plane.storage.statements import DriverConnection, Prepared
-from perdure_control_plane.storage.tables import approval_votes, approvals, runs
+from perdure_control_plane.storage.tables import approval_events, approval_votes, approvals, run_events, runs
 
 _IS_OPEN = approvals.c.state == literal_column(f"'{ApprovalState.OPEN.value}'")
 """As the index of those that are open has it: SQLite uses that for the very same words alone."""
@@ -55,16 +59,16 @@ class Approvals:
         return approval_of(row)
 
     def page(
-        self, wanted: ApprovalFilter, after: tuple[int, int, int, str] | None, limit: int
+        self, wanted: ApprovalFilter, after: tuple[int, int, int, str] | None, limit: int, now: int = 0
     ) -> list[tuple[Approval, Any]]:
-        """Approvals in their order after a place, each with its own place.
+        """Approvals in their order after a place, each with its own place. `now` says which are overdue.
 
         Open ones come first, by deadline; then the others, the latest closed first. A place begins with the time as of
         which they are open, so that one that is closed while its list is being read keeps its place. Each part is read in
         the order of an index, so that a page costs what is on it, however many approvals there are.
         """
         as_of, rank, *last = after if after is not None else (self._last_closed(), _OPEN)
-        every = select(approvals).where(*matching(wanted))
+        every = select(approvals).where(*matching(wanted, now))
         found = self._open(every, _halves(wanted, as_of), last, limit) if rank == _OPEN else []
         if len(found) < limit and _may_be_closed(wanted):
             found += self._closed(every, as_of, last if rank == _CLOSED else [], limit - len(found))
@@ -89,6 +93,12 @@ class Approvals:
 
     def _last_closed(self) -> int:
         return int(self._connection.execute(select(func.coalesce(func.max(approvals.c.closed_at), 0))).scalar_one())
+
+    def history(self, approval_id: ApprovalId) -> list[RecordedEvent]:
+        """What has happened to an approval while it was open, in that order."""
+        same = (run_events.c.run_id == approval_events.c.run_id) & (run_events.c.sequence == approval_events.c.sequence)
+        query = select(*run_events.c).join(approval_events, same).where(approval_events.c.approval_id == approval_id)
+        return [recorded(row) for row in self._connection.execute(query.order_by(approval_events.c.sequence))]
 
     def votes(self, approval_id: ApprovalId) -> tuple[Vote, ...]:
         """What people have said of an approval that asks several, in that order."""
@@ -136,8 +146,8 @@ def _may_be_closed(wanted: ApprovalFilter) -> bool:
     return not wanted.states or any(state is not ApprovalState.OPEN for state in wanted.states)
 
 
-def matching(wanted: ApprovalFilter) -> Iterator[ColumnElement[bool]]:
-    """What must be true of an approval."""
+def matching(wanted: ApprovalFilter, now: int = 0) -> Iterator[ColumnElement[bool]]:
+    """What must be true of an approval; `now` says which are overdue."""
     if wanted.states:
         yield approvals.c.state.in_([state.value for state in wanted.states])
     for column, value in (
@@ -147,6 +157,16 @@ def matching(wanted: ApprovalFilter) -> Iterator[ColumnElement[bool]]:
     ):
         if value is not None:
             yield column == value
+    if wanted.is_overdue:
+        yield _IS_OPEN & (approvals.c.deadline_at <= now)
+    for assignee in wanted.assignees:
+        yield _asks(assignee)
+    if wanted.asks_one_of:
+        yield or_(approvals.c.assignees == pack(()), *map(_asks, wanted.asks_one_of))
+
+
+def _asks(assignee: str) -> ColumnElement[bool]:
+    return approvals.c.assignees.contains(json.dumps(assignee), autoescape=True)
 
 
 def approval_of(row: Any) -> Approval:
@@ -160,6 +180,7 @@ def approval_of(row: Any) -> Approval:
     values["options"] = unpack(values["options"])
     values["four_eyes"] = tuple(FourEyes(word) for word in unpack(values["four_eyes"]))
     values["on_timeout"] = OnTimeout(values["on_timeout"])
+    values["close_reason"] = CloseReason(values["close_reason"])
     values["automatic"] = bool(values["automatic"])
     values["first_assignees"] = unpack(values["first_assignees"])
     values["assignees"] = unpack(values["assignees"])

@@ -10,7 +10,7 @@ from perdure_control_plane.domain.inbox import WaitState
 from perdure_control_plane.storage.approval_changes import ApprovalChangeStatements
 from perdure_control_plane.storage.run_messages import RunMessageStatements
 from perdure_control_plane.storage.statements import Prepared
-from perdure_control_plane.storage.tables import approvals, run_inbox, run_waits, runs, tasks
+from perdure_control_plane.storage.tables import approval_events, approvals, run_inbox, run_waits, runs, tasks
 
 NO_RESULT: Final[dict[str, Any]] = {
     "exit_code": None,
@@ -40,7 +40,7 @@ NO_DECISION: Final[dict[str, Any]] = {
     "content_digest": b"",
     "automatic": 0,
 }
-_APPROVAL_END: Final = ("state", "closed_at", "closed_sequence", *NO_DECISION)
+_APPROVAL_END: Final = ("state", "close_reason", "closed_at", "closed_sequence", *NO_DECISION)
 
 
 class ProjectionStatements:
@@ -63,7 +63,12 @@ class ProjectionStatements:
         escalated = ["assignees", "escalations", "escalated_at", "due_at"]
         self.escalate_approval: Final = _update(dialect, approvals, is_open, escalated)
         self.remind_approval: Final = _update(dialect, approvals, is_open, ["reminders"])
-        self.close_approvals: Final = _update(dialect, approvals, ["run_id", "state"], ["state", "closed_at"])
+        self.delegate_approval: Final = _update(dialect, approvals, is_open, ["assignees"])
+        commented = {"comments": approvals.c.comments + 1}
+        self.comment_approval: Final = Prepared(_update_where(approvals, is_open, []).values(commented), dialect)
+        self.note_approval: Final = Prepared(insert(approval_events), dialect)
+        closed = ["state", "close_reason", "closed_at"]
+        self.close_approvals: Final = _update(dialect, approvals, ["run_id", "state"], closed)
         self.record_fact: Final = Prepared(insert(run_inbox), dialect)
         self.take_fact: Final = _update(dialect, run_inbox, ["run_id", "sequence"], ["state"])
         self.void_facts: Final = _update(dialect, run_inbox, ["run_id", "instance", "fact", "state"], ["state"])

@@ -20,7 +20,8 @@ from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.run_message import MessageKind
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 from perdure_control_plane.storage.approval_changes import NotedChanges
-from perdure_control_plane.storage.approval_rows import asked_row, ended_row, escalated_row
+from perdure_control_plane.storage.approval_rows import asked_row, closed_row, ended_row, escalated_row, left_row
+from perdure_control_plane.storage.lists import pack
 from perdure_control_plane.storage.payloads import PayloadStatements
 from perdure_control_plane.storage.projection_statements import (
     NEW_TASK,
@@ -142,7 +143,7 @@ class Projections:
         if stored.children:
             yield self.messages.tell_awaited(stored.run_id, stored.sequence, stored.at, where, MessageKind.CANCEL)
         yield from self._move_wait(stored, where, WaitState.CLOSED)
-        yield from self._end_approval(stored, where, {"state": ApprovalState.CLOSED.value})
+        yield from self._end_approval(stored, where, closed_row(stored.event.wait_closed))
 
     def _fact_recorded(self, stored: Stored) -> Iterator[Change]:
         recorded = stored.event.fact_recorded
@@ -164,14 +165,25 @@ class Projections:
 
     def _go_on_asking(self, stored: Stored, where: str, recorded: fact_events_pb2.FactRecorded) -> Iterator[Change]:
         which = {"where_run_id": stored.run_id, "where_instance": where, "where_state": ApprovalState.OPEN.value}
-        if recorded.HasField("approval_reminded"):
-            reminded = recorded.approval_reminded
-            yield from self._move_wait(stored, where, WaitState.OPEN, until=reminded.next_time.ToMicroseconds())
-            yield self._statements.remind_approval.change({**which, "reminders": reminded.number})
-        else:
-            row = escalated_row(recorded.approval_escalated, stored.at)
-            yield from self._move_wait(stored, where, WaitState.OPEN, until=row["due_at"])
-            yield self._statements.escalate_approval.change({**which, **row})
+        match recorded.WhichOneof("fact"):
+            case "approval_reminded":
+                approval_id, reminded = recorded.approval_reminded.approval_id, recorded.approval_reminded
+                yield from self._move_wait(stored, where, WaitState.OPEN, until=reminded.next_time.ToMicroseconds())
+                yield self._statements.remind_approval.change({**which, "reminders": reminded.number})
+            case "approval_escalated":
+                approval_id = recorded.approval_escalated.approval_id
+                row = escalated_row(recorded.approval_escalated, stored.at)
+                yield from self._move_wait(stored, where, WaitState.OPEN, until=row["due_at"])
+                yield self._statements.escalate_approval.change({**which, **row})
+            case "approval_delegated":
+                approval_id = recorded.approval_delegated.approval_id
+                assignees = pack(recorded.approval_delegated.assignees)
+                yield self._statements.delegate_approval.change({**which, "assignees": assignees})
+            case _:
+                approval_id = recorded.approval_commented.approval_id
+                yield self._statements.comment_approval.change(which)
+        place = {"approval_id": approval_id, "run_id": stored.run_id, "sequence": stored.sequence}
+        yield self._statements.note_approval.change(place)
 
     def _move_wait(
         self, stored: Stored, where: str, to: WaitState, fact_sequence: int = 0, until: int = 0
@@ -232,8 +244,8 @@ class Projections:
             asked = {
                 "where_run_id": stored.run_id,
                 "where_state": ApprovalState.OPEN.value,
-                "state": ApprovalState.CLOSED.value,
                 "closed_at": stored.at,
+                **left_row(stored.event.run_ended),
             }
             yield self.approval_changes.of_run(stored.run_id, stored.sequence, stored.at, ApprovalChangeKind.CLOSED)
             yield self._statements.close_approvals.change(asked)

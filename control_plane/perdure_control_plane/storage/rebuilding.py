@@ -24,6 +24,7 @@ from perdure_control_plane.storage.sqlite_errors import is_of_the_store
 from perdure_control_plane.storage.statements import Change, DriverConnection, execute_changes
 from perdure_control_plane.storage.tables import (
     approval_changes,
+    approval_events,
     approvals,
     deletions,
     metadata,
@@ -38,7 +39,7 @@ from perdure_control_plane.storage.tables import (
 )
 from perdure_control_plane.storage.unit_of_work import SqlTransaction, statements_of
 
-PROJECTED_TABLES: Final = (runs, run_queue, run_inbox, run_waits, approvals, tasks, payload_references)
+PROJECTED_TABLES: Final = (runs, run_queue, run_inbox, run_waits, approvals, approval_events, tasks, payload_references)
 """Tables whose every column follows from `run_events`."""
 
 RUNS_AT_ONCE: Final = 500

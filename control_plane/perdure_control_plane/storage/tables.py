@@ -1,7 +1,8 @@
 """The tables. Times are microseconds since 1970 by the store's clock, and 0 means never; digests are raw SHA-256.
 
-`runs`, `run_queue`, `run_inbox`, `run_waits`, `approvals`, `tasks` and `payload_references` are projections: a test
-rebuilds every column of them from `run_events`. `run_snapshots` is a cache of them: without it everything is as it was.
+`runs`, `run_queue`, `run_inbox`, `run_waits`, `approvals`, `approval_events`, `tasks` and `payload_references` are
+projections: a test rebuilds every column of them from `run_events`. `run_snapshots` is a cache of them: without it
+everything is as it was.
 `executors` and `assignments` say who is alive and hold nothing that a log knows.
 """
 
@@ -28,7 +29,7 @@ from sqlalchemy.schema import SchemaItem
 from perdure.audit.events import AuditOutcome
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
-from perdure_control_plane.domain.approval import ApprovalKind, ApprovalState, Decision, OnTimeout
+from perdure_control_plane.domain.approval import ApprovalKind, ApprovalState, CloseReason, Decision, OnTimeout
 from perdure_control_plane.domain.approval_change import ApprovalChangeKind
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.playbook import Publication
@@ -427,6 +428,8 @@ approvals = _table(
     _number("due_at"),
     _number("reminders"),
     _number("automatic"),
+    _text("close_reason"),
+    _number("comments"),
     _text("prompt"),
     _bytes("subject_digest"),
     _bytes("plan_digest"),
@@ -440,10 +443,20 @@ approvals = _table(
     _one_of("state", ApprovalState),
     _one_of("decision", Decision, or_null=True),
     _one_of("on_timeout", OnTimeout),
+    _one_of("close_reason", CloseReason),
     Index(None, "run_id", "instance"),
     Index(None, "flow_id"),
     Index(None, "session_id"),
     Index(None, "closed_at"),
+)
+
+# Where in its run's log is what has happened to an approval while it was open.
+approval_events = _table(
+    "approval_events",
+    _key("approval_id"),
+    Column("sequence", Number, primary_key=True),
+    _text("run_id"),
+    Index(None, "run_id"),
 )
 
 # What people have said of an approval that asks several: no projection, for the log has it once enough say the same.

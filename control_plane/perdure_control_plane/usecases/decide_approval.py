@@ -59,23 +59,44 @@ async def decide_approval(store: Store, limits: Limits, keys: TokenKeys, caller:
     """
     _check_said(asked)
     content = await _content(store, limits, keys, asked)
+    return await store.write(lambda tx: _decide(tx, keys, caller, asked, content), Order.GUARDED)
 
-    def body(tx: Transaction) -> Approval:
-        known = tx.approvals.get(asked.approval_id)
-        keys.check(known, asked.token)
-        excluded = excluded_by(tx, known)
-        run = tx.runs.lock(known.run_id)
-        approval = with_contents(tx, tx.approvals.get(asked.approval_id))
-        said = (asked.decision.value, asked.reason, content, asked.selected_option)
-        repeated = is_repetition(tx, caller, asked.request_id, "DecideApproval", approval.name, *said)
-        if repeated or _has_said_so(approval, caller, asked, content):
-            return approval
-        check_decidable(approval, asked.decision, asked.selected_option)
-        check_decider(approval, caller, excluded)
-        _take(tx, run, approval, caller, asked, content)
-        return with_contents(tx, tx.approvals.get(asked.approval_id))
+
+async def decide_together(
+    store: Store, limits: Limits, keys: TokenKeys, caller: Caller, asked: Sequence[Deciding]
+) -> list[Approval]:
+    """Records several decisions in one commit: all of them, or none. They are of one node of one run.
+
+    Raises as `decide_approval`, of the first that is refused, and FieldInvalid where they are not of one node.
+    """
+    for one in asked:
+        _check_said(one)
+    contents = [await _content(store, limits, keys, one) for one in asked]
+
+    def body(tx: Transaction) -> list[Approval]:
+        known = [tx.approvals.get(one.approval_id) for one in asked]
+        places = {(approval.run_id, parse_instance(approval.instance).node) for approval in known}
+        if len(places) > 1:
+            raise field_invalid("atomic", "is for approvals of one node of one run; decide the others each by itself")
+        return [_decide(tx, keys, caller, one, content) for one, content in zip(asked, contents, strict=True)]
 
     return await store.write(body, Order.GUARDED)
+
+
+def _decide(tx: Transaction, keys: TokenKeys, caller: Caller, asked: Deciding, content: bytes) -> Approval:
+    known = tx.approvals.get(asked.approval_id)
+    keys.check(known, asked.token)
+    excluded = excluded_by(tx, known)
+    run = tx.runs.lock(known.run_id)
+    approval = with_contents(tx, tx.approvals.get(asked.approval_id))
+    said = (asked.decision.value, asked.reason, content, asked.selected_option)
+    repeated = is_repetition(tx, caller, asked.request_id, "DecideApproval", approval.name, *said)
+    if repeated or _has_said_so(approval, caller, asked, content):
+        return approval
+    check_decidable(approval, asked.decision, asked.selected_option)
+    check_decider(approval, caller, excluded)
+    _take(tx, run, approval, caller, asked, content)
+    return with_contents(tx, tx.approvals.get(asked.approval_id))
 
 
 def _take(tx: Transaction, run: Run, approval: Approval, caller: Caller, asked: Deciding, content: bytes) -> None:

@@ -31,7 +31,7 @@ def approval(perdure: Any) -> str:
 
 
 def test_what_waits_is_listed_and_shown_with_its_subject_and_without_its_token(perdure: Any, approval: str) -> None:
-    listed, shown = perdure("approvals", "list"), perdure("approvals", "get", approval)
+    listed, shown = perdure("approvals", "list"), perdure("approvals", "show", approval)
 
     assert approval.removeprefix("approvals/") in listed.out
     assert "Let Ada in?" in shown.out
@@ -47,8 +47,8 @@ def test_what_waits_is_listed_and_shown_with_its_subject_and_without_its_token(p
     ]
     assert "node: open" in subject
     assert shown.out.count("Let Ada in?") == 1
-    assert '"subject":' in base64.b64decode(perdure.done("approvals", "get", approval)["subject"]).decode()
-    token = perdure.done("approvals", "get", approval)["token"]
+    assert '"subject":' in base64.b64decode(perdure.done("approvals", "show", approval)["subject"]).decode()
+    token = perdure.done("approvals", "show", approval)["token"]
     assert token not in listed.out + shown.out
     assert "look at what waits for you: perdure approvals list" in perdure("status").err
 
@@ -59,7 +59,7 @@ def test_nothing_is_approved_where_nobody_can_be_asked(perdure: Any, approval: s
     assert told.code == 2
     assert "Let Ada in?" in told.err
     assert "add --yes to do it" in told.err
-    assert perdure.done("approvals", "get", approval)["state"] == "STATE_OPEN"
+    assert perdure.done("approvals", "show", approval)["state"] == "STATE_OPEN"
 
 
 def test_a_decision_counts_once(perdure: Any, approval: str) -> None:
@@ -72,8 +72,8 @@ def test_a_decision_counts_once(perdure: Any, approval: str) -> None:
     assert "follow what comes of it: perdure flows watch" in first.err
     assert "it was decided so already" in again.err
     assert "is decided, approved by anonymous" in other.err
-    assert "Next:  perdure approvals get" in other.err
-    assert perdure.done("approvals", "get", approval)["reason"] == "a friend"
+    assert "Next:  perdure approvals show" in other.err
+    assert perdure.done("approvals", "show", approval)["reason"] == "a friend"
 
 
 def test_a_rejection_needs_a_reason_and_fails_the_run(perdure: Any, approval: str) -> None:
@@ -258,7 +258,7 @@ def _started(perdure: Any, manifest: str) -> Any:
 
 
 def test_cancelling_asks_at_a_terminal_and_nowhere_else(perdure: Any, approval: str) -> None:
-    shown = perdure.done("approvals", "get", approval)
+    shown = perdure.done("approvals", "show", approval)
     asked = [
         ("runs", "cancel", shown["run"]),
         ("runs", "interrupt", shown["run"]),

@@ -22,7 +22,7 @@ MISSING = {
     ("runs", "recovery", "nobody"): "perdure runs list",
     ("sessions", "get", "nobody"): "perdure sessions list; or make it: perdure sessions create nobody",
     ("agents", "get", "nobody"): "perdure agents list",
-    ("approvals", "get", "nobody"): "perdure approvals list --state all",
+    ("approvals", "show", "nobody"): "perdure approvals list --state all",
     ("approvals", "approve", "nobody", "--yes"): "perdure approvals list --state all",
     ("playbooks", "get", "nobody"): "perdure playbooks list",
     ("tasks", "output", "nowhere", "nobody"): "perdure tasks list nowhere",

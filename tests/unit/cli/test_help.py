@@ -37,7 +37,8 @@ PROMISED = {
     "runs get", "runs list", "runs events", "runs export", "runs checkpoints", "runs effects", "runs watch",
     "runs why", "runs recovery", "runs continue",
     "runs resolve", "runs signal", "runs inbox", "runs pause", "runs resume", "runs interrupt", "runs cancel",
-    "approvals list", "approvals watch", "approvals get", "approvals approve", "approvals reject", "approvals decide",
+    "approvals list", "approvals watch", "approvals show", "approvals approve", "approvals reject", "approvals decide",
+    "approvals delegate", "approvals withdraw", "approvals comment",
     "tasks list", "tasks get", "tasks output", "agents list", "agents get",
 }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """`perdure approvals`: hold points, and people's decisions."""
 
-from collections import Counter
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -14,20 +14,34 @@ from perdure.cli.following.approvals import follow_approvals
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
 from perdure.cli.options import ApprovalName, Limit, OfFlow, OfRun, OfSession, Output, Yes
+from perdure.cli.printing.approvals import approval_lines, print_decided, print_results
 from perdure.cli.printing.formats import Format, print_one
-from perdure.cli.printing.words import enum_word, one_line
+from perdure.cli.printing.words import one_line
 from perdure.client import Client, pages
-from perdure.v1.approvals_pb2 import Approval, GetApprovalRequest, ListApprovalsRequest, WatchApprovalsRequest
+from perdure.v1.approvals_pb2 import (
+    Approval,
+    CommentApprovalRequest,
+    DelegateApprovalRequest,
+    GetApprovalRequest,
+    ListApprovalsRequest,
+    WatchApprovalsRequest,
+    WithdrawApprovalRequest,
+)
 from perdure.v1.decisions_pb2 import (
     DECISION_KIND_APPROVED,
     DECISION_KIND_EDITED,
     DECISION_KIND_PROVIDED,
     DECISION_KIND_REJECTED,
     DECISION_KIND_SELECTED,
-    DecisionKind,
 )
 
 _VALUE = "JSON, @FILE, or text"
+
+_Assignee = Annotated[
+    str, typer.Option("--assignee", metavar="NAME", help="Only those that ask this one by name: keys/ada.")
+]
+_Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="Only those that ask this role by name.")]
+_Mine = Annotated[bool, typer.Option("--mine", help="Only those that ask the caller, or everybody.")]
 
 app = noun("Approvals: what runs wait for people to decide, and what was decided.")
 
@@ -59,11 +73,19 @@ async def list_approvals(
     run_id: OfRun = None,
     flow_id: OfFlow = None,
     session_id: OfSession = None,
+    assignee: _Assignee = "",
+    role: _Role = "",
+    mine: _Mine = False,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only open ones whose deadline has passed.")] = False,
     limit: Limit = DEFAULT_LIMIT,
     output: Output = Format.TABLE,
 ) -> None:
     """List what waits for a decision, the next to expire first; or, with --state, what was decided."""
     request = ListApprovalsRequest(
+        assignee=assignee,
+        role=role,
+        mine=mine,
+        overdue=overdue,
         states=_STATES[state],
         run=names.run(run_id) if run_id is not None else "",
         flow=names.flow(flow_id) if flow_id is not None else "",
@@ -83,6 +105,9 @@ async def watch(
     run_id: OfRun = None,
     flow_id: OfFlow = None,
     session_id: OfSession = None,
+    assignee: _Assignee = "",
+    role: _Role = "",
+    mine: _Mine = False,
     snapshot: Annotated[
         bool, typer.Option(help="First show what is open; only what happens from now on otherwise.")
     ] = True,
@@ -97,6 +122,9 @@ async def watch(
     not end by itself.
     """
     request = WatchApprovalsRequest(
+        assignee=assignee,
+        role=role,
+        mine=mine,
         states=_STATES[state],
         run=names.run(run_id) if run_id is not None else "",
         flow=names.flow(flow_id) if flow_id is not None else "",
@@ -109,9 +137,13 @@ async def watch(
 
 @app.command()
 @connected
-async def get(perdure: Client, approval: ApprovalName, output: Output = Format.TABLE) -> None:
-    """Show an approval: the question, exactly what it is about, and who decided what."""
-    print_one(await perdure.approvals.GetApproval(GetApprovalRequest(name=names.approval(approval))), output)
+async def show(perdure: Client, approval: ApprovalName, output: Output = Format.TABLE) -> None:
+    """Show the full picture: the question, what follows, who is asked, what was said so far, and what may be done now."""
+    found = await perdure.approvals.GetApproval(GetApprovalRequest(name=names.approval(approval)))
+    if output is Format.TABLE:
+        typer.echo("\n".join(approval_lines(found, datetime.now(UTC))))
+    else:
+        print_one(found, output)
 
 
 @app.command()
@@ -128,7 +160,7 @@ async def approve(
     if shown.state == Approval.STATE_OPEN:
         confirm("Approve this?", yes)
         shown = await deciding.decide(perdure, shown, Said(DECISION_KIND_APPROVED, reason))
-    _print_decided(shown, output)
+    print_decided(shown, output)
 
 
 @app.command()
@@ -145,14 +177,16 @@ async def reject(
     if shown.state == Approval.STATE_OPEN:
         confirm_where_possible("Reject this?", yes)
         shown = await deciding.decide(perdure, shown, Said(DECISION_KIND_REJECTED, reason))
-    _print_decided(shown, output)
+    print_decided(shown, output)
 
 
 @app.command()
 @connected
 async def decide(
     perdure: Client,
-    approval: ApprovalName,
+    approvals: Annotated[
+        list[str], typer.Argument(metavar="APPROVAL...", help="Approvals: ids, or approvals/{approval}.")
+    ],
     approve: Annotated[bool, typer.Option("--approve", help="Let it go on.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Refuse it; needs --reason.")] = False,
     edit: Annotated[
@@ -165,10 +199,14 @@ async def decide(
         str | None, typer.Option("--provide", metavar="VALUE", help=f"Give what it asks for: {_VALUE}.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the decision.")] = "",
+    atomic: Annotated[bool, typer.Option("--atomic", help="Of several of one node: all or none.")] = False,
     yes: Yes = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Decide a hold point, in one of the ways that it allows. Shows it and asks; counts for exactly what was shown."""
+    """Decide hold points, in one of the ways that they allow. Shows each and asks; counts for exactly what was shown.
+
+    Several are decided the same way, each by itself, with a line for each; ends with 1 where one was refused.
+    """
     ways = [
         *([Said(DECISION_KIND_APPROVED, reason)] if approve else ()),
         *([Said(DECISION_KIND_REJECTED, reason)] if reject else ()),
@@ -180,23 +218,71 @@ async def decide(
         said = "say one only" if ways else "say how"
         raise typer.BadParameter(f"{said}: --approve, --reject, --edit, --select or --provide", param_hint="'decide'")
     (said_so,) = ways
-    shown = await deciding.show_to_decide(perdure, names.approval(approval), said_so.decision)
-    if shown.state == Approval.STATE_OPEN:
+    found = [await deciding.show_to_decide(perdure, names.approval(one), said_so.decision) for one in approvals]
+    still_open = [shown for shown in found if shown.state == Approval.STATE_OPEN]
+    if still_open:
+        question = "Decide this so?" if len(still_open) == 1 else f"Decide these {len(still_open)} so?"
         if reject:
-            confirm_where_possible("Reject this?", yes)
+            confirm_where_possible(question.replace("Decide", "Reject").replace(" so?", "?"), yes)
         else:
-            confirm("Decide this so?", yes)
-        shown = await deciding.decide(perdure, shown, said_so)
-    _print_decided(shown, output)
+            confirm(question, yes)
+    if len(approvals) > 1:
+        print_results(await deciding.decide_all(perdure, still_open, said_so, atomic=atomic), output)
+        return
+    shown = await deciding.decide(perdure, found[0], said_so) if still_open else found[0]
+    print_decided(shown, output)
 
 
-def _print_decided(approval: Approval, format: Format) -> None:
-    if format is not Format.TABLE:
-        print_one(approval, format)
-    elif approval.state == Approval.STATE_OPEN:
-        said = Counter((vote.kind, vote.selected_option) for vote in approval.votes)
-        typer.echo(f"{approval.name} is open still: {max(said.values())} of {approval.quorum} have said the same")
+@app.command()
+@connected
+async def delegate(
+    perdure: Client,
+    approval: ApprovalName,
+    to: Annotated[str, typer.Option("--to", metavar="NAME", help="Who is asked: keys/bob, or role:admin. Required.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the approval.")] = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Ask somebody else in your place. It stays open; only whoever is asked may do it, or an admin."""
+    request = DelegateApprovalRequest(name=names.approval(approval), to=to, reason=reason)
+    delegated = await perdure.approvals.DelegateApproval(request)
+    _print_done(delegated, f"{delegated.name} asks {', '.join(delegated.assignees)}", output)
+
+
+@app.command()
+@connected
+async def withdraw(
+    perdure: Client,
+    approval: ApprovalName,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; the run's failure says it. Required.")],
+    yes: Yes = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Withdraw a request: nobody decides it any more, and its node fails. For whoever started the flow, or an admin."""
+    confirm_where_possible("Withdraw this?", yes)
+    withdrawn = await perdure.approvals.WithdrawApproval(
+        WithdrawApprovalRequest(name=names.approval(approval), reason=reason)
+    )
+    _print_done(withdrawn, f"{withdrawn.name} is withdrawn", output)
+
+
+@app.command()
+@connected
+async def comment(
+    perdure: Client,
+    approval: ApprovalName,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to say.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Say something about an open approval, and decide nothing."""
+    commented = await perdure.approvals.CommentApproval(
+        CommentApprovalRequest(name=names.approval(approval), text=text)
+    )
+    said = sum(event.HasField("commented") for event in commented.history)
+    _print_done(commented, f"{commented.name} has {said} comment{'s' * (said != 1)}", output)
+
+
+def _print_done(approval: Approval, line: str, format: Format) -> None:
+    if format is Format.TABLE:
+        typer.echo(one_line(line))
     else:
-        decision = enum_word(DecisionKind.DESCRIPTOR, approval.decision)
-        typer.echo(one_line(f"{approval.name} {decision} by {approval.decider}"))
-        typer.echo(f"follow what comes of it: perdure flows watch {names.bare(approval.flow)}", err=True)
+        print_one(approval, format)

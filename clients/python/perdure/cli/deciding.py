@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,10 +14,17 @@ from perdure.cli.asking import ask, choose
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.failures import Refused
 from perdure.cli.json_text import value_or_file
-from perdure.cli.printing.descriptions import describe
+from perdure.cli.printing.approvals import approval_lines
 from perdure.cli.printing.words import enum_word
 from perdure.client import CallFailed, Client, pages
-from perdure.v1.approvals_pb2 import Approval, DecideApprovalRequest, GetApprovalRequest, ListApprovalsRequest
+from perdure.v1.approvals_pb2 import (
+    Approval,
+    DecideApprovalRequest,
+    DecideApprovalsRequest,
+    DecideApprovalsResponse,
+    GetApprovalRequest,
+    ListApprovalsRequest,
+)
 from perdure.v1.decisions_pb2 import (
     DECISION_KIND_APPROVED,
     DECISION_KIND_EDITED,
@@ -37,7 +44,7 @@ async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None
     if found.state != Approval.STATE_OPEN:
         state = enum_word(Approval.State.DESCRIPTOR, found.state)
         decision = f", {enum_word(DecisionKind.DESCRIPTOR, found.decision)} by {found.decider}" * bool(found.decision)
-        look = f"perdure approvals get {names.bare(found.name)}"
+        look = f"perdure approvals show {names.bare(found.name)}"
         if found.state == Approval.STATE_EXPIRED:
             look = f"how its run can go on: perdure runs recovery {names.bare(found.run)}"
         reason = "APPROVAL_DECIDED" if found.state == Approval.STATE_DECIDED else "APPROVAL_CLOSED"
@@ -49,7 +56,7 @@ async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None
             f"the subject of {found.name} does not have the digest that a decision binds to",
             "do not decide it; let whoever runs the server look at its store: perdure-server check",
         )
-    typer.echo("\n".join(describe(found, datetime.now(UTC))), err=True)
+    typer.echo("\n".join(approval_lines(found, datetime.now(UTC))), err=True)
     return found
 
 
@@ -84,7 +91,26 @@ APPROVED: Final = Said(DECISION_KIND_APPROVED)
 
 async def decide(perdure: Client, shown: Approval, said: Said) -> Approval:
     """The approval, decided. Raises CallFailed, and Refused where it has been closed since it was shown."""
-    request = DecideApprovalRequest(
+    try:
+        return await perdure.approvals.DecideApproval(_request(shown, said))
+    except CallFailed as failure:
+        if failure.reason != "APPROVAL_CLOSED":
+            raise
+    return await show(perdure, shown.name, said.decision)
+
+
+async def decide_all(
+    perdure: Client, shown: Sequence[Approval], said: Said, *, atomic: bool
+) -> DecideApprovalsResponse:
+    """What became of each that was decided so. Raises CallFailed, where all or none was asked for as well."""
+    requests = [_request(one, said) for one in shown]
+    if not requests:
+        return DecideApprovalsResponse()
+    return await perdure.approvals.DecideApprovals(DecideApprovalsRequest(requests=requests, atomic=atomic))
+
+
+def _request(shown: Approval, said: Said) -> DecideApprovalRequest:
+    return DecideApprovalRequest(
         name=shown.name,
         decision=said.decision,
         token=shown.token,
@@ -92,12 +118,6 @@ async def decide(perdure: Client, shown: Approval, said: Said) -> Approval:
         content=said.content,
         selected_option=said.option,
     )
-    try:
-        return await perdure.approvals.DecideApproval(request)
-    except CallFailed as failure:
-        if failure.reason != "APPROVAL_CLOSED":
-            raise
-    return await show(perdure, shown.name, said.decision)
 
 
 async def ask_for_decisions(perdure: Client, flow: str) -> bool:

@@ -44,6 +44,9 @@ def _consequences(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tup
             return _decided(walk, where, walk.waits[where], fact)
         case "wait_expired":
             return (_expired(walk, where, walk.waits[where]),)
+        case "approval_withdrawn":
+            cause, reason = instances_pb2.FAILURE_CAUSE_APPROVAL_WITHDRAWN, fact.recorded.approval_withdrawn.reason
+            return (_settled(walk, where, failed=cause, message=reason),)
         case "timer_fired" if walk.waits[where].opened.HasField("backoff"):
             return ()  # the next attempt itself follows
         case "timer_fired":

@@ -59,7 +59,7 @@ def _fact_recorded(walk: Walk, event: RunEvent, sequence: int) -> None:
             walk.facts[sequence] = Fact(recorded, walk.contents.pop(RUN, b""))
         case "child_ended" if recorded.child_ended.stale:
             pass
-        case "decision" | "wait_expired" | "timer_fired" | "child_ended" if where in walk.waits:
+        case "decision" | "wait_expired" | "approval_withdrawn" | "timer_fired" | "child_ended" if where in walk.waits:
             walk.waits[where].fact_sequence = sequence
             walk.facts[sequence] = Fact(recorded, walk.contents.pop(where, b""))
         case "resolution" if where in walk.doubts:

@@ -292,7 +292,7 @@ def _wait_closed(head: RunHead, event: RunEvent, at: int) -> None:
 def _fact_recorded(head: RunHead, event: RunEvent, at: int) -> None:
     recorded = event.fact_recorded
     match recorded.WhichOneof("fact"):
-        case "decision" | "wait_expired" | "timer_fired":
+        case "decision" | "wait_expired" | "approval_withdrawn" | "timer_fired":
             head.open_waits -= 1
             head.ready = True
         case "signal":
@@ -313,7 +313,7 @@ def _fact_recorded(head: RunHead, event: RunEvent, at: int) -> None:
         case "hold_released":
             head.holds &= ~(1 << recorded.hold_released.cause)
             head.fruitless_takeovers = 0
-        case "approval_escalated" | "approval_reminded":
+        case "approval_escalated" | "approval_reminded" | "approval_delegated" | "approval_commented":
             pass
         case _:
             raise IllegalEvent("the fact is of a kind that this version does not know")

@@ -69,7 +69,7 @@ def _finish_jump(walk: Walk, jump: run_events_pb2.JumpBegun) -> list[Intent]:
     waiting = [where for where, wait in walk.waits.items() if where.node in jump.region and not wait.fact_sequence]
     for where in waiting:
         if not is_guarded_part(walk, where):
-            closed = fact_events_pb2.WaitClosed(instance=where.message(), cause=instances_pb2.FAILURE_CAUSE_STOPPED)
+            closed = fact_events_pb2.WaitClosed(instance=where.message(), cause=instances_pb2.FAILURE_CAUSE_JUMPED_OVER)
             return [*intents, Record((RunEvent(wait_closed=closed),))]
     if working:
         return intents

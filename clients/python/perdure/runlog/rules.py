@@ -256,6 +256,10 @@ def fact_faults(walk: Walk, recorded: fact_events_pb2.FactRecorded) -> Iterator[
             yield Rule.FACT, f"{fact} for {where}, which does not wait for it"
         elif fact == "decision":
             yield from ((Rule.FACT, fault) for fault in decision_faults(recorded.decision, wait.opened.approval))
+        elif (
+            fact == "approval_withdrawn" and recorded.approval_withdrawn.approval_id != wait.opened.approval.approval_id
+        ):
+            yield Rule.FACT, f"{where} asks for another approval than the one that was withdrawn"
         elif fact == "wait_expired" and has_come(walk, wait.opened.signal.name):
             yield Rule.FACT, f"{where} expired, and the signal that it waits for had come"
     elif fact in ASKING:

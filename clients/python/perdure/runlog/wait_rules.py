@@ -13,12 +13,13 @@ from perdure.v1 import fact_events_pb2
 RESOLVES: Final[Mapping[str, frozenset[str]]] = {
     "decision": frozenset({"approval"}),
     "wait_expired": frozenset({"approval", "signal"}),
+    "approval_withdrawn": frozenset({"approval"}),
     "timer_fired": frozenset({"timer", "backoff"}),
 }
 """The kinds of waits that each kind of fact which is addressed to one resolves."""
 
 
-ASKING: Final = frozenset({"approval_escalated", "approval_reminded"})
+ASKING: Final = frozenset({"approval_escalated", "approval_reminded", "approval_delegated", "approval_commented"})
 """The kinds of facts by which a request for a decision goes on, and stays open."""
 
 

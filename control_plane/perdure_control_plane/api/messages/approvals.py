@@ -1,9 +1,12 @@
 """Approvals as messages."""
 
 from perdure.v1 import approval_facts_pb2, approvals_pb2, decisions_pb2
+from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.api.messages.times import timestamp
 from perdure_control_plane.domain.approval import Approval, ApprovalState, Decision, Vote
 from perdure_control_plane.domain.approval_change import ApprovalChange
+from perdure_control_plane.domain.errors import PerdureError
+from perdure_control_plane.domain.ids import ApprovalId
 
 
 def approval(value: Approval, token: str = "") -> approvals_pb2.Approval:
@@ -25,6 +28,8 @@ def approval(value: Approval, token: str = "") -> approvals_pb2.Approval:
         assignees=value.assignees,
         quorum=value.quorum,
         votes=map(_vote, value.votes),
+        close_reason=approvals_pb2.CloseReason.Value(f"CLOSE_REASON_{value.close_reason or 'UNSPECIFIED'}"),
+        history=map(_event, value.history),
         on_timeout=decisions_pb2.OnTimeout.Value(f"ON_TIMEOUT_{value.on_timeout}"),
         escalations=value.escalations,
         escalate_time=timestamp(value.escalated_at),
@@ -53,6 +58,27 @@ def approval_change(value: ApprovalChange) -> approvals_pb2.ApprovalChange:
         change_time=timestamp(value.changed_at),
         approval=approval(value.approval),
     )
+
+
+def decided(value: Approval) -> approvals_pb2.DecideApprovalsResponse.Result:
+    """What became of one of several."""
+    return approvals_pb2.DecideApprovalsResponse.Result(name=value.name, approval=approval(value))
+
+
+def refused(approval_id: ApprovalId, error: PerdureError) -> approvals_pb2.DecideApprovalsResponse.Result:
+    """Why one of several was refused."""
+    refusal = approvals_pb2.DecideApprovalsResponse.Refusal(
+        reason=error.reason, message=str(error), metadata=error.metadata
+    )
+    return approvals_pb2.DecideApprovalsResponse.Result(name=f"approvals/{approval_id}", refusal=refusal)
+
+
+def _event(recorded: RecordedEvent) -> approvals_pb2.ApprovalEvent:
+    fact = recorded.event.fact_recorded
+    kind = fact.WhichOneof("fact") or ""
+    event = approvals_pb2.ApprovalEvent(create_time=recorded.stored_time)
+    getattr(event, kind.removeprefix("approval_")).CopyFrom(getattr(fact, kind))
+    return event
 
 
 def _vote(vote: Vote) -> approval_facts_pb2.Vote:

@@ -9,10 +9,17 @@ from perdure_control_plane.usecases.ports import Transaction
 
 
 def with_contents(tx: Transaction, approval: Approval) -> Approval:
-    """The approval with its subject, as it was frozen, its votes, and the content of its decision. Raises DataCorrupt where
-    one of these is not what its digest says."""
+    """The approval with its subject, as it was frozen, its votes and history, and the content of its decision. Raises
+    DataCorrupt where one of these is not what its digest says."""
     votes = tx.approvals.votes(approval.approval_id) if approval.quorum > 1 else ()
-    return replace(approval, subject=_subject(tx, approval), content=_content(tx, approval), votes=votes)
+    history = tuple(tx.approvals.history(approval.approval_id)) if _has_history(approval) else ()
+    subject, content = _subject(tx, approval), _content(tx, approval)
+    return replace(approval, subject=subject, content=content, votes=votes, history=history)
+
+
+def _has_history(approval: Approval) -> bool:
+    changed = approval.assignees != approval.first_assignees
+    return changed or bool(approval.comments or approval.reminders or approval.escalations)
 
 
 def _subject(tx: Transaction, approval: Approval) -> bytes:

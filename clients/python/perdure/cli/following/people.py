@@ -14,6 +14,14 @@ def told(recorded: fact_events_pb2.FactRecorded) -> str:
             return because(f"{kind} {by}", decision.reason)
         case "approval_escalated":
             return f"is escalated, and asks {', '.join(recorded.approval_escalated.to)} as well"
+        case "approval_delegated":
+            delegated = recorded.approval_delegated
+            return because(f"is handed to {delegated.to} by {delegated.delegator}", delegated.reason)
+        case "approval_commented":
+            return f"{recorded.approval_commented.author} says: {recorded.approval_commented.text}"
+        case "approval_withdrawn":
+            withdrawn = recorded.approval_withdrawn
+            return because(f"is withdrawn by {withdrawn.requester}", withdrawn.reason)
         case "approval_reminded":
             return "reminds of its decision"
         case _:

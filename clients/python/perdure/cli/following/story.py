@@ -255,7 +255,7 @@ class RunStory:
         if node is None:
             return
         match recorded.WhichOneof("fact"):
-            case "decision":
+            case "decision" | "approval_withdrawn":
                 node.approval = ""
                 node.note = told(recorded)
             case "child_ended":

@@ -56,6 +56,16 @@ def upgrade() -> None:
         postgresql_where=sa.text("revoked_at = 0"),
     )
     op.create_table(
+        "approval_events",
+        sa.Column("approval_id", WORDS, nullable=False),
+        sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("run_id", WORDS, nullable=False),
+        sa.PrimaryKeyConstraint("approval_id", "sequence", name=op.f("pk_approval_events")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_approval_events_run_id"), "approval_events", ["run_id"], unique=False)
+    op.create_table(
         "approval_votes",
         sa.Column("approval_id", WORDS, nullable=False),
         sa.Column("voter", WORDS, nullable=False),
@@ -100,6 +110,8 @@ def upgrade() -> None:
         sa.Column("due_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("reminders", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("automatic", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("close_reason", WORDS, nullable=False),
+        sa.Column("comments", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("prompt", WORDS, nullable=False),
         sa.Column("subject_digest", sa.LargeBinary(), nullable=False),
         sa.Column("plan_digest", sa.LargeBinary(), nullable=False),
@@ -109,6 +121,10 @@ def upgrade() -> None:
         sa.Column("deadline_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("closed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("closed_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.CheckConstraint(
+            "close_reason IN ('', 'DECIDED', 'EXPIRED', 'WITHDRAWN', 'STOPPED', 'JUMPED_OVER', 'MOVED', 'RUN_ENDED')",
+            name=op.f("ck_approvals_close_reason"),
+        ),
         sa.CheckConstraint(
             "decision IS NULL OR decision IN ('APPROVED', 'REJECTED', 'EDITED', 'SELECTED', 'PROVIDED')",
             name=op.f("ck_approvals_decision"),
