@@ -48,12 +48,25 @@ def find(folder: str, promised: Sequence[PromisedFile]) -> Iterator[node_events_
             raise NotAsPromised(f"{one.name!r} has another SHA-256 than was promised")
 
 
-def _read(root: pathlib.Path, promised: PromisedFile) -> node_events_pb2.OutputFile:
+def digests(folder: str, paths: Sequence[str], most_bytes: int) -> list[node_events_pb2.OutputFile]:
+    """Files as they are. Reads them whole. Raises NotAsPromised where one is not there, or they are larger together."""
+    root, found = pathlib.Path(folder).resolve(), list[node_events_pb2.OutputFile]()
+    for path in paths:
+        left = most_bytes - sum(one.size for one in found)
+        found.append(_read(root, PromisedFile(path, path, 0, None, ""), left))
+    return found
+
+
+def _read(root: pathlib.Path, promised: PromisedFile, most_bytes: int | None = None) -> node_events_pb2.OutputFile:
     try:
         descriptor = os.open(_place(root, promised), _OPEN_FLAGS)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
             raise NotAsPromised(f"{promised.name!r} is no file")
+        if most_bytes is not None and found.st_size > most_bytes:
+            os.close(descriptor)
+            raise NotAsPromised(f"{promised.name!r} has {found.st_size} bytes, and {most_bytes} are left for it")
         with os.fdopen(descriptor, "rb", buffering=0) as stream:
             digest, size = hashlib.sha256(), 0
             while piece := stream.read(_READ_BYTES):

@@ -24,6 +24,7 @@ from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_executor.choices import choice
 from perdure_executor.event_stream import EventStream
 from perdure_executor.faults import alone
+from perdure_executor.frozen_subjects import voided
 from perdure_executor.late_reports import late_reports
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Ask, Equipment, Mapped, NodeContext, Spawn
@@ -189,6 +190,10 @@ class Walker:
         self._delays.clear()
 
     def _begin_node(self, start: Start) -> bool:
+        void = voided(self._story.walk, start, self._equipment.workspace)
+        if void is not None:
+            self._append(void, keep=False)
+            return True
         refusal = self._refused_children.pop(start.instance, "")
         prepared, arguments = (Failed(CHILD_REFUSED, refusal), None) if refusal else made_ready(self._context(start))
         digest = b"" if arguments is None else self._say_arguments(start, arguments)

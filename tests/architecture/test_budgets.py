@@ -37,6 +37,8 @@ LONGER: dict[str, tuple[int, str]] = {
         (225, "a short method for each kind of event that changes a table, and the table of them"),
     f"{SERVER}/storage/projections.py":
         (340, "every table that follows from logs, and which kind of event changes which"),
+    f"{RUNLOG}/plans.py::WalkPlan":
+        (170, "what follows from a plan alone: a short property or method for each"),
     f"{RUNLOG}/checker.py::LogChecker":
         (170, "one log taken event by event: what is checked of each, and what is kept for whoever compares"),
     "clients/python/perdure/cli/following/story.py":
@@ -72,7 +74,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "protos/perdure/v1/plans.proto":
         (440, "the format of plans: what a plan may hold is read on one page"),
     "clients/python/perdure/cli/following/lines.py::_of_event":
-        (47, "one case for each kind of event that is told"),
+        (52, "one case for each kind of event that is told"),
     "protos/perdure/v1/runs.proto":
         (460, "a service with its resource and its requests, as every other one; this one has sixteen methods"),
 }  # fmt: skip

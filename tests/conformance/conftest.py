@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Executable, func, select
 
+from perdure.runlog.effects import approval_id
 from perdure.runlog.instances import Instance, Step
 from perdure.v1 import (
     approval_facts_pb2,
@@ -27,7 +28,7 @@ from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.flow import RequestSource
-from perdure_control_plane.domain.ids import Incarnation, PlaybookId, RunId, SessionId
+from perdure_control_plane.domain.ids import ApprovalId, Incarnation, PlaybookId, RunId, SessionId
 from perdure_control_plane.domain.limits import Limits, Timing
 from perdure_control_plane.domain.playbook import Evidence, Publication
 from perdure_control_plane.domain.run import Run
@@ -140,7 +141,7 @@ class Holder:
         """The question of a gate, with its subject; whether to go on, unless the fields say something else."""
         subject = b'{"prompt":"go on?"}'
         asked = approval_facts_pb2.ApprovalWait(
-            approval_id=f"{self.run_id}-{name}-{attempt}",
+            approval_id=asked_id(self.run_id, name, attempt),
             subject_digest=hashlib.sha256(subject).digest(),
             nonce="nonce",
             prompt="go on?",
@@ -150,6 +151,11 @@ class Holder:
         opened.timeout.FromSeconds(timeout_seconds)
         shown = approval_facts_pb2.WaitSubject(instance=place(name, attempt), canonical_json=subject)
         return [RunEvent(wait_subject=shown), RunEvent(wait_opened=opened)]
+
+
+def asked_id(run_id: RunId, name: str = "gate", attempt: int = 1) -> ApprovalId:
+    """The id of the approval that a node's attempt asks for."""
+    return ApprovalId(approval_id(run_id, Instance((Step(name, 1),), attempt)))
 
 
 def place(name: str, attempt: int = 1, visit: int = 1) -> instances_pb2.Instance:

@@ -14,7 +14,7 @@ from perdure.audit.events import AuditType
 from perdure.runlog.head import Stop
 from perdure_control_plane.domain.approval import Decision
 from perdure_control_plane.domain.caller import Caller
-from perdure_control_plane.domain.ids import ApprovalId, Principal, SessionId
+from perdure_control_plane.domain.ids import Principal, SessionId
 from perdure_control_plane.storage.sqlite import SqliteStore
 from perdure_control_plane.storage.tables import audit_events
 from perdure_control_plane.usecases.create_session import create_session
@@ -26,6 +26,7 @@ from perdure_control_plane.usecases.record_denials import MAX_KINDS, Denials
 from perdure_control_plane.usecases.retain import retain
 from perdure_control_plane.usecases.signal_run import Signalling, signal_run
 from perdure_control_plane.usecases.stop_run import stop_run
+from tests.conformance.conftest import asked_id
 from tests.conformance.stores import go_back
 
 ADA = Caller(Principal("ada"), authenticated=True, peer="ipv4:10.0.0.7:4000", method="/perdure.v1.RunService/PauseRun")
@@ -72,7 +73,7 @@ async def asked(house: Any, gated: Any) -> Any:
     """An open approval of a run that nobody holds."""
     await gated.send(*gated.asks("gate"))
     await gated.send(gated.paused())
-    return await house.store.read(lambda tx: tx.approvals.get(ApprovalId(f"{gated.run_id}-gate-1")))
+    return await house.store.read(lambda tx: tx.approvals.get(asked_id(gated.run_id)))
 
 
 async def pausing(house: Any, holder: Any) -> None:

@@ -34,7 +34,7 @@ from perdure_control_plane.usecases.resume_run import resume_run
 from perdure_control_plane.usecases.signal_run import Signalling, signal_run
 from perdure_control_plane.usecases.start_flow import FlowStarter
 from perdure_control_plane.usecases.stop_run import stop_run
-from tests.conformance.conftest import place
+from tests.conformance.conftest import asked_id, place
 from tests.conformance.stores import ON_POSTGRES, go_back
 
 pytestmark = ON_POSTGRES
@@ -121,7 +121,7 @@ async def signal(house: Any, run: Any) -> None:
 
 
 async def decide(house: Any, run: Any, attempt: int = 1) -> None:
-    asked = await get_approval(house.store, house.keys, OPEN_CALLER, f"{run.run_id}-g-{attempt}")
+    asked = await get_approval(house.store, house.keys, OPEN_CALLER, asked_id(run.run_id, "g", attempt))
     deciding = Deciding(asked.approval.approval_id, Decision.APPROVED, asked.token, "", "")
     await decide_approval(house.store, house.limits, house.keys, OPEN_CALLER, deciding)
 

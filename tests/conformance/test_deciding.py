@@ -28,6 +28,7 @@ from perdure_control_plane.storage.tables import approvals, flows, playbook_vers
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.stop_run import stop_run
+from tests.conformance.conftest import asked_id
 
 ANYTHING = {"allowed": DecisionKind.values()[1:], "kind": APPROVAL_KIND_REVIEW, "options": ["one", "two"]}
 """A question that may be answered in any way."""
@@ -37,7 +38,7 @@ async def ask(house: Any, gated: Any, **fields: Any) -> Any:
     """Opens the gate's question and pauses; the approval with its token."""
     await gated.send(*gated.asks("gate", **fields))
     await gated.send(gated.paused())
-    return await get_approval(house.store, house.keys, OPEN_CALLER, f"{gated.run_id}-gate-1")
+    return await get_approval(house.store, house.keys, OPEN_CALLER, asked_id(gated.run_id))
 
 
 async def decide(house: Any, shown: Any, decision: Decision = Decision.APPROVED, **fields: Any) -> Any:
@@ -310,6 +311,6 @@ async def test_a_subject_that_is_not_the_frozen_one_is_not_shown(house: Any, gat
     await house.execute(update(approvals).values(subject_digest=b"y" * 32))
 
     with pytest.raises(DataCorrupt):
-        await get_approval(house.store, house.keys, OPEN_CALLER, f"{gated.run_id}-gate-1")
+        await get_approval(house.store, house.keys, OPEN_CALLER, asked_id(gated.run_id))
 
     await house.execute(update(approvals).values(subject_digest=digest[0][0]))

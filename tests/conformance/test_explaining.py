@@ -34,7 +34,7 @@ from perdure_control_plane.usecases.explain_run import explain_run
 from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.resolve_effect import Bounds, Resolution, resolve_effect
 from perdure_control_plane.usecases.stop_run import stop_run
-from tests.conformance.conftest import place
+from tests.conformance.conftest import asked_id, place
 
 ADA = Caller(Principal("ada"), authenticated=True)
 AGENT = """
@@ -195,7 +195,7 @@ async def test_a_run_that_asks_a_person_says_where_and_until_when(house: Any, ga
     (reason,) = (await explain(house, gated.run_id)).reasons
 
     assert isinstance(reason.why, Wait)
-    assert (reason.why.instance, reason.why.approval_id) == ("gate:1#1", f"{gated.run_id}-gate-1")
+    assert (reason.why.instance, reason.why.approval_id) == ("gate:1#1", asked_id(gated.run_id))
     assert reason.next_check_at == clock.now + 60 * SECOND
 
 

@@ -25,6 +25,7 @@ from perdure_control_plane.usecases.pause_run import pause_run
 from perdure_control_plane.usecases.readings.standing_holds import standing_holds
 from perdure_control_plane.usecases.resume_run import resume_run
 from perdure_control_plane.usecases.stop_run import stop_run
+from tests.conformance.conftest import asked_id
 from tests.conformance.stores import go_back
 
 ADA = Caller(Principal("ada"), authenticated=True)
@@ -287,6 +288,6 @@ async def test_of_a_pause_and_a_resume_at_once_the_run_is_left_as_the_later_one_
 
 
 async def _approve(house: Any, gated: Any) -> None:
-    shown = await get_approval(house.store, house.keys, OPEN_CALLER, f"{gated.run_id}-gate-1")
+    shown = await get_approval(house.store, house.keys, OPEN_CALLER, asked_id(gated.run_id))
     asked = Deciding(shown.approval.approval_id, Decision.APPROVED, shown.token, "", "")
     await decide_approval(house.store, house.limits, house.keys, OPEN_CALLER, asked)

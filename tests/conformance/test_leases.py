@@ -17,6 +17,7 @@ from perdure_control_plane.usecases.connect_executor import HeldRun, renew_lease
 from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.sweep import Held, Swept
+from tests.conformance.conftest import asked_id
 from tests.conformance.stores import refuse_events, take_events_again
 
 
@@ -332,7 +333,7 @@ async def test_a_run_that_the_sweep_cannot_handle_keeps_it_from_no_other(
 
     swept = await _sweep_for(house, clock, seconds=65)
 
-    assert [one for each in swept for one in each.followed_up] == [f"{fit.run_id}-gate-1"]
+    assert [one for each in swept for one in each.followed_up] == [asked_id(fit.run_id)]
     assert (await house.run(past_deadline)).head.state is RunState.TIMED_OUT
     assert {run_id for each in swept for run_id in each.failed} == {unfit.run_id}
 

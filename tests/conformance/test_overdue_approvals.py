@@ -20,6 +20,7 @@ from perdure_control_plane.domain.errors import ApprovalDecided
 from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.storage.tables import audit_events, run_events
 from perdure_control_plane.usecases.overdue_approvals import FollowUp
+from tests.conformance.conftest import asked_id
 from tests.conformance.test_voting import ADA, BOB, ROOT, say
 from tests.conformance.test_waiting import rest
 
@@ -33,7 +34,7 @@ async def ask(house: Any, gated: Any, **fields: Any) -> str:
     await house.sweep()
     await gated.send(*gated.asks("gate", **fields))
     await gated.send(gated.paused())
-    return f"{gated.run_id}-gate-1"
+    return asked_id(gated.run_id)
 
 
 async def now(house: Any, approval_id: str) -> Approval:

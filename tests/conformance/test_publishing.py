@@ -15,6 +15,7 @@ from perdure_control_plane.usecases.create_playbook_version import create_playbo
 from perdure_control_plane.usecases.publish_playbook_version import Publishing, publish_playbook_version
 from perdure_control_plane.usecases.revoke_playbook_version import Revoking, revoke_playbook_version
 from perdure_control_plane.usecases.start_flow import FlowStarter
+from tests.conformance.conftest import asked_id
 
 EVIDENCE = (Evidence("review", "R-1", "read by two"),)
 
@@ -93,7 +94,7 @@ async def test_evidence_that_is_kept_here_is_found(house: Any, manifests: Any, g
     evidence = (
         Evidence("run", run.name),
         Evidence("flow", f"flows/{run.identity.flow_id}"),
-        Evidence("approval", f"approvals/{gated.run_id}-gate-1"),
+        Evidence("approval", f"approvals/{asked_id(gated.run_id)}"),
     )
 
     published = await _publish(house, await _create(house, manifests["line"]), evidence=evidence)

@@ -18,6 +18,7 @@ from perdure_control_plane.usecases.continue_run import Continuing, continue_run
 from perdure_control_plane.usecases.retain import retain
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.view_flow import get_flow
+from tests.conformance.conftest import asked_id
 from tests.conformance.stores import ON_POSTGRES
 from tests.conformance.test_voting import ADA, say
 
@@ -36,7 +37,7 @@ async def ended(house: Any, **fields: Any) -> RunId:
     (held,) = await house.claim(await house.connect())
     await held.send(*held.asks("gate", quorum=2), held.log_line("gate", "a line"))
     await held.send(held.paused())
-    await say(house, f"{run_id}-gate-1", ADA)
+    await say(house, asked_id(run_id), ADA)
     await stop_run(house.store, OPEN_CALLER, run_id, Stop.CANCEL, "", f"request-{run_id}")
     assert (await house.run(run_id)).head.ended_sequence
     return run_id

@@ -37,7 +37,7 @@ from perdure_control_plane.usecases.talk_about_approval import (
     delegate_approval,
     withdraw_approval,
 )
-from tests.conformance.conftest import place
+from tests.conformance.conftest import asked_id, place
 from tests.conformance.test_voting import ADA, BOB, CY, ROOT, ask, say
 from tests.conformance.test_waiting import rest
 
@@ -177,14 +177,14 @@ async def test_what_the_walk_needs_no_more_says_why(house: Any, gated: Any, caus
     await gated.send(*gated.asks("gate"))
     await gated.send(RunEvent(wait_closed=WaitClosed(instance=place("gate"), cause=cause)))
 
-    assert (await shown(house, f"{gated.run_id}-gate-1")).close_reason is reason
+    assert (await shown(house, asked_id(gated.run_id))).close_reason is reason
 
 
 async def test_a_run_that_fails_elsewhere_closes_what_is_open(house: Any, gated: Any) -> None:
     await gated.send(*gated.asks("gate"))
     await gated.send(gated.ended("FAILED", cause=instances_pb2.FAILURE_CAUSE_EXIT_CODE))
 
-    assert (await shown(house, f"{gated.run_id}-gate-1")).close_reason is CloseReason.RUN_ENDED
+    assert (await shown(house, asked_id(gated.run_id))).close_reason is CloseReason.RUN_ENDED
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ async def deciding(house: Any, approval_id: str, decision: Decision, reason: str
 
 async def test_of_several_decisions_together_all_count_or_none(house: Any, gated: Any) -> None:
     await gated.send(*gated.asks("gate"), *gated.asks("after"))
-    first, other = f"{gated.run_id}-gate-1", f"{gated.run_id}-after-1"
+    first, other = asked_id(gated.run_id), asked_id(gated.run_id, "after")
     asked = [await deciding(house, first, Decision.APPROVED), await deciding(house, other, Decision.APPROVED)]
     before = await house.counts()
 

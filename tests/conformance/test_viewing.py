@@ -18,6 +18,7 @@ from perdure_control_plane.usecases.decide_approval import Deciding, decide_appr
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.view_flow import get_flow, list_flows
+from tests.conformance.conftest import asked_id
 
 ONE_STEP = """
 playbook_id: one-step
@@ -141,7 +142,7 @@ async def test_an_approval_that_is_required_is_found_however_many_came_after_it(
     (asking,) = await house.claim(executor)
     await asking.send(*asking.asks("gate"))
     await asking.send(asking.paused())
-    shown = await get_approval(house.store, house.keys, OPEN_CALLER, f"{run_id}-gate-1")
+    shown = await get_approval(house.store, house.keys, OPEN_CALLER, asked_id(run_id))
     decision = Deciding(shown.approval.approval_id, Decision.APPROVED, shown.token, "", "")
     decided = await decide_approval(house.store, house.limits, house.keys, OPEN_CALLER, decision)
     (holder,) = await house.claim(executor)

@@ -16,6 +16,7 @@ from perdure_control_plane.domain.roles import Role
 from perdure_control_plane.storage.tables import audit_events
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
+from tests.conformance.conftest import asked_id
 
 ADA, BOB, CY = (
     Caller(Principal(f"keys/{name}"), authenticated=True, role=Role.REVIEWER) for name in ("ada", "bob", "cy")
@@ -27,7 +28,7 @@ async def ask(house: Any, gated: Any, **fields: Any) -> str:
     """Opens the gate's question and pauses; the approval's id."""
     await gated.send(*gated.asks("gate", **fields))
     await gated.send(gated.paused())
-    return f"{gated.run_id}-gate-1"
+    return asked_id(gated.run_id)
 
 
 async def say(house: Any, approval_id: str, who: Caller, decision: Decision = Decision.APPROVED, **said: Any) -> Any:

@@ -78,6 +78,7 @@ class CloseReason(StrEnum):
     JUMPED_OVER = "JUMPED_OVER"
     MOVED = "MOVED"
     RUN_ENDED = "RUN_ENDED"
+    VOIDED = "VOIDED"
 
 
 class DeciderRule(StrEnum):

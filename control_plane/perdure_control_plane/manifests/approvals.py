@@ -61,6 +61,7 @@ def compiled_approval(node: ApprovalNode) -> plans_pb2.ApprovalNode:
         on_timeout=decisions_pb2.OnTimeout.Value(f"ON_TIMEOUT_{node.on_timeout.upper()}"),
         escalate_to=map(_rung, node.escalate_to),
         reminders=map(duration, node.remind_after_seconds),
+        artifacts=node.artifacts,
     )
     if node.content_schema is not None:
         made.content_schema = json_of(node.content_schema)

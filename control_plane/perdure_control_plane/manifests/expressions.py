@@ -142,6 +142,7 @@ def templates(node: Node) -> Iterator[tuple[str, str]]:
             yield "prompt", node.prompt
             yield from _strings("subject", node.subject)
             yield from _strings("assignees", node.assignees)
+            yield from _strings("artifacts", node.artifacts)
             for index, rung in enumerate(node.escalate_to):
                 yield from _strings(f"escalate_to[{index}].to", rung.to)
             for index, option in enumerate(node.options):

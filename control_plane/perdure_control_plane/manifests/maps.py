@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from perdure_control_plane.manifests.diagnostics import Diagnostic
-from perdure_control_plane.manifests.model import Manifest, MapNode, Node
+from perdure_control_plane.manifests.model import ApprovalNode, Manifest, MapNode, Node
 
 
 def placed(manifest: Manifest) -> Iterator[tuple[str, Node, Node]]:
@@ -32,6 +32,8 @@ def _faults(node: MapNode) -> Iterator[tuple[str, str, str]]:
             "MAP_FIELD",
             "an item goes nowhere; let the map go back, when it has failed",
         )
+    if isinstance(inside, ApprovalNode) and inside.artifacts:
+        yield "node.artifacts", "MAP_FIELD", "files are looked at again for an approval outside of a map"
     if node.retry is not None:
         yield "retry", "MAP_FIELD", "a map is not tried again, its items are; write it into `node`"
     if node.on_failure.max_iterations is not None and node.on_failure.inject_into is None:

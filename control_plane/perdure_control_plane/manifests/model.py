@@ -243,6 +243,7 @@ class ApprovalNode(Node):
     timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
     on_timeout: Literal["fail", "continue", "escalate"] = "fail"
     escalate_to: Annotated[list[Rung], Field(max_length=MAX_RUNGS)] = []
+    artifacts: Annotated[list[Line], Field(max_length=20)] = []
     remind_after_seconds: Annotated[list[Annotated[float, Field(gt=0)]], Field(max_length=MAX_RUNGS)] = []
     policy: Literal["conservative", "permissive", "custom"] = "conservative"
 

@@ -122,7 +122,7 @@ class Approvals:
         nobody decided in time is none of them."""
         query = select(approvals.c.instance).join(runs, runs.c.run_id == approvals.c.run_id)
         decided = (approvals.c.state == ApprovalState.DECIDED.value) & (approvals.c.decision != Decision.REJECTED.value)
-        decided &= approvals.c.automatic == 0
+        decided &= (approvals.c.automatic == 0) & (approvals.c.close_reason == CloseReason.DECIDED.value)
         return set(self._connection.execute(query.where(runs.c.flow_id == flow_id, decided)).scalars())
 
     def count_open(self) -> int:

@@ -66,6 +66,7 @@ class ProjectionStatements:
         self.delegate_approval: Final = _update(dialect, approvals, is_open, ["assignees"])
         commented = {"comments": approvals.c.comments + 1}
         self.comment_approval: Final = Prepared(_update_where(approvals, is_open, []).values(commented), dialect)
+        self.void_approval: Final = _update(dialect, approvals, is_open, ["close_reason"])
         self.note_approval: Final = Prepared(insert(approval_events), dialect)
         closed = ["state", "close_reason", "closed_at"]
         self.close_approvals: Final = _update(dialect, approvals, ["run_id", "state"], closed)

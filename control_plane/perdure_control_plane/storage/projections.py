@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from perdure.runlog.deadlines import patience
-from perdure.runlog.effects import task_id
+from perdure.runlog.effects import approval_id, task_id
 from perdure.runlog.folding import facts_that_outlive
 from perdure.runlog.instances import instance
 from perdure.runlog.wait_rules import ASKING, RESOLVES
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.approval import ApprovalState
+from perdure_control_plane.domain.approval import ApprovalState, CloseReason
 from perdure_control_plane.domain.approval_change import ENDS, ApprovalChangeKind
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.run_message import MessageKind
@@ -185,6 +185,15 @@ class Projections:
         place = {"approval_id": approval_id, "run_id": stored.run_id, "sequence": stored.sequence}
         yield self._statements.note_approval.change(place)
 
+    def _approval_voided(self, stored: Stored) -> Iterator[Change]:
+        where = instance(stored.event.approval_voided.instance)
+        which = {"where_run_id": stored.run_id, "where_instance": str(where)}
+        decided = {**which, "where_state": ApprovalState.DECIDED.value}
+        yield self._statements.void_approval.change({**decided, "close_reason": CloseReason.VOIDED.value})
+        place = {"run_id": stored.run_id, "sequence": stored.sequence}
+        place["approval_id"] = approval_id(stored.run_id, where)
+        yield self._statements.note_approval.change(place)
+
     def _move_wait(
         self, stored: Stored, where: str, to: WaitState, fact_sequence: int = 0, until: int = 0
     ) -> Iterator[Change]:
@@ -315,6 +324,7 @@ PROJECTED: Final[dict[str, Callable[[Projections, Stored], Iterator[Change]]]] =
     "child_started": Projections._child_started,
     "wait_opened": Projections._wait_opened,
     "wait_closed": Projections._wait_closed,
+    "approval_voided": Projections._approval_voided,
     "fact_recorded": Projections._fact_recorded,
     "fact_taken_up": Projections._fact_taken_up,
 }

@@ -13,23 +13,25 @@ from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels, json_
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.plans import worst_effect
 from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
-from perdure_executor.expressions import render, render_text
+from perdure_executor.expressions import render_text
+from perdure_executor.frozen_subjects import artifacts_of, subject_of
 from perdure_executor.node_context import Ask, NodeContext, Prepared
-from perdure_executor.results import Failed
+from perdure_executor.promised_files import NotAsPromised
+from perdure_executor.results import CannotPrepare, Failed
 
 PROMPT_BYTES: Final = 4096
 """Bytes of the question in the request itself; the subject has it whole."""
 
 
 def prepare(context: NodeContext) -> Prepared:
-    """Renders the question and freezes what it is about."""
+    """Renders the question and freezes what it is about. Raises CannotPrepare."""
     spec, bindings = context.node.approval, context.see()
+    assignees = [_assignee(written, bindings) for written in spec.assignees]
+    ladder = [_rung(rung, bindings) for rung in spec.escalate_to]
     try:
-        assignees = [_assignee(written, bindings) for written in spec.assignees]
-        ladder = [_rung(rung, bindings) for rung in spec.escalate_to]
-    except _NoPrincipal as error:
-        return Failed(instances_pb2.FAILURE_CAUSE_EXPRESSION, str(error))
-    shown = _shown(context, bindings, assignees, ladder)
+        shown = _shown(context, bindings, assignees, ladder)
+    except NotAsPromised as error:
+        return Failed(instances_pb2.FAILURE_CAUSE_REQUIRES_NOT_MET, str(error))
     try:
         check_levels(shown["subject"])
         subject = rfc8785.dumps(shown)
@@ -57,14 +59,16 @@ def prepare(context: NodeContext) -> Prepared:
         nonce=secrets.token_hex(16),
         prompt=shown["prompt"].encode()[:PROMPT_BYTES].decode("utf-8", errors="ignore"),
     )
-    wait = fact_events_pb2.WaitOpened(instance=context.instance.message(), timeout=spec.expiry, approval=asked)
-    return Ask(subject, wait)
+    return Ask(
+        subject, fact_events_pb2.WaitOpened(instance=context.instance.message(), timeout=spec.expiry, approval=asked)
+    )
 
 
 def _shown(
     context: NodeContext, bindings: JsonObject, assignees: list[str], ladder: list[decisions_pb2.Escalation]
 ) -> JsonObject:
     spec = context.node.approval
+    artifacts = artifacts_of(spec, bindings, context.equipment.workspace)
     return {
         "allowed": [decision_word(kind) for kind in spec.allowed],
         "assignees": assignees,
@@ -79,21 +83,22 @@ def _shown(
         "prompt": render_text(spec.prompt, bindings),
         "quorum": spec.quorum,
         "run": f"runs/{context.run_id}",
-        "subject": render(json.loads(spec.subject), bindings) if spec.subject else {},
+        "subject": subject_of(spec, bindings),
+        **({"artifacts": artifacts} if artifacts else {}),
         **_ways(spec, bindings),
     }
 
 
-class _NoPrincipal(Exception):
-    """An assignee is nobody; the message names it as it is written."""
-
-
 def _assignee(written: str, bindings: JsonObject) -> str:
-    """Who is asked. What an expression gives is never a role: whoever gave the input is not to choose one."""
+    """Who is asked. What an expression gives is never a role: whoever gave the input is not to choose one.
+
+    Raises CannotPrepare.
+    """
     assignee = render_text(written, bindings)
     is_as_written = written.startswith(ROLE) == assignee.startswith(ROLE)
     if not is_as_written or not 0 < len(assignee) <= ASSIGNEE_LENGTH or not assignee.isprintable():
-        raise _NoPrincipal(f"the assignee {written!r} gives no principal: {assignee[:80]!r}")
+        message = f"the assignee {written!r} gives no principal: {assignee[:80]!r}"
+        raise CannotPrepare(instances_pb2.FAILURE_CAUSE_EXPRESSION, message)
     return assignee
 
 

@@ -15,6 +15,7 @@ LABELLED_KINDS: Final = (
     "node_in_doubt",
     "wait_opened",
     "run_ended",
+    "approval_voided",
     "jumped",
     "choice_made",
     "failure_taken",
@@ -51,6 +52,8 @@ def _label(recorded: RecordedEvent) -> str:
             return f"{instance(event.node_in_doubt.instance)} in doubt"
         case "wait_opened":
             return f"{instance(event.wait_opened.instance)} waiting"
+        case "approval_voided":
+            return f"{instance(event.approval_voided.instance)} voided"
         case "jumped":
             return f"jumped to {event.jumped.target}"
         case "choice_made":

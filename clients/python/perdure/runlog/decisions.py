@@ -10,9 +10,12 @@ from perdure.v1 import approval_facts_pb2, decisions_pb2
 WITH_CONTENT: Final = frozenset((decisions_pb2.DECISION_KIND_EDITED, decisions_pb2.DECISION_KIND_PROVIDED))
 """Decisions that say something themselves."""
 
-FIELDS: Final = ("decision", "decider", "decided_at", "reason", "subject", "selected_option", "votes", "automatic")
+FIELDS: Final = (
+    "decision", "decider", "decided_at", "reason", "subject", "selected_option", "votes", "automatic", "artifacts",
+)  # fmt: skip
 """What a hold point has as output, beside the content of its decision: `selected_option` where one was selected, `votes`
-where several people were asked, and `automatic` where nobody decided in time and the run went on."""
+where several people were asked, `automatic` where nobody decided in time and the run went on, and `artifacts` where there
+are any."""
 
 MAX_ASSIGNEES: Final = 100
 """Most people and roles that a hold point asks, and most people who must say the same."""
@@ -73,6 +76,8 @@ def output_of(decision: approval_facts_pb2.Decision, subject: bytes, content: by
     """The output of the hold point that was decided, with the subject as it was frozen and the content under its key."""
     shown = json.loads(subject) if subject else {}
     output = told(decision) | {"subject": shown.get("subject", {})}
+    if "artifacts" in shown:
+        output["artifacts"] = shown["artifacts"]
     if decision.kind in WITH_CONTENT:
         output[content_key] = json.loads(content)
     return output

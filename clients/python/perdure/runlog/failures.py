@@ -59,6 +59,8 @@ def after_failure(walk: Walk, node: str, state: NodeWalk) -> Follows:
     spec = walk.plan.nodes[node]
     capped = spec.HasField("iteration_cap")
     jumps_back = bool(spec.inject_into) and spec.inject_into != node
+    if state.cause == instances_pb2.FAILURE_CAUSE_APPROVAL_VOIDED:
+        return _jump(walk, node, node)
     if state.cause in NEVER_RETRIED and not (jumps_back and state.cause in MENDED_BEFORE):
         return _for_good(walk, node, state.cause)
     if state.failures >= _limit(spec, state.extra_attempts):
@@ -66,13 +68,17 @@ def after_failure(walk: Walk, node: str, state: NodeWalk) -> Follows:
         return _for_good(walk, node, cause)
     if not jumps_back:
         return begin(walk, node, state.visit, state.attempt + 1, state.redo, state.retry_delay)
+    return _jump(walk, node, spec.inject_into)
+
+
+def _jump(walk: Walk, node: str, target: str) -> Follows:
     if walk.jumps >= walk.plan.message.jump_limit:
         return _for_good(walk, node, instances_pb2.FAILURE_CAUSE_JUMP_LIMIT_EXCEEDED)
     return run_events_pb2.JumpBegun(
         source=walk.instance(node).message(),
-        target=spec.inject_into,
-        cause=state.cause,
-        region=walk.plan.region(spec.inject_into),
+        target=target,
+        cause=walk.nodes[node].cause,
+        region=walk.plan.region(target),
     )
 
 

@@ -7,7 +7,7 @@ from perdure.runlog.inbox import RUN, Doubt, Fact, OpenWait
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.walk import Walk
-from perdure.v1 import fact_events_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
 
@@ -84,6 +84,15 @@ def _fact_taken_up(walk: Walk, event: RunEvent, sequence: int) -> None:
         walk.nodes[instance(fact.recorded.instance).place].decision = fact.recorded.decision
 
 
+def _approval_voided(walk: Walk, event: RunEvent, sequence: int) -> None:
+    voided = event.approval_voided
+    place = instance(voided.instance).place
+    state = walk.nodes[place]
+    state.phase, state.cause = Phase.FAILED, instances_pb2.FAILURE_CAUSE_APPROVAL_VOIDED
+    state.message = voided.message
+    walk.active.add(place)
+
+
 def _subject(walk: Walk, event: RunEvent, sequence: int) -> None:
     walk.pending[instance(event.wait_subject.instance)] = event.wait_subject.canonical_json
 
@@ -94,6 +103,7 @@ def _content(walk: Walk, event: RunEvent, sequence: int) -> None:
 
 INBOX_STEPS: Final[dict[str, Callable[[Walk, RunEvent, int], None]]] = {
     "wait_subject": _subject,
+    "approval_voided": _approval_voided,
     "wait_opened": _wait_opened,
     "child_started": _child_started,
     "wait_closed": _wait_closed,

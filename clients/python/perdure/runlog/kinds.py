@@ -26,15 +26,15 @@ RELEASING_KINDS: Final = frozenset({"lease_returned", "run_paused", "run_ended"}
 
 PROGRESS_KINDS: Final = frozenset({
     "node_settled", "node_in_doubt", "unit_content", "wait_opened", "wait_closed", "fact_taken_up", "jump_begun",
-    "jumped", "choice_made", "failure_taken", "child_started", "map_begun", "run_paused", "run_ended",
+    "jumped", "choice_made", "failure_taken", "child_started", "map_begun", "approval_voided", "run_paused", "run_ended",
 })  # fmt: skip
 """Holder events by which a run gets on: the next executor does not begin where the last one did."""
 
 HOLDER_KINDS: Final = frozenset({
     "lease_returned", "run_paused", "run_ended", "node_started", "node_settled", "node_in_doubt", "wait_opened",
     "wait_closed", "fact_taken_up", "jump_begun", "jumped", "choice_made", "failure_taken", "child_started",
-    "map_begun", "map_items", "node_output", "task_output", "unit_content", "rendered_arguments", "wait_subject",
-    "log_line", "output_files", "run_output",
+    "map_begun", "approval_voided", "map_items", "node_output", "task_output", "unit_content", "rendered_arguments",
+    "wait_subject", "log_line", "output_files", "run_output",
 })  # fmt: skip
 """What a holder may append; everything else, and the end of a run that nobody holds, comes from outside."""
 

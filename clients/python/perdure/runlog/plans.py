@@ -104,6 +104,25 @@ class WalkPlan:
         behind = self._reachable(gate, onwards)
         return tuple(node for node in self.nodes if node in behind - gates)
 
+    @cached_property
+    def effects_behind(self) -> Mapping[str, tuple[str, ...]]:
+        """Of each approval the nodes behind it that have an effect, up to the next approval on each path."""
+        gates = [node for node, spec in self.nodes.items() if spec.HasField("approval")]
+        none = instances_pb2.EFFECT_NONE
+        return {
+            gate: tuple(node for node in self.behind_gate(gate) if worst_effect(self.nodes[node]) != none)
+            for gate in gates
+        }
+
+    @cached_property
+    def gates_before_effect(self) -> Mapping[str, tuple[str, ...]]:
+        """Of each node that has an effect the approvals that it is behind, with none between."""
+        found: dict[str, list[str]] = {}
+        for gate, nodes in self.effects_behind.items():
+            for node in nodes:
+                found.setdefault(node, []).append(gate)
+        return {node: tuple(gates) for node, gates in found.items()}
+
     def ancestors(self, node: str) -> tuple[str, ...]:
         """Everything that comes before a node, each after what comes before it.
 

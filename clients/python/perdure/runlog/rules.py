@@ -11,6 +11,7 @@ from perdure.runlog.consequences import overdue
 from perdure.runlog.decisions import decision_faults
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.failures import UNDECIDED
+from perdure.runlog.gates import voiding_faults
 from perdure.runlog.head import RunHead
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.intents import Choose, Intent, Record, Start
@@ -115,6 +116,9 @@ def step_faults(
             yield from ((Rule.PLAN, fault) for fault in beginning_faults(walk, event.map_begun))
         case "choice_made":
             yield from _choice_faults(walk, event.choice_made)
+        case "approval_voided":
+            due = [intent for intent in decide_unaware(walk) if isinstance(intent, Start)]
+            yield from ((Rule.FACT, fault) for fault in voiding_faults(walk, event.approval_voided, due))
         case "jumped" | "failure_taken":
             yield from _record_faults(event, kind, decide_unaware(walk))
         case _ if kind in _EXACT:

@@ -74,9 +74,12 @@ def refused(approval_id: ApprovalId, error: PerdureError) -> approvals_pb2.Decid
 
 
 def _event(recorded: RecordedEvent) -> approvals_pb2.ApprovalEvent:
+    event = approvals_pb2.ApprovalEvent(create_time=recorded.stored_time)
+    if recorded.event.HasField("approval_voided"):
+        event.voided.CopyFrom(recorded.event.approval_voided)
+        return event
     fact = recorded.event.fact_recorded
     kind = fact.WhichOneof("fact") or ""
-    event = approvals_pb2.ApprovalEvent(create_time=recorded.stored_time)
     getattr(event, kind.removeprefix("approval_")).CopyFrom(getattr(fact, kind))
     return event
 

@@ -136,6 +136,12 @@ def _approval_wait(asked: approval_facts_pb2.ApprovalWait) -> str:
     return _time_of_approval(asked)
 
 
+def _approval_voided(message: Any) -> str:
+    if len(message.frozen_digest) != 32 or len(message.present_digest) not in (0, 32):
+        return "a digest is missing"
+    return _instance(message) or _line(message)
+
+
 def _time_of_approval(asked: approval_facts_pb2.ApprovalWait) -> str:
     if asked.on_timeout not in _ON_TIMEOUT or (asked.on_timeout == decisions_pb2.ON_TIMEOUT_ESCALATE) != bool(
         asked.escalate_to
@@ -235,6 +241,7 @@ _CHECKS: Final[dict[str, Callable[[Any], str]]] = {
     "node_in_doubt": _doubted,
     "wait_opened": _wait_opened,
     "wait_closed": _instance,
+    "approval_voided": _approval_voided,
     "fact_taken_up": _taken_up,
     "jump_begun": _jump_begun,
     "choice_made": _choice_made,

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import replace
 
-from perdure_control_plane.domain.approval import Approval
+from perdure_control_plane.domain.approval import Approval, CloseReason
 from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.usecases.ports import Transaction
 
@@ -18,7 +18,7 @@ def with_contents(tx: Transaction, approval: Approval) -> Approval:
 
 
 def _has_history(approval: Approval) -> bool:
-    changed = approval.assignees != approval.first_assignees
+    changed = approval.assignees != approval.first_assignees or approval.close_reason is CloseReason.VOIDED
     return changed or bool(approval.comments or approval.reminders or approval.escalations)
 
 

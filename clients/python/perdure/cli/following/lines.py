@@ -64,6 +64,9 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
         case "map_begun":
             node = run.nodes[instance(event.map_begun.instance)]
             yield f"{node.where} {note(node)}"
+        case "approval_voided":
+            node = run.nodes[instance(event.approval_voided.instance)]
+            yield f"{node.where} is void: {note(node)}"
         case "choice_made":
             node = run.nodes[instance(event.choice_made.instance)]
             yield f"{node.where} {'failed: ' if event.choice_made.cause else ''}{note(node)}"

@@ -210,6 +210,8 @@ class RunStory:
             case "choice_made":
                 stage = Stage.SUCCEEDED if event.choice_made.target else Stage.FAILED
                 self._move(event.choice_made.instance, stage, _of_choice(event.choice_made))
+            case "approval_voided":
+                self.nodes[instance(event.approval_voided.instance)].note = event.approval_voided.message
             case "wait_closed":
                 if not self.nodes[instance(event.wait_closed.instance)].backs_off:
                     self._move(event.wait_closed.instance, Stage.STOPPED, "no longer needed").ended_at = moment

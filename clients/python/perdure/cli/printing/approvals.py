@@ -100,6 +100,8 @@ def _event(event: ApprovalEvent) -> str:
             return f"nobody decided in time; {', '.join(event.escalated.to)} is asked as well"
         case "delegated":
             return because(f"{event.delegated.delegator} asks {event.delegated.to} instead", event.delegated.reason)
+        case "voided":
+            return f"{event.voided.message}; it is asked for again"
         case "commented":
             return f"{event.commented.author} says: {event.commented.text}"
         case _:

@@ -122,7 +122,7 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("closed_sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.CheckConstraint(
-            "close_reason IN ('', 'DECIDED', 'EXPIRED', 'WITHDRAWN', 'STOPPED', 'JUMPED_OVER', 'MOVED', 'RUN_ENDED')",
+            "close_reason IN ('', 'DECIDED', 'EXPIRED', 'WITHDRAWN', 'STOPPED', 'JUMPED_OVER', 'MOVED', 'RUN_ENDED', 'VOIDED')",
             name=op.f("ck_approvals_close_reason"),
         ),
         sa.CheckConstraint(
