@@ -18,6 +18,7 @@ from perdure.runlog.instances import Instance, Step
 from perdure.runlog.plans import WalkPlan
 from perdure.v1 import (
     approvals_pb2_grpc,
+    credentials_pb2_grpc,
     flows_pb2,
     flows_pb2_grpc,
     instances_pb2,
@@ -163,6 +164,7 @@ class Service:
         self.schedules: Any = schedules_pb2_grpc.ScheduleServiceStub(self.channel)
         self.inbox: Any = run_inbox_pb2_grpc.InboxServiceStub(self.channel)
         self.approvals: Any = approvals_pb2_grpc.ApprovalServiceStub(self.channel)
+        self.credentials: Any = credentials_pb2_grpc.CredentialServiceStub(self.channel)
         self.tasks: Any = tasks_pb2_grpc.TaskServiceStub(self.channel)
         self.server: Any = server_pb2_grpc.ServerServiceStub(self.channel)
 

@@ -20,6 +20,7 @@ from perdure_control_plane.api.mount import Front, interceptor, mount
 from perdure_control_plane.api.rates import Rates
 from perdure_control_plane.api.work.desk import Desk
 from perdure_control_plane.domain.api_key import KeyTexts
+from perdure_control_plane.domain.credential import ServerCredential
 from perdure_control_plane.domain.errors import StoreUnavailable
 from perdure_control_plane.domain.identity import ServerIdentity
 from perdure_control_plane.domain.limits import SECOND
@@ -42,6 +43,7 @@ from perdure_services.settings import ControlPlaneSettings
 from perdure_services.signing_keys import bearer_tokens
 from perdure_services.snapshots import take_snapshots
 from perdure_services.stores import agreed_keys, begin_life, database_credential, say_life, store_of
+from perdure_services.token_keys import LiveKeys
 from perdure_services.webhooks import begin_webhooks, sendings
 
 log = structlog.get_logger(__name__)
@@ -125,8 +127,12 @@ async def _front(
         if not settings.tls_client_roles and tokens is None:
             await require_key(store)
         doorkeeper = Doorkeeper(known, settings.certificate_roles, tokens, embedded_key)
-    credentials = [*own.credentials(), *database_credential(settings)]
-    return Front(desk, own.approvals, texts, known, own.pages, own.audit, credentials, health, doorkeeper)
+    live = LiveKeys(settings.data_dir, own)
+
+    def credentials() -> list[ServerCredential]:
+        return [*live.own.credentials(), *database_credential(settings)]
+
+    return Front(desk, live.tokens, texts, known, own.pages, own.audit, credentials, health, doorkeeper)
 
 
 def _server(front: Front, denials: Denials, settings: ControlPlaneSettings) -> grpc.aio.Server:

@@ -61,6 +61,8 @@ KeyFile = Annotated[
 KeyName = Annotated[
     str, typer.Argument(metavar="NAME", help="What the key is called, and whoever calls with it.", show_default=False)
 ]
+TokenKey = Annotated[str, typer.Argument(metavar="KEY", help="Id of a key, as token-keys list has it.")]
+Force = Annotated[bool, typer.Option("--force", help="Also where open approvals may have tokens of it.")]
 KeyRole = Annotated[
     str,
     typer.Option(

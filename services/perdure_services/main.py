@@ -39,7 +39,7 @@ from perdure_services.flags import (
     chosen,
 )
 from perdure_services.giving_up import AWAY, give_up
-from perdure_services.store_commands import backup, check, keys, restore, retention
+from perdure_services.store_commands import backup, check, keys, restore, retention, token_keys
 
 EPILOG: Final = f"""\b
 Settings: a flag wins over the environment, and that over the settings file, which is
@@ -205,6 +205,7 @@ def executor(
 
 
 app.add_typer(keys, name="keys")
+app.add_typer(token_keys, name="token-keys")
 for _command in (check, backup, restore, retention):
     app.command()(_command)
 

@@ -1,4 +1,4 @@
-"""`perdure-server check`, `backup`, `restore`, `retention` and `keys`: what is done to a store without serving it.
+"""`perdure-server check`, `backup`, `restore`, `retention`, `keys`, `token-keys`: what is done to a store by no server.
 
 Heavy imports wait until a command runs, so that help comes at once.
 """
@@ -19,12 +19,14 @@ from perdure_services.flags import (
     Database,
     DataDir,
     Days,
+    Force,
     KeyExpiry,
     KeyName,
     KeyRole,
     Output,
     Overwrite,
     SettingsFile,
+    TokenKey,
     Verdicts,
     WithKeys,
     chosen,
@@ -141,6 +143,66 @@ def create(
     time_to_live = round(parse_duration(expires_in, "--expires-in").total_seconds() * SECOND) if expires_in else 0
     wanted = Wanted(name, Role(role.upper()), time_to_live, output)
     _do(settings, {"data_dir": data_dir, "database": database}, lambda read: make_key(read, wanted))
+
+
+token_keys = noun(
+    "Keys behind approval tokens: which there are, and how they are turned over. Servers may run meanwhile."
+)
+
+
+@token_keys.command("list")
+def list_token_keys(
+    settings: SettingsFile = None, data_dir: DataDir = None, database: Database = None, output: Output = "text"
+) -> None:
+    """List the keys, and how many open approvals may have tokens of each."""
+    from perdure_services.token_keys import list_token_keys
+
+    _require(output, ("text", "json"))
+    _do(settings, {"data_dir": data_dir, "database": database}, lambda read: list_token_keys(read, output))
+
+
+@token_keys.command()
+def rotate(settings: SettingsFile = None, data_dir: DataDir = None, output: Output = "text") -> None:
+    """Make a key, and new tokens with it. Tokens of the key before are good until it is dropped."""
+    from perdure_services.token_keys import rotate_token_key
+
+    _require(output, ("text", "json"))
+    _do(settings, {"data_dir": data_dir}, lambda read: rotate_token_key(read, output))
+
+
+@token_keys.command()
+def add(settings: SettingsFile = None, data_dir: DataDir = None, output: Output = "text") -> None:
+    """Make a key that is taken and not used yet: copy keys.json to every server of the database, then use it on each."""
+    from perdure_services.token_keys import add_token_key
+
+    _require(output, ("text", "json"))
+    _do(settings, {"data_dir": data_dir}, lambda read: add_token_key(read, output))
+
+
+@token_keys.command()
+def use(key: TokenKey, settings: SettingsFile = None, data_dir: DataDir = None, output: Output = "text") -> None:
+    """Make new tokens with a key that is there."""
+    from perdure_services.token_keys import use_token_key
+
+    _require(output, ("text", "json"))
+    _do(settings, {"data_dir": data_dir}, lambda read: use_token_key(read, key, output))
+
+
+@token_keys.command()
+def drop(
+    key: TokenKey,
+    force: Force = False,
+    settings: SettingsFile = None,
+    data_dir: DataDir = None,
+    database: Database = None,
+    output: Output = "text",
+) -> None:
+    """Drop a key: no token of it is taken any more. Refused while open approvals may have one."""
+    from perdure_services.token_keys import drop_token_key
+
+    _require(output, ("text", "json"))
+    flags = {"data_dir": data_dir, "database": database}
+    _do(settings, flags, lambda read: drop_token_key(read, key, output, force=force))
 
 
 def _require(output: str, formats: Sequence[str]) -> None:

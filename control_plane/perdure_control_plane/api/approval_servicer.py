@@ -1,6 +1,6 @@
 """ApprovalService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from perdure.v1 import approvals_pb2, approvals_pb2_grpc
@@ -22,7 +22,10 @@ from perdure_control_plane.usecases.talk_about_approval import comment_approval,
 class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
     """Shows approvals and takes decisions."""
 
-    def __init__(self, store: Store, limits: Limits, keys: TokenKeys, pages: Pages, watched: WatchedApprovals) -> None:
+    def __init__(
+        self, store: Store, limits: Limits, keys: Callable[[], TokenKeys], pages: Pages, watched: WatchedApprovals
+    ) -> None:
+        """`keys` gives those that are behind tokens now."""
         self._store = store
         self._limits = limits
         self._keys = keys
@@ -31,7 +34,7 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
 
     async def GetApproval(self, request: approvals_pb2.GetApprovalRequest, context: Any) -> approvals_pb2.Approval:
         """Shows an approval with its subject, and with its token to those who may decide it."""
-        shown = await get_approval(self._store, self._keys, caller(), names.approval_id(request.name))
+        shown = await get_approval(self._store, self._keys(), caller(), names.approval_id(request.name))
         return messages.approval(shown.approval, shown.token)
 
     async def ListApprovals(
@@ -51,7 +54,7 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
     ) -> approvals_pb2.Approval:
         """Takes a decision."""
         asked = approval_requests.deciding(request)
-        return messages.approval(await decide_approval(self._store, self._limits, self._keys, caller(), asked))
+        return messages.approval(await decide_approval(self._store, self._limits, self._keys(), caller(), asked))
 
     async def DecideApprovals(
         self, request: approvals_pb2.DecideApprovalsRequest, context: Any
@@ -59,14 +62,14 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
         """Takes several decisions: each by itself, or all in one commit."""
         asked, who = approval_requests.decisions(request), caller()
         if request.atomic:
-            decided = await decide_together(self._store, self._limits, self._keys, who, asked)
+            decided = await decide_together(self._store, self._limits, self._keys(), who, asked)
             return approvals_pb2.DecideApprovalsResponse(results=map(messages.decided, decided))
         results = [await self._result(who, one) for one in asked]
         return approvals_pb2.DecideApprovalsResponse(results=results)
 
     async def _result(self, who: Caller, asked: Deciding) -> approvals_pb2.DecideApprovalsResponse.Result:
         try:
-            return messages.decided(await decide_approval(self._store, self._limits, self._keys, who, asked))
+            return messages.decided(await decide_approval(self._store, self._limits, self._keys(), who, asked))
         except PerdureError as error:
             await write_down_denial(error)
             return messages.refused(asked.approval_id, error)

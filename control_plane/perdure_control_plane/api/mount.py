@@ -1,6 +1,6 @@
 """Everything a control plane serves, on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,13 +115,14 @@ class Front:
     """What the servicers work with, beside what sessions do."""
 
     desk: Desk
-    keys: TokenKeys
+    keys: Callable[[], TokenKeys]
+    """Those behind approval tokens, now."""
     texts: KeyTexts
     known_keys: KnownKeys
     page_secret: bytes
     audit_key: HeadKey
-    credentials: Sequence[ServerCredential]
-    """Which secrets the server has."""
+    credentials: Callable[[], Sequence[ServerCredential]]
+    """Which secrets the server has, now."""
     health: Health
     doorkeeper: Doorkeeper
     webhooks: Sequence[ConfiguredWebhook] = ()

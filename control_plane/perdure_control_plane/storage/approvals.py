@@ -125,9 +125,11 @@ class Approvals:
         decided &= (approvals.c.automatic == 0) & (approvals.c.close_reason == CloseReason.DECIDED.value)
         return set(self._connection.execute(query.where(runs.c.flow_id == flow_id, decided)).scalars())
 
-    def count_open(self) -> int:
-        """How many approvals wait for a person."""
+    def count_open(self, asked_before: int | None = None) -> int:
+        """How many approvals wait for a person; or of those that were asked for before a time."""
         query = select(func.count()).select_from(approvals).where(_IS_OPEN)
+        if asked_before is not None:
+            query = query.where(approvals.c.created_at < asked_before)
         return int(self._connection.execute(query).scalar_one())
 
 
