@@ -35,7 +35,7 @@ def test_what_waits_is_listed_and_shown_with_its_subject_and_without_its_token(p
 
     assert approval.removeprefix("approvals/") in listed.out
     assert "Let Ada in?" in shown.out
-    subject = shown.out.partition("\nsubject:\n")[2]
+    subject = shown.out.partition("\nit is about:\n")[2]
     assert subject.splitlines()[:7] == [
         "  guest: Ada",
         "  letter:",
@@ -195,7 +195,7 @@ def test_what_cannot_be_read_is_asked_for_again(perdure: Any) -> None:
 
     assert (code, '"STATUS_SUCCEEDED"' in out) == (0, True)
     assert "once more" in terminal.seen
-    assert "--provide" not in terminal.seen
+    assert terminal.seen.count("What? JSON, @FILE, or text:") == 2
 
 
 def test_a_decision_can_be_left_for_later(perdure: Any, manifest: str) -> None:

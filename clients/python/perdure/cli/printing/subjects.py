@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from perdure.cli.printing.words import bytes_text, one_line, printable
 from perdure.v1.approvals_pb2 import Approval
-from perdure.v1.decisions_pb2 import DecisionKind
+from perdure.v1.decisions_pb2 import ApprovalKind, DecisionKind, FourEyes, OnTimeout
 
 _INDENT: Final = "  "
 
@@ -28,13 +28,18 @@ def _as_it_is(approval: Approval) -> list[str]:
 def _told(frozen: dict[str, Any], approval: Approval) -> list[str]:
     said = {
         "allowed": [DecisionKind.Name(kind).removeprefix("DECISION_KIND_").lower() for kind in approval.allowed],
+        "assignees": list(approval.assignees),
+        "four_eyes": [FourEyes.Name(rule).removeprefix("FOUR_EYES_").lower() for rule in approval.four_eyes],
         "instance": approval.instance,
+        "kind": ApprovalKind.Name(approval.kind).removeprefix("APPROVAL_KIND_").lower(),
+        "on_timeout": OnTimeout.Name(approval.on_timeout).removeprefix("ON_TIMEOUT_").lower(),
         "prompt": approval.prompt,
+        "quorum": approval.quorum,
         "run": approval.run,
     }
     values = frozen.get("subject")
     shown = dict(values) if isinstance(values, dict) else {"subject": values}
-    rest = {key: value for key, value in frozen.items() if key != "subject" and said.get(key) != value}
+    rest = {key: value for key, value in frozen.items() if key != "subject" and said.get(key) != value and value != []}
     return [*_outline(shown), *_outline({"effects that follow": rest.pop("effects", [])}), *_outline(rest)]
 
 
