@@ -42,16 +42,21 @@ PROMPT_BYTES: Final = 2800
 
 def seen(walk: Walk, where: Instance, codec: Codec, *, behind: bool = False) -> JsonObject:
     """What expressions of a node may use, opened, but for the inputs that hold secrets. Raises CannotPrepare."""
-    closed = _closed(walk)
-    reading = Reading(lambda content: codec.read(content, closed), codec.read)
     try:
-        found = bindings(walk, where, behind=behind, reading=reading)
-        if walk.content:
-            found["request"] = {"content": codec.open_text(walk.content)}
-        if error := found.get("last_error"):
-            found["last_error"] = {**error, "message": codec.open_text(error["message"])}
+        return opened_bindings(walk, where, codec, behind=behind)
     except CannotDecrypt as error:
         raise _cannot(error) from error
+
+
+def opened_bindings(walk: Walk, where: Instance, codec: Codec, *, behind: bool = False) -> JsonObject:
+    """The same. Raises CannotDecrypt."""
+    closed = _closed(walk)
+    reading = Reading(lambda content: codec.read(content, closed), codec.read)
+    found = bindings(walk, where, behind=behind, reading=reading)
+    if walk.content:
+        found["request"] = {"content": codec.open_text(walk.content)}
+    if error := found.get("last_error"):
+        found["last_error"] = {**error, "message": codec.open_text(error["message"])}
     return found
 
 

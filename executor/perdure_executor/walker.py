@@ -190,12 +190,13 @@ class Walker:
         self._delays.clear()
 
     def _begin_node(self, start: Start) -> bool:
-        void = voided(self._story.walk, start, self._equipment.workspace)
-        if void is not None:
+        void = voided(self._story.walk, start, self._equipment)
+        if isinstance(void, RunEvent):
             self._append(void, keep=False)
             return True
         refusal = self._refused_children.pop(start.instance, "")
-        prepared, arguments = (Failed(CHILD_REFUSED, refusal), None) if refusal else made_ready(self._context(start))
+        failed = Failed(CHILD_REFUSED, refusal) if refusal else void
+        prepared, arguments = (failed, None) if failed is not None else made_ready(self._context(start))
         digest = b"" if arguments is None else self._say_arguments(start, arguments)
         if isinstance(prepared, Spawn):
             child = child_start(self._story.walk, self.stream.run_id, start, digest)

@@ -64,7 +64,7 @@ LONGER: dict[str, tuple[int, str]] = {
     "protos/perdure/v1/approvals.proto":
         (410, "a service with its resource and its requests, as every other one"),
     "clients/python/perdure/cli/approvals.py::decide":
-        (50, "a command's options are its parameters, one a line; its body is the request"),
+        (55, "a command's options are its parameters, one a line; its body is the request"),
     "clients/python/perdure/cli/schedules.py::create":
         (75, "a command's options are its parameters, one a line; its body is the request"),
     "protos/perdure/v1/execution.proto":

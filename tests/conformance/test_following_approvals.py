@@ -26,7 +26,6 @@ from perdure_control_plane.usecases.place_approval_changes import (
 )
 from perdure_control_plane.usecases.retain import retain
 from perdure_control_plane.usecases.watch_approvals import ApprovalNews, ApprovalWatcher, Heartbeat, SnapshotEnd
-from tests.conformance.conftest import asked_id
 from tests.conformance.stores import ON_POSTGRES
 from tests.conformance.test_deciding import decide
 

@@ -8,6 +8,7 @@ from sqlalchemy import update
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
 from perdure.v1 import instances_pb2
+from perdure.v1.decisions_pb2 import FOUR_EYES_NOT_STARTER
 from perdure.v1.fact_events_pb2 import WaitClosed
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import ApprovalState, CloseReason, Decision, names_of
@@ -15,10 +16,11 @@ from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
 from perdure_control_plane.domain.errors import (
     ApprovalClosed,
     ApprovalDecided,
-    CommentsFull,
+    ApprovalVoted,
     DeciderNotAllowed,
     FieldInvalid,
     NotRequester,
+    RemarksFull,
     RequestIdReused,
 )
 from perdure_control_plane.domain.ids import Principal
@@ -49,7 +51,7 @@ async def shown(house: Any, approval_id: str) -> Any:
 
 
 async def delegate(house: Any, approval_id: str, who: Caller, to: str, request_id: str = "") -> Any:
-    return await delegate_approval(house.store, who, Delegating(approval_id, to, "on leave", request_id))
+    return await delegate_approval(house.store, house.limits, who, Delegating(approval_id, to, "on leave", request_id))
 
 
 async def withdraw(house: Any, approval_id: str, who: Caller) -> Any:
@@ -72,6 +74,35 @@ async def test_who_delegates_is_asked_no_more_and_the_other_decides(house: Any, 
     (event,) = (await shown(house, approval_id)).history
     told = event.event.fact_recorded.approval_delegated
     assert (told.delegator, told.to, told.reason) == ("keys/ada", "keys/bob", "on leave")
+
+
+async def test_who_has_voted_does_not_give_the_place_away(house: Any, gated: Any) -> None:
+    approval_id = await ask(house, gated, assignees=["keys/ada", "keys/bob"], quorum=2)
+    await say(house, approval_id, ADA)
+
+    with pytest.raises(ApprovalVoted):
+        await delegate(house, approval_id, ADA, "keys/cy")
+
+
+async def test_who_may_not_decide_does_not_choose_who_does(house: Any, gated: Any) -> None:
+    run = await house.run(gated.run_id)
+    started = update(flows).where(flows.c.flow_id == run.identity.flow_id).values(principal=ROOT.principal)
+    await house.execute(started)
+    approval_id = await ask(house, gated, assignees=["keys/ada"], four_eyes=[FOUR_EYES_NOT_STARTER])
+
+    with pytest.raises(DeciderNotAllowed):
+        await delegate(house, approval_id, ROOT, "keys/cy")
+
+
+async def test_there_is_an_end_of_delegating_and_all_of_it_is_told(house: Any, gated: Any) -> None:
+    house.limits = Limits(max_remarks=2)
+    approval_id = await ask(house, gated, assignees=["keys/ada"])
+    await delegate(house, approval_id, ADA, "keys/bob")
+    back = await delegate(house, approval_id, BOB, "keys/ada")
+
+    with pytest.raises(RemarksFull):
+        await delegate(house, approval_id, ADA, "keys/bob")
+    assert (back.assignees, len(back.history)) == (("keys/ada",), 2)
 
 
 async def test_an_admin_asks_somebody_else_as_well(house: Any, gated: Any) -> None:
@@ -137,15 +168,15 @@ async def test_what_people_say_is_kept_in_order_with_the_approval(house: Any, ga
 
 
 async def test_there_is_an_end_of_comments(house: Any, gated: Any) -> None:
-    house.limits = Limits(max_comments=1)
+    house.limits = Limits(max_remarks=1)
     approval_id = await ask(house, gated)
     await comment(house, approval_id, ADA, "first")
 
-    with pytest.raises(CommentsFull):
+    with pytest.raises(RemarksFull):
         await comment(house, approval_id, BOB, "second")
 
 
-async def test_a_decision_and_an_expiry_are_reasons(house: Any, gated: Any, clock: Any) -> None:
+async def test_a_decision_is_a_reason(house: Any, gated: Any) -> None:
     decided = await ask(house, gated)
     await say(house, decided, ADA)
     assert (await shown(house, decided)).close_reason is CloseReason.DECIDED
@@ -192,6 +223,7 @@ async def test_a_run_that_fails_elsewhere_closes_what_is_open(house: Any, gated:
     [
         (ApprovalFilter(assignees=("keys/ada",)), True),
         (ApprovalFilter(assignees=("keys/a_a",)), False),
+        (ApprovalFilter(assignees=("keys/ADA",)), False),
         (ApprovalFilter(assignees=("keys/ad",)), False),
         (ApprovalFilter(assignees=("keys/ada", "role:admin")), True),
         (ApprovalFilter(assignees=("keys/ada", "role:reviewer")), False),

@@ -161,10 +161,10 @@ def test_nobody_without_a_key_reads_what_work_is_given_and_leaves(sealed: Site) 
     )  # the same request, encrypted anew, is the same
     sealed.perdure("flows", "watch", flow["name"], "--until", "held", code=9)
     (approval,) = (json.loads(line) for line in sealed.perdure("approvals", "list", "-o", "json").splitlines())
-    shown = sealed.perdure("approvals", "get", approval["name"], **keys)
+    shown = sealed.perdure("approvals", "show", approval["name"], **keys)
     assert PLAIN["an output"] in shown
     assert PLAIN["an input"] in shown
-    assert "encrypted://" in sealed.perdure("approvals", "get", approval["name"])
+    assert "encrypted://" in sealed.perdure("approvals", "show", approval["name"])
     content = json.dumps({"said": PLAIN["a decision's content"]})
     sealed.perdure("approvals", "decide", approval["name"], "--edit", content, "--reason", CANARY, "--yes", **keys)
     run = flow["root_run"]

@@ -138,3 +138,60 @@ async def test_a_file_that_cannot_be_read_voids_the_decision_and_then_nobody_is_
     assert run.failure_cause == instances_pb2.FAILURE_CAUSE_REQUIRES_NOT_MET
     assert not (tmp_path / "applied").exists()
     assert await violations(service, ended.root_run) == []
+
+
+TAKEN = """
+playbook_id: taken
+version: 1.0.0
+title: Taken
+objective: Go on without a decision
+nodes:
+  - {id: read, type: approval, prompt: "Apply it?", subject: {region: north}, timeout_seconds: 1}
+  - {id: apply, type: deterministic, shell: true, command: "echo done >> applied", effect: at_most_once}
+error_handlers:
+  - {on: APPROVAL_EXPIRED, nodes: [read], action: continue}
+"""
+
+
+async def test_what_nobody_has_decided_is_not_looked_at_again(
+    serve: Any, hire: Any, tmp_path: pathlib.Path, violations: Any
+) -> None:
+    service = await serve(sweep_seconds=0.1)
+    await hire(service)
+    flow = await service.start(TAKEN)
+
+    ended = await service.settled(flow)
+
+    assert (tmp_path / "applied").read_text() == "done\n"
+    assert await violations(service, ended.root_run) == []
+
+
+AGAIN = """
+playbook_id: again
+version: 1.0.0
+title: Again
+objective: Do again what was begun
+nodes:
+  - {id: read, type: approval, prompt: "Apply it?", artifacts: [plan.txt]}
+  - id: apply
+    type: deterministic
+    shell: true
+    command: "echo x >> plan.txt; test $(wc -l < plan.txt) -ge 3"
+    effect: idempotent
+    on_failure: {max_iterations: 3}
+"""
+
+
+async def test_an_effect_that_is_tried_again_was_begun_already(
+    serve: Any, hire: Any, tmp_path: pathlib.Path, violations: Any
+) -> None:
+    (tmp_path / "plan.txt").write_text("")
+    service = await serve()
+    await hire(service)
+    flow = await service.start(AGAIN)
+
+    await approve(service, await opened(service, flow, 1))
+    ended = await service.settled(flow)
+
+    assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
+    assert await violations(service, ended.root_run) == []

@@ -16,6 +16,9 @@ from perdure_control_plane.usecases.talk_about_approval import Commenting, Deleg
 MAX_AT_ONCE: Final = 100
 """Most approvals that one call decides."""
 
+PRINCIPALS: Final = ("keys/", "users/", "certificates/")
+"""How the names of principals begin whom a server can know."""
+
 MAX_COMMENT_BYTES: Final = 4096
 
 
@@ -57,9 +60,10 @@ def delegating(request: approvals_pb2.DelegateApprovalRequest) -> Delegating:
     """Whom somebody else is asked in whose place. Raises FieldInvalid."""
     approval = names.approval_id(request.name)
     role = request.to.removeprefix(ROLE)
-    if role != request.to and role not in DECIDING_ROLES:
-        raise field_invalid("to", f"is a role that decides, of {', '.join(DECIDING_ROLES)}, or a principal")
-    if not 0 < len(request.to) <= ASSIGNEE_LENGTH or not request.to.isprintable():
+    if role not in DECIDING_ROLES if role != request.to else not request.to.startswith(PRINCIPALS):
+        known = ", ".join([*(f"{one}NAME" for one in PRINCIPALS), *(f"{ROLE}{one}" for one in DECIDING_ROLES)])
+        raise field_invalid("to", f"is one of {known}")
+    if len(request.to) > ASSIGNEE_LENGTH or not request.to.isprintable():
         raise field_invalid("to", f"is a principal or a role, of 1 to {ASSIGNEE_LENGTH} characters")
     return Delegating(approval, request.to, requests.reason(request.reason), requests.request_id(request.request_id))
 
@@ -84,6 +88,8 @@ def approval_filter(
     request: approvals_pb2.ListApprovalsRequest | approvals_pb2.WatchApprovalsRequest, caller: Caller
 ) -> ApprovalFilter:
     """Which approvals. Raises FieldInvalid."""
+    if len(request.assignee) > ASSIGNEE_LENGTH:
+        raise field_invalid("assignee", f"has more than {ASSIGNEE_LENGTH} characters")
     if request.role and request.role not in DECIDING_ROLES:
         raise field_invalid("role", f"is a role that decides, of {', '.join(DECIDING_ROLES)}")
     if approvals_pb2.Approval.STATE_UNSPECIFIED in request.states:

@@ -79,7 +79,7 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
     ) -> approvals_pb2.Approval:
         """Asks somebody else in the caller's place."""
         asked = approval_requests.delegating(request)
-        return messages.approval(await delegate_approval(self._store, caller(), asked))
+        return messages.approval(await delegate_approval(self._store, self._limits, caller(), asked))
 
     async def WithdrawApproval(
         self, request: approvals_pb2.WithdrawApprovalRequest, context: Any

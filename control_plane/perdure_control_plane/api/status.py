@@ -53,7 +53,7 @@ CODES: Final[dict[type[PerdureError], tuple[grpc.StatusCode, float | None]]] = {
     errors.ApprovalDecided: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.ApprovalVoted: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.NotRequester: (grpc.StatusCode.PERMISSION_DENIED, None),
-    errors.CommentsFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
+    errors.RemarksFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
     errors.VersionUnsupported: (grpc.StatusCode.FAILED_PRECONDITION, None),
     errors.TokenMismatch: (grpc.StatusCode.PERMISSION_DENIED, None),
     errors.DeciderNotAllowed: (grpc.StatusCode.PERMISSION_DENIED, None),

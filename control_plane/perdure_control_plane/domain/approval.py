@@ -154,7 +154,8 @@ class Approval:
     automatic: bool
     """Whether nobody decided in time and the run went on."""
     close_reason: CloseReason
-    comments: int
+    remarks: int
+    """Comments and delegations."""
     prompt: str
     subject_digest: bytes
     plan_digest: bytes

@@ -435,13 +435,14 @@ class NotRequester(PerdureError):
         super().__init__(message, approval=approval)
 
 
-class CommentsFull(PerdureError):
-    """As much was said about an approval as may be."""
+class RemarksFull(PerdureError):
+    """People have said, and delegated, as much of an approval as they may."""
 
-    reason = "COMMENTS_FULL"
+    reason = "REMARKS_FULL"
 
     def __init__(self, approval: str, limit: int) -> None:
-        super().__init__(f"{approval} has {limit} comments, which are the most", approval=approval, limit=limit)
+        message = f"{approval} has been commented on and delegated {limit} times, which are the most"
+        super().__init__(message, approval=approval, limit=limit)
 
 
 class ScopeMissing(PerdureError):

@@ -25,7 +25,7 @@ class Limits:
     max_page_size: int = 500
     max_page_bytes: int = 1024 * 1024
     max_queued_runs: int = 100_000
-    max_comments: int = 100
+    max_remarks: int = 100
     max_kept_signals: int = 100
     """Signals of a run that nothing has taken."""
 

@@ -145,7 +145,7 @@ def _timeout_faults(node: ApprovalNode) -> Iterator[tuple[str, str]]:
             yield f"escalate_to[{index}].timeout_seconds", "is required where another rung follows"
     expiry = node.timeout_seconds or DEFAULT_EXPIRY_SECONDS
     for index, seconds in enumerate(node.remind_after_seconds):
-        if seconds >= expiry or any(seconds <= before for before in node.remind_after_seconds[:index]):
+        if seconds >= expiry or any(seconds < before + 0.001 for before in node.remind_after_seconds[:index]):
             reason = f"reminders come one after the other, and before {expiry:g} seconds, when its time is over"
             yield f"remind_after_seconds[{index}]", reason
 

@@ -218,7 +218,7 @@ class Rung(Part):
     """Who is asked as well when the time before is over."""
 
     to: Annotated[list[Assignee], Field(min_length=1, max_length=MAX_ASSIGNEES)]
-    timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    timeout_seconds: Annotated[float, Field(ge=0.001, le=31_536_000)] | None = None
 
 
 def _option(given: Any) -> Any:
@@ -244,7 +244,7 @@ class ApprovalNode(Node):
     on_timeout: Literal["fail", "continue", "escalate"] = "fail"
     escalate_to: Annotated[list[Rung], Field(max_length=MAX_RUNGS)] = []
     artifacts: Annotated[list[Line], Field(max_length=20)] = []
-    remind_after_seconds: Annotated[list[Annotated[float, Field(gt=0)]], Field(max_length=MAX_RUNGS)] = []
+    remind_after_seconds: Annotated[list[Annotated[float, Field(ge=0.001)]], Field(max_length=MAX_RUNGS)] = []
     policy: Literal["conservative", "permissive", "custom"] = "conservative"
 
 

@@ -27,7 +27,7 @@ def asked_row(asked: approval_facts_pb2.ApprovalWait) -> dict[str, Any]:
         "escalated_at": 0,
         "reminders": 0,
         "close_reason": CloseReason.OPEN.value,
-        "comments": 0,
+        "remarks": 0,
         "prompt": asked.prompt,
         "subject_digest": asked.subject_digest,
         "nonce": asked.nonce,

@@ -63,9 +63,10 @@ class ProjectionStatements:
         escalated = ["assignees", "escalations", "escalated_at", "due_at"]
         self.escalate_approval: Final = _update(dialect, approvals, is_open, escalated)
         self.remind_approval: Final = _update(dialect, approvals, is_open, ["reminders"])
-        self.delegate_approval: Final = _update(dialect, approvals, is_open, ["assignees"])
-        commented = {"comments": approvals.c.comments + 1}
-        self.comment_approval: Final = Prepared(_update_where(approvals, is_open, []).values(commented), dialect)
+        remarked = {"remarks": approvals.c.remarks + 1}
+        delegated = _update_where(approvals, is_open, ["assignees"]).values(remarked)
+        self.delegate_approval: Final = Prepared(delegated, dialect)
+        self.comment_approval: Final = Prepared(_update_where(approvals, is_open, []).values(remarked), dialect)
         self.void_approval: Final = _update(dialect, approvals, is_open, ["close_reason"])
         self.note_approval: Final = Prepared(insert(approval_events), dialect)
         closed = ["state", "close_reason", "closed_at"]

@@ -429,7 +429,7 @@ approvals = _table(
     _number("reminders"),
     _number("automatic"),
     _text("close_reason"),
-    _number("comments"),
+    _number("remarks"),
     _text("prompt"),
     _bytes("subject_digest"),
     _bytes("plan_digest"),

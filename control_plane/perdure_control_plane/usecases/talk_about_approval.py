@@ -4,19 +4,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from perdure.audit.events import AuditDetail, AuditType
+from perdure.runlog.decisions import MAX_ASSIGNEES
 from perdure.runlog.instances import parse_instance
 from perdure.v1 import approval_facts_pb2, fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import Approval, DeciderRule, check_open
 from perdure_control_plane.domain.audit import Act, Details, of_content, of_reason
 from perdure_control_plane.domain.caller import Caller
-from perdure_control_plane.domain.errors import CommentsFull, DeciderNotAllowed, NotRequester, field_invalid
+from perdure_control_plane.domain.errors import (
+    ApprovalVoted,
+    DeciderNotAllowed,
+    NotRequester,
+    RemarksFull,
+    field_invalid,
+)
 from perdure_control_plane.domain.ids import ApprovalId
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.origin import requested_by
 from perdure_control_plane.domain.roles import Role
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
 from perdure_control_plane.usecases.readings.approval_contents import with_contents
+from perdure_control_plane.usecases.readings.deciders import excluded_by
 from perdure_control_plane.usecases.request_ids import is_repetition
 
 
@@ -62,22 +70,17 @@ class _Deed:
     """Raises where it may not be."""
 
 
-async def delegate_approval(store: Store, caller: Caller, asked: Delegating) -> Approval:
+async def delegate_approval(store: Store, limits: Limits, caller: Caller, asked: Delegating) -> Approval:
     """Asks somebody else in the caller's place. Whoever is asked by name is asked no more; who is asked by role is still.
 
-    Raises FieldInvalid, NotFound, ApprovalClosed, ApprovalDecided, DeciderNotAllowed, RequestIdReused.
+    Whoever has voted, or may not decide, does not delegate.
+
+    Raises FieldInvalid, NotFound, ApprovalClosed, ApprovalDecided, ApprovalVoted, DeciderNotAllowed, RemarksFull,
+    RequestIdReused.
     """
 
     def recorded(tx: Transaction, approval: Approval) -> fact_events_pb2.FactRecorded:
-        if not caller.authenticated:
-            raise DeciderNotAllowed(approval.name, DeciderRule.IDENTITY.lower(), "nobody knows who delegates it")
-        if not approval.assignees:
-            raise field_invalid("to", "is asked already, with everybody whose role decides")
-        if not approval.asks(caller) and caller.role is not Role.ADMIN:
-            why = "only whoever is asked, or an admin, asks somebody else"
-            raise DeciderNotAllowed(approval.name, DeciderRule.ASSIGNEES.lower(), why)
-        if asked.to in approval.assignees:
-            raise field_invalid("to", "is asked already")
+        _check_delegable(tx, limits, caller, asked, approval)
         assignees = [one for one in approval.assignees if one != caller.principal] + [asked.to]
         delegated = approval_facts_pb2.ApprovalDelegated(
             approval_id=approval.approval_id,
@@ -94,6 +97,26 @@ async def delegate_approval(store: Store, caller: Caller, asked: Delegating) -> 
         "DelegateApproval", asked.approval_id, asked.request_id, said, AuditType.HUMAN_DELEGATED, details, recorded
     )
     return await _do(store, caller, deed)
+
+
+def _check_delegable(tx: Transaction, limits: Limits, caller: Caller, asked: Delegating, approval: Approval) -> None:
+    """Raises FieldInvalid, DeciderNotAllowed, ApprovalVoted, RemarksFull."""
+    if not caller.authenticated:
+        raise DeciderNotAllowed(approval.name, DeciderRule.IDENTITY.lower(), "nobody knows who delegates it")
+    if not approval.assignees:
+        raise field_invalid("to", "is asked already, with everybody whose role decides")
+    if not approval.asks(caller) and caller.role is not Role.ADMIN:
+        why = "only whoever is asked, or an admin, asks somebody else"
+        raise DeciderNotAllowed(approval.name, DeciderRule.ASSIGNEES.lower(), why)
+    if (rule := excluded_by(tx, approval).get(caller.principal)) is not None:
+        why = "whoever may not decide it does not choose who does"
+        raise DeciderNotAllowed(approval.name, rule.lower(), why)
+    if asked.to in approval.assignees:
+        raise field_invalid("to", "is asked already")
+    if any(vote.voter == caller.principal for vote in tx.approvals.votes(approval.approval_id)):
+        raise ApprovalVoted(approval.name)
+    if approval.remarks >= limits.max_remarks or len(approval.assignees) >= MAX_ASSIGNEES:
+        raise RemarksFull(approval.name, limits.max_remarks)
 
 
 async def withdraw_approval(store: Store, caller: Caller, asked: Withdrawing) -> Approval:
@@ -121,12 +144,12 @@ async def withdraw_approval(store: Store, caller: Caller, asked: Withdrawing) ->
 async def comment_approval(store: Store, limits: Limits, caller: Caller, asked: Commenting) -> Approval:
     """Says something about a request, and decides nothing.
 
-    Raises NotFound, ApprovalClosed, ApprovalDecided, CommentsFull, RequestIdReused.
+    Raises NotFound, ApprovalClosed, ApprovalDecided, RemarksFull, RequestIdReused.
     """
 
     def recorded(tx: Transaction, approval: Approval) -> fact_events_pb2.FactRecorded:
-        if approval.comments >= limits.max_comments:
-            raise CommentsFull(approval.name, limits.max_comments)
+        if approval.remarks >= limits.max_remarks:
+            raise RemarksFull(approval.name, limits.max_remarks)
         commented = approval_facts_pb2.ApprovalCommented(
             approval_id=approval.approval_id, author=caller.principal, text=asked.text
         )

@@ -10,7 +10,7 @@ import rfc8785
 from perdure.runlog.decisions import ASSIGNEE_LENGTH, ROLE, decision_word
 from perdure.runlog.effects import GUARDED, approval_id
 from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels, json_bytes
-from perdure.runlog.node_walk import Phase
+from perdure.runlog.node_walk import NodeWalk, Phase
 from perdure.runlog.plans import worst_effect
 from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
 from perdure_executor.expressions import render_text
@@ -127,7 +127,14 @@ def _evidence_so_far(context: NodeContext) -> list[JsonObject]:
     walk = context.walk
     done = [node for node in walk.taken_before(context.instance.node) if walk.nodes[node].phase is Phase.SUCCEEDED]
     kinds = ((node, _evidence_kind(walk.plan.nodes[node])) for node in done)
-    return [{"id": node, "kind": kind} for node, kind in kinds if kind]
+    return [
+        {"id": node, "kind": kind} for node, kind in kinds if kind and not _went_on_by_itself(walk.nodes[node], kind)
+    ]
+
+
+def _went_on_by_itself(state: NodeWalk, kind: str) -> bool:
+    """Whether nobody let a hold point pass: its time was over, or the plan took its failure."""
+    return kind == "approval" and (state.excused or state.decision is None or state.decision.automatic)
 
 
 def _evidence_kind(spec: plans_pb2.PlanNode) -> str:

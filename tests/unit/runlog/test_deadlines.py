@@ -67,6 +67,15 @@ def test_a_rung_begins_when_it_is_climbed_and_has_no_reminders() -> None:
     assert (first, time.next_at, time.climbs) == (at(95), 0, False)
 
 
+def test_what_stays_open_neither_expires_nor_climbs_by_itself() -> None:
+    time = asked(ON_TIMEOUT_ESCALATE, 0)
+    time.note(escalated(1, 60, timeout=0), at(60))
+    expired = fact_events_pb2.FactRecorded(wait_expired=fact_events_pb2.WaitExpired())
+    expired.wait_expired.deadline_time.FromMicroseconds(0)
+
+    assert faults(time, expired, 500) != []
+
+
 @pytest.mark.parametrize(
     ("time", "recorded", "seconds"),
     [
@@ -87,7 +96,6 @@ def test_what_comes_in_its_time_is_sound(time: Patience, recorded: Any, seconds:
     [
         (asked(ON_TIMEOUT_FAIL), fact("wait_expired", 60), 59),
         (asked(ON_TIMEOUT_FAIL), fact("wait_expired", 50), 60),
-        (asked(ON_TIMEOUT_CONTINUE), fact("wait_expired", 60), 60),
         (asked(ON_TIMEOUT_ESCALATE, 30), fact("wait_expired", 60), 60),
         (asked(ON_TIMEOUT_CONTINUE), fact("decision", 0, automatic=True), 59),
         (asked(ON_TIMEOUT_ESCALATE, 30), escalated(1, 60), 59),

@@ -62,7 +62,10 @@ def test_a_decision_about_something_else_or_without_what_it_needs_is_a_fault(
 def voted(*votes: tuple[str, str], kind: str = "APPROVED") -> approval_facts_pb2.Decision:
     """A decision by the last of these voters, each with what that one said."""
     cast = [approval_facts_pb2.Vote(voter=voter, kind=decision_kind(said)) for voter, said in votes]
-    return decided(kind, votes=cast, decider=votes[-1][0])
+    return decided(kind, votes=cast, decider=votes[-1][0], authenticated=True)
+
+
+BOTH = voted(("ada", "approved"), ("bob", "approved"))
 
 
 @pytest.mark.parametrize(
@@ -85,10 +88,21 @@ def test_a_decision_that_enough_people_have_voted_for_is_sound(decision: approva
         (voted(("ada", "selected"), ("bob", "approved")), "TWO"),
         (voted(("ada", "approved"), ("ada", "approved")), "TWO"),
         (decided("APPROVED"), "TWO"),
+        (voted(("ada", "rejected"), ("bob", "rejected")), "TWO"),
+        (decided("APPROVED", votes=BOTH.votes, decider="bob"), "TWO"),
         (voted(("ada", "approved")), "ONE"),
-        (decided("APPROVED", votes=voted(("ada", "approved"), ("bob", "approved")).votes, decider="cy"), "TWO"),
+        (decided("APPROVED", votes=BOTH.votes, decider="cy", authenticated=True), "TWO"),
     ],
-    ids=["one of two", "of two minds", "one twice", "no votes", "a vote where one was asked", "not the last voter's"],
+    ids=[
+        "one of two",
+        "of two minds",
+        "one twice",
+        "no votes",
+        "another than was voted for",
+        "nobody knew them",
+        "a vote where one was asked",
+        "not the last voter's",
+    ],
 )
 def test_a_decision_that_too_few_have_voted_for_is_a_fault(decision: approval_facts_pb2.Decision, asked: str) -> None:
     assert len(list(decision_faults(decision, TWO if asked == "TWO" else ASKED))) == 1
@@ -108,12 +122,13 @@ GOES_ON.on_timeout = decisions_pb2.ON_TIMEOUT_CONTINUE
 @pytest.mark.parametrize(
     ("decision", "asked", "sound"),
     [
-        (decided("APPROVED", automatic=True), GOES_ON, True),
-        (decided("REJECTED", automatic=True), GOES_ON, False),
-        (decided("SELECTED", automatic=True, selected_option="one"), GOES_ON, False),
-        (decided("APPROVED", automatic=True), ASKED, False),
+        (decided("APPROVED", automatic=True, decider="system"), GOES_ON, True),
+        (decided("APPROVED", automatic=True, decider="ada"), GOES_ON, False),
+        (decided("REJECTED", automatic=True, decider="system"), GOES_ON, False),
+        (decided("SELECTED", automatic=True, selected_option="one", decider="system"), GOES_ON, False),
+        (decided("APPROVED", automatic=True, decider="system"), ASKED, False),
     ],
-    ids=["as asked", "rejected", "another than asked", "where somebody was to decide"],
+    ids=["as asked", "by a person", "rejected", "another than asked", "where somebody was to decide"],
 )
 def test_only_what_was_asked_for_is_decided_by_nobody(
     decision: approval_facts_pb2.Decision, asked: approval_facts_pb2.ApprovalWait, sound: bool

@@ -220,6 +220,8 @@ async def decide(
     (said_so,) = ways
     found = [await deciding.show_to_decide(perdure, names.approval(one), said_so.decision) for one in approvals]
     still_open = [shown for shown in found if shown.state == Approval.STATE_OPEN]
+    if atomic and 0 < len(still_open) < len(found):
+        raise typer.BadParameter("some are decided already; leave those out, or --atomic", param_hint="--atomic")
     if still_open:
         question = "Decide this so?" if len(still_open) == 1 else f"Decide these {len(still_open)} so?"
         if reject:

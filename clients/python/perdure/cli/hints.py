@@ -34,7 +34,7 @@ HINTS: Final = {
     "APPROVAL_CLOSED": "look at what became of it: perdure approvals show {approval}",
     "APPROVAL_DECIDED": "look at who decided, and why: perdure approvals show {approval}",
     "NOT_REQUESTER": "look at who started it: perdure approvals show {approval}",
-    "COMMENTS_FULL": "read them: perdure approvals show {approval}",
+    "REMARKS_FULL": "read them: perdure approvals show {approval}",
     "APPROVAL_VOTED": "look at who has said what: perdure approvals show {approval}",
     "DECIDER_NOT_ALLOWED": "let somebody else decide; who may not is in: perdure approvals show {approval}",
     "TOKEN_MISMATCH": "what it asks has changed; look at it again: perdure approvals show {approval}",

@@ -75,8 +75,7 @@ class Client:
         asyncio.get_running_loop()  # a channel belongs to the loop it is made in
         self.address: Final = server_address(address)
         self.credentials: Final = credentials
-        channel = open_channel(self.address, credentials, attempts)
-        self._channel = CheckedChannel(channel, deadline, lambda: str(uuid.uuid4()), key_metadata(key), codec)
+        self._channel = _checked(open_channel(self.address, credentials, attempts), deadline, key, codec)
         self._reconnecting = Reconnecting(patience)
         self.playbooks: Final = PlaybookServiceStub(self._channel)
         self.flows: Final = FlowServiceStub(self._channel)
@@ -135,3 +134,7 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _checked(channel: grpc.aio.Channel, deadline: timedelta, key: str, codec: Codec | None) -> CheckedChannel:
+    return CheckedChannel(channel, deadline, lambda: str(uuid.uuid4()), key_metadata(key), codec)

@@ -101,7 +101,7 @@ def decision_faults(decision: approval_facts_pb2.Decision, asked: approval_facts
 
 
 def _automatic_faults(decision: approval_facts_pb2.Decision, asked: approval_facts_pb2.ApprovalWait) -> Iterator[str]:
-    if asked.on_timeout != decisions_pb2.ON_TIMEOUT_CONTINUE or decision.votes:
+    if asked.on_timeout != decisions_pb2.ON_TIMEOUT_CONTINUE or decision.votes or decision.decider != "system":
         yield "a decision that nobody took, where somebody was to"
     if (decision.kind, decision.selected_option) != automatic_decision(asked):
         yield "a decision that nobody took, and another than was asked for"
@@ -120,8 +120,15 @@ def _vote_faults(decision: approval_facts_pb2.Decision, quorum: int) -> Iterator
     elif decision.votes:
         if len({vote.voter for vote in decision.votes}) < len(decision.votes):
             yield "a decision for which somebody voted twice"
-        if decision.votes[-1].voter != decision.decider:
-            yield "a decision whose last vote is not the decider's"
+        last = decision.votes[-1]
+        if (last.voter, last.kind, last.selected_option) != (
+            decision.decider,
+            decision.kind,
+            decision.selected_option,
+        ):
+            yield "a decision whose last vote is not the decider's, or says something else"
+        if not decision.authenticated:
+            yield "a decision of several people whom nobody knew"
         if count_alike(decision.votes) < needed(decision.kind, quorum):
             yield "a decision for which too few people have voted"
 

@@ -17,12 +17,14 @@ def _wait_opened(walk: Walk, event: RunEvent, sequence: int) -> None:
         walk.waits[where] = OpenWait(event.wait_opened, b"")
         return
     _begin_to_wait(walk, where)
+    walk.nodes[where.place].acted_upon = False
     walk.waits[where] = OpenWait(event.wait_opened, walk.pending.pop(where, b""))
 
 
 def _child_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     started = event.child_started
     where = instance(started.instance)
+    walk.act_behind_gates(where.node)
     _begin_to_wait(walk, where, started.redo)
     await_child(walk, where, started.run_id)
 

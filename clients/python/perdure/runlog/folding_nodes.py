@@ -40,6 +40,7 @@ def _node_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     state.since = sequence
     walk.frontier.discard(place)
     walk.active.add(place)
+    walk.act_behind_gates(step.node)
     if started.resolution_sequence:
         walk.doubts.pop(Instance((*walk.prefix, step_at(place, visit)), attempt - 1), None)
     if walk.waits:

@@ -8,20 +8,15 @@ from perdure.runlog.node_walk import Phase
 from perdure.runlog.walk import Walk
 from perdure.v1 import approval_facts_pb2
 
-_NOT_BEGUN = frozenset({Phase.NOT_REACHED, Phase.PASSED_OVER, Phase.CUT_OFF})
-
 
 def gates_before_first_effect(walk: Walk, start: Start) -> Iterator[str]:
-    """Approvals that people let pass and behind which nothing that has an effect has begun yet, but for what is to start.
+    """Approvals that people let pass and behind which nothing that has an effect has begun since, whatever becomes of that.
 
-    An item of a map is none: the map itself was looked at when it began.
+    What a plan lets pass for a failure was decided by nobody.
     """
-    node = start.node.id
-    if start.instance.attempt > 1 or start.instance.path[-1].item:
-        return
-    for gate in walk.plan.gates_before_effect.get(node, ()):
-        others = (other for other in walk.plan.effects_behind[gate] if other != node)
-        if walk.nodes[gate].phase is Phase.SUCCEEDED and all(walk.nodes[one].phase in _NOT_BEGUN for one in others):
+    for gate in walk.plan.gates_before_effect.get(start.node.id, ()):
+        state = walk.nodes[gate]
+        if state.phase is Phase.SUCCEEDED and state.decision is not None and not (state.excused or state.acted_upon):
             yield gate
 
 

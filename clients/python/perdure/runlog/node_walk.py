@@ -72,5 +72,7 @@ class NodeWalk:
     """Where the walk goes on after failures that are taken, and keep from being begun what comes after this node."""
     decision: approval_facts_pb2.Decision | None = None
     """What was decided here last."""
+    acted_upon: bool = False
+    """Of an approval: whether something that has an effect has begun behind it since it was asked for."""
     went_back: WentBack | None = None
     """The last jump over it."""

@@ -53,7 +53,8 @@ def due_faults(recorded: fact_events_pb2.FactRecorded, time: Patience, at: int) 
             said = due = time.reminder_at or at + 1
         case _:
             return
-    if said != due or at < due:
+    stays_open = not due and time.rung > 0
+    if stays_open or said != due or at < due:
         yield f"{instance(recorded.instance)} has not come to its time"
 
 
@@ -68,7 +69,7 @@ def asking_faults(recorded: fact_events_pb2.FactRecorded, time: Patience) -> Ite
                 yield f"{instance(recorded.instance)} was escalated for another time than it was asked with"
         case "approval_reminded" if recorded.approval_reminded.number != time.reminded + 1:
             yield f"the reminder of {instance(recorded.instance)} is not its next"
-        case "wait_expired" if time.climbs or time.goes_on:
+        case "wait_expired" if time.climbs:
             yield f"{instance(recorded.instance)} expired, and something else was to follow"
 
 

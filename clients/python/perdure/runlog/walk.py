@@ -116,6 +116,11 @@ class Walk:
         left_out = (Phase.PASSED_OVER, Phase.CUT_OFF)
         return tuple(other for other in ancestors if self.nodes[other].phase not in left_out)
 
+    def act_behind_gates(self, node: str) -> None:
+        """Notes that a node has begun: of approvals that it is behind, where it has an effect, something has come of it."""
+        for gate in self.plan.gates_before_effect.get(node, ()):
+            self.nodes[gate].acted_upon = True
+
     def last_decision(self, node: str) -> approval_facts_pb2.Decision | None:
         """The last decision that a node knows of: of a node before it, or of the failure that the walk went back for."""
         decided = [other for other in self.taken_before(node) if self.nodes[other].decision is not None]

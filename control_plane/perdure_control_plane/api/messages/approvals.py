@@ -1,5 +1,7 @@
 """Approvals as messages."""
 
+from dataclasses import replace
+
 from perdure.v1 import approval_facts_pb2, approvals_pb2, decisions_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.api.messages.times import timestamp
@@ -61,8 +63,9 @@ def approval_change(value: ApprovalChange) -> approvals_pb2.ApprovalChange:
 
 
 def decided(value: Approval) -> approvals_pb2.DecideApprovalsResponse.Result:
-    """What became of one of several."""
-    return approvals_pb2.DecideApprovalsResponse.Result(name=value.name, approval=approval(value))
+    """What became of one of several, without what it is about."""
+    brief = replace(value, subject=b"", content=b"", history=())
+    return approvals_pb2.DecideApprovalsResponse.Result(name=value.name, approval=approval(brief))
 
 
 def refused(approval_id: ApprovalId, error: PerdureError) -> approvals_pb2.DecideApprovalsResponse.Result:

@@ -1,10 +1,10 @@
 """Event batches as they come: each event is checked for its form, and turned into the bytes that are stored."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from perdure.runlog.decisions import MAX_ASSIGNEES, MAX_RUNGS
+from perdure.runlog.decisions import ASSIGNEE_LENGTH, MAX_ASSIGNEES, MAX_RUNGS, WITH_CONTENT
 from perdure.runlog.effects import approval_id
 from perdure.runlog.instances import NAME, instance
 from perdure.runlog.kinds import KIND_NUMBERS
@@ -13,6 +13,7 @@ from perdure.v1 import approval_facts_pb2, decisions_pb2, execution_pb2, fact_ev
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
 from perdure_control_plane.domain.errors import ProtocolViolation
 from perdure_control_plane.domain.ids import LeaseId, RunId
+from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.usecases.record_late_report import Report
 
 ENVELOPE_BYTES: Final = 4096
@@ -22,6 +23,7 @@ MAX_MESSAGE_BYTES: Final = 1024
 """Longest line for people in a control event."""
 
 _KINDS: Final = frozenset(decisions_pb2.ApprovalKind.values()) - {decisions_pb2.APPROVAL_KIND_UNSPECIFIED}
+_LONGEST: Final = 366 * 24 * 3600 * SECOND
 _ON_TIMEOUT: Final = frozenset(decisions_pb2.OnTimeout.values()) - {decisions_pb2.ON_TIMEOUT_UNSPECIFIED}
 _FOUR_EYES: Final = frozenset(decisions_pb2.FourEyes.values()) - {decisions_pb2.FOUR_EYES_UNSPECIFIED}
 _DECISIONS: Final = frozenset(decisions_pb2.DecisionKind.values()) - {decisions_pb2.DECISION_KIND_UNSPECIFIED}
@@ -113,7 +115,7 @@ def _wait_opened(message: Any) -> str:
         case None:
             fault = "wait is missing"
         case "approval":
-            fault = _approval_wait(asked)
+            fault = _approval_wait(asked) or _deadline(message)
         case "timer":
             if message.timer.HasField("until_time") == message.HasField("timeout"):
                 fault = "timer lacks a moment, or has two"
@@ -124,6 +126,13 @@ def _wait_opened(message: Any) -> str:
     return fault or _instance(message)
 
 
+def _deadline(opened: Any) -> str:
+    timeout, reminders = opened.timeout.ToMicroseconds(), [one.ToMicroseconds() for one in opened.approval.reminders]
+    if 0 < timeout <= _LONGEST and max(reminders, default=0) < timeout:
+        return ""
+    return "approval has no deadline, or a reminder behind it"
+
+
 def _approval_wait(asked: approval_facts_pb2.ApprovalWait) -> str:
     if not asked.approval_id or len(asked.subject_digest) != 32 or not asked.nonce:
         return "approval lacks an id, a subject digest or a nonce"
@@ -131,8 +140,14 @@ def _approval_wait(asked: approval_facts_pb2.ApprovalWait) -> str:
         return "approval lacks what is asked for, or what is allowed"
     if not _FOUR_EYES.issuperset(asked.four_eyes):
         return "approval names a rule of four eyes that is none"
-    if not 1 <= asked.quorum <= MAX_ASSIGNEES or len(asked.assignees) > MAX_ASSIGNEES or not all(asked.assignees):
+    if (
+        not 1 <= asked.quorum <= MAX_ASSIGNEES
+        or len(asked.assignees) > MAX_ASSIGNEES
+        or not _are_names(asked.assignees)
+    ):
         return "approval asks nobody, or too many"
+    if asked.quorum > 1 and WITH_CONTENT.intersection(asked.allowed):
+        return "approval asks several people for what they write"
     return _time_of_approval(asked)
 
 
@@ -142,15 +157,19 @@ def _approval_voided(message: Any) -> str:
     return _instance(message) or _line(message)
 
 
+def _are_names(assignees: Sequence[str]) -> bool:
+    return all(0 < len(one) <= ASSIGNEE_LENGTH for one in assignees)
+
+
 def _time_of_approval(asked: approval_facts_pb2.ApprovalWait) -> str:
     if asked.on_timeout not in _ON_TIMEOUT or (asked.on_timeout == decisions_pb2.ON_TIMEOUT_ESCALATE) != bool(
         asked.escalate_to
     ):
         return "approval does not say what becomes of it, or whom it is escalated to"
     for rung in asked.escalate_to:
-        if not 1 <= len(rung.to) <= MAX_ASSIGNEES or not all(rung.to):
+        if not 1 <= len(rung.to) <= MAX_ASSIGNEES or not _are_names(rung.to):
             return "approval is escalated to nobody, or to too many"
-        if rung.HasField("timeout") and rung.timeout.ToMicroseconds() <= 0:
+        if rung.HasField("timeout") and not 0 < rung.timeout.ToMicroseconds() <= _LONGEST:
             return "approval is escalated for no time"
     if not all(rung.HasField("timeout") for rung in asked.escalate_to[:-1]):
         return "approval has a rung without end before another"

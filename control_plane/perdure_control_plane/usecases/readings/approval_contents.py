@@ -18,8 +18,8 @@ def with_contents(tx: Transaction, approval: Approval) -> Approval:
 
 
 def _has_history(approval: Approval) -> bool:
-    changed = approval.assignees != approval.first_assignees or approval.close_reason is CloseReason.VOIDED
-    return changed or bool(approval.comments or approval.reminders or approval.escalations)
+    happened = approval.remarks or approval.reminders or approval.escalations
+    return bool(happened) or approval.close_reason is CloseReason.VOIDED
 
 
 def _subject(tx: Transaction, approval: Approval) -> bytes:

@@ -9,6 +9,7 @@ import typer
 from perdure.cli import names
 from perdure.cli.exit_codes import ExitCode
 from perdure.cli.printing.formats import Format, print_one
+from perdure.cli.printing.opening import opened
 from perdure.cli.printing.subjects import subject_lines
 from perdure.cli.printing.words import because, bytes_text, enum_word, moment_text, one_line, printable
 from perdure.v1.approval_facts_pb2 import Vote
@@ -20,6 +21,7 @@ _INDENT = "  "
 
 def approval_lines(approval: Approval, now: datetime) -> list[str]:
     """What is asked, of whom and until when; what it is about; what has been said; and what may be done now."""
+    approval = opened(approval)
     return [
         *printable(approval.prompt).split("\n"),
         "",

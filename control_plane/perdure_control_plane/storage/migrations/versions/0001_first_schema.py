@@ -111,7 +111,7 @@ def upgrade() -> None:
         sa.Column("reminders", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("automatic", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("close_reason", WORDS, nullable=False),
-        sa.Column("comments", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("remarks", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("prompt", WORDS, nullable=False),
         sa.Column("subject_digest", sa.LargeBinary(), nullable=False),
         sa.Column("plan_digest", sa.LargeBinary(), nullable=False),
