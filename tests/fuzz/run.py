@@ -72,7 +72,7 @@ def play_portion(
     """Fills the server anew and plays the cases of a portion, until one of the programs has ended."""
     line = Line(servers.address)
     try:
-        population = Population(line, f"-{seed}-{numbers.start}", audited=servers.audited)
+        population = Population(line, f"-{seed}-{numbers.start:07}", audited=servers.audited)
         people = population.people()
         populate(population, Player(line, people["admin"]))
         place = Place(servers, line, directory, population, people)

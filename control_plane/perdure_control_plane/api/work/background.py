@@ -20,17 +20,18 @@ class Background:
 
     def spawn(self, work: Coroutine[None, None, object]) -> None:
         """Begins a piece of work. Should it fail, that is logged, and the executor repeats what was not answered."""
-        self._begin(_logged(work, lambda: None))
+        self._begin(work, lambda: None)
 
     def spawn_owed(self, work: Coroutine[None, None, object]) -> None:
         """Begins what the executor waits for and does not ask for again while the stream lasts: should it fail, the
         stream ends, and the executor asks on the next one."""
-        self._begin(_logged(work, self._end_stream))
+        self._begin(work, self._end_stream)
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+    def _begin(self, work: Coroutine[None, None, object], failed: Callable[[], None]) -> None:
+        task = asyncio.create_task(_logged(work, failed))
         self._tasks[task] = None
         task.add_done_callback(self._tasks.pop)
+        task.add_done_callback(lambda _: work.close())  # where it is ended before it has begun
 
     async def end(self) -> None:
         """Ends what is under way."""
