@@ -21,7 +21,7 @@ from tests.fuzz.servers import Servers, claims, signed
 
 REPLICAS: Final = 2
 SESSION: Final = "races"
-PEOPLE: Final = {"admin": "admin", "ada": "reviewer", "bob": "reviewer"}
+PEOPLE: Final = {"admin": "admin", "ada": "reviewer", "bob": "reviewer", "cal": "reviewer"}
 """Who there is, and as what: `admin` starts and stops, the others decide."""
 _PLAYBOOK: Final = """
 playbook_id: {name}
@@ -29,11 +29,17 @@ version: 1.0.0
 title: A gate
 objective: Ask, then release once
 nodes:
-  - {{id: gate, type: approval, prompt: "release?", timeout_seconds: {seconds}}}
+  - {{id: gate, type: approval, prompt: "release?", {gate}}}
   - {{id: release, type: function, function: release, effect: at_most_once}}
 """
-TIMES: Final = {"patient": 3600, "hurried": 2}
-"""Playbooks, and how many seconds people have to decide."""
+GATES: Final = {
+    "patient": "timeout_seconds: 3600",
+    "hurried": "timeout_seconds: 2",
+    "several": "timeout_seconds: 3600, quorum: 2",
+    "goes-on": "timeout_seconds: 2, on_timeout: continue",
+    "climbs": "timeout_seconds: 2, on_timeout: escalate, escalate_to: [{to: ['role:reviewer'], timeout_seconds: 3600}]",
+}
+"""Playbooks, and what is said of their gates: how many are asked, for how long, and what becomes of it then."""
 
 
 @dataclass
@@ -73,14 +79,14 @@ async def house(directory: pathlib.Path, database: str) -> AsyncIterator[House]:
                 for person, role in PEOPLE.items()
             }
             await doors["admin"][0].sessions.CreateSession(CreateSessionRequest(session_id=SESSION))
-            versions = {name: await _published(doors["admin"][0], name) for name in TIMES}
+            versions = {name: await _published(doors["admin"][0], name) for name in GATES}
             yield House(servers, ledger, doors, versions)
     finally:
         await asyncio.to_thread(servers.stop)
 
 
 async def _published(admin: Client, name: str) -> PlaybookVersion:
-    document = PlaybookDocument(text=_PLAYBOOK.format(name=name, seconds=TIMES[name]).encode())
+    document = PlaybookDocument(text=_PLAYBOOK.format(name=name, gate=GATES[name]).encode())
     made = await admin.playbooks.CreatePlaybookVersion(CreatePlaybookVersionRequest(document=document))
     published = PublishPlaybookVersionRequest(
         name=made.name, digest=made.digest, evidence=[Evidence(kind="review", id="races")]

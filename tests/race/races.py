@@ -105,11 +105,37 @@ async def two_replicas(gate: Gate) -> tuple[str, str]:
 
 async def timeout(gate: Gate) -> tuple[str, str]:
     """Ada approves in the moment in which her time is over."""
+    return await _when_due(gate, lambda: gate.approve("ada", gate.number % 2)), "EXPIRES"
+
+
+async def _when_due(gate: Gate, decide: Callable[[], Awaitable[str]]) -> str:
     if not gate.approval.token:
-        return NO_RACE, "EXPIRES"
+        return NO_RACE
     due = gate.approval.deadline_time.ToMicroseconds() / 1e6
     await asyncio.sleep(max(0.0, due - time.time() - gate.pace.draw(gate.chance)))
-    return await gate.approve("ada", gate.number % 2), "EXPIRES"
+    return await decide()
+
+
+async def going_on(gate: Gate) -> tuple[str, str]:
+    """Ada rejects in the moment in which the run goes on without her."""
+    return await _when_due(gate, lambda: gate.reject("ada", gate.number % 2)), "GOES ON"
+
+
+async def escalation(gate: Gate) -> tuple[str, str]:
+    """Ada approves in the moment in which others are asked as well."""
+    return await _when_due(gate, lambda: gate.approve("ada", gate.number % 2)), "ESCALATES"
+
+
+async def last_votes(gate: Gate) -> tuple[str, str]:
+    """Cal has approved, one more is to, and both Ada and Bob do."""
+    await gate.approve("cal", 0)
+    return await _both(gate, lambda: gate.approve("ada", 0), lambda: gate.approve("bob", 1))
+
+
+async def vote_and_rejection(gate: Gate) -> tuple[str, str]:
+    """Cal has approved, Ada's approval would be enough, and Bob rejects."""
+    await gate.approve("cal", 0)
+    return await _both(gate, lambda: gate.approve("ada", 0), lambda: gate.reject("bob", 1))
 
 
 async def cancel(gate: Gate) -> tuple[str, str]:
@@ -153,13 +179,28 @@ class Race:
 
 
 APPROVED, REJECTED, EXPIRED, CLOSED = "approved", "rejected", "expired", "closed"
+WENT_ON, ESCALATED = "went on by itself", "approved, when it was escalated"
+LET_THROUGH: Final = (APPROVED, ESCALATED, WENT_ON)
+_ONE_OF_TWO: Final = {(OK, "APPROVAL_DECIDED"): (APPROVED,), ("APPROVAL_DECIDED", OK): (REJECTED,)}
 
 RACES: Final = {
-    "two reviewers": Race(
-        two_reviewers, "patient", {(OK, "APPROVAL_DECIDED"): (APPROVED,), ("APPROVAL_DECIDED", OK): (REJECTED,)}
+    "two reviewers": Race(two_reviewers, "patient", _ONE_OF_TWO),
+    "two replicas": Race(two_replicas, "patient", _ONE_OF_TWO),
+    "a vote and a rejection": Race(vote_and_rejection, "several", _ONE_OF_TWO),
+    "the last vote, twice": Race(
+        last_votes, "several", {(OK, "APPROVAL_DECIDED"): (APPROVED,), ("APPROVAL_DECIDED", OK): (APPROVED,)}
     ),
-    "two replicas": Race(
-        two_replicas, "patient", {(OK, "APPROVAL_DECIDED"): (APPROVED,), ("APPROVAL_DECIDED", OK): (REJECTED,)}
+    "a reviewer and a run that goes on": Race(
+        going_on,
+        "goes-on",
+        {
+            (OK, "GOES ON"): (REJECTED,),
+            ("APPROVAL_DECIDED", "GOES ON"): (WENT_ON,),
+            (NO_RACE, "GOES ON"): (WENT_ON,),
+        },
+    ),
+    "a reviewer and an escalation": Race(
+        escalation, "climbs", {(OK, "ESCALATES"): (APPROVED, ESCALATED), (NO_RACE, "ESCALATES"): ()}
     ),
     "a reviewer and the timeout": Race(
         timeout,

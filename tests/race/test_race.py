@@ -74,8 +74,8 @@ def _another_end(left: Left, launches: "Counter[str]") -> Bent:
 BENDS: list[tuple[Callable[[Left, "Counter[str]"], Bent], str]] = [
     (_both_won, "the answers were"),
     (_decided_twice, "the log has"),
-    (_written_down_twice, "the trail has 2"),
-    (_not_written_down, "the trail has 0"),
+    (_written_down_twice, "the trail has ["),
+    (_not_written_down, "the trail has []"),
     (_done_twice, "was done 2 times"),
     (_another_end, "the run is EXPIRED"),
 ]
