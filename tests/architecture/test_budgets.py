@@ -57,8 +57,6 @@ LONGER: dict[str, tuple[int, str]] = {
         (375, "one fold: a short function for each kind of event, and the table of them"),
     "services/perdure_services/control_plane.py::control_plane":
         (48, "one server's life, in the order in which it is lived"),
-    "clients/python/perdure/client/client.py::__init__":
-        (45, "a line for each service that there is"),
     "clients/python/perdure/cli/main.py::program":
         (75, "options of the whole program are its parameters, one a line"),
     "protos/perdure/v1/approvals.proto":
