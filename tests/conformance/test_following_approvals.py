@@ -6,9 +6,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from perdure.runlog.effects import approval_id
 from perdure.runlog.instances import Instance, Step
+from perdure.v1 import approval_facts_pb2, fact_events_pb2
+from perdure.v1.decisions_pb2 import ON_TIMEOUT_ESCALATE, Escalation
+from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import Approval, ApprovalState
 from perdure_control_plane.domain.approval_change import ApprovalChange, ChangesCursor
 from perdure_control_plane.domain.caller import OPEN_CALLER
@@ -26,8 +30,12 @@ from perdure_control_plane.usecases.place_approval_changes import (
 )
 from perdure_control_plane.usecases.retain import retain
 from perdure_control_plane.usecases.watch_approvals import ApprovalNews, ApprovalWatcher, Heartbeat, SnapshotEnd
+from tests.conformance.conftest import place
 from tests.conformance.stores import ON_POSTGRES
 from tests.conformance.test_deciding import decide
+from tests.conformance.test_talking_about_approvals import comment, delegate, withdraw
+from tests.conformance.test_voting import ADA, ROOT
+from tests.conformance.test_waiting import rest
 
 ANY = ApprovalFilter()
 OF_OPEN = ApprovalFilter(states=(ApprovalState.OPEN,))
@@ -315,3 +323,37 @@ async def test_what_has_happened_before_is_not_told_as_if_it_came_later(house: A
     assert [told(news) async for news in watched(house)] == []
     await decide(house, await shown_of(house, held))
     assert [told(news) async for news in watched(house, snapshot=True)] == [("end", "")]
+
+
+async def test_what_people_do_with_an_open_approval_is_told_as_it_happens(
+    house: Any, manifests: Any, gated: Any, clock: Any
+) -> None:
+    ladder = [Escalation(to=["keys/bob"], timeout=Duration(seconds=600))]
+    asked = {"assignees": ["keys/ada"], "on_timeout": ON_TIMEOUT_ESCALATE, "escalate_to": ladder}
+    await house.sweep()
+    await gated.send(*gated.asks("gate", reminders=[Duration(seconds=10)], **asked))
+    await gated.send(gated.paused())
+    await rest(house, clock, 11)
+    await rest(house, clock, 60)
+    await delegate(house, gate_id(gated), ADA, "keys/cy")
+    await comment(house, gate_id(gated), ADA, "look at the end of it")
+    await withdraw(house, gate_id(gated), ROOT)
+
+    happened = await placed(house)
+
+    run_id = gated.run_id
+    assert happened[:3] == [("OPENED", run_id), ("REMINDED", run_id), ("ESCALATED", run_id)]
+    assert happened[3:] == [(kind, run_id) for kind in ("DELEGATED", "COMMENTED", "CLOSED")]
+
+
+async def test_a_decision_that_is_void_is_told(house: Any, gated: Any) -> None:
+    await gated.send(*gated.asks("gate"))
+    await gated.send(gated.paused())
+    await decide(house, await shown_of(house, gated))
+    (again,) = await house.claim(await house.connect())
+    taken = fact_events_pb2.FactTakenUp(sequence=again.seen)
+    await again.send(RunEvent(fact_taken_up=taken))
+    void = approval_facts_pb2.ApprovalVoided(instance=place("gate"), frozen_digest=bytes(32), message="what changed")
+    await again.send(RunEvent(approval_voided=void))
+
+    assert [kind for kind, _ in await placed(house)] == ["OPENED", "DECIDED", "VOIDED"]

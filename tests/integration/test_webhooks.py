@@ -104,6 +104,7 @@ async def test_a_receiver_is_told_in_events_that_say_who_and_what_and_nothing_mo
             "kind": "APPROVE",
             "state": "OPEN",
             "deadline_time": shown.deadline_time.ToJsonString(),
+            "assignees": [],
             "sequence": requested.event["data"]["sequence"],
         },
     }
@@ -178,7 +179,7 @@ async def test_what_is_never_taken_becomes_a_dead_letter_that_a_person_has_sent_
     assert (counted.dead_deliveries, counted.pending_deliveries, counted.failure) == (2, 0, "it answered 500")
     assert (counted.endpoint, list(counted.events)) == (
         f"http://127.0.0.1:{hook.port}",
-        ["requested", "decided", "expired", "closed"],
+        ["requested", "decided", "expired", "closed", "escalated", "reminded", "delegated", "commented", "voided"],
     )
     assert (retried.attempts, retried.state) == (0, WebhookDelivery.STATE_PENDING)
     assert await deliveries(client) == []

@@ -14,6 +14,11 @@ class ApprovalChangeKind(StrEnum):
     DECIDED = "DECIDED"
     EXPIRED = "EXPIRED"
     CLOSED = "CLOSED"
+    ESCALATED = "ESCALATED"
+    REMINDED = "REMINDED"
+    DELEGATED = "DELEGATED"
+    COMMENTED = "COMMENTED"
+    VOIDED = "VOIDED"
 
 
 LEAVES: Final[dict[ApprovalChangeKind, ApprovalState]] = {
@@ -21,13 +26,28 @@ LEAVES: Final[dict[ApprovalChangeKind, ApprovalState]] = {
     ApprovalChangeKind.DECIDED: ApprovalState.DECIDED,
     ApprovalChangeKind.EXPIRED: ApprovalState.EXPIRED,
     ApprovalChangeKind.CLOSED: ApprovalState.CLOSED,
+    ApprovalChangeKind.ESCALATED: ApprovalState.OPEN,
+    ApprovalChangeKind.REMINDED: ApprovalState.OPEN,
+    ApprovalChangeKind.DELEGATED: ApprovalState.OPEN,
+    ApprovalChangeKind.COMMENTED: ApprovalState.OPEN,
+    ApprovalChangeKind.VOIDED: ApprovalState.DECIDED,
 }
 """The state that each leaves an approval in."""
 
 ENDS: Final[dict[ApprovalState, ApprovalChangeKind]] = {
-    state: kind for kind, state in LEAVES.items() if state is not ApprovalState.OPEN
+    ApprovalState.DECIDED: ApprovalChangeKind.DECIDED,
+    ApprovalState.EXPIRED: ApprovalChangeKind.EXPIRED,
+    ApprovalState.CLOSED: ApprovalChangeKind.CLOSED,
 }
 """What it is called when an approval comes into a state that is an end."""
+
+
+GOES_ON: Final = {
+    f"approval_{kind.value.lower()}": kind
+    for kind, state in LEAVES.items()
+    if state is ApprovalState.OPEN and kind is not ApprovalChangeKind.OPENED
+}
+"""What it is called when a fact leaves an approval open, by the fact."""
 
 
 @dataclass(frozen=True, slots=True)

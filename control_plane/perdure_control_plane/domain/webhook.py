@@ -21,6 +21,11 @@ WORDS: Final[dict[ApprovalChangeKind, str]] = {
     ApprovalChangeKind.DECIDED: "decided",
     ApprovalChangeKind.EXPIRED: "expired",
     ApprovalChangeKind.CLOSED: "closed",
+    ApprovalChangeKind.ESCALATED: "escalated",
+    ApprovalChangeKind.REMINDED: "reminded",
+    ApprovalChangeKind.DELEGATED: "delegated",
+    ApprovalChangeKind.COMMENTED: "commented",
+    ApprovalChangeKind.VOIDED: "voided",
 }
 """What each kind of change is called in the type of an event."""
 
@@ -132,11 +137,15 @@ def _data(kind: ApprovalChangeKind, approval: Approval, playbook: tuple[Playbook
         "state": LEAVES[kind].value,
         "deadline_time": _time(approval.deadline_at),
     }
+    if LEAVES[kind] is ApprovalState.OPEN:
+        data["assignees"] = list(approval.assignees)
+    if LEAVES[kind] is ApprovalState.CLOSED:
+        data["close_reason"] = approval.close_reason.value
     if playbook is not None:
         data["playbook_version"] = "playbooks/{}/versions/{}".format(*playbook)
     if LEAVES[kind] is ApprovalState.DECIDED and approval.decision is not None:
         data |= {"decision": approval.decision.value, "decider": approval.decider or ""}
-        data["authenticated"] = approval.authenticated
+        data |= {"authenticated": approval.authenticated, "automatic": approval.automatic}
     return data
 
 

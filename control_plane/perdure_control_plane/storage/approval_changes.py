@@ -55,6 +55,11 @@ class NotedChanges:
         """What happens to the open approval that an attempt waits for; nothing where it waits for none."""
         return self._note(self._statements.of_instance, run_id, sequence, at, kind, where_instance=instance)
 
+    def of_decided(self, run_id: str, instance: str, sequence: int, at: int, kind: ApprovalChangeKind) -> Change:
+        """What happens to the approval that let an attempt go on."""
+        decided = {"where_instance": instance, "where_state": ApprovalState.DECIDED.value}
+        return self._note(self._statements.of_instance, run_id, sequence, at, kind, **decided)
+
     def of_run(self, run_id: str, sequence: int, at: int, kind: ApprovalChangeKind) -> Change:
         """What happens to every open approval of a run."""
         return self._note(self._statements.of_run, run_id, sequence, at, kind)

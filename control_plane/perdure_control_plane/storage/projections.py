@@ -15,7 +15,7 @@ from perdure.runlog.wait_rules import ASKING, RESOLVES
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2, run_events_pb2, run_states_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.domain.approval import ApprovalState, CloseReason
-from perdure_control_plane.domain.approval_change import ENDS, ApprovalChangeKind
+from perdure_control_plane.domain.approval_change import ENDS, GOES_ON, ApprovalChangeKind
 from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.run_message import MessageKind
 from perdure_control_plane.domain.task import TaskState, TerminalReason
@@ -184,12 +184,15 @@ class Projections:
                 yield self._statements.comment_approval.change(which)
         place = {"approval_id": approval_id, "run_id": stored.run_id, "sequence": stored.sequence}
         yield self._statements.note_approval.change(place)
+        yield self._changed(stored, where, GOES_ON[recorded.WhichOneof("fact") or ""])
 
     def _approval_voided(self, stored: Stored) -> Iterator[Change]:
         where = instance(stored.event.approval_voided.instance)
         which = {"where_run_id": stored.run_id, "where_instance": str(where)}
         decided = {**which, "where_state": ApprovalState.DECIDED.value}
         yield self._statements.void_approval.change({**decided, "close_reason": CloseReason.VOIDED.value})
+        told = (stored.run_id, str(where), stored.sequence, stored.at, ApprovalChangeKind.VOIDED)
+        yield self.approval_changes.of_decided(*told)
         place = {"run_id": stored.run_id, "sequence": stored.sequence}
         place["approval_id"] = approval_id(stored.run_id, where)
         yield self._statements.note_approval.change(place)

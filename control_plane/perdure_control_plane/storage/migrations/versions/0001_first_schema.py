@@ -210,7 +210,10 @@ def upgrade() -> None:
         sa.Column("kind", WORDS, nullable=False),
         sa.Column("changed_at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.CheckConstraint("kind IN ('OPENED', 'DECIDED', 'EXPIRED', 'CLOSED')", name=op.f("ck_approval_changes_kind")),
+        sa.CheckConstraint(
+            "kind IN ('OPENED', 'DECIDED', 'EXPIRED', 'CLOSED', 'ESCALATED', 'REMINDED', 'DELEGATED', 'COMMENTED', 'VOIDED')",
+            name=op.f("ck_approval_changes_kind"),
+        ),
         sa.PrimaryKeyConstraint("approval_id", "sequence", name=op.f("pk_approval_changes")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
