@@ -144,6 +144,22 @@ async def deciding(here: Situation) -> tuple[Fields, Fields]:
     return same, {**same, "reason": "why not"}
 
 
+async def waiting_approval(here: Situation) -> str:
+    await here.waiting(GATE)
+    (listed,) = (await here.service.approvals.ListApprovals(approvals_pb2.ListApprovalsRequest())).approvals
+    return str(listed.name)
+
+
+async def commenting(here: Situation) -> tuple[Fields, Fields]:
+    same = {"name": await waiting_approval(here), "text": "which?"}
+    return same, {**same, "text": "why?"}
+
+
+async def withdrawing(here: Situation) -> tuple[Fields, Fields]:
+    same = {"name": await waiting_approval(here), "reason": "not needed"}
+    return same, {**same, "reason": "too late"}
+
+
 async def signalling(here: Situation) -> tuple[Fields, Fields]:
     waits = {"id": "a", "type": "wait", "signal": "paid"}
     same = {"name": (await here.service.start(manifest(waits), queue="nobody")).root_run, "signal": "paid"}
@@ -204,6 +220,8 @@ REQUESTS: dict[str, Callable[[Situation], Awaitable[tuple[Fields, Fields]]]] = {
     "ContinueRun": continuing,
     "ResolveEffect": resolving,
     "DecideApproval": deciding,
+    "CommentApproval": commenting,
+    "WithdrawApproval": withdrawing,
     "SignalRun": signalling,
     "CreateSchedule": scheduling,
     "PauseSchedule": changing_a_schedule,

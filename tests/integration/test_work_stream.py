@@ -11,6 +11,7 @@ import pytest
 
 from perdure.runlog.instances import Instance, Step
 from perdure.v1 import (
+    approval_facts_pb2,
     execution_pb2,
     execution_pb2_grpc,
     fact_events_pb2,
@@ -144,7 +145,7 @@ async def test_an_approval_under_an_id_that_is_not_its_attempt_s_is_refused(serv
     await service.start(PLAYBOOK)
     executor = await play(service)
     run = await executor.take()
-    asked = fact_events_pb2.ApprovalWait(
+    asked = approval_facts_pb2.ApprovalWait(
         approval_id="another", subject_digest=bytes(32), nonce="n", kind="APPROVAL_KIND_APPROVE",
         allowed=["DECISION_KIND_APPROVED"],
     )  # fmt: skip

@@ -52,7 +52,7 @@ def test_what_is_lost_is_told_and_with_strict_it_is_a_failure(perdure: Any, tmp_
 
     assert (told.code, strict.code, nothing.code) == (0, 1, 1)
     assert "lost: workflow.steps[3].ref: " in told.err
-    assert told.out.startswith("# Converted from a workflow; 9 things could not be carried over.\n")
+    assert told.out.startswith("# Converted from a workflow; 7 things could not be carried over.\n")
     assert nothing.out == ""
     assert nothing.err.startswith("error: ")
     assert "(VERSION_UNKNOWN)" in nothing.err
