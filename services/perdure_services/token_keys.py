@@ -66,7 +66,7 @@ def _mark(directory: pathlib.Path) -> tuple[int, int] | None:
 
 def list_token_keys(settings: ControlPlaneSettings, output: str) -> int:
     """Prints which keys there are, never what they are. Raises KeysUnusable, StoreBroken, SchemaUnknown."""
-    stored = read_key_file(settings.data_dir / FILE)
+    stored = _stored(settings.data_dir / FILE)
     rows = [_told(settings, stored, key_id) for key_id in stored["approvals"]]
     if output == "json":
         typer.echo(json.dumps(rows, indent=2))
@@ -116,7 +116,7 @@ def drop_token_key(settings: ControlPlaneSettings, key_id: str, output: str, *, 
 def add(settings: ControlPlaneSettings) -> str:
     """Makes a key in the file and returns its id. Raises KeysUnusable."""
     path = settings.data_dir / FILE
-    stored = read_key_file(path)
+    stored = _stored(path)
     key_id, secret = new_token_key()
     stored["approvals"][key_id] = secret
     write_key_file(path, stored)
@@ -136,8 +136,16 @@ def _use(settings: ControlPlaneSettings, key_id: str, output: str) -> int:
     return 0
 
 
+def _stored(path: pathlib.Path) -> dict[str, Any]:
+    """What the file holds; none is made. Raises KeysUnusable."""
+    if not path.exists():
+        raise KeysUnusable(f"there is no {path}; a server makes it when it first starts in that directory")
+    load_keys(path.parent)  # that the file is one
+    return read_key_file(path)
+
+
 def _known(path: pathlib.Path, key_id: str) -> dict[str, Any]:
-    stored = read_key_file(path)
+    stored = _stored(path)
     if key_id not in stored["approvals"]:
         raise SettingsInvalid(f"there is no key {key_id}; there are {', '.join(stored['approvals'])}")
     return stored

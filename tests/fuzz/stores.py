@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import pathlib
+import queue
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def play_store(store: str, given: Asked, say: Callable[..., None]) -> Tally:
             stack.callback(worker.join)
         ended = 0
         while ended < len(workers):
-            item = said.get()
+            item = _heard(said, workers)
             if isinstance(item, Tally):
                 whole.add(item)
                 say(*(failure.outcome.fault for failure in item.failures if failure.kind == "servers"))
@@ -62,6 +63,20 @@ def play_store(store: str, given: Asked, say: Callable[..., None]) -> Tally:
             else:
                 say(item)
     return whole
+
+
+def _heard(said: Any, workers: list[Any]) -> Any:
+    """What a process says next.
+
+    Raises RuntimeError if none of them is there any more and nothing is left to hear.
+    """
+    while True:
+        at_work = any(worker.is_alive() for worker in workers)
+        with contextlib.suppress(queue.Empty):
+            return said.get(timeout=1)
+        if not at_work:
+            msg = f"the processes that play have ended, with {[worker.exitcode for worker in workers]}"
+            raise RuntimeError(msg)
 
 
 @contextlib.contextmanager

@@ -146,3 +146,10 @@ async def test_a_file_that_cannot_be_used_leaves_the_keys_as_they_were(serve: An
     os.utime(path)
 
     assert (await decide(service, approval)).state == approvals_pb2.Approval.STATE_DECIDED
+
+
+def test_no_keys_are_made_where_there_is_no_server(tmp_path: pathlib.Path, token_keys: Any) -> None:
+    refused = token_keys(tmp_path, "list", code=2)
+
+    assert "there is no" in refused
+    assert not (tmp_path / "keys.json").exists()

@@ -147,9 +147,11 @@ async def test_an_approval_under_an_id_that_is_not_its_attempt_s_is_refused(serv
     run = await executor.take()
     asked = approval_facts_pb2.ApprovalWait(
         approval_id="another", subject_digest=bytes(32), nonce="n", kind="APPROVAL_KIND_APPROVE",
-        allowed=["DECISION_KIND_APPROVED"],
+        allowed=["DECISION_KIND_APPROVED"], quorum=1, on_timeout="ON_TIMEOUT_FAIL",
     )  # fmt: skip
-    opened = fact_events_pb2.WaitOpened(instance=Instance((Step("a", 1),), 1).message(), approval=asked)
+    opened = fact_events_pb2.WaitOpened(
+        instance=Instance((Step("a", 1),), 1).message(), approval=asked, timeout={"seconds": 60}
+    )
 
     answer = await executor.append(run, 1, RunEvent(wait_opened=opened))
 
