@@ -6,6 +6,7 @@ import multiprocessing
 import pathlib
 import queue
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -45,9 +46,11 @@ def play_store(store: str, given: Asked, say: Callable[..., None]) -> Tally:
     shares = [share for at in range(given.processes) if (share := portions[at :: given.processes])]
     with _databases(store, len(shares)) as databases, contextlib.ExitStack() as stack:
         context = multiprocessing.get_context("spawn")
-        said = context.Queue()
+        said: Any = context.Queue()
         work = [(url, given.seed, share, given.only, said) for url, share in zip(databases, shares, strict=True)]
-        workers = [context.Process(target=_work, args=arguments) for arguments in work]
+        # One alone needs no process of its own.
+        worker: Any = context.Process if len(work) > 1 else threading.Thread
+        workers = [worker(target=_work, args=arguments) for arguments in work]
         for worker in workers:
             worker.start()
             stack.callback(worker.join)
@@ -66,7 +69,7 @@ def play_store(store: str, given: Asked, say: Callable[..., None]) -> Tally:
 
 
 def _heard(said: Any, workers: list[Any]) -> Any:
-    """What a process says next.
+    """What one of those who play says next.
 
     Raises RuntimeError if none of them is there any more and nothing is left to hear.
     """
@@ -75,8 +78,7 @@ def _heard(said: Any, workers: list[Any]) -> Any:
         with contextlib.suppress(queue.Empty):
             return said.get(timeout=1)
         if not at_work:
-            msg = f"the processes that play have ended, with {[worker.exitcode for worker in workers]}"
-            raise RuntimeError(msg)
+            raise RuntimeError("what plays has ended, and has not said what came of it")
 
 
 @contextlib.contextmanager
@@ -90,7 +92,7 @@ def _databases(store: str, count: int) -> Iterator[list[str]]:
 
 
 def _work(database: str, seed: int, portions: list[range], only: list[str], said: Any) -> None:
-    """Plays portions, in a process of its own, on servers and a store of its own, which is checked at the end."""
+    """Plays portions on servers and a store of its own, which is checked at the end."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="perdure-fuzz-"))
     try:
         with servers(directory, database) as started:
