@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from perdure.runlog.effects import GUARDED
-from perdure.v1 import execution_pb2, fact_events_pb2, node_events_pb2
+from perdure.v1 import execution_pb2, fact_events_pb2, instances_pb2, node_events_pb2
 from perdure_executor.event_stream import EventStream
 
 
@@ -47,6 +47,9 @@ class OwedReports:
 
 
 def _report(stream: EventStream, settled: node_events_pb2.NodeSettled) -> execution_pb2.LateReport:
+    if settled.outcome == instances_pb2.OUTCOME_ASKED:
+        settled.outcome, settled.cause = instances_pb2.OUTCOME_STOPPED, instances_pb2.FAILURE_CAUSE_STOPPED
+        settled.message = "it was about to ask a person, and had done nothing else"
     said = fact_events_pb2.LateReported(
         lease_id=stream.lease_id,
         outcome=settled.outcome,

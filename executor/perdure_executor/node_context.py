@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from perdure.encryption.codec import Codec
 from perdure.runlog.instances import Instance
@@ -31,6 +31,8 @@ class Call:
     """Writes a line for the run's operators into its log."""
     hide: Callable[[str], None]
     """Says that a value of at least six characters is secret: this executor writes it nowhere any more."""
+    ask: Callable[..., Any]
+    """Asks a person, as `perdure_executor.questions.Asking` says, and ends this attempt until there is an answer."""
 
     @property
     def idempotency_key(self) -> str:

@@ -14,7 +14,7 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.event_stream import Dropped, EventStream, Fenced
 from perdure_executor.lease_keeper import LeaseKeeper
 from perdure_executor.node_context import Work
-from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut, fault_of_ours
+from perdure_executor.results import Asked, Failed, Result, Stopped, Succeeded, TimedOut, fault_of_ours
 from perdure_executor.settlements import stopped
 
 log = structlog.get_logger(__name__)
@@ -166,3 +166,5 @@ def _late(message: str, result: Result) -> Result:
             return TimedOut(f"{message}, and succeeded later", result.task)
         case Failed():
             return TimedOut(f"{message}, and failed later: {result.message}", result.task)
+        case Asked():
+            return TimedOut(f"{message}, and asked a person later")

@@ -11,7 +11,7 @@ from perdure.v1 import plans_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work
 from perdure_executor.redaction import FEWEST_CHARACTERS, MARK, Redaction
-from perdure_executor.results import Failed, Result, Succeeded
+from perdure_executor.results import Asked, Failed, Result, Succeeded
 from perdure_executor.sealing import sealed_failure
 
 
@@ -91,6 +91,8 @@ def _result(node: plans_pb2.PlanNode, redaction: Redaction, result: Result) -> R
         case Failed():
             output = _output(node, redaction, result.output)
             return replace(result, message=redaction.text(result.message), output=output)
+        case Asked():
+            return result  # what is asked goes out without it already
         case _:
             return replace(result, message=redaction.text(result.message))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from perdure.runlog.json_objects import JsonObject
-from perdure.v1 import instances_pb2, node_events_pb2
+from perdure.v1 import approval_facts_pb2, instances_pb2, node_events_pb2
 from perdure_executor.secret_sources import SecretUnavailable
 
 
@@ -45,7 +45,16 @@ class TimedOut:
     task: node_events_pb2.TaskResult | None = None
 
 
-Result = Succeeded | Failed | Stopped | TimedOut
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """It asks a person before it goes on, and has ended; with the answer it begins again."""
+
+    question: approval_facts_pb2.Question
+    subject: bytes
+    """Canonical JSON of what that person is shown."""
+
+
+Result = Succeeded | Failed | Stopped | TimedOut | Asked
 
 
 def fault_of_ours(error: BaseException, *, begun: bool = True) -> Failed:

@@ -16,7 +16,7 @@ from perdure.v1 import instances_pb2, node_events_pb2, run_events_pb2, run_state
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.backoff import retry_delay
 from perdure_executor.node_context import line
-from perdure_executor.results import Failed, Result, Stopped, Succeeded, TimedOut, fault_of_ours
+from perdure_executor.results import Asked, Failed, Result, Stopped, Succeeded, TimedOut, fault_of_ours
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +58,10 @@ def _settlement(start: Start, result: Result, before: NodeWalk, max_payload_byte
             return [_doubt(start, instances_pb2.FAILURE_CAUSE_STOPPED, result.message)]
         case Stopped():
             return [stopped(start, result)]
+        case Asked():
+            event = _settled(start, instances_pb2.OUTCOME_ASKED, _NO_CAUSE, "", None)
+            event.node_settled.question.CopyFrom(result.question)
+            return _with_output(start, result.subject, event)
 
 
 def bounded(events: Sequence[RunEvent], walk: Walk, max_payload_bytes: int) -> Sequence[RunEvent]:
@@ -108,11 +112,16 @@ def _draw_backoff(event: RunEvent, walk: Walk) -> None:
 
 
 def jumped_over(events: list[RunEvent]) -> list[RunEvent]:
-    """The same events of an attempt that the walk is going back over: a failure there is nobody's to mend."""
+    """The same events of an attempt that the walk is going back over: a failure there is nobody's to mend, and a question
+    nobody's to answer."""
     for event in events:
-        if event.node_settled.outcome == instances_pb2.OUTCOME_FAILED:
-            event.node_settled.outcome = instances_pb2.OUTCOME_JUMPED_OVER
-            event.node_settled.ClearField("retry_delay")
+        settled = event.node_settled
+        if settled.outcome in (instances_pb2.OUTCOME_FAILED, instances_pb2.OUTCOME_ASKED):
+            if settled.HasField("question"):
+                settled.cause = instances_pb2.FAILURE_CAUSE_STOPPED
+            settled.outcome = instances_pb2.OUTCOME_JUMPED_OVER
+            settled.ClearField("retry_delay")
+            settled.ClearField("question")
     return events
 
 

@@ -41,12 +41,8 @@ LONGER: dict[str, tuple[int, str]] = {
         (170, "what follows from a plan alone: a short property or method for each"),
     f"{RUNLOG}/checker.py::LogChecker":
         (170, "one log taken event by event: what is checked of each, and what is kept for whoever compares"),
-    "clients/python/perdure/cli/following/story.py":
-        (345, "what is followed, from the story down to an attempt, read together"),
     "clients/python/perdure/cli/following/story.py::tell":
         (45, "one case for each kind of event that shows"),
-    "clients/python/perdure/cli/following/story.py::RunStory":
-        (170, "one run folded for being shown: a short method for each kind of event that shows"),
     f"{EXECUTOR}/walker.py":
         (320, "one walk: what it decides, does and is answered is read together"),
     f"{EXECUTOR}/walker.py::Walker":

@@ -21,6 +21,8 @@ PLAIN = {
     "a decision's content": "decision-that-nobody-reads",
     "a signal": "signal-that-nobody-reads",
     "an item": "item-that-nobody-reads",
+    "a question": "question-that-nobody-reads",
+    "an answer": "answer-that-nobody-reads",
 }
 FUNCTIONS = f'''
 import json
@@ -52,6 +54,7 @@ async def check(call):
     assert seen["nodes"]["below"]["it"] == {PLAIN["an item"]!r}
     assert seen["nodes"]["elsewhere"]["it"] == {PLAIN["an input"]!r}
     assert seen["nodes"]["ask"]["content"] == {{"said": {PLAIN["a decision's content"]!r}}}
+    assert seen["nodes"]["wonder"]["told"] == {{"said": {PLAIN["an answer"]!r}}}
     assert seen["nodes"]["paid"]["by"] == {PLAIN["a signal"]!r}
     assert seen["error"]["message"] == {PLAIN["an error"]!r}, seen["error"]
     return {{"right": True}}
@@ -62,7 +65,12 @@ async def give(call):
     return {{"it": call.inputs["it"]}}
 
 
-FUNCTIONS = {{"leave": leave, "fails": fails, "check": check, "give": give}}
+async def wonder(call):
+    """Asks a person."""
+    return {{"told": call.ask({PLAIN["a question"]!r}, schema={{"type": "object", "required": ["said"]}})}}
+
+
+FUNCTIONS = {{"leave": leave, "fails": fails, "check": check, "give": give, "wonder": wonder}}
 '''
 
 
@@ -108,6 +116,7 @@ SEALED = head(
     {"id": "look", "type": "agentic", "agent": "reader", "prompt": "Read. {{ nodes.leave.own }}"},
     {"id": "ask", "type": "approval", "kind": "review", "prompt": "Is {{ nodes.leave.own }} right?",
      "subject": {"content": {"was": "{{ inputs.name }}"}}, "content_schema": {"type": "object"}},
+    function("wonder", "wonder"),
     {"id": "paid", "type": "wait", "signal": "payment", "payload_schema": {"required": ["by"]}},
     function("check", "check", inputs={"seen": SEEN, "token": "{{ inputs.token }}"}),
     inputs=SCHEMA,
@@ -167,6 +176,12 @@ def test_nobody_without_a_key_reads_what_work_is_given_and_leaves(sealed: Site) 
     assert "encrypted://" in sealed.perdure("approvals", "show", approval["name"])
     content = json.dumps({"said": PLAIN["a decision's content"]})
     sealed.perdure("approvals", "decide", approval["name"], "--edit", content, "--reason", CANARY, "--yes", **keys)
+    sealed.perdure("flows", "watch", flow["name"], "--until", "held", code=9)
+    (question,) = (json.loads(line) for line in sealed.perdure("approvals", "list", "-o", "json").splitlines())
+    assert PLAIN["a question"] in sealed.perdure("approvals", "show", question["name"], **keys)
+    assert "encrypted://" in sealed.perdure("approvals", "show", question["name"])
+    said = json.dumps({"said": PLAIN["an answer"]})
+    sealed.perdure("approvals", "decide", question["name"], "--provide", said, "--yes", **keys)
     run = flow["root_run"]
     sealed.perdure("runs", "signal", run, "payment", "--json", json.dumps({"by": PLAIN["a signal"]}), **keys)
 

@@ -1,9 +1,10 @@
 """Executors as processes: the real worker with everything behind it; what its nodes do is drawn by chance."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.witnesses import Launch
@@ -11,6 +12,7 @@ from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
 from perdure_executor.host import Host
 from perdure_executor.node_context import Call, Equipment, NodeFailure
+from perdure_executor.questions import Unanswered
 from perdure_executor.worker import Profile, Worker
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.network import SimulatedChannel
@@ -43,9 +45,11 @@ class Work:
         """What an executor has registered."""
 
         async def free(call: Call) -> JsonObject:
+            self._ask(executor, call)
             return await self._do(executor, call)
 
         async def once(call: Call) -> JsonObject:
+            self._ask(executor, call)
             self._record.launches.append(
                 LaunchSeen(Launch(call.idempotency_key, call.node), call.run_id, self._epoch())
             )
@@ -57,6 +61,18 @@ class Work:
                 self.under_way[executor] -= 1
 
         return {"free": free, "once": once}
+
+    def _ask(self, executor: str, call: Call) -> None:
+        """Asks a person now and then, before anything is done: the same however often the same work begins."""
+        chance = random.Random(call.idempotency_key)
+        if chance.random() > 0.1:
+            return
+        for number in range(chance.randint(1, 2)):
+            ways: dict[str, Any] = chance.choice([{"options": ["left", "right"], "default": "left"}, {"schema": {}}])
+            self._record.hit("person asked", executor, run=call.run_id, node=call.node, attempt=call.attempt)
+            with contextlib.suppress(Unanswered):
+                call.ask("Which?", name=f"question {number}", timeout=chance.choice([4, 60]), **ways)
+                self._record.hit("answer given", executor, run=call.run_id, node=call.node, attempt=call.attempt)
 
     async def _do(self, executor: str, call: Call) -> JsonObject:
         draw = self._chance.random()

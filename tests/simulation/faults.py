@@ -19,6 +19,7 @@ KINDS: Final = (
     "work that will not end", "work failed", "server killed", "server suspended", "server drained",
     "clock set forward", "clock set back", "promotion to a lagging copy", "promotion that lost a guarded start",
     "generation raised by a server", "late report", "start repeated", "part begun", "shard begun",
+    "person asked", "answer given",
     "people: decided", "people: signalled", "child begun", "child's end told", "child's end told too late",
     "failure taken", "promise not kept", "contract not met", "gone on with from a snapshot", "label asked for",
     "back-off waited for", "schedule fired", "schedule passed a time over", "schedule waited",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure.runlog.plans import AGENT_TOOLS
 from perdure_control_plane.manifests.approvals import approval_faults
 from perdure_control_plane.manifests.concurrency import concurrency_faults
 from perdure_control_plane.manifests.contracts import contract_doubts, contract_faults
@@ -207,10 +207,8 @@ def _tools(manifest: Manifest) -> Iterator[Diagnostic]:
     for outer, node, _ in placed(manifest):
         for place, tool in enumerate((node.tools or []) if isinstance(node, AgenticNode) else []):
             path = f"{outer}.tools[{place}]"
-            if tool not in WORKSPACE_TOOLS:
-                yield Diagnostic(
-                    path, "TOOL_UNKNOWN", f"there is no tool {tool!r}; there are {', '.join(WORKSPACE_TOOLS)}"
-                )
+            if tool not in AGENT_TOOLS:
+                yield Diagnostic(path, "TOOL_UNKNOWN", f"there is no tool {tool!r}; there are {', '.join(AGENT_TOOLS)}")
             elif tool in manifest.tools.deny or (manifest.tools.allow and tool not in manifest.tools.allow):
                 yield Diagnostic(path, "TOOL_CONFLICT", f"the playbook's own tool policy forbids {tool!r}")
 

@@ -218,10 +218,8 @@ def _phase(manifest: Manifest, phase: Phase) -> plans_pb2.PlanNode:
 
 def _allowed_tools(manifest: Manifest, wanted: list[str] | None) -> list[str]:
     policy = manifest.tools
-    allowed = [
-        tool for tool in WORKSPACE_TOOLS if tool not in policy.deny and (not policy.allow or tool in policy.allow)
-    ]
-    return allowed if wanted is None else [tool for tool in wanted if tool in allowed]
+    offered = WORKSPACE_TOOLS if wanted is None else wanted
+    return [tool for tool in offered if tool not in policy.deny and (not policy.allow or tool in policy.allow)]
 
 
 def _command(node: DeterministicNode) -> plans_pb2.CommandNode:

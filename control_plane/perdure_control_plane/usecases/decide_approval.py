@@ -31,7 +31,7 @@ from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.fold_run import plan_of
 from perdure_control_plane.usecases.json_objects import check_schema, json_value
 from perdure_control_plane.usecases.ports import Order, Store, Transaction
-from perdure_control_plane.usecases.readings.approval_contents import with_contents
+from perdure_control_plane.usecases.readings.approval_contents import wait_of, with_contents
 from perdure_control_plane.usecases.readings.deciders import excluded_by
 from perdure_control_plane.usecases.request_ids import is_repetition
 
@@ -134,12 +134,15 @@ async def _content(store: Store, limits: Limits, keys: TokenKeys, asked: Decidin
         raise TooLarge("content", len(asked.content), limits.max_payload_bytes)
     value = json_value(asked.content, "content")
 
-    def node(tx: Transaction) -> plans_pb2.ApprovalNode:
+    def schema_of(tx: Transaction) -> bytes:
         approval = tx.approvals.get(asked.approval_id)
         keys.check(approval, asked.token)
-        return _asking_node(tx, tx.runs.get(approval.run_id), parse_instance(approval.instance))
+        opened = wait_of(tx, approval).approval
+        if opened.question:
+            return opened.content_schema
+        return _asking_node(tx, tx.runs.get(approval.run_id), parse_instance(approval.instance)).content_schema
 
-    schema = (await store.read(node)).content_schema
+    schema = await store.read(schema_of)
     if schema:
         check_schema(schema, value, "content")
     return json_bytes(value)

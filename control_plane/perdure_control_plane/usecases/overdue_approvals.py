@@ -19,7 +19,7 @@ from perdure_control_plane.domain.leases import Outage, overdue
 from perdure_control_plane.domain.origin import SWEEP
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.usecases.ports import Transaction
-from perdure_control_plane.usecases.readings.approval_contents import with_contents
+from perdure_control_plane.usecases.readings.approval_contents import wait_of, with_contents
 
 NOBODY: Final = "nobody decided in time"
 
@@ -59,10 +59,7 @@ def follow_up(tx: Transaction, run: Run, approval_id: ApprovalId, outages: Itera
 
 
 def _time(tx: Transaction, approval: Approval) -> Patience:
-    recorded = tx.events.last_of_kind_before(approval.run_id, "wait_opened", approval.opened_sequence + 1)
-    if recorded is None or recorded.sequence != approval.opened_sequence:
-        raise DataCorrupt(approval.name, "its log does not have the event that asked for it")
-    opened = recorded.event.wait_opened
+    opened = wait_of(tx, approval)
     return Patience(opened, approval.created_at, approval.due_at, approval.escalations, approval.reminders)
 
 

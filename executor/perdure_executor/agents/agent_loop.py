@@ -20,7 +20,7 @@ from perdure_executor.agents.brief import Brief
 from perdure_executor.agents.durability import RunLogDurability
 from perdure_executor.agents.journal import UnitJournal, UnitUnusable
 from perdure_executor.agents.models import model_for
-from perdure_executor.agents.toolset import workspace_toolset
+from perdure_executor.agents.toolset import people_toolset, workspace_toolset
 from perdure_executor.node_context import line
 from perdure_executor.providers import KEYS
 from perdure_executor.results import Failed, Result, Succeeded
@@ -77,7 +77,10 @@ class _Conversation:
             name="agent",
             instructions=brief.instructions,
             output_type=output,
-            toolsets=[] if brief.workspace is None else [workspace_toolset(brief.workspace, brief.tools)],
+            toolsets=[
+                *([] if brief.workspace is None else [workspace_toolset(brief.workspace, brief.tools)]),
+                *([] if brief.ask is None else [people_toolset(brief.ask)]),
+            ],
             retries=ANSWER_RETRIES,
             capabilities=[RunLogDurability(journal)],
         )

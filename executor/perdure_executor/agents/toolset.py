@@ -1,4 +1,4 @@
-"""The workspace tools as pydantic-ai offers them to a model."""
+"""The tools over a workspace, and the one by which people are asked, as pydantic-ai offers them to a model."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -11,12 +11,17 @@ from pydantic_ai.exceptions import ToolFailed
 from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents import tools
 from perdure_executor.agents.workspace import NotReadable, Workspace
+from perdure_executor.questions import Asking, Unanswered
 
 P = ParamSpec("P")
 
 Folder = Annotated[str, Field(description="A folder below the workspace, such as `docs`; empty for all of it.")]
 Path = Annotated[str, Field(description="A file below the workspace, such as `docs/README.md`.")]
 FirstLine = Annotated[int, Field(description="The line to begin with, counted from 1.")]
+Asked = Annotated[str, Field(description="What is asked, with all that the person needs to answer it.")]
+Options = Annotated[
+    tuple[str, ...], Field(description="The answers of which one is to be selected; none for a written answer.")
+]
 Text = Annotated[str, Field(description="What a line must hold; not a pattern, and its case does not matter.")]
 
 
@@ -37,6 +42,21 @@ def workspace_toolset(workspace: Workspace, names: Collection[str]) -> FunctionT
 
     offered = [tool for tool in (list_files, read_file, search_files) if tool.__name__ in names]
     return FunctionToolset(offered, id="workspace")
+
+
+def people_toolset(ask: Asking) -> FunctionToolset[None]:
+    """The tool by which an agent asks people. Its first call ends the attempt; the next attempt has the answer."""
+
+    async def ask_person(question: Asked, options: Options = ()) -> JsonObject:
+        """Asks a person, who may take days. The answer is what was written, or the option that was selected."""
+        try:
+            return {"answer": ask(question, options=options or None)}
+        except Unanswered as nobody:
+            return {"unanswered": nobody.reason, "message": str(nobody)}
+        except ValueError as error:
+            raise ToolFailed(str(error)) from error
+
+    return FunctionToolset([ask_person], id="people")
 
 
 async def _answer(

@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 
 from perdure.runlog.json_objects import JsonObject, json_bytes
-from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure.runlog.plans import AGENT_TOOLS, ASK_PERSON, WORKSPACE_TOOLS
 from perdure.v1 import instances_pb2
 from perdure_executor.agents.brief import Brief
 from perdure_executor.agents.journal import UnitJournal
@@ -16,6 +16,7 @@ from perdure_executor.agents.workspace import NotReadable, Workspace
 from perdure_executor.expressions import render, render_text
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
 from perdure_executor.providers import ProviderUnusable, provider_for
+from perdure_executor.questions import AnswerUnreadable, PersonAsked, asking, ended_by
 from perdure_executor.results import CannotPrepare, Failed, Result
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,7 @@ def prepare(context: NodeContext) -> Prepared:
         workspace=_workspace(context, bindings),
         output_schema=_output_schema(spec.output_schema),
         redacted=context.equipment.secrets.redaction.text,
+        ask=asking(context) if ASK_PERSON in spec.tools else None,
     )
     folder = "" if brief.workspace is None else str(brief.workspace.root)
     return Work(lambda reporter: _run(brief, context, reporter), _arguments(context, brief), folder=folder)
@@ -56,15 +58,15 @@ def _prompt(context: NodeContext, bindings: JsonObject) -> str:
 
 def _tools(named: tuple[str, ...]) -> tuple[str, ...]:
     for tool in named:
-        if tool not in WORKSPACE_TOOLS:
-            message = f"there is no tool {tool!r} here; there are {', '.join(WORKSPACE_TOOLS)}"
+        if tool not in AGENT_TOOLS:
+            message = f"there is no tool {tool!r} here; there are {', '.join(AGENT_TOOLS)}"
             raise CannotPrepare(instances_pb2.FAILURE_CAUSE_AGENT, line(message))
     return named
 
 
 def _workspace(context: NodeContext, bindings: JsonObject) -> Workspace | None:
     folder = render_text(context.node.agentic.workspace, bindings)
-    if not context.node.agentic.tools:
+    if set(WORKSPACE_TOOLS).isdisjoint(context.node.agentic.tools):
         return None
     try:
         return Workspace(context.equipment.workspace, folder)
@@ -106,7 +108,10 @@ async def _run(brief: Brief, context: NodeContext, reporter: Reporter) -> Result
     # Loading the agent library takes a second: only an executor that has an agent to run pays it, in a thread, so that
     # its other runs and its heartbeats go on.
     agent_loop: Any = await asyncio.to_thread(importlib.import_module, AGENT_LOOP)
-    result: Result = await agent_loop.run_agent(brief, journal)
+    try:
+        result: Result = await agent_loop.run_agent(brief, journal)
+    except (PersonAsked, AnswerUnreadable) as ended:
+        return ended_by(context, ended)
     if isinstance(result, Failed):
         cause = instances_pb2.FailureCause.Name(result.cause)
         log.warning("agent.failed", run=context.run_id, node=context.node.id, cause=cause)

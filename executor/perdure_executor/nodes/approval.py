@@ -3,14 +3,10 @@
 import hashlib
 import json
 import secrets
-from typing import Final
-
-import rfc8785
 
 from perdure.runlog.decisions import ASSIGNEE_LENGTH, ROLE, decision_word
 from perdure.runlog.effects import GUARDED, approval_id
-from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels, json_bytes
-from perdure.runlog.node_walk import NodeWalk, Phase
+from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.plans import worst_effect
 from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
 from perdure_executor.expressions import render_text
@@ -18,9 +14,7 @@ from perdure_executor.frozen_subjects import artifacts_of, subject_of
 from perdure_executor.node_context import Ask, NodeContext, Prepared
 from perdure_executor.promised_files import NotAsPromised
 from perdure_executor.results import CannotPrepare, Failed
-
-PROMPT_BYTES: Final = 4096
-"""Bytes of the question in the request itself; the subject has it whole."""
+from perdure_executor.shown import PROMPT_BYTES, canonical, evidence_so_far
 
 
 def prepare(context: NodeContext) -> Prepared:
@@ -32,17 +26,9 @@ def prepare(context: NodeContext) -> Prepared:
         shown = _shown(context, bindings, assignees, ladder)
     except NotAsPromised as error:
         return Failed(instances_pb2.FAILURE_CAUSE_REQUIRES_NOT_MET, str(error))
-    try:
-        check_levels(shown["subject"])
-        subject = rfc8785.dumps(shown)
-    except TooDeep as error:
-        return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, f"the subject {error}")
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
-        message = f"the subject has no canonical form: {error}"
-        return Failed(instances_pb2.FAILURE_CAUSE_NOT_CANONICAL, message)
-    if len(subject) > context.equipment.max_payload_bytes:
-        message = f"the subject has {len(subject)} bytes; the limit is {context.equipment.max_payload_bytes}"
-        return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message)
+    subject = canonical(shown, context.equipment.max_payload_bytes)
+    if isinstance(subject, Failed):
+        return subject
     asked = approval_facts_pb2.ApprovalWait(
         approval_id=approval_id(context.run_id, context.instance),
         subject_digest=hashlib.sha256(subject).digest(),
@@ -74,7 +60,7 @@ def _shown(
         "assignees": assignees,
         "bindings_digest": hashlib.sha256(json_bytes(bindings)).hexdigest(),
         "effects": _effects_that_follow(context),
-        "evidence": _evidence_so_far(context),
+        "evidence": evidence_so_far(context),
         "escalate_to": [list(rung.to) for rung in ladder],
         "four_eyes": [decisions_pb2.FourEyes.Name(rule).removeprefix("FOUR_EYES_").lower() for rule in spec.four_eyes],
         "instance": str(context.instance),
@@ -120,26 +106,6 @@ def _ways(spec: plans_pb2.ApprovalNode, bindings: JsonObject) -> JsonObject:
     if spec.content_schema:
         ways["content_schema"] = json.loads(spec.content_schema)
     return ways
-
-
-def _evidence_so_far(context: NodeContext) -> list[JsonObject]:
-    """What the nodes before it have left: commands that completed, and hold points that people let pass."""
-    walk = context.walk
-    done = [node for node in walk.taken_before(context.instance.node) if walk.nodes[node].phase is Phase.SUCCEEDED]
-    kinds = ((node, _evidence_kind(walk.plan.nodes[node])) for node in done)
-    return [
-        {"id": node, "kind": kind} for node, kind in kinds if kind and not _went_on_by_itself(walk.nodes[node], kind)
-    ]
-
-
-def _went_on_by_itself(state: NodeWalk, kind: str) -> bool:
-    """Whether nobody let a hold point pass: its time was over, or the plan took its failure."""
-    return kind == "approval" and (state.excused or state.decision is None or state.decision.automatic)
-
-
-def _evidence_kind(spec: plans_pb2.PlanNode) -> str:
-    done = spec.part.node if spec.HasField("part") else spec
-    return "approval" if done.HasField("approval") else "task" if done.HasField("deterministic") else ""
 
 
 def _effects_that_follow(context: NodeContext) -> list[JsonObject]:

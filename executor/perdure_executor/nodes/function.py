@@ -15,6 +15,7 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.calls import NeverCalled
 from perdure_executor.expressions import render_stored
 from perdure_executor.node_context import Call, Function, NodeContext, NodeFailure, Prepared, Reporter, Work, line
+from perdure_executor.questions import AnswerUnreadable, PersonAsked, asking, ended_by
 from perdure_executor.results import Failed, Result, Stopped, Succeeded, without_its_secret
 from perdure_executor.secret_sources import SecretUnavailable
 
@@ -53,14 +54,15 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
     except SecretUnavailable as unavailable:
         return without_its_secret(unavailable)
     is_plain = not _is_coroutine_function(function)
-    writes, hide = write_from_thread if is_plain else write, context.equipment.secrets.redaction.add
-    call = Call(inputs, context.run_id, context.node.id, context.instance.attempt, context.key, writes, hide)
+    call = _call_of(context, inputs, write_from_thread if is_plain else write)
     try:
         if is_plain:
             output: Any = await context.equipment.calls.in_thread(asked_to_end, function, call)
         else:
             called: Any = function(call)
             output = await context.equipment.calls.follow(called)
+    except (PersonAsked, AnswerUnreadable) as ended:
+        return ended_by(context, ended)
     except BaseException as error:
         # Whatever a function raises fails its attempt, and does nothing else: it stops neither itself nor the executor.
         if reporter.asked_to_end and isinstance(error, NeverCalled):
@@ -72,6 +74,12 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
         message = f"it returned {type(output).__name__}; a function returns an object or nothing"
         return Failed(instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID, message)
     return Succeeded(output or None)
+
+
+def _call_of(context: NodeContext, inputs: JsonObject, write: Callable[[str], None]) -> Call:
+    run_id, node, attempt = context.run_id, context.node.id, context.instance.attempt
+    hide = context.equipment.secrets.redaction.add
+    return Call(inputs, run_id, node, attempt, context.key, write, hide, asking(context))
 
 
 def _raised(error: BaseException, context: NodeContext, write: Callable[[str], None]) -> Failed:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from perdure.cli.following.lines import lines
-from perdure.cli.following.story import Stage, Story
+from perdure.cli.following.node_story import Stage
+from perdure.cli.following.story import Story
 from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 

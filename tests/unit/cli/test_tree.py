@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from perdure.cli.following.lines import lines
-from perdure.cli.following.story import NodeStory, RunStory, Stage, Story
+from perdure.cli.following.node_story import NodeStory, Stage
+from perdure.cli.following.story import RunStory, Story
 from perdure.cli.following.tree import tree
 from perdure.cli.following.way import Way
 from perdure.runlog.instances import Instance, Step

@@ -39,6 +39,8 @@ def overdue(walk: Walk, place: str) -> Start | tuple[RunEvent, ...]:
 
 
 def _consequences(walk: Walk, where: Instance, sequence: int, fact: Fact) -> tuple[RunEvent, ...]:
+    if where in walk.waits and walk.waits[where].opened.approval.question:
+        return ()  # the next attempt itself follows, whatever the answer
     match fact.recorded.WhichOneof("fact"):
         case "decision":
             return _decided(walk, where, walk.waits[where], fact)

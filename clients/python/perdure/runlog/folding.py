@@ -75,7 +75,8 @@ def _continued(walk: Walk, event: RunEvent, sequence: int) -> None:
     for place in walk.active:
         state = walk.nodes[place]
         state.retry_delay = 0.0  # whoever lets it go on does not want a back-off
-        if state.phase is Phase.LOST or (state.phase is Phase.WAITING and walk.instance(place) not in walk.waits):
+        waited = state.phase in (Phase.WAITING, Phase.ASKING) and walk.instance(place) not in walk.waits
+        if state.phase is Phase.LOST or waited:
             state.phase = Phase.AGAIN
     if continued.HasField("reopened"):
         state = walk.nodes[instance(continued.reopened).place]
@@ -101,6 +102,8 @@ def _jumped(walk: Walk, event: RunEvent, sequence: int) -> None:
     why = WentBack(source, failed.cause, failed.message, known, region)
     for where in [where for where in walk.waits if where.node in region]:
         _void(walk, walk.waits.pop(where).fact_sequence)
+    for where in [where for where in walk.units if where.node in region]:
+        del walk.units[where]  # of an agent that has asked, and does not go on there
     for node in region:
         close_map(walk, node)
         state = walk.nodes[node]

@@ -5,7 +5,7 @@ from typing import Final
 
 from perdure.runlog.inbox import RUN, Doubt, Fact, OpenWait
 from perdure.runlog.instances import Instance, instance
-from perdure.runlog.node_walk import Phase
+from perdure.runlog.node_walk import Answer, Phase
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -16,8 +16,11 @@ def _wait_opened(walk: Walk, event: RunEvent, sequence: int) -> None:
     if event.wait_opened.HasField("backoff"):
         walk.waits[where] = OpenWait(event.wait_opened, b"")
         return
+    if event.wait_opened.approval.question:
+        walk.waits[where] = OpenWait(event.wait_opened, walk.pending.pop(where, b""))
+        return
     _begin_to_wait(walk, where)
-    walk.nodes[where.place].acted_upon = False
+    walk.nodes[where.place].acted_by = frozenset()
     walk.waits[where] = OpenWait(event.wait_opened, walk.pending.pop(where, b""))
 
 
@@ -82,8 +85,14 @@ def _fact_taken_up(walk: Walk, event: RunEvent, sequence: int) -> None:
     fact.taken = True
     if taken.HasField("instance"):
         walk.waits[instance(taken.instance)].fact_sequence = taken.sequence
-    if fact.recorded.WhichOneof("fact") == "decision":
-        walk.nodes[instance(fact.recorded.instance).place].decision = fact.recorded.decision
+        return
+    where = instance(fact.recorded.instance)
+    wait = walk.waits.get(where)
+    if wait is not None and wait.opened.approval.question:
+        state = walk.nodes[where.place]
+        state.answers += (Answer(wait.opened.approval.question, fact.recorded, fact.content),)
+    elif fact.recorded.WhichOneof("fact") == "decision":
+        walk.nodes[where.place].decision = fact.recorded.decision
 
 
 def _approval_voided(walk: Walk, event: RunEvent, sequence: int) -> None:

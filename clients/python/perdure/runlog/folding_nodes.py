@@ -6,7 +6,7 @@ from typing import Final
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.inbox import Doubt
 from perdure.runlog.instances import Instance, instance, place_of, step_at
-from perdure.runlog.node_walk import NodeWalk, Phase
+from perdure.runlog.node_walk import Asked, NodeWalk, Phase
 from perdure.runlog.shards import take_over
 from perdure.runlog.walk import OpenMap, Walk
 from perdure.runlog.ways import Way, missed, way
@@ -36,6 +36,9 @@ def _node_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     step, attempt = where.path[-1], where.attempt
     place, visit = place_of(step) if step.item else step.node, step.visit
     state = walk.nodes[place]
+    if state.answers and state.visit != visit:
+        state.answers = ()
+    state.asked = None
     state.phase, state.visit, state.attempt, state.redo = Phase.STARTED, visit, attempt, started.redo
     state.since = sequence
     walk.frontier.discard(place)
@@ -61,7 +64,9 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
         output = walk.pending.pop(where, b"")
         walk.doubts.pop(where, None)
         walk.waits.pop(where, None)
-        walk.units.pop(where, None)
+        units = walk.units.pop(where, None)
+        if units and settled.outcome == instances_pb2.OUTCOME_ASKED:
+            walk.units[Instance(where.path, where.attempt + 1)] = units  # the next attempt goes on after them
         if settled.child.run_id:
             _end_of_child(state, settled, output)
     match settled.outcome:
@@ -79,6 +84,10 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
         case instances_pb2.OUTCOME_JUMPED_OVER:
             state.phase = Phase.NOT_REACHED
             walk.active.discard(place)
+        case instances_pb2.OUTCOME_ASKED:
+            state.phase, state.asked = Phase.ASKING, Asked(settled.question, output)
+            if not step.item and state.attempt == len(state.answers) + 1:
+                walk.only_asked(step.node)
         case _:
             state.phase = Phase.AGAIN
 

@@ -16,7 +16,7 @@ def gates_before_first_effect(walk: Walk, start: Start) -> Iterator[str]:
     """
     for gate in walk.plan.gates_before_effect.get(start.node.id, ()):
         state = walk.nodes[gate]
-        if state.phase is Phase.SUCCEEDED and state.decision is not None and not (state.excused or state.acted_upon):
+        if state.phase is Phase.SUCCEEDED and state.decision is not None and not (state.excused or state.acted_by):
             yield gate
 
 

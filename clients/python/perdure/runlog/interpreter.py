@@ -17,6 +17,7 @@ from perdure.runlog.intents import Choose, Intent, Record, Start, StopWork
 from perdure.runlog.mapping import go_on_with, jumped_over
 from perdure.runlog.node_walk import Phase
 from perdure.runlog.parts import is_guarded_part
+from perdure.runlog.questions import after_question, waits_for_answer
 from perdure.runlog.shards import left_over
 from perdure.runlog.starting import begin
 from perdure.runlog.walk import Walk
@@ -105,8 +106,6 @@ def _go_on(walk: Walk) -> list[Intent]:
     for node in _in_order(walk, walk.active):
         state = walk.nodes[node]
         match state.phase:
-            case Phase.STARTED:
-                continue
             case Phase.WAITING | Phase.IN_DOUBT:
                 match overdue(walk, node):
                     case Start() as redo:
@@ -123,11 +122,12 @@ def _go_on(walk: Walk) -> list[Intent]:
                 starts.extend(of_items)
             case Phase.AGAIN:
                 starts.append(begin(walk, node, state.visit, state.attempt + 1, state.redo))
+            case Phase.ASKING:
+                _sort(after_question(walk, node), starts, waits)
             case Phase.FAILED:
                 match after_failure(walk, node, state):
                     case Start() as retry:
-                        if due := after_backoff(walk, node, retry):
-                            (waits if isinstance(due, Record) else starts).append(due)
+                        _sort(after_backoff(walk, node, retry), starts, waits)
                     case other:
                         failures.append(other)
     if failures:
@@ -138,6 +138,12 @@ def _go_on(walk: Walk) -> list[Intent]:
     if _working(walk):
         return []
     return [_pause(ready=False)] if walk.waits else [_end(walk, _completed())]
+
+
+def _sort(due: Start | Record | None, starts: list[Intent], waits: list[Intent]) -> None:
+    """Puts an attempt to those that begin, and the beginning of a wait to those that go before them."""
+    if due is not None:
+        (waits if isinstance(due, Record) else starts).append(due)
 
 
 def _after_failures(walk: Walk, failures: list[Follows]) -> list[Intent]:
@@ -203,6 +209,8 @@ def _is_ready(walk: Walk, node: str) -> bool:
             return False
         case Phase.MAPPING:
             return bool(go_on_with(walk, node))
+        case Phase.ASKING:
+            return not waits_for_answer(walk, node)
         case _:
             return not backs_off(walk, node)
 

@@ -15,13 +15,14 @@ from perdure.runlog.failures import is_tried_again
 from perdure.runlog.intents import Record, Start
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.node_walk import Phase
+from perdure.runlog.questions import after_question
 from perdure.runlog.shards import at_once, tolerated
 from perdure.runlog.starting import begin, begin_again
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
 
-_BETWEEN: Final = (Phase.LOST, Phase.AGAIN, Phase.FAILED)
+_BETWEEN: Final = (Phase.LOST, Phase.AGAIN, Phase.ASKING, Phase.FAILED)
 """Where the next attempt would begin."""
 
 
@@ -60,6 +61,8 @@ def _follows(walk: Walk, place: str) -> Start | Record | None:
             return begin(walk, place, state.visit, state.attempt, state.redo)
         case Phase.AGAIN:
             return begin(walk, place, state.visit, state.attempt + 1, state.redo)
+        case Phase.ASKING:
+            return after_question(walk, place)
         case Phase.FAILED:
             retry = begin(walk, place, state.visit, state.attempt + 1, state.redo, state.retry_delay)
             return after_backoff(walk, place, retry)

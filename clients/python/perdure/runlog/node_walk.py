@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from perdure.v1 import approval_facts_pb2, instances_pb2
+from perdure.v1 import approval_facts_pb2, fact_events_pb2, instances_pb2
 
 
 class Phase(Enum):
@@ -17,6 +17,8 @@ class Phase(Enum):
     IN_DOUBT = auto()
     AGAIN = auto()
     """Stopped or reopened: a new attempt starts."""
+    ASKING = auto()
+    """Its work asks a person: a new attempt starts once that one has answered, or nobody has in time."""
     MAPPING = auto()
     """A map over its items, some of which are under way or have yet to be."""
     FAILED = auto()
@@ -40,6 +42,25 @@ class WentBack:
     message: str
     decision: approval_facts_pb2.Decision | None
     region: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the work of a node asks, and what a person is shown."""
+
+    question: approval_facts_pb2.Question
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a question: a decision, that nobody took one in time, or that it was withdrawn."""
+
+    question: str
+    """Its name."""
+    recorded: fact_events_pb2.FactRecorded
+    content: bytes
+    """JSON of what was provided; empty where nothing was."""
 
 
 @dataclass(slots=True)
@@ -72,7 +93,11 @@ class NodeWalk:
     """Where the walk goes on after failures that are taken, and keep from being begun what comes after this node."""
     decision: approval_facts_pb2.Decision | None = None
     """What was decided here last."""
-    acted_upon: bool = False
-    """Of an approval: whether something that has an effect has begun behind it since it was asked for."""
+    acted_by: frozenset[str] = frozenset()
+    """Of an approval: nodes with an effect that have begun behind it since it was asked for, and did more than ask."""
+    asked: Asked | None = None
+    """What its last attempt asks, until the next one begins."""
+    answers: tuple[Answer, ...] = ()
+    """What people have answered to its work, in the present visit."""
     went_back: WentBack | None = None
     """The last jump over it."""

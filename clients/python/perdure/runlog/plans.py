@@ -25,7 +25,13 @@ MAX_LISTED: Final = 10_000
 """Items of a map in all: so many shards as one run may have items."""
 
 WORKSPACE_TOOLS: Final = ("list_files", "read_file", "search_files")
-"""Tools that a plan may give its agents, and every executor has; they read, and change nothing."""
+"""Tools over the files of a workspace; they read, and change nothing. An agent has them where its node names none."""
+
+ASK_PERSON: Final = "ask_person"
+"""The tool by which an agent asks people; only where its node names it."""
+
+AGENT_TOOLS: Final = (*WORKSPACE_TOOLS, ASK_PERSON)
+"""Tools that a plan may give its agents, and every executor has."""
 
 
 class WalkPlan:

@@ -56,7 +56,7 @@ def recovery(run_id: str, head: RunHead, walk: Walk, now: int) -> Recovery:
         needs=(*needs, *(("resolve",) if in_doubt else ()), *(("resume",) if paused else ())),
         reopens=reopens,
         done=_at(walk, Phase.SUCCEEDED, Phase.CHOOSING),
-        open=_at(walk, Phase.STARTED, Phase.LOST, Phase.WAITING, Phase.IN_DOUBT, Phase.MAPPING),
+        open=_at(walk, Phase.STARTED, Phase.LOST, Phase.WAITING, Phase.ASKING, Phase.IN_DOUBT, Phase.MAPPING),
         in_doubt=in_doubt,
     )
 

@@ -19,6 +19,7 @@ from perdure.runlog.interpreter import decide, decide_unaware
 from perdure.runlog.kinds import HOLDER_KINDS
 from perdure.runlog.map_rules import beginning_faults, ends
 from perdure.runlog.node_walk import Phase
+from perdure.runlog.questions import question_faults
 from perdure.runlog.starting import child_start
 from perdure.runlog.wait_rules import ASKING, RESOLVES, has_come, signal_faults
 from perdure.runlog.walk import Walk
@@ -97,7 +98,7 @@ def step_faults(
         case "wait_opened":
             where = instance(event.wait_opened.instance)
             yield from _begin_faults(head, where, ran_ahead=False)
-            if event.wait_opened.HasField("backoff"):
+            if event.wait_opened.HasField("backoff") or event.wait_opened.approval.question:
                 yield from _record_faults(event, kind, decide_unaware(walk))
             elif _decided_start(walk, where) is None:
                 yield Rule.PLAN, f"{where} is not what comes next; {_due(decide_unaware(walk))}"
@@ -179,6 +180,8 @@ def _settlement_faults(
         yield Rule.SETTLED_ONCE, f"{where} was settled before"
     elif settlement.effect != walk.spec(where.place).effect:
         yield Rule.PLAN, f"{where} was settled with another effect than its plan says"
+    elif faults := list(question_faults(settlement)):
+        yield from ((Rule.PLAN, f"{where}: {fault}") for fault in faults)
     elif not _fits_jump(walk, where.node, settlement.outcome):
         yield Rule.PLAN, f"{where} was jumped over where no jump is, or failed where one is"
     elif where in _under_way(walk):
@@ -189,8 +192,9 @@ def _settlement_faults(
 
 
 def _fits_jump(walk: Walk, node: str, outcome: instances_pb2.Outcome.ValueType) -> bool:
-    unfit = instances_pb2.OUTCOME_FAILED if walk.jumps_over(node) else instances_pb2.OUTCOME_JUMPED_OVER
-    return outcome != unfit
+    if not walk.jumps_over(node):
+        return outcome != instances_pb2.OUTCOME_JUMPED_OVER
+    return outcome not in (instances_pb2.OUTCOME_FAILED, instances_pb2.OUTCOME_ASKED)
 
 
 def _follows(walk: Walk, where: Instance, settlement: node_events_pb2.NodeSettled) -> bool:

@@ -119,7 +119,12 @@ class Walk:
     def act_behind_gates(self, node: str) -> None:
         """Notes that a node has begun: of approvals that it is behind, where it has an effect, something has come of it."""
         for gate in self.plan.gates_before_effect.get(node, ()):
-            self.nodes[gate].acted_upon = True
+            self.nodes[gate].acted_by |= {node}
+
+    def only_asked(self, node: str) -> None:
+        """Notes that all that a node has done so far was to ask people: nothing has come of what it is behind."""
+        for gate in self.plan.gates_before_effect.get(node, ()):
+            self.nodes[gate].acted_by -= {node}
 
     def last_decision(self, node: str) -> approval_facts_pb2.Decision | None:
         """The last decision that a node knows of: of a node before it, or of the failure that the walk went back for."""

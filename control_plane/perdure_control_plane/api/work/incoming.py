@@ -9,7 +9,15 @@ from perdure.runlog.effects import approval_id
 from perdure.runlog.instances import NAME, instance
 from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
-from perdure.v1 import approval_facts_pb2, decisions_pb2, execution_pb2, fact_events_pb2, instances_pb2
+from perdure.runlog.questions import question_faults
+from perdure.v1 import (
+    approval_facts_pb2,
+    decisions_pb2,
+    execution_pb2,
+    fact_events_pb2,
+    instances_pb2,
+    node_events_pb2,
+)
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
 from perdure_control_plane.domain.errors import ProtocolViolation
 from perdure_control_plane.domain.ids import LeaseId, RunId
@@ -29,6 +37,9 @@ _FOUR_EYES: Final = frozenset(decisions_pb2.FourEyes.values()) - {decisions_pb2.
 _DECISIONS: Final = frozenset(decisions_pb2.DecisionKind.values()) - {decisions_pb2.DECISION_KIND_UNSPECIFIED}
 
 
+_WITHOUT_CAUSE: Final = frozenset((instances_pb2.OUTCOME_SUCCEEDED, instances_pb2.OUTCOME_ASKED))
+
+
 def read_batch(message: execution_pb2.EventBatch, max_payload_bytes: int) -> Batch:
     """The batch a message holds, up to the first event that is unfit whatever the run's state."""
     events: list[Incoming] = []
@@ -46,7 +57,9 @@ def read_batch(message: execution_pb2.EventBatch, max_payload_bytes: int) -> Bat
         check = _CHECKS.get(kind)
         fault = check(getattr(event, kind)) if check is not None else ("" if kind in KIND_NUMBERS else "no kind is set")
         if kind == "wait_opened" and not fault:
-            fault = _strange_approval(event.wait_opened, message.run_id)
+            fault = _strange_approval(event.wait_opened.instance, event.wait_opened, message.run_id)
+        elif kind == "node_settled" and event.node_settled.HasField("question") and not fault:
+            fault = _strange_approval(event.node_settled.instance, event.node_settled.question, message.run_id)
         if fault:
             batch.malformed = _refused(batch, execution_pb2.REFUSAL_REASON_MALFORMED, f"{kind}: {fault}")
             return batch
@@ -100,9 +113,16 @@ def _settled(message: Any) -> str:
     fault = _instance(message)
     if fault or not message.effect or not message.outcome:
         return fault or "effect or outcome is missing"
-    if (message.outcome == instances_pb2.OUTCOME_SUCCEEDED) == bool(message.cause):
+    if (message.outcome in _WITHOUT_CAUSE) == bool(message.cause):
         return "cause and outcome contradict each other"
-    return _line(message)
+    return _line(message) or next(question_faults(message), "") or _question(message)
+
+
+def _question(settled: node_events_pb2.NodeSettled) -> str:
+    """What is wrong with a question: the wait that follows is checked as it is, and nobody could mend it then."""
+    if not settled.HasField("question"):
+        return ""
+    return _approval_wait(settled.question.approval) or _deadline(settled.question)
 
 
 def _doubted(message: Any) -> str:
@@ -186,12 +206,12 @@ def _time_of_approval(asked: approval_facts_pb2.ApprovalWait) -> str:
     return ""
 
 
-def _strange_approval(opened: Any, run_id: str) -> str:
+def _strange_approval(where: instances_pb2.Instance, asking: Any, run_id: str) -> str:
     """An id is its attempt's own, so that nobody takes the one that another run is going to ask under."""
-    if not opened.HasField("approval"):
+    if not asking.HasField("approval"):
         return ""
-    own = approval_id(run_id, instance(opened.instance))
-    return "" if opened.approval.approval_id == own else f"approval has an id that is not its attempt's; that is {own}"
+    own = approval_id(run_id, instance(where))
+    return "" if asking.approval.approval_id == own else f"approval has an id that is not its attempt's; that is {own}"
 
 
 def _child_started(message: Any) -> str:

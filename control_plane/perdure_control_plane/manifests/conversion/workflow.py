@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
-from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure.runlog.plans import AGENT_TOOLS
 from perdure_control_plane.manifests.conversion.draft import (
     MADE_VERSION,
     Draft,
@@ -146,7 +146,7 @@ def _policies(draft: Draft, path: str, given: JsonObject) -> None:
     policy: dict[str, Any] = draft.head.setdefault("tools", {}) if tool.get("allow") or tool.get("deny") else {}
     for word in ("allow", "deny"):
         for index, name in enumerate(items(tool.get(word), f"{path}.tool.{word}")):
-            if name not in WORKSPACE_TOOLS:
+            if name not in AGENT_TOOLS:
                 draft.lost(f"{path}.tool.{word}[{index}]", "TOOL_UNKNOWN", f"there is no tool {name!r} here")
             elif name not in policy.setdefault(word, []):
                 policy[word].append(name)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from perdure.runlog.instances import NAME
 from perdure.runlog.json_objects import JsonObject
-from perdure.runlog.plans import WORKSPACE_TOOLS
+from perdure.runlog.plans import AGENT_TOOLS
 from perdure_control_plane.manifests.conversion.draft import Draft, fields, items, number, word
 
 _HUMAN: Final = (
@@ -83,9 +83,9 @@ class NodeMaker:
             self._draft.changed(f"{path}.model.provider", "PROVIDER_UNKNOWN", reason, name)
         tools = items(fields(agent.get("tools") or {}, f"{path}.tools").get("include"), f"{path}.tools.include")
         for index, tool in enumerate(tools):
-            if tool not in WORKSPACE_TOOLS:
+            if tool not in AGENT_TOOLS:
                 self._draft.lost(f"{path}.tools.include[{index}]", "TOOL_UNKNOWN", f"there is no tool {tool!r} here")
-        made["tools"] = [tool for tool in tools if tool in WORKSPACE_TOOLS]
+        made["tools"] = [tool for tool in tools if tool in AGENT_TOOLS]
         return made | self._timeout(place, step)
 
     def _function(self, path: str, name: str, ref: str, step: JsonObject) -> JsonObject:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import replace
 
+from perdure.v1 import fact_events_pb2
 from perdure_control_plane.domain.approval import Approval, CloseReason
 from perdure_control_plane.domain.errors import DataCorrupt
 from perdure_control_plane.usecases.ports import Transaction
@@ -15,6 +16,14 @@ def with_contents(tx: Transaction, approval: Approval) -> Approval:
     history = tuple(tx.approvals.history(approval.approval_id)) if _has_history(approval) else ()
     subject, content = _subject(tx, approval), _content(tx, approval)
     return replace(approval, subject=subject, content=content, votes=votes, history=history)
+
+
+def wait_of(tx: Transaction, approval: Approval) -> fact_events_pb2.WaitOpened:
+    """What was asked, as its log has it. Raises DataCorrupt."""
+    recorded = tx.events.last_of_kind_before(approval.run_id, "wait_opened", approval.opened_sequence + 1)
+    if recorded is None or recorded.sequence != approval.opened_sequence:
+        raise DataCorrupt(approval.name, "its log does not have the event that asked for it")
+    return recorded.event.wait_opened
 
 
 def _has_history(approval: Approval) -> bool:

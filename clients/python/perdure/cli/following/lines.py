@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from perdure.cli.durations import short_duration
 from perdure.cli.following.next_steps import next_steps
+from perdure.cli.following.node_story import NodeStory, Stage, tail
 from perdure.cli.following.signs import note, stage_word, state_word, status_word
-from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, by, tail
+from perdure.cli.following.story import RunStory, Story, by
 from perdure.cli.printing.words import at, because, enum_word, one_line
 from perdure.runlog.instances import instance
 from perdure.v1 import fact_events_pb2
@@ -41,15 +42,14 @@ def _of_event(run: RunStory, recorded: RecordedEvent) -> Iterator[str]:
             yield f"run {run.run_id} is queued"
         case "wait_closed" if run.nodes[instance(event.wait_closed.instance)].backs_off:
             return
+        case "node_settled" if event.node_settled.HasField("question"):
+            return  # the wait for its answer follows, and says what it asks
         case "node_started" | "node_settled" | "node_in_doubt" | "wait_closed" as kind:
             yield from _of_node(run.nodes[instance(getattr(event, kind).instance)])
         case "wait_opened" if not event.wait_opened.HasField("backoff"):
             node = run.nodes[instance(event.wait_opened.instance)]
-            yield (
-                f"{node.where} waits for a decision: {note(node)}"
-                if node.approval
-                else f"{node.where} waits {note(node)}"
-            )
+            waits = "asks" if node.asks else "waits for a decision"
+            yield f"{node.where} {waits}: {note(node)}" if node.approval else f"{node.where} waits {note(node)}"
         case "child_started":
             started = event.child_started
             yield f"{run.nodes[instance(started.instance)].where} {_of_child(started)}"

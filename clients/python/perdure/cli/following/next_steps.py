@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from perdure.cli.deciding import command_to_pass
-from perdure.cli.following.story import NodeStory, RunStory, Stage, Story
+from perdure.cli.following.node_story import NodeStory, Stage
+from perdure.cli.following.story import RunStory, Story
 from perdure.cli.printing.words import one_line
 from perdure.runlog.head import Hold
 from perdure.runlog.states import CONTINUABLE
@@ -38,7 +39,8 @@ def _of_run(run: RunStory) -> Iterator[str]:
         return
     for node in run.nodes.values():
         if node.stage is Stage.WAITING and node.approval:
-            yield f"{node.where} waits for a decision: {command_to_pass(node.approval, node.allowed)}"
+            waits = "waits for an answer" if node.asks else "waits for a decision"
+            yield f"{node.where} {waits}: {command_to_pass(node.approval, node.allowed)}"
         elif node.stage is Stage.WAITING and node.signal:
             yield f"{node.where} waits for a signal: perdure runs signal {run.run_id} {node.signal}"
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from perdure.cli.following.story import NodeStory, Stage
+from perdure.cli.following.node_story import NodeStory, Stage
 from perdure.cli.printing.words import enum_word, one_line
 from perdure.runlog.states import RunState
 from perdure.v1.flows_pb2 import Flow

@@ -1,133 +1,20 @@
 """What has happened in the runs that are followed, folded for showing it: node by node, with times and last words."""
 
-from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import Enum, auto
-from typing import Final
+from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from perdure.cli.following.people import told
+from perdure.cli.following.node_story import STAGE_OF, NodeStory, Stage
 from perdure.cli.following.way import Way
-from perdure.cli.printing.words import at, because, enum_word, printable
+from perdure.cli.printing.words import at, because, enum_word
 from perdure.runlog.effects import GUARDED, task_id
 from perdure.runlog.head import RunHead, advance
-from perdure.runlog.inbox import due_at
 from perdure.runlog.instances import Instance, instance
 from perdure.runlog.plans import WalkPlan
 from perdure.runlog.states import TERMINAL, RunState
-from perdure.runlog.wait_rules import ASKING
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, run_events_pb2, run_states_pb2
+from perdure.v1 import fact_events_pb2, instances_pb2, run_events_pb2
 from perdure.v1.flows_pb2 import Flow
-from perdure.v1.node_events_pb2 import ChoiceMade, MapBegun, OutputStream, TaskOutput
+from perdure.v1.node_events_pb2 import ChoiceMade
 from perdure.v1.run_events_pb2 import RecordedEvent
-
-TAIL_LINES: Final = 5
-_LONGEST_LINE: Final = 4096
-
-
-class Stage(Enum):
-    """Where an attempt at a node stands."""
-
-    STARTED = auto()
-    WAITING = auto()
-    IN_DOUBT = auto()
-    LOST = auto()
-    """Its executor was lost, and it will be begun again."""
-    SUCCEEDED = auto()
-    FAILED = auto()
-    STOPPED = auto()
-
-
-_STAGE_OF: Final = {
-    instances_pb2.OUTCOME_SUCCEEDED: Stage.SUCCEEDED,
-    instances_pb2.OUTCOME_FAILED: Stage.FAILED,
-}
-
-_STAGE_OF_RESOLUTION: Final = {
-    fact_events_pb2.RESOLUTION_KIND_DONE: Stage.SUCCEEDED,
-    fact_events_pb2.RESOLUTION_KIND_FAILED: Stage.FAILED,
-}
-"""What is to be repeated is a new attempt; this one has stopped."""
-
-
-@dataclass(slots=True)
-class NodeStory:
-    """One attempt at a node."""
-
-    where: Instance
-    began_at: datetime
-    stage: Stage = Stage.STARTED
-    ended_at: datetime | None = None
-    guarded: bool = False
-    command: str = ""
-    task: str = ""
-    """Id of the task that runs its command."""
-    approval: str = ""
-    """Id of the approval it waits for, while nobody has decided it and its time is not over."""
-    allowed: tuple[decisions_pb2.DecisionKind.ValueType, ...] = ()
-    """Decisions that it accepts."""
-    signal: str = ""
-    """Name of the signal that it waits for."""
-    backs_off: bool = False
-    """Whether it has failed and a back-off follows, before the attempt after it."""
-    timer: bool = False
-    """Whether it waits for a moment, which comes by itself."""
-    child: str = ""
-    """Id of the run that it started."""
-    items: int | None = None
-    """How many items it is over, where it is a map; or how many shards."""
-    in_shards: bool = False
-    note: str = ""
-    printed: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
-    """Last whole lines that its command printed, on either stream."""
-    unfinished: dict[OutputStream.ValueType, str] = field(default_factory=dict)
-    """The beginning of the next line of each stream."""
-
-    @property
-    def is_item(self) -> bool:
-        """Whether it is an item of a map."""
-        return self.where.path[-1].item > 0
-
-    @property
-    def has_printed(self) -> bool:
-        """Whether its command has printed anything."""
-        return bool(self.printed) or any(self.unfinished.values())
-
-    def prints(self, output: TaskOutput) -> None:
-        """Takes in what its command prints."""
-        text = self.unfinished.get(output.stream, "") + output.content.decode(errors="replace")
-        *lines, unfinished = text.split("\n")
-        self.printed.extend(line[-_LONGEST_LINE:] for line in lines)
-        self.unfinished[output.stream] = unfinished[-_LONGEST_LINE:]
-
-    def waits(self, opened: fact_events_pb2.WaitOpened, stored: Timestamp) -> None:
-        """Takes in that it begins to wait. A back-off after it is not its own: it stays what it has come to."""
-        if opened.HasField("backoff"):
-            self.backs_off = True
-            return
-        self.stage, self.approval, self.note = Stage.WAITING, opened.approval.approval_id, opened.approval.prompt
-        self.allowed = tuple(opened.approval.allowed)
-        due = due_at(opened, stored.ToMicroseconds())
-        until = f"until {datetime.fromtimestamp(due / 1e6, UTC):%Y-%m-%d %H:%M:%SZ}" if due else ""
-        match opened.WhichOneof("wait"):
-            case "timer":
-                self.timer, self.note = True, until
-            case "signal":
-                self.signal = opened.signal.name
-                self.note = f"for the signal {self.signal}{f', {until}' if until else ''}"
-
-    def starts(self, child: fact_events_pb2.ChildStarted) -> None:
-        """Takes in that it starts another run, and waits for its end."""
-        self.stage, self.child, self.note = Stage.WAITING, child.run_id, f"runs/{child.run_id}"
-
-    def goes_over(self, begun: MapBegun) -> None:
-        """Takes in that it is a map, and begins."""
-        self.items, self.note = begun.count, f"goes over {begun.count} item{'' if begun.count == 1 else 's'}"
-        if begun.shard_size:
-            self.items, self.in_shards = -(-begun.count // begun.shard_size), True
-            self.note += f" in {self.items} shards"
 
 
 @dataclass(slots=True)
@@ -247,7 +134,7 @@ class RunStory:
         note = ": ".join(filter(None, (cause, settled.message)))
         if settled.retry_delay.ToMicroseconds():
             note += f"; again in {settled.retry_delay.ToTimedelta().total_seconds():.1f}s"
-        node = self._move(settled.instance, _STAGE_OF.get(settled.outcome, Stage.STOPPED), note)
+        node = self._move(settled.instance, STAGE_OF.get(settled.outcome, Stage.STOPPED), note)
         node.ended_at = moment
 
     def _fact(self, recorded: fact_events_pb2.FactRecorded, by_whom: str) -> None:
@@ -256,29 +143,7 @@ class RunStory:
         node = self.nodes.get(instance(recorded.instance))
         if node is None:
             return
-        match recorded.WhichOneof("fact"):
-            case "decision" | "approval_withdrawn":
-                node.approval = ""
-                node.note = told(recorded)
-            case "child_ended":
-                state = enum_word(run_states_pb2.RunState.DESCRIPTOR, recorded.child_ended.state)
-                node.note = because(f"runs/{node.child} {state}", recorded.child_ended.message)
-            case asking if asking in ASKING:
-                node.note = told(recorded)
-            case "wait_expired":
-                node.note = "nobody decided in time" if node.approval else f"no signal {node.signal} came in time"
-                node.approval = ""
-            case "timer_fired":
-                node.note = "its time has come" if node.timer else "it is tried again"
-            case "resolution":
-                kind = enum_word(fact_events_pb2.ResolutionKind.DESCRIPTOR, recorded.resolution.kind)
-                node.note = because(f"resolved as {kind}{by_whom}", recorded.resolution.reason)
-                node.stage = _STAGE_OF_RESOLUTION.get(recorded.resolution.kind, Stage.STOPPED)
-            case "late_report":
-                if recorded.late_report.reopens_doubt:
-                    node.stage = Stage.IN_DOUBT
-                outcome = enum_word(instances_pb2.Outcome.DESCRIPTOR, recorded.late_report.outcome)
-                node.note = f"its executor says that it {outcome}"
+        node.takes(recorded, by_whom)
 
     def _lose(self) -> None:
         """What had begun and not ended has lost its executor."""
@@ -337,9 +202,3 @@ def by(recorded: RecordedEvent) -> str:
     """` by WHO` for what somebody asked for, and nothing for what no request is behind."""
     asked = recorded.outside.cause == run_events_pb2.OUTSIDE_CAUSE_REQUEST
     return f" by {recorded.outside.actor}" if asked else ""
-
-
-def tail(node: NodeStory) -> list[str]:
-    """The last lines that a node's command printed, safe to show."""
-    lines = [printable(line.rstrip("\r")) for line in (*node.printed, *node.unfinished.values()) if line.strip()]
-    return lines[-TAIL_LINES:]

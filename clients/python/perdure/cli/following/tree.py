@@ -9,6 +9,7 @@ from rich.tree import Tree
 
 from perdure.cli.durations import short_duration
 from perdure.cli.following.next_steps import next_steps
+from perdure.cli.following.node_story import NodeStory, Stage, tail
 from perdure.cli.following.signs import (
     OF_FLOW,
     OF_RUN,
@@ -18,7 +19,7 @@ from perdure.cli.following.signs import (
     state_word,
     status_word,
 )
-from perdure.cli.following.story import NodeStory, RunStory, Stage, Story, tail
+from perdure.cli.following.story import RunStory, Story
 from perdure.cli.names import bare
 from perdure.runlog.states import TERMINAL
 

@@ -1,0 +1,29 @@
+"""Questions that a flow asks people, and their answers, for the tests that ask."""
+
+from typing import Any
+
+from perdure.v1 import approvals_pb2, flows_pb2, run_events_pb2, runs_pb2
+
+
+async def asked(service: Any, flow: flows_pb2.Flow, number: int = 1) -> approvals_pb2.Approval:
+    """The approval by which a flow asks its n-th question, as a decider sees it."""
+    seen = []
+
+    def is_it(recorded: run_events_pb2.RecordedEvent) -> bool:
+        seen.extend([recorded.event.wait_opened] if recorded.event.HasField("wait_opened") else [])
+        return len(seen) == number
+
+    await service.until(flow, is_it)
+    name = f"approvals/{seen[-1].approval.approval_id}"
+    found: approvals_pb2.Approval = await service.approvals.GetApproval(approvals_pb2.GetApprovalRequest(name=name))
+    return found
+
+
+async def answer(service: Any, approval: approvals_pb2.Approval, **said: Any) -> None:
+    request = approvals_pb2.DecideApprovalRequest(name=approval.name, token=approval.token, **said)
+    await service.approvals.DecideApproval(request)
+
+
+async def events(service: Any, flow: flows_pb2.Flow) -> list[run_events_pb2.RunEvent]:
+    listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run, page_size=500))
+    return [recorded.event for recorded in listed.events]
