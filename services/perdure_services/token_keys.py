@@ -1,9 +1,13 @@
 """Keys behind approval tokens: read again when their file changes, and turned over by `perdure-server token-keys`."""
 
 import asyncio
+import contextlib
+import fcntl
 import json
+import os
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -96,42 +100,38 @@ def use_token_key(settings: ControlPlaneSettings, key_id: str, output: str) -> i
 def drop_token_key(settings: ControlPlaneSettings, key_id: str, output: str, *, force: bool) -> int:
     """Takes no tokens of a key any more. Raises KeysUnusable, StoreBroken, SchemaUnknown, and SettingsInvalid where it is
     the current one, or open approvals may have tokens of it."""
-    path = settings.data_dir / FILE
-    stored = _known(path, key_id)
-    if stored["current"] == key_id:
-        raise SettingsInvalid(f"{key_id} is the current key; rotate first")
-    left = _open_since(settings, stored, key_id)
-    if left and not force:
-        raise SettingsInvalid(
-            f"{left} open approvals may have been shown with tokens of {key_id}; wait until they are closed, or say --force:"
-            " whoever looks at one again has a token of the current key"
-        )
-    del stored["approvals"][key_id]
-    stored.get("retired", {}).pop(key_id, None)
-    write_key_file(path, stored)
+    with _changing(settings) as stored:
+        _check_known(stored, key_id)
+        if stored["current"] == key_id:
+            raise SettingsInvalid(f"{key_id} is the current key; rotate first")
+        left = _open_since(settings, stored, key_id)
+        if left and not force:
+            raise SettingsInvalid(
+                f"{left} open approvals may have been shown with tokens of {key_id}; wait until they are closed, or say"
+                " --force: whoever looks at one again has a token of the current key"
+            )
+        del stored["approvals"][key_id]
+        stored.get("retired", {}).pop(key_id, None)
     _print(output, key_id, "is dropped: no token of it is taken any more")
     return 0
 
 
 def add(settings: ControlPlaneSettings) -> str:
     """Makes a key in the file and returns its id. Raises KeysUnusable."""
-    path = settings.data_dir / FILE
-    stored = _stored(path)
     key_id, secret = new_token_key()
-    stored["approvals"][key_id] = secret
-    write_key_file(path, stored)
+    with _changing(settings) as stored:
+        stored["approvals"][key_id] = secret
     return key_id
 
 
 def _use(settings: ControlPlaneSettings, key_id: str, output: str) -> int:
-    path = settings.data_dir / FILE
-    stored = _known(path, key_id)
-    if stored["current"] != key_id:
-        retired = stored.setdefault("retired", {})
-        retired[stored["current"]] = time.time_ns() // 1000
-        retired.pop(key_id, None)
-        stored["current"] = key_id
-        write_key_file(path, stored)
+    with _changing(settings) as stored:
+        _check_known(stored, key_id)
+        if stored["current"] != key_id:
+            retired = stored.setdefault("retired", {})
+            retired[stored["current"]] = time.time_ns() // 1000
+            retired.pop(key_id, None)
+            stored["current"] = key_id
     _print(output, key_id, "is the current key; tokens of those before are taken until they are dropped")
     return 0
 
@@ -144,11 +144,33 @@ def _stored(path: pathlib.Path) -> dict[str, Any]:
     return read_key_file(path)
 
 
-def _known(path: pathlib.Path, key_id: str) -> dict[str, Any]:
-    stored = _stored(path)
+@contextlib.contextmanager
+def _changing(settings: ControlPlaneSettings) -> Iterator[dict[str, Any]]:
+    """What the file holds, written again at the end if nothing is raised; whoever else changes it waits. Raises
+    KeysUnusable."""
+    path = settings.data_dir / FILE
+    with _locked(path.parent):
+        stored = _stored(path)
+        yield stored
+        write_key_file(path, stored)
+
+
+@contextlib.contextmanager
+def _locked(directory: pathlib.Path) -> Iterator[None]:
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise KeysUnusable(f"{directory} cannot be read: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check_known(stored: dict[str, Any], key_id: str) -> None:
     if key_id not in stored["approvals"]:
         raise SettingsInvalid(f"there is no key {key_id}; there are {', '.join(stored['approvals'])}")
-    return stored
 
 
 def _told(settings: ControlPlaneSettings, stored: dict[str, Any], key_id: str) -> dict[str, Any]:

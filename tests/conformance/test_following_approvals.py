@@ -34,7 +34,7 @@ from tests.conformance.conftest import place
 from tests.conformance.stores import ON_POSTGRES
 from tests.conformance.test_deciding import decide
 from tests.conformance.test_talking_about_approvals import comment, delegate, withdraw
-from tests.conformance.test_voting import ADA, ROOT
+from tests.conformance.test_voting import ADA, BOB, ROOT
 from tests.conformance.test_waiting import rest
 
 ANY = ApprovalFilter()
@@ -344,6 +344,21 @@ async def test_what_people_do_with_an_open_approval_is_told_as_it_happens(
     run_id = gated.run_id
     assert happened[:3] == [("OPENED", run_id), ("REMINDED", run_id), ("ESCALATED", run_id)]
     assert happened[3:] == [(kind, run_id) for kind in ("DELEGATED", "COMMENTED", "CLOSED")]
+
+
+@pytest.mark.parametrize("who", ["keys/ada", "keys/bob", "keys/cy"])
+async def test_whoever_was_asked_once_hears_of_the_end_though_others_decide(house: Any, gated: Any, who: str) -> None:
+    await gated.send(*gated.asks("gate", assignees=["keys/ada"]))
+    await gated.send(gated.paused())
+    await delegate(house, gate_id(gated), ADA, "keys/bob")
+    await delegate(house, gate_id(gated), BOB, "keys/cy")
+    await withdraw(house, gate_id(gated), ROOT)
+
+    told_to = [kind for kind, _ in await placed(house, ApprovalFilter(assignees=(who,)))]
+    listed = await house.store.read(lambda tx: tx.approvals.page(ApprovalFilter(assignees=(who,)), None, 10))
+
+    assert told_to == ["OPENED", "DELEGATED", "DELEGATED", "CLOSED"]
+    assert bool(listed) == (who == "keys/cy")
 
 
 async def test_a_decision_that_is_void_is_told(house: Any, gated: Any) -> None:

@@ -28,17 +28,12 @@ from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.queries import ApprovalFilter
 from perdure_control_plane.domain.roles import Role
 from perdure_control_plane.storage.tables import flows
+from perdure_control_plane.usecases.comment_approval import Commenting, comment_approval
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_together
+from perdure_control_plane.usecases.delegate_approval import Delegating, delegate_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.stop_run import stop_run
-from perdure_control_plane.usecases.talk_about_approval import (
-    Commenting,
-    Delegating,
-    Withdrawing,
-    comment_approval,
-    delegate_approval,
-    withdraw_approval,
-)
+from perdure_control_plane.usecases.withdraw_approval import Withdrawing, withdraw_approval
 from tests.conformance.conftest import asked_id, place
 from tests.conformance.test_voting import ADA, BOB, CY, ROOT, ask, say
 from tests.conformance.test_waiting import rest

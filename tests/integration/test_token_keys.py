@@ -5,12 +5,14 @@ import os
 import pathlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import pytest
 
 from perdure.v1 import approvals_pb2, credentials_pb2, decisions_pb2, flows_pb2
+from perdure_services.keys import load_keys
 from tests.integration.test_bad_input import refusal_of
 
 ASKING = """
@@ -153,3 +155,14 @@ def test_no_keys_are_made_where_there_is_no_server(tmp_path: pathlib.Path, token
 
     assert "there is no" in refused
     assert not (tmp_path / "keys.json").exists()
+
+
+def test_of_several_who_add_keys_at_once_nobody_s_is_lost(token_keys: Any, data_dir: pathlib.Path) -> None:
+    load_keys(data_dir)
+    first = {row["key_id"] for row in token_keys(data_dir, "list")}
+
+    with ThreadPoolExecutor(4) as at_once:
+        added = list(at_once.map(lambda _: token_keys(data_dir, "add")["key_id"], range(4)))
+
+    assert {row["key_id"] for row in token_keys(data_dir, "list")} == first | set(added)
+    assert len(set(added)) == 4

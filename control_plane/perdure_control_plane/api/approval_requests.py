@@ -10,8 +10,10 @@ from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import FieldInvalid, field_invalid
 from perdure_control_plane.domain.queries import ApprovalFilter
 from perdure_control_plane.domain.roles import DECIDING_ROLES
+from perdure_control_plane.usecases.comment_approval import Commenting
 from perdure_control_plane.usecases.decide_approval import Deciding
-from perdure_control_plane.usecases.talk_about_approval import Commenting, Delegating, Withdrawing
+from perdure_control_plane.usecases.delegate_approval import Delegating
+from perdure_control_plane.usecases.withdraw_approval import Withdrawing
 
 MAX_AT_ONCE: Final = 100
 """Most approvals that one call decides."""

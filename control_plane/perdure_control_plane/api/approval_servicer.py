@@ -13,10 +13,12 @@ from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import PerdureError
 from perdure_control_plane.domain.limits import Limits
+from perdure_control_plane.usecases.comment_approval import comment_approval
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval, decide_together
+from perdure_control_plane.usecases.delegate_approval import delegate_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.ports import Store
-from perdure_control_plane.usecases.talk_about_approval import comment_approval, delegate_approval, withdraw_approval
+from perdure_control_plane.usecases.withdraw_approval import withdraw_approval
 
 
 class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from perdure.runlog.decisions import ROLE, has_content
+from perdure.runlog.decisions import ROLE, decision_kind, has_content, needed
 from perdure.v1.run_events_pb2 import RecordedEvent
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import (
@@ -250,7 +250,7 @@ def check_vote(approval: Approval, vote: Vote) -> None:
 def is_enough(approval: Approval, vote: Vote) -> bool:
     """Whether a vote decides it, with those before."""
     alike = sum(vote.says_the_same(known) for known in approval.votes)
-    return vote.decision is Decision.REJECTED or alike + 1 >= approval.quorum
+    return alike + 1 >= needed(decision_kind(vote.decision), approval.quorum)
 
 
 def check_decidable(approval: Approval, decision: Decision, selected_option: str = "") -> None:

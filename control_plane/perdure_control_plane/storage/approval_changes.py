@@ -110,7 +110,8 @@ class ApprovalChanges:
     def after(self, position: int, wanted: ApprovalFilter, limit: int) -> tuple[list[ApprovalChange], int]:
         """Changes after a position, in order, and the position up to which they were looked for.
 
-        So many are looked at; those that match are returned. States are those that a change leaves its approval in.
+        So many are looked at; those that match are returned. States are those that a change leaves its approval in;
+        whoever was ever asked is among those that it asks, and so hears of what becomes of it.
         """
         after = select(approval_changes.c.position).where(_PLACED, approval_changes.c.position > position)
         looked_at = list(self._connection.execute(after.order_by(approval_changes.c.position).limit(limit)).scalars())
@@ -121,7 +122,7 @@ class ApprovalChanges:
             approvals, approvals.c.approval_id == approval_changes.c.approval_id
         )
         between = (approval_changes.c.position > position) & (approval_changes.c.position <= last)
-        found = found.where(_PLACED, between, *matching(wanted.of_any_state()))
+        found = found.where(_PLACED, between, *matching(wanted.of_any_state(), asked=approvals.c.ever_asked))
         rows = self._connection.execute(found.order_by(approval_changes.c.position))
         changes = (_change(row) for row in rows)
         return [change for change in changes if not wanted.states or LEAVES[change.kind] in wanted.states], last

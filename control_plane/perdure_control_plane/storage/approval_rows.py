@@ -1,5 +1,6 @@
 """What events of the log say of an approval, as columns of its row."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from perdure.runlog.states import RunState, run_state
@@ -21,6 +22,7 @@ def asked_row(asked: approval_facts_pb2.ApprovalWait) -> dict[str, Any]:
         "four_eyes": pack(decisions_pb2.FourEyes.Name(rule).removeprefix("FOUR_EYES_") for rule in asked.four_eyes),
         "first_assignees": pack(asked.assignees),
         "assignees": pack(asked.assignees),
+        "ever_asked": pack(asked.assignees),
         "quorum": asked.quorum,
         "on_timeout": decisions_pb2.OnTimeout.Name(asked.on_timeout).removeprefix("ON_TIMEOUT_"),
         "escalations": 0,
@@ -59,11 +61,16 @@ def ended_row(recorded: fact_events_pb2.FactRecorded) -> dict[str, Any]:
 def escalated_row(escalated: approval_facts_pb2.ApprovalEscalated, at: int) -> dict[str, Any]:
     """What changes when others are asked as well."""
     return {
-        "assignees": pack(escalated.assignees),
+        **asked_of(escalated.assignees),
         "escalations": escalated.rung,
         "escalated_at": at,
         "due_at": at + escalated.timeout.ToMicroseconds() if escalated.HasField("timeout") else 0,
     }
+
+
+def asked_of(assignees: Iterable[str]) -> dict[str, str]:
+    """What changes when others are asked: who may decide now, which is also put to all who were ever asked."""
+    return {"assignees": pack(assignees), "also_asked": pack(assignees)}
 
 
 def closed_row(closed: fact_events_pb2.WaitClosed) -> dict[str, Any]:

@@ -148,8 +148,10 @@ def _may_be_closed(wanted: ApprovalFilter) -> bool:
     return not wanted.states or any(state is not ApprovalState.OPEN for state in wanted.states)
 
 
-def matching(wanted: ApprovalFilter, now: int = 0) -> Iterator[ColumnElement[bool]]:
-    """What must be true of an approval; `now` says which are overdue."""
+def matching(
+    wanted: ApprovalFilter, now: int = 0, asked: ColumnElement[str] = approvals.c.assignees
+) -> Iterator[ColumnElement[bool]]:
+    """What must be true of an approval; `now` says which are overdue, and `asked` whom it is to ask."""
     if wanted.states:
         yield approvals.c.state.in_([state.value for state in wanted.states])
     for column, value in (
@@ -162,14 +164,14 @@ def matching(wanted: ApprovalFilter, now: int = 0) -> Iterator[ColumnElement[boo
     if wanted.is_overdue:
         yield _IS_OPEN & (approvals.c.deadline_at <= now)
     for assignee in wanted.assignees:
-        yield _asks(assignee)
+        yield _is_among(assignee, asked)
     if wanted.asks_one_of:
-        yield or_(approvals.c.assignees == pack(()), *map(_asks, wanted.asks_one_of))
+        yield or_(asked == pack(()), *(_is_among(one, asked) for one in wanted.asks_one_of))
 
 
-def _asks(assignee: str) -> ColumnElement[bool]:
+def _is_among(assignee: str, asked: ColumnElement[str]) -> ColumnElement[bool]:
     # LIKE takes no notice of case on SQLite, and has a limit of its own.
-    return func.replace(approvals.c.assignees, json.dumps(assignee), "") != approvals.c.assignees
+    return func.replace(asked, json.dumps(assignee), "") != asked
 
 
 def approval_of(row: Any) -> Approval:
@@ -187,4 +189,5 @@ def approval_of(row: Any) -> Approval:
     values["automatic"] = bool(values["automatic"])
     values["first_assignees"] = unpack(values["first_assignees"])
     values["assignees"] = unpack(values["assignees"])
+    del values["ever_asked"]
     return Approval(**values)

@@ -61,10 +61,11 @@ class ProjectionStatements:
         self.end_approval: Final = _update(dialect, approvals, ["run_id", "instance", "state"], _APPROVAL_END)
         is_open = ["run_id", "instance", "state"]
         escalated = ["assignees", "escalations", "escalated_at", "due_at"]
-        self.escalate_approval: Final = _update(dialect, approvals, is_open, escalated)
+        others = {"ever_asked": approvals.c.ever_asked + bindparam("also_asked")}
+        self.escalate_approval: Final = Prepared(_update_where(approvals, is_open, escalated).values(others), dialect)
         self.remind_approval: Final = _update(dialect, approvals, is_open, ["reminders"])
         remarked = {"remarks": approvals.c.remarks + 1}
-        delegated = _update_where(approvals, is_open, ["assignees"]).values(remarked)
+        delegated = _update_where(approvals, is_open, ["assignees"]).values(remarked | others)
         self.delegate_approval: Final = Prepared(delegated, dialect)
         self.comment_approval: Final = Prepared(_update_where(approvals, is_open, []).values(remarked), dialect)
         self.void_approval: Final = _update(dialect, approvals, is_open, ["close_reason"])

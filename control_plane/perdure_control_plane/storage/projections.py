@@ -20,8 +20,14 @@ from perdure_control_plane.domain.inbox import FactState, WaitKind, WaitState
 from perdure_control_plane.domain.run_message import MessageKind
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 from perdure_control_plane.storage.approval_changes import NotedChanges
-from perdure_control_plane.storage.approval_rows import asked_row, closed_row, ended_row, escalated_row, left_row
-from perdure_control_plane.storage.lists import pack
+from perdure_control_plane.storage.approval_rows import (
+    asked_of,
+    asked_row,
+    closed_row,
+    ended_row,
+    escalated_row,
+    left_row,
+)
 from perdure_control_plane.storage.payloads import PayloadStatements
 from perdure_control_plane.storage.projection_statements import (
     NEW_TASK,
@@ -177,11 +183,12 @@ class Projections:
                 yield self._statements.escalate_approval.change({**which, **row})
             case "approval_delegated":
                 approval_id = recorded.approval_delegated.approval_id
-                assignees = pack(recorded.approval_delegated.assignees)
-                yield self._statements.delegate_approval.change({**which, "assignees": assignees})
-            case _:
+                yield self._statements.delegate_approval.change(which | asked_of(recorded.approval_delegated.assignees))
+            case "approval_commented":
                 approval_id = recorded.approval_commented.approval_id
                 yield self._statements.comment_approval.change(which)
+            case other:
+                raise ValueError(f"nothing is known of what goes on with {other}")
         place = {"approval_id": approval_id, "run_id": stored.run_id, "sequence": stored.sequence}
         yield self._statements.note_approval.change(place)
         yield self._changed(stored, where, GOES_ON[recorded.WhichOneof("fact") or ""])

@@ -421,6 +421,7 @@ approvals = _table(
     _text("four_eyes"),
     _text("first_assignees"),
     _text("assignees"),
+    _text("ever_asked"),
     _number("quorum"),
     _text("on_timeout"),
     _number("escalations"),

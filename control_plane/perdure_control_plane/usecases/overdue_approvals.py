@@ -7,7 +7,7 @@ from typing import Final
 
 from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.deadlines import Patience
-from perdure.runlog.decisions import automatic_decision
+from perdure.runlog.decisions import also_asked, automatic_decision
 from perdure.runlog.instances import parse_instance
 from perdure.v1 import approval_facts_pb2, fact_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
@@ -55,6 +55,7 @@ def follow_up(tx: Transaction, run: Run, approval_id: ApprovalId, outages: Itera
         return _record(tx, run, approval, FollowUp.CONTINUED, _decided(tx, approval, time))
     expired = fact_events_pb2.FactRecorded()
     expired.wait_expired.deadline_time.FromMicroseconds(time.due)
+    expired.wait_expired.not_continued = time.goes_on
     return _record(tx, run, approval, FollowUp.EXPIRED, expired)
 
 
@@ -89,12 +90,11 @@ def _reminded(approval: Approval, time: Patience) -> fact_events_pb2.FactRecorde
 
 def _escalated(approval: Approval, time: Patience) -> fact_events_pb2.FactRecorded:
     rung = time.opened.approval.escalate_to[time.rung]
-    asked = approval.assignees
     escalated = approval_facts_pb2.ApprovalEscalated(
         approval_id=approval.approval_id,
         rung=time.rung + 1,
         to=rung.to,
-        assignees=dict.fromkeys((*asked, *rung.to)) if asked else (),
+        assignees=also_asked(approval.assignees, rung.to),
         timeout=rung.timeout if rung.HasField("timeout") else None,
     )
     escalated.deadline_time.FromMicroseconds(time.due)

@@ -12,14 +12,16 @@ from perdure.v1.decisions_pb2 import ON_TIMEOUT_CONTINUE, ON_TIMEOUT_ESCALATE, O
 
 SECOND = 1_000_000
 OPENED_AT = 1000 * SECOND
+ADA, BOB = "keys/ada", "keys/bob"
 
 
-def asked(on_timeout: int, *rungs: int, reminders: tuple[int, ...] = ()) -> Patience:
-    """A request for a minute whose rungs have these times in seconds, 0 for none."""
+def asked(on_timeout: int, *rungs: int, reminders: tuple[int, ...] = (), of: tuple[str, ...] = ()) -> Patience:
+    """A request for a minute whose rungs have these times in seconds, 0 for none, `of` these people."""
     ladder = [Escalation(to=["keys/bob"], timeout=Duration(seconds=time) if time else None) for time in rungs]
     wait: Any = {
         "on_timeout": on_timeout,
         "escalate_to": ladder,
+        "assignees": of,
         "reminders": [Duration(seconds=at) for at in reminders],
     }
     opened = fact_events_pb2.WaitOpened(
@@ -44,8 +46,22 @@ def faults(time: Patience, recorded: fact_events_pb2.FactRecorded, seconds: int)
     return [*due_faults(recorded, time, at(seconds)), *asking_faults(recorded, time)]
 
 
-def escalated(rung: int, deadline: int, timeout: int = 30) -> fact_events_pb2.FactRecorded:
-    return fact("approval_escalated", deadline, rung=rung, timeout=Duration(seconds=timeout) if timeout else None)
+def escalated(
+    rung: int, deadline: int, timeout: int = 30, to: str = "keys/bob", assignees: tuple[str, ...] = ()
+) -> fact_events_pb2.FactRecorded:
+    time = Duration(seconds=timeout) if timeout else None
+    return fact("approval_escalated", deadline, rung=rung, timeout=time, to=[to], assignees=assignees)
+
+
+def reminded(number: int, following: int) -> fact_events_pb2.FactRecorded:
+    recorded = fact("approval_reminded", 0, number=number)
+    recorded.approval_reminded.next_time.FromMicroseconds(at(following))
+    return recorded
+
+
+def delegated(to: str, *assignees: str) -> fact_events_pb2.FactRecorded:
+    given = {"delegator": ADA, "to": to, "assignees": assignees}
+    return fact_events_pb2.FactRecorded(approval_delegated=given)
 
 
 def test_reminders_come_first_then_the_deadline() -> None:
@@ -82,10 +98,26 @@ def test_what_stays_open_neither_expires_nor_climbs_by_itself() -> None:
         (asked(ON_TIMEOUT_FAIL), fact("wait_expired", 60), 60),
         (asked(ON_TIMEOUT_CONTINUE), fact("decision", 0, automatic=True), 60),
         (asked(ON_TIMEOUT_CONTINUE), fact("decision", 0), 1),
+        (asked(ON_TIMEOUT_CONTINUE), fact("wait_expired", 60, not_continued=True), 60),
         (asked(ON_TIMEOUT_ESCALATE, 30), escalated(1, 60), 61),
-        (asked(ON_TIMEOUT_FAIL, reminders=(10,)), fact("approval_reminded", 0, number=1), 10),
+        (asked(ON_TIMEOUT_ESCALATE, 30, of=(ADA,)), escalated(1, 60, assignees=(ADA, BOB)), 60),
+        (asked(ON_TIMEOUT_FAIL, reminders=(10,)), reminded(1, following=60), 10),
+        (asked(ON_TIMEOUT_FAIL, reminders=(10, 20)), reminded(1, following=20), 10),
+        (asked(ON_TIMEOUT_FAIL, of=(ADA,)), delegated(BOB, BOB), 10),
+        (asked(ON_TIMEOUT_FAIL, of=("role:admin",)), delegated(BOB, "role:admin", BOB), 10),
     ],
-    ids=["expired", "went on", "decided in time", "escalated", "reminded"],
+    ids=[
+        "expired",
+        "went on",
+        "decided in time",
+        "not there",
+        "escalated",
+        "to more",
+        "reminded",
+        "once more",
+        "delegated",
+        "asked too",
+    ],
 )
 def test_what_comes_in_its_time_is_sound(time: Patience, recorded: Any, seconds: int) -> None:
     assert faults(time, recorded, seconds) == []
@@ -97,14 +129,22 @@ def test_what_comes_in_its_time_is_sound(time: Patience, recorded: Any, seconds:
         (asked(ON_TIMEOUT_FAIL), fact("wait_expired", 60), 59),
         (asked(ON_TIMEOUT_FAIL), fact("wait_expired", 50), 60),
         (asked(ON_TIMEOUT_ESCALATE, 30), fact("wait_expired", 60), 60),
+        (asked(ON_TIMEOUT_CONTINUE), fact("wait_expired", 60), 60),
+        (asked(ON_TIMEOUT_FAIL), fact("wait_expired", 60, not_continued=True), 60),
         (asked(ON_TIMEOUT_CONTINUE), fact("decision", 0, automatic=True), 59),
         (asked(ON_TIMEOUT_ESCALATE, 30), escalated(1, 60), 59),
         (asked(ON_TIMEOUT_ESCALATE, 30), escalated(2, 60), 60),
         (asked(ON_TIMEOUT_ESCALATE, 30), escalated(1, 60, timeout=31), 60),
         (asked(ON_TIMEOUT_FAIL), escalated(1, 60), 60),
-        (asked(ON_TIMEOUT_FAIL, reminders=(10,)), fact("approval_reminded", 0, number=1), 9),
-        (asked(ON_TIMEOUT_FAIL, reminders=(10, 20)), fact("approval_reminded", 0, number=2), 20),
-        (asked(ON_TIMEOUT_FAIL), fact("approval_reminded", 0, number=1), 59),
+        (asked(ON_TIMEOUT_ESCALATE, 30), escalated(1, 60, to=ADA), 60),
+        (asked(ON_TIMEOUT_ESCALATE, 30), escalated(1, 60, assignees=(BOB,)), 60),
+        (asked(ON_TIMEOUT_ESCALATE, 30, of=(ADA,)), escalated(1, 60, assignees=(BOB,)), 60),
+        (asked(ON_TIMEOUT_FAIL, reminders=(10,)), reminded(1, following=60), 9),
+        (asked(ON_TIMEOUT_FAIL, reminders=(10,)), reminded(1, following=59), 10),
+        (asked(ON_TIMEOUT_FAIL, reminders=(10, 20)), reminded(2, following=60), 20),
+        (asked(ON_TIMEOUT_FAIL), reminded(1, following=60), 59),
+        (asked(ON_TIMEOUT_FAIL, of=(ADA,)), delegated(BOB, ADA, BOB), 10),
+        (asked(ON_TIMEOUT_FAIL, of=(ADA, "keys/cy")), delegated(BOB, BOB), 10),
     ],
     ids=lambda value: value if isinstance(value, int) else "",
 )

@@ -19,6 +19,8 @@ class Patience:
     """When the time of its rung is over; 0 where it never is."""
     rung: int = 0
     reminded: int = 0
+    asked: tuple[str, ...] = ()
+    """Who may decide; nobody in particular where it is empty."""
 
     @property
     def reminder_at(self) -> int:
@@ -51,10 +53,12 @@ class Patience:
                 self.reminded = recorded.approval_reminded.number
             case "approval_escalated":
                 escalated = recorded.approval_escalated
-                self.rung = escalated.rung
+                self.rung, self.asked = escalated.rung, tuple(escalated.assignees)
                 self.due = at + escalated.timeout.ToMicroseconds() if escalated.HasField("timeout") else 0
+            case "approval_delegated":
+                self.asked = tuple(recorded.approval_delegated.assignees)
 
 
 def patience(opened: fact_events_pb2.WaitOpened, at: int) -> Patience:
     """The time of a wait that was opened then."""
-    return Patience(opened, at, due_at(opened, at))
+    return Patience(opened, at, due_at(opened, at), asked=tuple(opened.approval.assignees))

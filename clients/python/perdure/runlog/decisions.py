@@ -133,6 +133,16 @@ def _vote_faults(decision: approval_facts_pb2.Decision, quorum: int) -> Iterator
             yield "a decision for which too few people have voted"
 
 
+def also_asked(asked: Sequence[str], to: Sequence[str]) -> list[str]:
+    """Who may decide when others are asked as well: everybody still, where everybody could."""
+    return list(dict.fromkeys((*asked, *to))) if asked else []
+
+
+def asked_instead(asked: Sequence[str], delegator: str, to: str) -> list[str]:
+    """Who may decide when somebody asks another one: whoever is asked by role is still."""
+    return [*(one for one in asked if one != delegator), to]
+
+
 def needed(kind: decisions_pb2.DecisionKind.ValueType, quorum: int) -> int:
     """People who must say this: one who rejects is enough."""
     return 1 if kind == decisions_pb2.DECISION_KIND_REJECTED else quorum

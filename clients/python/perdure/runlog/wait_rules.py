@@ -1,9 +1,11 @@
 """What must be true of facts that end waits for a time or a signal: what is wrong with them, in words."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from perdure.runlog.deadlines import Patience
+from perdure.runlog.decisions import also_asked, asked_instead
 from perdure.runlog.inbox import RUN
 from perdure.runlog.instances import instance
 from perdure.runlog.plans import every_node
@@ -59,18 +61,32 @@ def due_faults(recorded: fact_events_pb2.FactRecorded, time: Patience, at: int) 
 
 
 def asking_faults(recorded: fact_events_pb2.FactRecorded, time: Patience) -> Iterator[str]:
-    """Whether what happens to a request by itself is what it was asked with."""
+    """Whether what happens to a request is what it was asked with, and asks whom it says."""
     match recorded.WhichOneof("fact"):
         case "approval_escalated":
-            climbed = recorded.approval_escalated
-            if not time.climbs or climbed.rung != time.rung + 1:
-                yield f"{instance(recorded.instance)} was escalated to a rung that is not its next"
-            elif climbed.timeout != time.opened.approval.escalate_to[time.rung].timeout:
-                yield f"{instance(recorded.instance)} was escalated for another time than it was asked with"
-        case "approval_reminded" if recorded.approval_reminded.number != time.reminded + 1:
-            yield f"the reminder of {instance(recorded.instance)} is not its next"
-        case "wait_expired" if time.climbs:
+            yield from _climbing_faults(recorded, time)
+        case "approval_reminded":
+            reminded, following = recorded.approval_reminded, replace(time, reminded=time.reminded + 1)
+            if (reminded.number, reminded.next_time.ToMicroseconds()) != (following.reminded, following.next_at):
+                yield f"the reminder of {instance(recorded.instance)} is not its next"
+        case "approval_delegated":
+            given = recorded.approval_delegated
+            if given.assignees != asked_instead(time.asked, given.delegator, given.to):
+                yield f"{instance(recorded.instance)} was delegated, and asks others than that says"
+        case "wait_expired" if time.climbs or time.goes_on != recorded.wait_expired.not_continued:
             yield f"{instance(recorded.instance)} expired, and something else was to follow"
+
+
+def _climbing_faults(recorded: fact_events_pb2.FactRecorded, time: Patience) -> Iterator[str]:
+    where, climbed = instance(recorded.instance), recorded.approval_escalated
+    if not time.climbs or climbed.rung != time.rung + 1:
+        yield f"{where} was escalated to a rung that is not its next"
+        return
+    rung = time.opened.approval.escalate_to[time.rung]
+    if climbed.timeout != rung.timeout:
+        yield f"{where} was escalated for another time than it was asked with"
+    if climbed.to != rung.to or climbed.assignees != also_asked(time.asked, rung.to):
+        yield f"{where} was escalated, and asks others than its rung says"
 
 
 def taker_faults(walk: Walk, taken: fact_events_pb2.FactTakenUp) -> Iterator[str]:

@@ -106,8 +106,10 @@ def _event(event: ApprovalEvent) -> str:
             return f"{event.voided.message}; it is asked for again"
         case "commented":
             return f"{event.commented.author} says: {event.commented.text}"
-        case _:
+        case "reminded":
             return f"people were reminded, for the {event.reminded.number}. time"
+        case _:
+            return "something happened that this version does not know; update to read it"
 
 
 def _now(approval: Approval, now: datetime) -> Iterator[str]:

@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("four_eyes", WORDS, nullable=False),
         sa.Column("first_assignees", WORDS, nullable=False),
         sa.Column("assignees", WORDS, nullable=False),
+        sa.Column("ever_asked", WORDS, nullable=False),
         sa.Column("quorum", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("on_timeout", WORDS, nullable=False),
         sa.Column("escalations", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
