@@ -88,6 +88,41 @@ def test_a_rejection_needs_a_reason_and_fails_the_run(perdure: Any, approval: st
     assert approval in [each["name"] for each in perdure("approvals", "list", "--state", "decided", "-o", "json").lines]
 
 
+EACH = """
+playbook_id: each
+version: 1.0.0
+title: Each
+objective: Ask somebody about each
+inputs: {type: object, properties: {of: {type: array}}, required: [of]}
+nodes:
+  - {id: each, type: map, items: inputs.of, node: {type: approval, prompt: "Let {{ item }} in?"}}
+"""
+
+
+def test_requests_of_one_node_are_decided_all_together_or_none_of_them(perdure: Any) -> None:
+    told = perdure.start(perdure.publish(EACH), "--input", 'of=["Ada","Bob","Cy"]', "--wait", "-o", "json")
+    names = [each["name"] for each in perdure("approvals", "list", "-o", "json").lines]
+    strange = perdure.start(perdure.publish(HOLD), "--input", "who=Dan", "--wait", "-o", "json")
+    (other,) = strange.document["primitive_refs"]["approvals"]
+
+    mixed = perdure("approvals", "decide", *names, other, "--approve", "--atomic", "--yes")
+    open_still = [perdure.done("approvals", "show", name)["state"] for name in names]
+    together = perdure("approvals", "decide", *names, "--approve", "--atomic", "--yes", "-o", "json")
+    again = perdure("approvals", "decide", *names, other, "--approve", "--atomic", "--yes")
+    watched = perdure("flows", "watch", told.document["name"])
+
+    assert (told.code, len(names)) == (9, 3)
+    assert mixed.code == 2
+    assert "of one node of one run" in mixed.err
+    assert open_still == ["STATE_OPEN"] * 3
+    assert together.code == 0
+    assert [result["approval"]["state"] for result in together.document["results"]] == ["STATE_DECIDED"] * 3
+    assert again.code == 2
+    assert "some are decided already" in again.err
+    assert perdure.done("approvals", "show", other)["state"] == "STATE_OPEN"
+    assert watched.code == 0
+
+
 class Terminal:
     """A command at a terminal, with somebody who reads and types."""
 
