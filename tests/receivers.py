@@ -49,7 +49,8 @@ class Request:
 class Receiver:
     """Takes requests. `answers` are given in turn, the last one for ever: a status, or a line of another kind.
 
-    `hang` says nothing, `drop` ends the connection, `noise` is no HTTP, and `drip` sends a head without end.
+    `hang` says nothing, `drop` ends the connection, `noise` is no HTTP, and `drip` sends a head without end. What begins
+    with `busy` is a 503 with the rest as its `Retry-After`.
     """
 
     answers: list[int | str] = field(default_factory=lambda: [204])
@@ -76,6 +77,9 @@ class Receiver:
             case int():
                 more = f"location: {self.url}\r\n" if 300 <= answer < 400 else ""
                 writer.write(f"HTTP/1.1 {answer} Said\r\n{more}content-length: 9\r\n\r\nsensitive".encode())
+                await writer.drain()
+            case str() if answer.startswith("busy "):
+                writer.write(f"HTTP/1.1 503 Busy\r\nRetry-After: {answer[5:]}\r\ncontent-length: 0\r\n\r\n".encode())
                 await writer.drain()
             case "hang":
                 await reader.read()

@@ -10,9 +10,11 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import time
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Final
 
@@ -34,8 +36,17 @@ METADATA: Final = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100
 NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
+BUSY: Final = (429, 503)
+"""Statuses with which a receiver may say how long it wants to be left alone."""
+
+
 class CallFailed(Exception):
     """The request was not taken. The message says why, in our own words: it is stored, logged and shown."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        """`wait` is how many seconds the receiver wants to be left alone; 0 where it does not say."""
+        super().__init__(message)
+        self.wait: Final = wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ class Receiver:
         """Sends a body. Raises CallFailed unless it is taken, by a status from 200 to 299, within so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                status = await self._exchange(self._request(headers, body), body)
+                answer = await self._exchange(self._request(headers, body), body)
         except TimeoutError as error:
             raise CallFailed(f"no answer within {seconds:g} s") from error
         except ssl.SSLError as error:
@@ -62,10 +73,11 @@ class Receiver:
             raise CallFailed(f"it cannot be reached: {error.strerror or type(error).__name__}") from error
         except h11.ProtocolError as error:
             raise CallFailed("it did not answer as HTTP says") from error
+        status = answer.status_code
         if 300 <= status < 400:
             raise CallFailed(f"it answered {status}, and redirects are not followed")
         if not 200 <= status < 300:
-            raise CallFailed(f"it answered {status}")
+            raise CallFailed(f"it answered {status}", _wait(answer) if status in BUSY else 0.0)
 
     def _request(self, headers: Sequence[tuple[str, str]], body: bytes) -> h11.Request:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -78,7 +90,7 @@ class Receiver:
         ]
         return h11.Request(method="POST", target=self.target, headers=[*usual, *headers])
 
-    async def _exchange(self, request: h11.Request, body: bytes) -> int:
+    async def _exchange(self, request: h11.Request, body: bytes) -> h11.Response:
         address = await self._address()
         name = self.host if self.tls is not None else None
         reader, writer = await asyncio.open_connection(str(address), self.port, ssl=self.tls, server_hostname=name)
@@ -92,7 +104,7 @@ class Receiver:
                     connection.receive_data(await reader.read(PIECE))
                 elif not isinstance(event, h11.InformationalResponse):
                     raise h11.RemoteProtocolError("it ended without an answer")
-            return event.status_code
+            return event
         finally:
             writer.transport.abort()  # whatever else it says is not read
 
@@ -103,6 +115,17 @@ class Receiver:
         for address in addresses:
             require_allowed(address, self.host)
         return addresses[0]
+
+
+def _wait(answer: h11.Response) -> float:
+    """Seconds that `Retry-After` asks for (RFC 9110, 10.2.3), as a number or a date; 0 for none that can be read."""
+    text = next((value.decode("latin-1") for name, value in answer.headers if name == b"retry-after"), "")
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def require_allowed(address: Address, host: str) -> None:

@@ -122,7 +122,8 @@ async def _deliver(desk: Desk, sending: Sending, delivery: Delivery) -> None:
     except CallFailed as failure:
         why = str(failure)
         draw = random.random()  # noqa: S311  # jitter, not a secret
-        pause = await note_failure(desk.store, delivery, why, sending.patience, draw)
+        asked = round(failure.wait * SECOND)
+        pause = await note_failure(desk.store, delivery, why, sending.patience, draw, asked)
         if pause is None:
             log.error("webhook.gave_up", **told, why=why)
         else:

@@ -3,6 +3,7 @@
 import asyncio
 import pathlib
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -152,6 +153,38 @@ async def test_what_is_not_taken_is_sent_again_as_it_was(
     assert all(request.is_signed(SECRET) for request in requests)
     assert await deliveries(client) == []
     assert hook.received.empty()
+
+
+@pytest.mark.parametrize("wait", ["3600", "Fri, 31 Dec 2999 23:59:59 GMT"])
+async def test_a_receiver_that_asks_for_time_is_left_alone_for_it_and_no_longer_than_an_hour(
+    serve: Any, hire: Any, listen: Any, told: Any, admin: Any, wait: str
+) -> None:
+    hook = await listen(f"busy {wait}")
+    service = await serve(webhooks=[told(hook)], **SOON)
+    await hire(service)
+    client = await admin(service)
+
+    await asked(service, "one")
+    before = time.time()
+    (pending,) = await until(
+        lambda: deliveries(client), lambda found: len(found) == 1 and found[0].attempts == 1 and found[0].failure
+    )
+
+    assert pending.failure == "it answered 503"
+    assert 3500 < pending.next_attempt_time.ToMilliseconds() / 1000 - before < 3700
+
+
+@pytest.mark.parametrize("wait", ["soon", "-5", "", "Fri, 31 Dec 1999 23:59:59 GMT"])
+async def test_a_time_that_nobody_can_read_or_has_passed_is_no_reason_to_wait(
+    serve: Any, hire: Any, listen: Any, told: Any, wait: str
+) -> None:
+    hook = await listen(f"busy {wait}", 200)
+    service = await serve(webhooks=[told(hook)], **SOON)
+    await hire(service)
+
+    await asked(service, "one")
+
+    assert [(await hook.received.get()).word for _ in range(2)] == ["requested", "requested"]
 
 
 async def test_what_is_never_taken_becomes_a_dead_letter_that_a_person_has_sent_again_or_drops(

@@ -101,12 +101,15 @@ class Patience:
     first_pause: int
     longest_pause: int = 3600 * SECOND
 
-    def pause(self, attempts: int, draw: float) -> int | None:
-        """The pause after so many attempts, from half of it to all as is drawn from 0 to 1; None after the last."""
+    def pause(self, attempts: int, draw: float, asked: int = 0) -> int | None:
+        """The pause after so many attempts, from half of it to all as is drawn from 0 to 1; None after the last.
+
+        It is not shorter than the receiver has `asked` for, up to the longest.
+        """
         if attempts >= self.attempts:
             return None
         longest = min(self.first_pause << (attempts - 1), self.longest_pause)
-        return round(longest * (0.5 + draw / 2))
+        return max(round(longest * (0.5 + draw / 2)), min(asked, self.longest_pause))
 
 
 def delivery_of(webhook: str, change: ApprovalChange, playbook: tuple[PlaybookId, str] | None, source: str) -> Delivery:

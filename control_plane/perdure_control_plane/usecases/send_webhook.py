@@ -33,12 +33,14 @@ async def note_arrival(store: Store, delivery: Delivery) -> None:
     await store.write(lambda tx: tx.webhook_spool.delivered(delivery, tx.now), Order.GUARDED)
 
 
-async def note_failure(store: Store, delivery: Delivery, failure: str, patience: Patience, draw: float) -> int | None:
+async def note_failure(
+    store: Store, delivery: Delivery, failure: str, patience: Patience, draw: float, asked: int = 0
+) -> int | None:
     """The receiver has not. After so long, in microseconds, it is tried again; None: it is a dead letter from now on.
 
-    `draw`, from 0 to 1, is what the pause is spread by.
+    `draw`, from 0 to 1, is what the pause is spread by, and `asked` how long the receiver wants to be left alone.
     """
-    pause = patience.pause(delivery.attempts, draw)
+    pause = patience.pause(delivery.attempts, draw, asked)
     await store.write(
         lambda tx: tx.webhook_spool.failed(delivery, failure, tx.now, 0 if pause is None else tx.now + pause),
         Order.GUARDED,
