@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -44,7 +44,7 @@ from perdure_services.signing_keys import bearer_tokens
 from perdure_services.snapshots import take_snapshots
 from perdure_services.stores import agreed_keys, begin_life, database_credential, say_life, store_of
 from perdure_services.token_keys import LiveKeys
-from perdure_services.webhooks import begin_webhooks, sendings
+from perdure_services.webhooks import Sending, begin_webhooks, sendings
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +77,7 @@ async def control_plane(settings: ControlPlaneSettings, stop: asyncio.Event, own
         health = Health(store, settings.limits)
         denials = Denials(store)
         front = await _front(desk, store, health, settings, own_key)
-        front = replace(front, webhooks=[each.configured for each in webhooks])
+        front = _with_webhooks(front, webhooks)
         server = _server(front, denials, settings)
         here = _listen(server, settings, own_key)
         await health.look()
@@ -133,6 +133,13 @@ async def _front(
         return [*live.own.credentials(), *database_credential(settings)]
 
     return Front(desk, live.tokens, texts, known, own.pages, own.audit, credentials, health, doorkeeper)
+
+
+def _with_webhooks(front: Front, webhooks: Sequence[Sending]) -> Front:
+    def credentials() -> list[ServerCredential]:
+        return [*front.credentials(), *(one for each in webhooks for one in each.keys.credentials())]
+
+    return replace(front, webhooks=[each.configured for each in webhooks], credentials=credentials)
 
 
 def _server(front: Front, denials: Denials, settings: ControlPlaneSettings) -> grpc.aio.Server:

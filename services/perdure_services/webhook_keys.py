@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from perdure_control_plane.domain.credential import Purpose, ServerCredential
 from perdure_services.webhook_settings import WebhookSettings, WebhookUnusable
 
 log = structlog.get_logger(__name__)
@@ -27,8 +28,10 @@ class WebhookKeys:
         """Raises WebhookUnusable."""
         self._name = settings.name
         self._sources = [_source(settings, "secret")]
+        self._files = [settings.secret_file]
         if settings.previous_secret_file is not None or settings.previous_secret_variable:
             self._sources.append(_source(settings, "previous_secret"))
+            self._files.append(settings.previous_secret_file)
         self._keys = [read() for read in self._sources]
 
     def headers(self, event_id: str, at: int, body: bytes) -> list[tuple[str, str]]:
@@ -51,6 +54,14 @@ class WebhookKeys:
         """What each secret is called, in their order: the first digits of its hash."""
         return [hashlib.sha256(b"webhook key id" + key).hexdigest()[:8] for key in self._keys]
 
+    def credentials(self) -> list[ServerCredential]:
+        """Which secrets there are, for the inventory."""
+        self._read_again()
+        return [
+            ServerCredential(Purpose.WEBHOOK, f"{self._name}/{key_id}", True, place == 0, _written_at(file))
+            for place, (key_id, file) in enumerate(zip(self.key_ids, self._files, strict=True))
+        ]
+
     def _read_again(self) -> None:
         try:
             self._keys = [read() for read in self._sources]
@@ -66,6 +77,14 @@ def _source(settings: WebhookSettings, which: str) -> Callable[[], bytes]:
         return lambda: _key(_content(file, where), where)
     where = f"webhooks: {which}_variable of {settings.name}: {variable}"
     return lambda: _key(os.environ.get(variable, ""), where)
+
+
+def _written_at(file: pathlib.Path | None) -> int:
+    """When a file was last written, in microseconds since 1970; 0 for none, or one that is gone."""
+    try:
+        return 0 if file is None else file.stat().st_mtime_ns // 1000
+    except OSError:
+        return 0
 
 
 def _content(file: pathlib.Path, where: str) -> str:

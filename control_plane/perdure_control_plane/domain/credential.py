@@ -14,6 +14,7 @@ class Purpose(StrEnum):
     CALLER_KEYS = "CALLER_KEYS"
     AUDIT_HEADS = "AUDIT_HEADS"
     DATABASE = "DATABASE"
+    WEBHOOK = "WEBHOOK"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ import asyncio
 import pathlib
 import ssl
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -16,63 +15,14 @@ from perdure.v1.audit_pb2 import ListAuditEventsRequest
 from perdure.v1.runs_pb2 import CancelRunRequest
 from perdure.v1.webhooks_pb2 import (
     DropWebhookDeliveryRequest,
-    ListWebhookDeliveriesRequest,
-    ListWebhooksRequest,
     RetryWebhookDeliveryRequest,
     WebhookDelivery,
 )
 from tests.authorities import authority
 from tests.integration.test_following_approvals import approve, asked
+from tests.integration.webhooks.looking import SOON, deliveries, hook_of, until
 from tests.postgres import PostgresServer
-from tests.receivers import NEXT_SECRET, SECRET, Receiver, receiver, text_of
-
-SOON = {"webhook_retry_seconds": 0.05, "sweep_seconds": 0.05}
-
-
-@pytest.fixture
-async def listen(stack: AsyncExitStack) -> Callable[..., Any]:
-    """Begins to listen as a receiver, until the test ends or a stack that is given is closed."""
-
-    async def begin(*answers: int | str, on: AsyncExitStack = stack, **options: Any) -> Receiver:
-        return await on.enter_async_context(receiver(answers or (204,), **options))
-
-    return begin
-
-
-@pytest.fixture
-def told(tmp_path: pathlib.Path) -> Callable[..., dict[str, Any]]:
-    """The settings by which a receiver is told."""
-    (tmp_path / "secret").write_text(text_of(SECRET))
-
-    def settings(hook: Receiver, name: str = "pager", **more: Any) -> dict[str, Any]:
-        return {"name": name, "url": hook.url, "secret_file": str(tmp_path / "secret"), **more}
-
-    return settings
-
-
-@pytest.fixture
-async def admin(stack: AsyncExitStack) -> Callable[..., Any]:
-    async def connect(service: Any) -> Client:
-        return await stack.enter_async_context(Client(service.address))
-
-    return connect
-
-
-async def deliveries(client: Client, name: str = "pager", state: Any = WebhookDelivery.STATE_UNSPECIFIED) -> list[Any]:
-    request = ListWebhookDeliveriesRequest(webhook=f"webhooks/{name}", state=state)
-    return list((await client.webhooks.ListWebhookDeliveries(request)).deliveries)
-
-
-async def hook_of(client: Client) -> Any:
-    (hook,) = (await client.webhooks.ListWebhooks(ListWebhooksRequest())).webhooks
-    return hook
-
-
-async def until(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
-    """What a look shows when it is as wanted; nobody tells of it, so it is looked at again and again."""
-    while not wanted(seen := await look()):  # noqa: ASYNC110  # the server tells nobody
-        await asyncio.sleep(0.02)
-    return seen
+from tests.receivers import NEXT_SECRET, SECRET, text_of
 
 
 async def test_a_receiver_is_told_in_events_that_say_who_and_what_and_nothing_more(
@@ -262,33 +212,6 @@ async def test_a_receiver_that_hangs_holds_up_no_run_and_no_other_receiver(
 
     assert (words.count("requested"), words.count("decided")) == (12, 12)
     assert stuck.received.qsize() <= 8
-
-
-async def test_a_secret_is_changed_while_the_server_runs_and_both_sign_for_a_while(
-    serve: Any, hire: Any, listen: Any, told: Any, admin: Any, tmp_path: pathlib.Path
-) -> None:
-    hook = await listen()
-    (tmp_path / "before").write_text(text_of(NEXT_SECRET))
-    service = await serve(webhooks=[told(hook, previous_secret_file=str(tmp_path / "before"))])
-    await hire(service)
-    client = await admin(service)
-    await asked(service, "one")
-    first = await hook.received.get()
-    ids = list((await hook_of(client)).key_ids)
-
-    (tmp_path / "secret").write_text(text_of(NEXT_SECRET))
-    (tmp_path / "before").write_text(text_of(SECRET))
-    await asked(service, "two")
-    second = await hook.received.get()
-    (tmp_path / "secret").write_text("not a secret at all")
-    await asked(service, "three")
-    third = await hook.received.get()
-
-    for request in (first, second, third):
-        assert request.is_signed(SECRET)
-        assert request.is_signed(NEXT_SECRET)
-    assert first.headers["perdure-webhook-keys"] == " ".join(ids)
-    assert second.headers["perdure-webhook-keys"] == third.headers["perdure-webhook-keys"] == " ".join(ids[::-1])
 
 
 async def test_of_several_servers_one_sends_each_event_once(
