@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perdure.v1 import approvals_pb2, decisions_pb2, flows_pb2
+from perdure.v1 import approvals_pb2, decisions_pb2, flows_pb2, runs_pb2
 
 ASKING = """
 playbook_id: asking
@@ -111,3 +111,28 @@ nodes:
     assert shown["evidence"] == [{"id": "look", "kind": "task"}, {"id": "may", "kind": "approval"}]
     assert shown["effects"] == [{"effect": "at_most_once", "node": "go"}]
     assert shown["bindings_digest"] != json.loads(first.subject)["bindings_digest"]
+
+
+@pytest.mark.parametrize(("second", "status"), [("keys/ada", "STATUS_FAILED"), ("keys/bob", "STATUS_WAITING")])
+async def test_two_who_turn_out_to_be_one_are_not_waited_for_in_vain(
+    serve: Any, hire: Any, second: str, status: str
+) -> None:
+    service = await serve()
+    await hire(service)
+    asks = "assignees: ['{{ inputs.one }}', '{{ inputs.other }}'], quorum: 2"
+    manifest = ASKING.format(gate=asks, said="").replace(
+        "[{name: text, required: true}]", "[{name: one}, {name: other}]"
+    )
+    manifest = manifest.replace("inputs.text", "inputs.one")
+    request = flows_pb2.FlowRequest(input=json.dumps({"one": "keys/ada", "other": second}).encode())
+    flow = await service.start(manifest, request=request)
+
+    await service.until(flow, lambda one: one.event.HasField("wait_opened") or one.event.HasField("node_settled"))
+    last = await service.flows.GetFlow(flows_pb2.GetFlowRequest(name=flow.name))
+    ended = last if status == "STATUS_WAITING" else await service.settled(flow)
+
+    run = await service.runs.GetRun(runs_pb2.GetRunRequest(name=flow.root_run))
+    assert flows_pb2.Flow.Status.Name(ended.status) == status
+    assert run.failure_message == (
+        "its assignees are 1 at most, and 2 people must say the same" if second == "keys/ada" else ""
+    )

@@ -20,7 +20,7 @@ from perdure_executor.shown import PROMPT_BYTES, canonical, evidence_so_far
 def prepare(context: NodeContext) -> Prepared:
     """Renders the question and freezes what it is about. Raises CannotPrepare."""
     spec, bindings = context.node.approval, context.see()
-    assignees = [_assignee(written, bindings) for written in spec.assignees]
+    assignees = _assignees(spec, bindings)
     ladder = [_rung(rung, bindings) for rung in spec.escalate_to]
     try:
         shown = _shown(context, bindings, assignees, ladder)
@@ -73,6 +73,16 @@ def _shown(
         **({"artifacts": artifacts} if artifacts else {}),
         **_ways(spec, bindings),
     }
+
+
+def _assignees(spec: plans_pb2.ApprovalNode, bindings: JsonObject) -> list[str]:
+    """Whom its node names, by name and by role. Raises CannotPrepare where they are fewer than must say the same."""
+    assignees = [_assignee(written, bindings) for written in spec.assignees]
+    people = len(set(assignees))
+    if assignees and people < spec.quorum and not any(one.startswith(ROLE) for one in assignees):
+        message = f"its assignees are {people} at most, and {spec.quorum} people must say the same"
+        raise CannotPrepare(instances_pb2.FAILURE_CAUSE_EXPRESSION, message)
+    return assignees
 
 
 def _assignee(written: str, bindings: JsonObject) -> str:
