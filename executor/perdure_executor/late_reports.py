@@ -49,7 +49,7 @@ class OwedReports:
 def _report(stream: EventStream, settled: node_events_pb2.NodeSettled) -> execution_pb2.LateReport:
     if settled.outcome == instances_pb2.OUTCOME_ASKED:
         settled.outcome, settled.cause = instances_pb2.OUTCOME_STOPPED, instances_pb2.FAILURE_CAUSE_STOPPED
-        settled.message = "it was about to ask a person, and had done nothing else"
+        settled.message = "it was about to ask a person"
     said = fact_events_pb2.LateReported(
         lease_id=stream.lease_id,
         outcome=settled.outcome,

@@ -31,8 +31,9 @@ class Call:
     """Writes a line for the run's operators into its log."""
     hide: Callable[[str], None]
     """Says that a value of at least six characters is secret: this executor writes it nowhere any more."""
-    ask: Callable[..., Any]
-    """Asks a person, as `perdure_executor.questions.Asking` says, and ends this attempt until there is an answer."""
+    ask: Any
+    """Asks a person, as `perdure_executor.asking.Asking` says when it is called, and ends this attempt until there is an
+    answer."""
 
     @property
     def idempotency_key(self) -> str:

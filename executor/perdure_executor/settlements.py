@@ -113,15 +113,17 @@ def _draw_backoff(event: RunEvent, walk: Walk) -> None:
 
 def jumped_over(events: list[RunEvent]) -> list[RunEvent]:
     """The same events of an attempt that the walk is going back over: a failure there is nobody's to mend, and a question
-    nobody's to answer."""
-    for event in events:
-        settled = event.node_settled
-        if settled.outcome in (instances_pb2.OUTCOME_FAILED, instances_pb2.OUTCOME_ASKED):
-            if settled.HasField("question"):
-                settled.cause = instances_pb2.FAILURE_CAUSE_STOPPED
-            settled.outcome = instances_pb2.OUTCOME_JUMPED_OVER
-            settled.ClearField("retry_delay")
-            settled.ClearField("question")
+    nobody's to answer; should the walk not go back after all, it is asked by another attempt."""
+    settled = events[-1].node_settled
+    if settled.outcome == instances_pb2.OUTCOME_ASKED:
+        settled.outcome, settled.cause = instances_pb2.OUTCOME_STOPPED, instances_pb2.FAILURE_CAUSE_STOPPED
+        settled.message = "it was about to ask a person"
+        settled.ClearField("question")
+        settled.ClearField("output_digest")
+        return events[-1:]
+    if settled.outcome == instances_pb2.OUTCOME_FAILED:
+        settled.outcome = instances_pb2.OUTCOME_JUMPED_OVER
+        settled.ClearField("retry_delay")
     return events
 
 

@@ -24,7 +24,7 @@ DEFINED_IN = (
 )
 
 OTHER_MEANINGS = {
-    ("executor/perdure_executor/questions.py", "EXPIRED"): "why nobody has answered a question",
+    ("executor/perdure_executor/asking.py", "EXPIRED"): "why nobody has answered a question",
     ("clients/python/perdure/cli/printing/tables.py", "ACTIVE"): "a column's heading, over the name of a version",
 }
 """Texts that are a state's name by chance."""

@@ -13,7 +13,7 @@ from perdure.runlog.instances import Instance, Step
 from perdure.v1 import approval_facts_pb2, fact_events_pb2
 from perdure.v1.decisions_pb2 import ON_TIMEOUT_ESCALATE, Escalation
 from perdure.v1.run_events_pb2 import RunEvent
-from perdure_control_plane.domain.approval import Approval, ApprovalState
+from perdure_control_plane.domain.approval import Approval, ApprovalState, names_of
 from perdure_control_plane.domain.approval_change import ApprovalChange, ChangesCursor
 from perdure_control_plane.domain.caller import OPEN_CALLER
 from perdure_control_plane.domain.errors import ResumeTokenExpired, ServerDraining
@@ -344,6 +344,18 @@ async def test_what_people_do_with_an_open_approval_is_told_as_it_happens(
     run_id = gated.run_id
     assert happened[:3] == [("OPENED", run_id), ("REMINDED", run_id), ("ESCALATED", run_id)]
     assert happened[3:] == [(kind, run_id) for kind in ("DELEGATED", "COMMENTED", "CLOSED")]
+
+
+async def test_what_asks_everybody_is_everybodys_also_when_it_was_escalated(house: Any, gated: Any, clock: Any) -> None:
+    ladder = [Escalation(to=["keys/bob"])]
+    await house.sweep()
+    await gated.send(*gated.asks("gate", on_timeout=ON_TIMEOUT_ESCALATE, escalate_to=ladder))
+    await gated.send(gated.paused())
+    await rest(house, clock, 61)
+
+    mine = [kind for kind, _ in await placed(house, ApprovalFilter(asks_one_of=names_of(ADA)))]
+
+    assert mine == ["OPENED", "ESCALATED"]
 
 
 @pytest.mark.parametrize("who", ["keys/ada", "keys/bob", "keys/cy"])

@@ -1,5 +1,6 @@
 """Questions that a flow asks people, and their answers, for the tests that ask."""
 
+import json
 from typing import Any
 
 from perdure.v1 import approvals_pb2, flows_pb2, run_events_pb2, runs_pb2
@@ -27,3 +28,15 @@ async def answer(service: Any, approval: approvals_pb2.Approval, **said: Any) ->
 async def events(service: Any, flow: flows_pb2.Flow) -> list[run_events_pb2.RunEvent]:
     listed = await service.runs.ListRunEvents(runs_pb2.ListRunEventsRequest(name=flow.root_run, page_size=500))
     return [recorded.event for recorded in listed.events]
+
+
+async def printed(service: Any, flow: flows_pb2.Flow) -> list[bytes]:
+    """What commands of a flow's root run have printed, piece by piece."""
+    told = await events(service, flow)
+    return [event.task_output.content for event in told if event.HasField("task_output")]
+
+
+async def outputs_of(service: Any, flow: flows_pb2.Flow) -> list[Any]:
+    """What nodes of a flow's root run have left, in the order of the log; of a question what people were shown."""
+    told = await events(service, flow)
+    return [json.loads(event.node_output.json) for event in told if event.HasField("node_output")]

@@ -11,14 +11,18 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from perdure.runlog.checker import LogChecker, Violation
 from perdure.runlog.plans import read_plan
-from perdure.v1 import runs_pb2
+from perdure.v1 import execution_pb2, execution_pb2_grpc, runs_pb2
+from perdure.v1.execution_pb2 import WorkRequest
+from tests.integration.played import Played
 
 LOOK_SECONDS = 0.02
 PULSE = {"executors.renewed_at", "executors.lease_until", "sweeps", "outages", "audit_chain", "audit_heads"}
@@ -174,3 +178,22 @@ def _running_below(folder: pathlib.Path) -> list[str]:
         except OSError:
             continue  # it has ended, or is not ours to look into
     return found
+
+
+@pytest.fixture
+def play(stack: AsyncExitStack) -> Any:
+    """Opens a stream as an executor: one of the same process, if opened twice under a name."""
+
+    async def connect(service: Any, name: str = "x") -> Played:
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(service.address))
+        call = execution_pb2_grpc.ExecutionServiceStub(channel).Work()
+        stack.callback(call.cancel)
+        versions = execution_pb2.VersionRange(lowest=1, highest=1)
+        hello = execution_pb2.Hello(
+            executor_id=name, incarnation=f"{name}-process", protocol=versions, fold=versions,
+            queues=["default"], slots=1,
+        )  # fmt: skip
+        await call.write(WorkRequest(hello=hello))
+        return Played(call, (await call.read()).welcome)
+
+    return connect

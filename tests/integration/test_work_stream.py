@@ -1,9 +1,6 @@
 """The work stream as its other side sees it: an executor that a test plays, message by message."""
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
@@ -11,9 +8,7 @@ import pytest
 
 from perdure.runlog.instances import Instance, Step
 from perdure.v1 import (
-    approval_facts_pb2,
     execution_pb2,
-    execution_pb2_grpc,
     fact_events_pb2,
     instances_pb2,
     node_events_pb2,
@@ -21,8 +16,9 @@ from perdure.v1 import (
     run_states_pb2,
     runs_pb2,
 )
-from perdure.v1.execution_pb2 import WorkRequest, WorkResponse
+from perdure.v1.execution_pb2 import WorkResponse
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
+from tests.integration.played import heartbeat
 
 PLAYBOOK = """
 playbook_id: line
@@ -33,75 +29,6 @@ nodes:
   - {id: a, type: function, function: noop, effect: none}
   - {id: b, type: function, function: noop, effect: at_most_once}
 """
-
-
-@dataclass
-class Played:
-    """One stream of an executor."""
-
-    call: Any
-    welcome: execution_pb2.Welcome
-
-    async def say(self, **fields: Any) -> None:
-        await self.call.write(WorkRequest(**fields))
-
-    async def hear(self, wanted: Callable[[WorkResponse], bool]) -> WorkResponse:
-        """The next response that is the wanted one."""
-        while True:
-            response = await self.call.read()
-            assert response is not grpc.aio.EOF, "the stream ended"
-            if wanted(response):
-                return response
-
-    async def ended(self) -> None:
-        """Returns when the server has ended the stream."""
-        while await self.call.read() is not grpc.aio.EOF:
-            pass
-
-    async def take(self) -> execution_pb2.Assignment:
-        """Asks for a run, and confirms it."""
-        await self.say(credits=execution_pb2.Credits(free=1))
-        (assignment,) = (await self.hear(lambda response: bool(response.assignments))).assignments
-        await self.say(assignment_acks=[execution_pb2.AssignmentAck(number=assignment.number)])
-        return assignment
-
-    async def append(self, run: execution_pb2.Assignment, first: int, *events: RunEvent) -> execution_pb2.Answer:
-        """Sends a batch and waits for its answer."""
-        batch = execution_pb2.EventBatch(run_id=run.run_id, lease_id=run.lease_id, first_ordinal=first, events=events)
-        await self.say(batches=[batch])
-        (answer,) = (await self.hear(lambda response: bool(response.answers))).answers
-        return answer
-
-    async def beat(self, number: int, *held: execution_pb2.Assignment) -> list[execution_pb2.Answer]:
-        """Sends a heartbeat; the answers that came before its acknowledgement."""
-        await self.say(heartbeat=_heartbeat(number, *held))
-        answers: list[execution_pb2.Answer] = []
-
-        def is_answered(response: WorkResponse) -> bool:
-            answers.extend(response.answers)
-            return response.heartbeat_ack.number == number
-
-        await self.hear(is_answered)
-        return answers
-
-
-@pytest.fixture
-def play(stack: AsyncExitStack) -> Any:
-    """Opens a stream as an executor: one of the same process, if opened twice under a name."""
-
-    async def connect(service: Any, name: str = "x") -> Played:
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(service.address))
-        call = execution_pb2_grpc.ExecutionServiceStub(channel).Work()
-        stack.callback(call.cancel)
-        versions = execution_pb2.VersionRange(lowest=1, highest=1)
-        hello = execution_pb2.Hello(
-            executor_id=name, incarnation=f"{name}-process", protocol=versions, fold=versions,
-            queues=["default"], slots=1,
-        )  # fmt: skip
-        await call.write(WorkRequest(hello=hello))
-        return Played(call, (await call.read()).welcome)
-
-    return connect
 
 
 async def test_a_process_that_comes_back_goes_on_and_what_overlaps_is_stored_once(serve: Any, play: Any) -> None:
@@ -118,7 +45,7 @@ async def test_a_process_that_comes_back_goes_on_and_what_overlaps_is_stored_onc
     assert (await _kinds(service, flow))[3:] == ["node_started", "node_settled"]
 
 
-async def test_the_older_stream_of_a_process_ends_at_its_next_heartbeat(serve: Any, play: Any) -> None:
+async def test_the_older_stream_of_a_process_ends_at_its_nextheartbeat(serve: Any, play: Any) -> None:
     service = await serve()
     before = await play(service)
     await play(service)
@@ -138,25 +65,6 @@ async def test_a_heartbeat_is_acknowledged_by_its_number_and_names_what_is_not_h
     answers = await executor.beat(7, run, strange)
 
     assert [(answer.lease_id, answer.WhichOneof("answer")) for answer in answers] == [("another", "rejected")]
-
-
-async def test_an_approval_under_an_id_that_is_not_its_attempt_s_is_refused(serve: Any, play: Any) -> None:
-    service = await serve()
-    await service.start(PLAYBOOK)
-    executor = await play(service)
-    run = await executor.take()
-    asked = approval_facts_pb2.ApprovalWait(
-        approval_id="another", subject_digest=bytes(32), nonce="n", kind="APPROVAL_KIND_APPROVE",
-        allowed=["DECISION_KIND_APPROVED"], quorum=1, on_timeout="ON_TIMEOUT_FAIL",
-    )  # fmt: skip
-    opened = fact_events_pb2.WaitOpened(
-        instance=Instance((Step("a", 1),), 1).message(), approval=asked, timeout={"seconds": 60}
-    )
-
-    answer = await executor.append(run, 1, RunEvent(wait_opened=opened))
-
-    assert answer.refused.reason == execution_pb2.REFUSAL_REASON_MALFORMED
-    assert "not its attempt's" in answer.refused.message
 
 
 async def test_a_run_whose_log_its_plan_does_not_allow_can_be_looked_at_and_cancelled(serve: Any, play: Any) -> None:
@@ -210,7 +118,7 @@ async def test_a_fact_reaches_its_holder_and_again_on_the_next_stream(serve: Any
     await service.runs.InterruptRun(runs_pb2.InterruptRunRequest(name=flow.root_run))
     (told,) = (await before.hear(lambda response: bool(response.deliveries))).deliveries
     after = await play(service)
-    await after.say(heartbeat=_heartbeat(1, run))
+    await after.say(heartbeat=heartbeat(1, run))
     (again,) = (await after.hear(lambda response: bool(response.deliveries))).deliveries
 
     assert [fact.event.WhichOneof("kind") for fact in told.facts] == ["stop_requested"]
@@ -263,7 +171,7 @@ async def test_a_run_that_cannot_be_read_is_held_and_the_next_one_comes(serve: A
         kept = [run for run in given if run.run_id == sound]
         credits = execution_pb2.Credits(free=2 - len(kept), last_assignment=given[-1].number if given else 0)
         acks = [execution_pb2.AssignmentAck(number=run.number) for run in given]
-        await executor.say(credits=credits, assignment_acks=acks, heartbeat=_heartbeat(number, *kept))
+        await executor.say(credits=credits, assignment_acks=acks, heartbeat=heartbeat(number, *kept))
         await executor.hear(wanted)
         shown = await service.runs.GetRun(runs_pb2.GetRunRequest(name=f"runs/{broken}"))
         states.append(shown.state)
@@ -301,7 +209,7 @@ async def test_credits_that_have_not_seen_the_last_assignment_are_not_given_twic
     await executor.say(credits=execution_pb2.Credits(free=1, last_assignment=0))
     heard: list[WorkResponse] = []
     for number in range(1, 6):
-        await executor.say(heartbeat=_heartbeat(number, run))
+        await executor.say(heartbeat=heartbeat(number, run))
         heard.append(
             await executor.hear(lambda response: response.HasField("heartbeat_ack") or bool(response.assignments))
         )
@@ -352,11 +260,6 @@ async def test_an_executor_that_was_told_more_than_the_store_knows_is_believed(s
     await service.until(flow, lambda recorded: recorded.event.fact_recorded.HasField("hold_placed"))
 
     assert (await play(service)).welcome.generation == executor.welcome.generation + 1
-
-
-def _heartbeat(number: int, *held: execution_pb2.Assignment) -> execution_pb2.Heartbeat:
-    runs = [execution_pb2.HeldRun(run_id=run.run_id, lease_id=run.lease_id) for run in held]
-    return execution_pb2.Heartbeat(number=number, last_assignment=1, held=runs)
 
 
 def _place(node: str) -> instances_pb2.Instance:

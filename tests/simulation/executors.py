@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from perdure.runlog.json_objects import JsonObject
 from perdure.runlog.witnesses import Launch
+from perdure_executor.asking import Unanswered
 from perdure_executor.calls import Calls
 from perdure_executor.commands import Supervisor
 from perdure_executor.host import Host
 from perdure_executor.node_context import Call, Equipment, NodeFailure
-from perdure_executor.questions import Unanswered
 from perdure_executor.worker import Profile, Worker
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.network import SimulatedChannel

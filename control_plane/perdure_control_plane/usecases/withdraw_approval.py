@@ -24,7 +24,7 @@ class Withdrawing:
 
 
 async def withdraw_approval(store: Store, caller: Caller, asked: Withdrawing) -> Approval:
-    """Closes a request that nobody is to decide any more; its node fails.
+    """Closes a request that nobody is to decide any more; its node fails, or its work is told that asked.
 
     Raises NotFound, ApprovalClosed, ApprovalDecided, NotRequester, RequestIdReused.
     """

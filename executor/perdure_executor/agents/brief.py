@@ -6,8 +6,8 @@ from typing import Final
 
 from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents.workspace import Workspace
+from perdure_executor.asking import Asking
 from perdure_executor.providers import Provider
-from perdure_executor.questions import Asking
 
 _INSTRUCTIONS: Final = """\
 You are {agent}, in the role of {role}, and do one node of a playbook: a reviewed procedure whose every step is recorded.

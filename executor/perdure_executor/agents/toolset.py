@@ -11,7 +11,7 @@ from pydantic_ai.exceptions import ToolFailed
 from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents import tools
 from perdure_executor.agents.workspace import NotReadable, Workspace
-from perdure_executor.questions import Asking, Unanswered
+from perdure_executor.asking import Asking, Unanswered
 
 P = ParamSpec("P")
 
@@ -49,8 +49,11 @@ def people_toolset(ask: Asking) -> FunctionToolset[None]:
 
     async def ask_person(question: Asked, options: Options = ()) -> JsonObject:
         """Asks a person, who may take days. The answer is what was written, or the option that was selected."""
+        # What it offers is its model's, and may be secret: no id is made of it.
+        ways = {str(number): option for number, option in enumerate(options, 1)}
         try:
-            return {"answer": ask(question, options=options or None)}
+            answer = ask(question, options=ways)
+            return {"answer": ways[answer] if ways else answer}
         except Unanswered as nobody:
             return {"unanswered": nobody.reason, "message": str(nobody)}
         except ValueError as error:

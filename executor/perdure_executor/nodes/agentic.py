@@ -16,7 +16,7 @@ from perdure_executor.agents.workspace import NotReadable, Workspace
 from perdure_executor.expressions import render, render_text
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
 from perdure_executor.providers import ProviderUnusable, provider_for
-from perdure_executor.questions import AnswerUnreadable, PersonAsked, asking, ended_by
+from perdure_executor.questions import asking, came_of
 from perdure_executor.results import CannotPrepare, Failed, Result
 
 log = structlog.get_logger(__name__)
@@ -110,8 +110,12 @@ async def _run(brief: Brief, context: NodeContext, reporter: Reporter) -> Result
     agent_loop: Any = await asyncio.to_thread(importlib.import_module, AGENT_LOOP)
     try:
         result: Result = await agent_loop.run_agent(brief, journal)
-    except (PersonAsked, AnswerUnreadable) as ended:
-        return ended_by(context, ended)
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) or (ended := came_of(context, brief.ask)) is None:
+            raise
+        return ended
+    if ended := came_of(context, brief.ask):
+        return ended
     if isinstance(result, Failed):
         cause = instances_pb2.FailureCause.Name(result.cause)
         log.warning("agent.failed", run=context.run_id, node=context.node.id, cause=cause)

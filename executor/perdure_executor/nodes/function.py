@@ -12,16 +12,25 @@ import structlog
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1 import instances_pb2, run_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+from perdure_executor.asking import NoAnswer, Unanswered
 from perdure_executor.calls import NeverCalled
 from perdure_executor.expressions import render_stored
 from perdure_executor.node_context import Call, Function, NodeContext, NodeFailure, Prepared, Reporter, Work, line
-from perdure_executor.questions import AnswerUnreadable, PersonAsked, asking, ended_by
+from perdure_executor.questions import asking, came_of
 from perdure_executor.results import Failed, Result, Stopped, Succeeded, without_its_secret
 from perdure_executor.secret_sources import SecretUnavailable
 
 log = structlog.get_logger(__name__)
 
 LOG_LINE_BYTES: Final = 4096
+
+_ITS_OWN: Final = instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED
+_UNANSWERED: Final = {
+    NoAnswer.REJECTED: instances_pb2.FAILURE_CAUSE_APPROVAL_REJECTED,
+    NoAnswer.EXPIRED: instances_pb2.FAILURE_CAUSE_APPROVAL_EXPIRED,
+    NoAnswer.WITHDRAWN: instances_pb2.FAILURE_CAUSE_APPROVAL_WITHDRAWN,
+}
+"""Why a node fails whose function did not take it that nobody has answered: as a hold point does."""
 
 
 def prepare(context: NodeContext) -> Prepared:
@@ -61,15 +70,15 @@ async def _call(function: Function, context: NodeContext, inputs: JsonObject, re
         else:
             called: Any = function(call)
             output = await context.equipment.calls.follow(called)
-    except (PersonAsked, AnswerUnreadable) as ended:
-        return ended_by(context, ended)
     except BaseException as error:
         # Whatever a function raises fails its attempt, and does nothing else: it stops neither itself nor the executor.
         if reporter.asked_to_end and isinstance(error, NeverCalled):
             return Stopped(begun=False)
         if reporter.asked_to_end and isinstance(error, asyncio.CancelledError):
             raise
-        return _raised(error, context, write)
+        return came_of(context, call.ask) or _raised(error, context, write)
+    if ended := came_of(context, call.ask):
+        return ended
     if output is not None and not isinstance(output, dict):
         message = f"it returned {type(output).__name__}; a function returns an object or nothing"
         return Failed(instances_pb2.FAILURE_CAUSE_OUTPUT_INVALID, message)
@@ -85,7 +94,8 @@ def _call_of(context: NodeContext, inputs: JsonObject, write: Callable[[str], No
 def _raised(error: BaseException, context: NodeContext, write: Callable[[str], None]) -> Failed:
     if isinstance(error, NodeFailure):
         said = context.equipment.secrets.redaction.text(_text(error))  # before it is cut
-        return Failed(instances_pb2.FAILURE_CAUSE_FUNCTION_RAISED, line(said))
+        cause = _UNANSWERED[error.reason] if isinstance(error, Unanswered) else _ITS_OWN
+        return Failed(cause, line(said))
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.warning("function.raised", run=context.run_id, node=context.node.id, error=type(error).__name__, frames=frames)
     last = traceback.extract_tb(error.__traceback__)[-1]

@@ -29,7 +29,7 @@ nodes:
     ("question", "said", "told"),
     [
         ({}, {"decision": DECISION_KIND_PROVIDED, "content": b'"Bergen"'}, {"answer": "Bergen"}),
-        ({"options": ["a", "b"]}, {"decision": DECISION_KIND_SELECTED, "selected_option": "b"}, {"answer": "b"}),
+        ({"options": ["a", "b"]}, {"decision": DECISION_KIND_SELECTED, "selected_option": "2"}, {"answer": "b"}),
         (
             {},
             {"decision": DECISION_KIND_REJECTED, "reason": "find out"},

@@ -101,6 +101,7 @@ nodes:
 
 def test_requests_of_one_node_are_decided_all_together_or_none_of_them(perdure: Any) -> None:
     told = perdure.start(perdure.publish(EACH), "--input", 'of=["Ada","Bob","Cy"]', "--wait", "-o", "json")
+    assert perdure("flows", "watch", told.document["name"], "--until", "held").code == 9  # it has asked about all
     names = [each["name"] for each in perdure("approvals", "list", "-o", "json").lines]
     strange = perdure.start(perdure.publish(HOLD), "--input", "who=Dan", "--wait", "-o", "json")
     (other,) = strange.document["primitive_refs"]["approvals"]

@@ -144,6 +144,39 @@ async def test_a_sibling_that_fails_under_a_jump_was_jumped_over(fork: Any) -> N
     assert walked.violations() == []
 
 
+@pytest.mark.parametrize("taken_back", [True, False])
+async def test_a_sibling_that_asks_under_a_jump_asks_another_time_whether_the_walk_goes_back_or_not(
+    fork: Any, taken_back: bool
+) -> None:
+    failing, other = Held(), Held()
+
+    async def fails(call: Any) -> None:
+        await failing(call)
+        raise ValueError("no")
+
+    async def asks(call: Any) -> None:
+        await other(call)
+        call.ask("Which?")
+
+    walked = fork({"b": {"inject_into": "a", "iteration_cap": 2}, "c": {"effect": AT_MOST_ONCE}}, b=fails, c=asks)
+    await walked.settle()
+    failing.release.set()
+    await until(lambda: walked.stream.awaits_answer)  # the jump is decided, and not sent yet
+    said = walked.stream.unacknowledged_bytes
+    other.release.set()
+    await until(lambda: walked.stream.unacknowledged_bytes > said)
+    if taken_back:
+        walked.outside(**HOLD)
+        walked.outside(**RELEASE)
+    answers = await walked.settle()
+
+    assert ("Behind" in answers) == taken_back
+    assert f"c {instances_pb2.OUTCOME_STOPPED}" in settled(walked)
+    assert f"c {instances_pb2.OUTCOME_FAILED}" not in settled(walked)
+    assert f"c {instances_pb2.OUTCOME_ASKED}" in settled(walked)
+    assert walked.violations() == []
+
+
 async def test_a_holder_that_was_fenced_says_nothing_of_what_its_branches_come_to(fork: Any) -> None:
     left, right = Held(), Held()
     walked = fork({"b": {"effect": AT_MOST_ONCE}, "c": {"effect": AT_MOST_ONCE}}, b=left, c=right)

@@ -8,7 +8,14 @@ import pytest
 from perdure.runlog.instances import instance
 from perdure.runlog.rules import Rule
 from perdure.runlog.states import RunState
-from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, node_events_pb2
+from perdure.v1 import (
+    approval_facts_pb2,
+    decisions_pb2,
+    fact_events_pb2,
+    instances_pb2,
+    node_events_pb2,
+    plans_pb2,
+)
 from tests.unit.runlog.conftest import OK
 from tests.unit.runlog.graphs import FAILED
 
@@ -21,7 +28,7 @@ def ask(run: Any, name: str = "q", **fields: Any) -> None:
     start = run.running.pop(0)
     where = start.instance.message()
     asked = approval_facts_pb2.ApprovalWait(
-        approval_id=f"{start.instance}", subject_digest=DIGEST, nonce="n", question=name,
+        approval_id=f"{start.instance}", subject_digest=DIGEST, nonce="n", question=name, kind="APPROVAL_KIND_INPUT",
         allowed=[decisions_pb2.DECISION_KIND_SELECTED, decisions_pb2.DECISION_KIND_REJECTED], options=["l", "r"],
     )  # fmt: skip
     run.holder(node_output=node_events_pb2.NodeOutput(instance=where, json=SHOWN))
@@ -98,9 +105,10 @@ def test_an_expired_question_is_told_to_the_next_attempt(line: Any, at: Any) -> 
     expired.deadline_time.FromMicroseconds(line.clock)
     line.fact(at("a"), wait_expired=expired)
 
-    line.lease().go()
+    line.lease().go(hold_work=True)
 
     assert [one.recorded.WhichOneof("fact") for one in line.walk.nodes["a"].answers] == ["wait_expired"]
+    line.go()
     assert line.state is RunState.COMPLETED
 
 
@@ -149,6 +157,30 @@ def test_an_answer_is_for_its_own_visit(rehearse: Any, plans: Any, at: Any) -> N
 
     assert run.started[-1] == "asks:2#1"
     assert (len(first), run.walk.nodes["asks"].answers) == (1, ())
+
+
+def test_what_acted_in_an_earlier_visit_has_acted_though_it_only_asks_in_this_one(
+    rehearse: Any, plans: Any, at: Any
+) -> None:
+    gate = plans.node("gate", approval=plans_pb2.ApprovalNode(prompt="?"))
+    acts = plans.node("acts", effect=instances_pb2.EFFECT_IDEMPOTENT)
+    fails = plans.node("fails", iteration_cap=3, inject_into="acts")
+    run = rehearse(plans.line(gate, acts, fails), fails=[FAILED]).go()
+    run.fact(
+        at("gate"),
+        decision=approval_facts_pb2.Decision(approval_id="gate:1#1", kind=decisions_pb2.DECISION_KIND_APPROVED),
+    )
+    run.lease().go(hold_work=True)
+    run.finish(OK).go(hold_work=True)
+    run.finish(FAILED).go(hold_work=True)
+    before = run.walk.nodes["gate"].acted_by
+
+    ask(run)
+
+    assert run.started[-1] == "acts:2#1"
+    assert [(step.node, step.visit) for step in sorted(before)] == [("acts", 1), ("acts", 2)]
+    assert [(step.node, step.visit) for step in run.walk.nodes["gate"].acted_by] == [("acts", 1)]
+    run.go()
 
 
 def test_an_effect_that_asked_before_it_began_is_over_and_in_no_doubt(rehearse: Any, plans: Any, at: Any) -> None:

@@ -81,6 +81,7 @@ def _continued(walk: Walk, event: RunEvent, sequence: int) -> None:
     if continued.HasField("reopened"):
         state = walk.nodes[instance(continued.reopened).place]
         state.phase, state.extra_attempts = Phase.AGAIN, state.extra_attempts + continued.extra_attempts
+        state.answers = tuple(answer for answer in state.answers if answer.says)  # the rest is asked again
 
 
 def _stop_requested(walk: Walk, event: RunEvent, sequence: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from perdure.runlog.inbox import RUN, Doubt, Fact, OpenWait
-from perdure.runlog.instances import Instance, instance
+from perdure.runlog.instances import Instance, Step, instance
 from perdure.runlog.node_walk import Answer, Phase
 from perdure.runlog.walk import Walk
 from perdure.v1 import fact_events_pb2, instances_pb2
@@ -27,7 +27,7 @@ def _wait_opened(walk: Walk, event: RunEvent, sequence: int) -> None:
 def _child_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     started = event.child_started
     where = instance(started.instance)
-    walk.act_behind_gates(where.node)
+    walk.act_behind_gates(Step(where.node, where.visit))
     _begin_to_wait(walk, where, started.redo)
     await_child(walk, where, started.run_id)
 

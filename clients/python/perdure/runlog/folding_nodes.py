@@ -5,7 +5,7 @@ from typing import Final
 
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.inbox import Doubt
-from perdure.runlog.instances import Instance, instance, place_of, step_at
+from perdure.runlog.instances import Instance, Step, instance, place_of, step_at
 from perdure.runlog.node_walk import Asked, NodeWalk, Phase
 from perdure.runlog.shards import take_over
 from perdure.runlog.walk import OpenMap, Walk
@@ -23,6 +23,7 @@ def lose_work(walk: Walk, event: RunEvent, sequence: int) -> None:
 
 
 def _lose(walk: Walk, place: str, state: NodeWalk, sequence: int) -> None:
+    state.only_asks = False
     if walk.spec(place).effect in GUARDED:
         state.phase = Phase.IN_DOUBT
         walk.doubts[walk.instance(place)] = Doubt(instances_pb2.FAILURE_CAUSE_EXECUTOR_LOST, "", sequence)
@@ -36,14 +37,14 @@ def _node_started(walk: Walk, event: RunEvent, sequence: int) -> None:
     step, attempt = where.path[-1], where.attempt
     place, visit = place_of(step) if step.item else step.node, step.visit
     state = walk.nodes[place]
-    if state.answers and state.visit != visit:
-        state.answers = ()
+    if state.visit != visit:
+        state.answers, state.only_asks = (), True
     state.asked = None
     state.phase, state.visit, state.attempt, state.redo = Phase.STARTED, visit, attempt, started.redo
     state.since = sequence
     walk.frontier.discard(place)
     walk.active.add(place)
-    walk.act_behind_gates(step.node)
+    walk.act_behind_gates(Step(step.node, visit))
     if started.resolution_sequence:
         walk.doubts.pop(Instance((*walk.prefix, step_at(place, visit)), attempt - 1), None)
     if walk.waits:
@@ -69,6 +70,8 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
             walk.units[Instance(where.path, where.attempt + 1)] = units  # the next attempt goes on after them
         if settled.child.run_id:
             _end_of_child(state, settled, output)
+    if settled.outcome != instances_pb2.OUTCOME_ASKED:
+        _not_only_asked(state, settled)
     match settled.outcome:
         case instances_pb2.OUTCOME_SUCCEEDED if step.item:
             state.phase, state.output, state.failures = Phase.SUCCEEDED, output, 0
@@ -86,10 +89,16 @@ def _node_settled(walk: Walk, event: RunEvent, sequence: int) -> None:
             walk.active.discard(place)
         case instances_pb2.OUTCOME_ASKED:
             state.phase, state.asked = Phase.ASKING, Asked(settled.question, output)
-            if not step.item and state.attempt == len(state.answers) + 1:
-                walk.only_asked(step.node)
+            if state.only_asks and not step.item:
+                walk.only_asked(Step(step.node, step.visit))
         case _:
             state.phase = Phase.AGAIN
+
+
+def _not_only_asked(state: NodeWalk, settled: node_events_pb2.NodeSettled) -> None:
+    state.only_asks = False
+    if settled.outcome == instances_pb2.OUTCOME_SUCCEEDED:
+        state.answers = ()  # nobody asks for them any more
 
 
 def _end_of_child(state: NodeWalk, settled: node_events_pb2.NodeSettled, output: bytes) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from perdure.v1 import approval_facts_pb2, fact_events_pb2, instances_pb2
+from perdure.runlog.instances import Step
+from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2
 
 
 class Phase(Enum):
@@ -62,6 +63,14 @@ class Answer:
     content: bytes
     """JSON of what was provided; empty where nothing was."""
 
+    @property
+    def says(self) -> bool:
+        """Whether somebody has answered."""
+        return self.recorded.decision.kind not in (
+            decisions_pb2.DECISION_KIND_UNSPECIFIED,
+            decisions_pb2.DECISION_KIND_REJECTED,
+        )
+
 
 @dataclass(slots=True)
 class NodeWalk:
@@ -93,8 +102,11 @@ class NodeWalk:
     """Where the walk goes on after failures that are taken, and keep from being begun what comes after this node."""
     decision: approval_facts_pb2.Decision | None = None
     """What was decided here last."""
-    acted_by: frozenset[str] = frozenset()
-    """Of an approval: nodes with an effect that have begun behind it since it was asked for, and did more than ask."""
+    acted_by: frozenset[Step] = frozenset()
+    """Of an approval: visits of nodes with an effect that have begun behind it since it was asked for, and did more than
+    ask."""
+    only_asks: bool = False
+    """Whether all that came of its work in the present visit are questions."""
     asked: Asked | None = None
     """What its last attempt asks, until the next one begins."""
     answers: tuple[Answer, ...] = ()

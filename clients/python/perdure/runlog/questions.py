@@ -5,12 +5,15 @@ somebody has answered, or nobody has in time, the next attempt begins and finds 
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from perdure.runlog.intents import Record, Start
 from perdure.runlog.starting import begin
 from perdure.runlog.walk import Walk
-from perdure.v1 import approval_facts_pb2, fact_events_pb2, instances_pb2, node_events_pb2
+from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, node_events_pb2
 from perdure.v1.run_events_pb2 import RunEvent
+
+_REJECTED: Final = decisions_pb2.DECISION_KIND_REJECTED
 
 
 def after_question(walk: Walk, place: str) -> Start | Record | None:
@@ -32,12 +35,18 @@ def waits_for_answer(walk: Walk, place: str) -> bool:
 
 
 def question_faults(settlement: node_events_pb2.NodeSettled) -> Iterator[str]:
-    """Whether an attempt says what it asks where it asks, and only there."""
+    """Whether an attempt says what it asks where it asks, and only there, and asks for one thing in one way."""
     asked = settlement.question.approval
     if (settlement.outcome == instances_pb2.OUTCOME_ASKED) != settlement.HasField("question"):
         yield "it asks and does not say what, or says what and does not ask"
-    elif settlement.HasField("question") and (not asked.question or asked.subject_digest != settlement.output_digest):
-        yield "its question has no name, or is not about what was frozen for it"
+    elif settlement.HasField("question"):
+        if not asked.question or asked.subject_digest != settlement.output_digest:
+            yield "its question has no name, or is not about what was frozen for it"
+        way = decisions_pb2.DECISION_KIND_SELECTED if asked.options else decisions_pb2.DECISION_KIND_PROVIDED
+        if asked.kind != decisions_pb2.APPROVAL_KIND_INPUT or list(asked.allowed) != [way, _REJECTED]:
+            yield "its question is not for one of its options, or a value"
+        if bool(asked.content_schema) == bool(asked.options):
+            yield "its question has a schema beside options, or neither"
 
 
 def _wait(

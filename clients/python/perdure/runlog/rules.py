@@ -182,6 +182,8 @@ def _settlement_faults(
         yield Rule.PLAN, f"{where} was settled with another effect than its plan says"
     elif faults := list(question_faults(settlement)):
         yield from ((Rule.PLAN, f"{where}: {fault}") for fault in faults)
+    elif settlement.HasField("question") and walk.spec(where.place).WhichOneof("kind") not in ("function", "agentic"):
+        yield Rule.PLAN, f"{where} asks a person, and only functions and agents do"
     elif not _fits_jump(walk, where.node, settlement.outcome):
         yield Rule.PLAN, f"{where} was jumped over where no jump is, or failed where one is"
     elif where in _under_way(walk):

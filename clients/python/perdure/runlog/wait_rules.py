@@ -1,4 +1,5 @@
-"""What must be true of facts that end waits for a time or a signal: what is wrong with them, in words."""
+"""What must be true of facts about waits: when they come, whom a request asks by then, and who takes a signal; what is wrong
+with them, in words."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

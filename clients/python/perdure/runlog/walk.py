@@ -116,15 +116,15 @@ class Walk:
         left_out = (Phase.PASSED_OVER, Phase.CUT_OFF)
         return tuple(other for other in ancestors if self.nodes[other].phase not in left_out)
 
-    def act_behind_gates(self, node: str) -> None:
+    def act_behind_gates(self, at: Step) -> None:
         """Notes that a node has begun: of approvals that it is behind, where it has an effect, something has come of it."""
-        for gate in self.plan.gates_before_effect.get(node, ()):
-            self.nodes[gate].acted_by |= {node}
+        for gate in self.plan.gates_before_effect.get(at.node, ()):
+            self.nodes[gate].acted_by |= {Step(at.node, at.visit)}
 
-    def only_asked(self, node: str) -> None:
-        """Notes that all that a node has done so far was to ask people: nothing has come of what it is behind."""
-        for gate in self.plan.gates_before_effect.get(node, ()):
-            self.nodes[gate].acted_by -= {node}
+    def only_asked(self, at: Step) -> None:
+        """Notes that all that a node has done so far in a visit was to ask people: nothing has come of that."""
+        for gate in self.plan.gates_before_effect.get(at.node, ()):
+            self.nodes[gate].acted_by -= {Step(at.node, at.visit)}
 
     def last_decision(self, node: str) -> approval_facts_pb2.Decision | None:
         """The last decision that a node knows of: of a node before it, or of the failure that the walk went back for."""

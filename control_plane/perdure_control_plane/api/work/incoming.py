@@ -1,27 +1,21 @@
 """Event batches as they come: each event is checked for its form, and turned into the bytes that are stored."""
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
-from perdure.runlog.decisions import ASSIGNEE_LENGTH, MAX_ASSIGNEES, MAX_RUNGS, WITH_CONTENT
-from perdure.runlog.effects import approval_id
 from perdure.runlog.instances import NAME, instance
 from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.runlog.plans import MAX_ITEMS, MAX_LISTED
 from perdure.runlog.questions import question_faults
 from perdure.v1 import (
-    approval_facts_pb2,
-    decisions_pb2,
     execution_pb2,
     fact_events_pb2,
     instances_pb2,
-    node_events_pb2,
 )
+from perdure_control_plane.api.work.asked import approval_fault, deadline_fault, question_fault, strange_approval
 from perdure_control_plane.domain.admission import Batch, Incoming, Refused
 from perdure_control_plane.domain.errors import ProtocolViolation
 from perdure_control_plane.domain.ids import LeaseId, RunId
-from perdure_control_plane.domain.limits import SECOND
 from perdure_control_plane.usecases.record_late_report import Report
 
 ENVELOPE_BYTES: Final = 4096
@@ -29,12 +23,6 @@ ENVELOPE_BYTES: Final = 4096
 
 MAX_MESSAGE_BYTES: Final = 1024
 """Longest line for people in a control event."""
-
-_KINDS: Final = frozenset(decisions_pb2.ApprovalKind.values()) - {decisions_pb2.APPROVAL_KIND_UNSPECIFIED}
-_LONGEST: Final = 366 * 24 * 3600 * SECOND
-_ON_TIMEOUT: Final = frozenset(decisions_pb2.OnTimeout.values()) - {decisions_pb2.ON_TIMEOUT_UNSPECIFIED}
-_FOUR_EYES: Final = frozenset(decisions_pb2.FourEyes.values()) - {decisions_pb2.FOUR_EYES_UNSPECIFIED}
-_DECISIONS: Final = frozenset(decisions_pb2.DecisionKind.values()) - {decisions_pb2.DECISION_KIND_UNSPECIFIED}
 
 
 _WITHOUT_CAUSE: Final = frozenset((instances_pb2.OUTCOME_SUCCEEDED, instances_pb2.OUTCOME_ASKED))
@@ -57,9 +45,9 @@ def read_batch(message: execution_pb2.EventBatch, max_payload_bytes: int) -> Bat
         check = _CHECKS.get(kind)
         fault = check(getattr(event, kind)) if check is not None else ("" if kind in KIND_NUMBERS else "no kind is set")
         if kind == "wait_opened" and not fault:
-            fault = _strange_approval(event.wait_opened.instance, event.wait_opened, message.run_id)
+            fault = strange_approval(event.wait_opened.instance, event.wait_opened, message.run_id)
         elif kind == "node_settled" and event.node_settled.HasField("question") and not fault:
-            fault = _strange_approval(event.node_settled.instance, event.node_settled.question, message.run_id)
+            fault = strange_approval(event.node_settled.instance, event.node_settled.question, message.run_id)
         if fault:
             batch.malformed = _refused(batch, execution_pb2.REFUSAL_REASON_MALFORMED, f"{kind}: {fault}")
             return batch
@@ -115,14 +103,7 @@ def _settled(message: Any) -> str:
         return fault or "effect or outcome is missing"
     if (message.outcome in _WITHOUT_CAUSE) == bool(message.cause):
         return "cause and outcome contradict each other"
-    return _line(message) or next(question_faults(message), "") or _question(message)
-
-
-def _question(settled: node_events_pb2.NodeSettled) -> str:
-    """What is wrong with a question: the wait that follows is checked as it is, and nobody could mend it then."""
-    if not settled.HasField("question"):
-        return ""
-    return _approval_wait(settled.question.approval) or _deadline(settled.question)
+    return _line(message) or next(question_faults(message), "") or question_fault(message)
 
 
 def _doubted(message: Any) -> str:
@@ -135,7 +116,7 @@ def _wait_opened(message: Any) -> str:
         case None:
             fault = "wait is missing"
         case "approval":
-            fault = _approval_wait(asked) or _deadline(message)
+            fault = approval_fault(asked) or deadline_fault(message)
         case "timer":
             if message.timer.HasField("until_time") == message.HasField("timeout"):
                 fault = "timer lacks a moment, or has two"
@@ -146,72 +127,10 @@ def _wait_opened(message: Any) -> str:
     return fault or _instance(message)
 
 
-def _deadline(opened: Any) -> str:
-    timeout, reminders = opened.timeout.ToMicroseconds(), [one.ToMicroseconds() for one in opened.approval.reminders]
-    if 0 < timeout <= _LONGEST and max(reminders, default=0) < timeout:
-        return ""
-    return "approval has no deadline, or a reminder behind it"
-
-
-def _approval_wait(asked: approval_facts_pb2.ApprovalWait) -> str:
-    if not asked.approval_id or len(asked.subject_digest) != 32 or not asked.nonce:
-        return "approval lacks an id, a subject digest or a nonce"
-    if asked.kind not in _KINDS or not asked.allowed or not _DECISIONS.issuperset(asked.allowed):
-        return "approval lacks what is asked for, or what is allowed"
-    if not _FOUR_EYES.issuperset(asked.four_eyes):
-        return "approval names a rule of four eyes that is none"
-    if (
-        not 1 <= asked.quorum <= MAX_ASSIGNEES
-        or len(asked.assignees) > MAX_ASSIGNEES
-        or not _are_names(asked.assignees)
-    ):
-        return "approval asks nobody, or too many"
-    if asked.quorum > 1 and WITH_CONTENT.intersection(asked.allowed):
-        return "approval asks several people for what they write"
-    return _time_of_approval(asked)
-
-
 def _approval_voided(message: Any) -> str:
     if len(message.frozen_digest) != 32 or len(message.present_digest) not in (0, 32):
         return "a digest is missing"
     return _instance(message) or _line(message)
-
-
-def _are_names(assignees: Sequence[str]) -> bool:
-    return all(0 < len(one) <= ASSIGNEE_LENGTH for one in assignees)
-
-
-def _time_of_approval(asked: approval_facts_pb2.ApprovalWait) -> str:
-    if asked.on_timeout not in _ON_TIMEOUT or (asked.on_timeout == decisions_pb2.ON_TIMEOUT_ESCALATE) != bool(
-        asked.escalate_to
-    ):
-        return "approval does not say what becomes of it, or whom it is escalated to"
-    for rung in asked.escalate_to:
-        if not 1 <= len(rung.to) <= MAX_ASSIGNEES or not _are_names(rung.to):
-            return "approval is escalated to nobody, or to too many"
-        if rung.HasField("timeout") and not 0 < rung.timeout.ToMicroseconds() <= _LONGEST:
-            return "approval is escalated for no time"
-    if not all(rung.HasField("timeout") for rung in asked.escalate_to[:-1]):
-        return "approval has a rung without end before another"
-    reminders = [time.ToMicroseconds() for time in asked.reminders]
-    if max(len(asked.escalate_to), len(reminders)) > MAX_RUNGS or any(
-        later <= earlier for earlier, later in itertools.pairwise([0, *reminders])
-    ):
-        return "approval has too many rungs or reminders, or they are in no order"
-    goes_on = {decisions_pb2.DECISION_KIND_APPROVED}.intersection(
-        asked.allowed
-    ) or asked.default_option in asked.options
-    if asked.on_timeout == decisions_pb2.ON_TIMEOUT_CONTINUE and not goes_on:
-        return "approval goes on by itself, and does not say with what"
-    return ""
-
-
-def _strange_approval(where: instances_pb2.Instance, asking: Any, run_id: str) -> str:
-    """An id is its attempt's own, so that nobody takes the one that another run is going to ask under."""
-    if not asking.HasField("approval"):
-        return ""
-    own = approval_id(run_id, instance(where))
-    return "" if asking.approval.approval_id == own else f"approval has an id that is not its attempt's; that is {own}"
 
 
 def _child_started(message: Any) -> str:
