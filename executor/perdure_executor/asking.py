@@ -57,6 +57,10 @@ class Unanswered(NodeFailure):
         self.reason: Final = reason
 
 
+class CannotAsk(NodeFailure, ValueError):
+    """What is to be asked cannot be asked. The message begins with the argument at fault."""
+
+
 class AnswerUnreadable(Exception):
     """An answer is encrypted, and there is no key for it here."""
 
@@ -106,8 +110,8 @@ class Asking:
     redaction: Redaction = field(default_factory=Redaction)
     ended: PersonAsked | AnswerUnreadable | None = None
     """What the attempt ended with, whatever became of that in the work: tasks and threads may keep it to themselves."""
-    _derived: set[str] = field(default_factory=set)
-    """Names of questions without one of their own."""
+    _names: set[str] = field(default_factory=set)
+    """Of the questions that this attempt has asked, answered or not."""
 
     def __call__(
         self,
@@ -132,8 +136,9 @@ class Asking:
 
         The call ends this attempt of the node, which begins again from its start once there is an answer: ask before
         anything is changed. It raises Unanswered where somebody refuses to answer, nobody does in time, or the question
-        is withdrawn, and ValueError, which begins with the argument, for what cannot be asked.
+        is withdrawn, and CannotAsk for what cannot be asked.
         """
+        _check_types(prompt, name, default, timeout)
         ways = _ways(options)
         given = Question(name, prompt, ways, schema, default, _texts(assignees, "assignees"), tuple(four_eyes), timeout)
         question = self._named(_checked(given, self.redaction))
@@ -141,21 +146,24 @@ class Asking:
         if answers and not self._is_unfit(answers[-1], question):
             return self._told(answers[-1])
         if len(self.answers) >= MOST_QUESTIONS:
-            raise ValueError(f"prompt: a node asks at most {MOST_QUESTIONS} questions, and this would be another one")
+            raise CannotAsk(f"prompt: a node asks at most {MOST_QUESTIONS} questions, and this would be another one")
         self.ended = self.ended or PersonAsked(question)
         raise self.ended
 
     def _named(self, question: Question) -> Question:
-        """The question with a name, made of what it asks where it has none. Raises ValueError where it was asked before."""
-        if question.name:
-            return question
+        """The question with a name, made of what it asks where it has none. Raises CannotAsk for one asked before."""
+        name = question.name or self._name_of(question)
+        if name in self._names:
+            raise CannotAsk(
+                "name: this attempt has asked it before, or what reads the same; give each a name of its own"
+            )
+        self._names.add(name)
+        return replace(question, name=name)
+
+    def _name_of(self, question: Question) -> str:
         asks = [self.redaction.value([question.prompt, dict(question.options)]), question.schema]
         # Encrypted, so that nobody finds out by trying what was asked.
-        name = hashlib.sha256(json_bytes(self.codec.sealed(asks))).hexdigest()[:16]
-        if name in self._derived:
-            raise ValueError("name: this attempt has asked the same before; give each of such questions a name")
-        self._derived.add(name)
-        return replace(question, name=name)
+        return hashlib.sha256(json_bytes(self.codec.sealed(asks))).hexdigest()[:16]
 
     def _is_unfit(self, answer: Answer, question: Question) -> bool:
         """Whether it answers something else than is asked now, or, encrypted, what the server could not look at."""
@@ -193,25 +201,40 @@ class Asking:
             raise unreadable from error
 
 
+def _check_types(prompt: Any, name: Any, default: Any, timeout: Any) -> None:
+    """Raises CannotAsk."""
+    for argument, text in (("prompt", prompt), ("name", name), ("default", default)):
+        if not isinstance(text, str) or (not text.isascii() and text != text.encode(errors="replace").decode()):
+            raise CannotAsk(f"{argument}: is a text")
+    if not isinstance(timeout, int | float):
+        raise CannotAsk("timeout: is a number of seconds")
+
+
 def _ways(options: Mapping[str, str] | Iterable[str] | None) -> dict[str, str]:
-    """What each option says, by id. Raises ValueError."""
-    if not isinstance(options, Mapping):
-        return dict.fromkeys(_texts(options or (), "options"), "")
-    _texts((*options, *options.values()), "options")
-    return dict(options)
+    """What each option says, by id. Raises CannotAsk."""
+    if options is None:
+        return {}
+    if isinstance(options, Mapping):
+        _texts((*options, *options.values()), "options")
+        ways = dict(options)
+    else:
+        ways = dict.fromkeys(_texts(options, "options"), "")
+    if len(ways) < 2:
+        raise CannotAsk("options: are two at least; leave them out for an answer in words")
+    return ways
 
 
 def _texts(given: Iterable[str], argument: str) -> tuple[str, ...]:
     texts = () if isinstance(given, str) else tuple(given)
     if isinstance(given, str) or not all(isinstance(one, str) for one in texts):
-        raise ValueError(f"{argument}: is a list of texts")
+        raise CannotAsk(f"{argument}: is a list of texts")
     return texts
 
 
 def _checked(question: Question, redaction: Redaction) -> Question:
-    """Raises ValueError."""
+    """Raises CannotAsk."""
     for argument, fault in _faults(question, redaction):
-        raise ValueError(f"{argument}: {fault}")
+        raise CannotAsk(f"{argument}: {fault}")
     return question
 
 

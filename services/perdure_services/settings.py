@@ -52,7 +52,7 @@ Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 class _Settings(BaseSettings):
     """Built from values that were gathered; it looks nowhere by itself."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_ignore_empty=True)
 
     @classmethod
     def settings_customise_sources(

@@ -11,7 +11,7 @@ from pydantic_ai.exceptions import ToolFailed
 from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents import tools
 from perdure_executor.agents.workspace import NotReadable, Workspace
-from perdure_executor.asking import Asking, Unanswered
+from perdure_executor.asking import Asking, CannotAsk, Unanswered
 
 P = ParamSpec("P")
 
@@ -52,11 +52,11 @@ def people_toolset(ask: Asking) -> FunctionToolset[None]:
         # What it offers is its model's, and may be secret: no id is made of it.
         ways = {str(number): option for number, option in enumerate(options, 1)}
         try:
-            answer = ask(question, options=ways)
+            answer = ask(question, options=ways or None)
             return {"answer": ways[answer] if ways else answer}
         except Unanswered as nobody:
             return {"unanswered": nobody.reason, "message": str(nobody)}
-        except ValueError as error:
+        except CannotAsk as error:
             raise ToolFailed(str(error)) from error
 
     return FunctionToolset([ask_person], id="people")

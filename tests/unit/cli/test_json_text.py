@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from perdure.cli.deciding import json_of_text
 from perdure.cli.inputs import flow_request
 from perdure.cli.json_text import json_object, json_value
 from perdure.cli.main import app
@@ -132,3 +133,17 @@ def test_the_deepest_metadata_that_are_taken_arrive_and_come_back() -> None:
 
 def test_what_is_decided_about_is_shown_however_deep_it_is() -> None:
     assert subject_lines(Approval(subject=OBJECTS.encode())) == [OBJECTS]
+
+
+@pytest.mark.parametrize("text", ['{"n": 1,}', '{"n": 1, "n": 2}', "[1, 2", " {n: 1}", "[draft] it"])
+def test_what_begins_as_json_and_is_none_is_no_decision_in_words(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="begins as JSON does and is none"):
+        json_of_text(text, "--provide")
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [('{"n": 1}', b'{"n": 1}'), ("as it is", b'"as it is"'), ('"[draft] it"', b'"[draft] it"'), ("[1, 2]", b"[1, 2]")],
+)
+def test_a_decision_is_json_where_it_reads_as_that_and_text_otherwise(text: str, content: bytes) -> None:
+    assert json_of_text(text, "--provide") == content

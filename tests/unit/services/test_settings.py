@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from perdure.addresses import DEFAULT_PORT
 from perdure_services.settings import SettingsInvalid, load_control_plane, load_executor
 
 
@@ -81,3 +82,11 @@ def test_a_word_of_a_list_that_is_refused_is_shown_with_the_variable_of_the_list
         "labels: 'a b' is not 1 to 128 of letters, digits, '.', '_' and '-' "
         "(flag, PERDURE_EXECUTOR_LABELS, or [executor] in the file)"
     )
+
+
+def test_a_variable_that_is_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERDURE_EXECUTOR_ENCRYPTION_KEYS", "")
+    monkeypatch.setenv("PERDURE_CONTROL_PLANE_PORT", "")
+
+    assert load_executor(None, {}).encryption_keys is None
+    assert load_control_plane(None, {}).port == DEFAULT_PORT

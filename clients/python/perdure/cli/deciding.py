@@ -176,9 +176,13 @@ def command_to_pass(approval_id: str, allowed: Collection[DecisionKind.ValueType
 def json_of_text(text: str, came_by: str) -> bytes:
     """What somebody wrote as the content of a decision: JSON where it reads as that, or is @FILE; any other is text.
 
-    Raises BadParameter, naming the option, or the question, that it came by.
+    Raises BadParameter, naming the option, or the question, that it came by; also for what begins as JSON and is none.
     """
-    return json.dumps(value_or_file(text, came_by), ensure_ascii=False).encode()
+    value = value_or_file(text, came_by)
+    if value == text and text.lstrip()[:1] in ("{", "["):
+        reason = f"begins as JSON does and is none; write {json.dumps(text[:20], ensure_ascii=False)} to give a text"
+        raise typer.BadParameter(reason, param_hint=came_by)
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 _FLAGS: Final = {

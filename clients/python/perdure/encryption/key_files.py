@@ -53,6 +53,8 @@ def new_keys(now: datetime) -> PayloadKeys:
 def read_keys(path: pathlib.Path) -> PayloadKeys:
     """The keys in a file, which its owner alone may read. Raises KeyFileUnusable."""
     try:
+        if path.is_dir():
+            raise KeyFileUnusable(f"{path} is a directory, and no file of payload keys")
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise KeyFileUnusable(f"{path} can be read by others than its owner; run: chmod 600 {path}")
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -35,6 +35,6 @@ def line(item: WatchApprovalsResponse) -> str:
 def _told(approval: Approval, when: str, word: str) -> str:
     where = f"{bare(approval.name)} {approval.instance} of {bare(approval.flow)}"
     if approval.state == Approval.STATE_OPEN:
-        expires = age(approval.deadline_time, datetime.now(UTC))
+        expires = age(approval.due_time, datetime.now(UTC)) if approval.HasField("due_time") else ""
         word = f"{word}, expires {expires}" if expires.startswith("in ") else word
     return one_line(f"{when} {where} {word}: {one_line(approval.prompt, PROMPT_SIGNS)}")

@@ -60,10 +60,13 @@ def _last_failure(webhook: Any, now: datetime) -> str:
 
 
 def _expiry(approval: Any, now: datetime) -> str:
-    """When an open approval expires, or an expired one did; of any other it does not matter."""
+    """When the time of an open approval, or of its rung, is over, or that of an expired one was; of any other it does not
+    matter."""
     if approval.state not in (Approval.STATE_OPEN, Approval.STATE_EXPIRED):
         return ""
-    away = age(approval.deadline_time, now)
+    if approval.state == Approval.STATE_OPEN and approval.escalations and not approval.HasField("due_time"):
+        return ""  # it stays open
+    away = age(approval.due_time if approval.HasField("due_time") else approval.deadline_time, now)
     return f"{away} ago" if away and not away.startswith("in ") else away
 
 
