@@ -125,7 +125,7 @@ class Rehearsal:
                     case Record():
                         self.decided = list(intent.events)
                     case Start():
-                        self._start(intent)
+                        self.begin(intent)
         if self.decided:
             self.append(self.decided.pop(0), by_holder=True)
 
@@ -178,7 +178,7 @@ class Rehearsal:
                         self.append(event, by_holder=True)
                     return True
                 case Start():
-                    acted = self._start(intent) or acted
+                    acted = self.begin(intent) or acted
                 case StopWork():
                     acted = self._stop(intent) or acted
                 case Choose():
@@ -196,7 +196,8 @@ class Rehearsal:
         played = self.choices.get(where.node)
         return played.pop(0) if played else self.plan.choices[where.node][0].target
 
-    def _start(self, start: Start) -> bool:
+    def begin(self, start: Start) -> bool:
+        """Begins an attempt."""
         self.started.append(str(start.instance))
         if start.node.WhichOneof("kind") == "approval":
             allowed = [decisions_pb2.DECISION_KIND_APPROVED, decisions_pb2.DECISION_KIND_REJECTED]

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from perdure.runlog.instances import instance
+from perdure.runlog.intents import Start
+from perdure.runlog.interpreter import decide
 from perdure.runlog.rules import Rule
 from perdure.runlog.states import RunState
 from perdure.v1 import (
@@ -122,6 +124,20 @@ def test_another_branch_goes_on_while_one_asks(rehearse: Any, plans: Any, at: An
 
     assert run.started == ["a:1#1", "b:1#1", "c:1#1", "a:1#2"]
     assert run.state is RunState.COMPLETED
+
+
+def test_an_item_may_begin_before_the_question_of_another_is_put(rehearse: Any, plans: Any, at: Any) -> None:
+    each = plans_pb2.MapNode(items="inputs.of", max_parallel=2, node=plans.node("each"))
+    run = rehearse(plans.line(plans.node("each", map=each))).go(hold_work=True)
+    run.finish(OK, 1)
+    ask(run)
+    (third,) = [one for one in decide(run.walk) if isinstance(one, Start)]
+
+    run.begin(third)
+    run.go()
+
+    assert run.started[1:] == ["each[0]:1#1", "each[1]:1#1", "each[2]:1#1"]
+    assert run.state is RunState.PAUSED
 
 
 def test_a_jump_closes_the_question_and_the_next_visit_asks_anew(rehearse: Any, plans: Any, at: Any) -> None:

@@ -119,7 +119,8 @@ def _go_on(walk: Walk) -> list[Intent]:
             case Phase.MAPPING | Phase.AGAIN if node in walk.maps:
                 if isinstance(of_items := go_on_with(walk, node), Record):
                     return [of_items]
-                starts.extend(of_items)
+                for due in of_items:
+                    _sort(due, starts, waits)
             case Phase.AGAIN:
                 starts.append(begin(walk, node, state.visit, state.attempt + 1, state.redo))
             case Phase.ASKING:

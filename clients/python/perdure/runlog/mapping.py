@@ -26,14 +26,15 @@ _BETWEEN: Final = (Phase.LOST, Phase.AGAIN, Phase.ASKING, Phase.FAILED)
 """Where the next attempt would begin."""
 
 
-def go_on_with(walk: Walk, node: str) -> list[Start] | Record:
-    """What follows at a map: attempts of items to begin, none while it waits; or what a fact leads to, or its end."""
+def go_on_with(walk: Walk, node: str) -> list[Start | Record] | Record:
+    """What follows at a map: attempts of items to begin, none while it waits, and waits of items that begin; or what a
+    fact leads to, or its end."""
     if walk.nodes[node].phase is Phase.AGAIN:
         return begin_again(walk, node)
     failed = failed_items(walk, node)
     sharded = walk.is_sharded(node)
     failing = _fails(walk, node, failed)
-    due: list[Start] = []
+    due: list[Start | Record] = []
     under_way = 0
     for place in walk.items(node):
         if place not in walk.active or place in failed:
@@ -44,10 +45,10 @@ def go_on_with(walk: Walk, node: str) -> list[Start] | Record:
             continue  # nothing is begun for a map that fails anyway
         under_way += 1
         match _follows(walk, place):
-            case Record() as record:
+            case Record() as record if walk.nodes[place].phase not in (Phase.ASKING, Phase.FAILED):
                 return record
-            case Start() as start:
-                due.append(start)
+            case Record() | Start() as follows:
+                due.append(follows)  # a wait that begins keeps nothing else from beginning
     if not failing:
         due += _next(walk, node, under_way)
     return due if due or under_way else Record(_end(walk, node, failed, failing=failing))
