@@ -1,12 +1,15 @@
-"""What a person is shown, at a hold point or by a question: its frozen form, and the evidence that there is."""
+"""What a person is shown and asked, at a hold point or by a question: its frozen form, and the evidence that there is."""
 
-from typing import Final
+import hashlib
+import secrets
+from typing import Any, Final
 
 import rfc8785
 
+from perdure.runlog.effects import approval_id
 from perdure.runlog.json_objects import JsonObject, TooDeep, check_levels
 from perdure.runlog.node_walk import NodeWalk, Phase
-from perdure.v1 import instances_pb2, plans_pb2
+from perdure.v1 import approval_facts_pb2, instances_pb2, plans_pb2
 from perdure_executor.node_context import NodeContext
 from perdure_executor.results import Failed
 
@@ -28,6 +31,17 @@ def canonical(shown: JsonObject, max_payload_bytes: int) -> bytes | Failed:
         message = f"the subject has {len(subject)} bytes; the limit is {max_payload_bytes}"
         return Failed(instances_pb2.FAILURE_CAUSE_PAYLOAD_TOO_LARGE, message)
     return subject
+
+
+def request(context: NodeContext, shown: JsonObject, subject: bytes, **said: Any) -> approval_facts_pb2.ApprovalWait:
+    """What people are asked by an attempt that shows them this, frozen as `subject`; `said` is the rest of it."""
+    return approval_facts_pb2.ApprovalWait(
+        approval_id=approval_id(context.run_id, context.instance),
+        subject_digest=hashlib.sha256(subject).digest(),
+        nonce=secrets.token_hex(16),
+        prompt=shown["prompt"].encode()[:PROMPT_BYTES].decode("utf-8", errors="ignore"),
+        **said,
+    )
 
 
 def evidence_so_far(context: NodeContext) -> list[JsonObject]:

@@ -11,7 +11,8 @@ from pydantic_ai.exceptions import ToolFailed
 from perdure.runlog.json_objects import JsonObject
 from perdure_executor.agents import tools
 from perdure_executor.agents.workspace import NotReadable, Workspace
-from perdure_executor.asking import Asking, CannotAsk, Unanswered
+from perdure_executor.asking import Asking, Unanswered
+from perdure_executor.question import CannotAsk
 
 P = ParamSpec("P")
 

@@ -14,9 +14,9 @@ from perdure_executor.agents.brief import Brief
 from perdure_executor.agents.journal import UnitJournal
 from perdure_executor.agents.workspace import NotReadable, Workspace
 from perdure_executor.expressions import render, render_text
+from perdure_executor.frozen_questions import asking, came_of
 from perdure_executor.node_context import NodeContext, Prepared, Reporter, Work, line
 from perdure_executor.providers import ProviderUnusable, provider_for
-from perdure_executor.questions import asking, came_of
 from perdure_executor.results import CannotPrepare, Failed, Result
 
 log = structlog.get_logger(__name__)

@@ -15,8 +15,8 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_executor.asking import NoAnswer, Unanswered
 from perdure_executor.calls import NeverCalled
 from perdure_executor.expressions import render_stored
+from perdure_executor.frozen_questions import asking, came_of
 from perdure_executor.node_context import Call, Function, NodeContext, NodeFailure, Prepared, Reporter, Work, line
-from perdure_executor.questions import asking, came_of
 from perdure_executor.results import Failed, Result, Stopped, Succeeded, without_its_secret
 from perdure_executor.secret_sources import SecretUnavailable
 

@@ -7,7 +7,8 @@ import pytest
 from perdure.encryption.codec import Codec
 from perdure.runlog.node_walk import Answer
 from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2
-from perdure_executor.asking import Asking, CannotAsk, NoAnswer, PersonAsked, Unanswered
+from perdure_executor.asking import Asking, NoAnswer, PersonAsked, Unanswered
+from perdure_executor.question import CannotAsk
 from perdure_executor.redaction import Redaction
 
 SELECTED, PROVIDED = decisions_pb2.DECISION_KIND_SELECTED, decisions_pb2.DECISION_KIND_PROVIDED

@@ -1,19 +1,18 @@
 """What comes of work that asks: the question, frozen as it is asked, and without what is secret."""
 
 import hashlib
-import secrets
 from collections.abc import Mapping
 
 from perdure.runlog.bindings import bindings
 from perdure.runlog.decisions import decision_word
-from perdure.runlog.effects import approval_id
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2
-from perdure_executor.asking import AnswerUnreadable, Asking, Question
+from perdure_executor.asking import AnswerUnreadable, Asking
 from perdure_executor.node_context import Ask, NodeContext, line
+from perdure_executor.question import Question
 from perdure_executor.results import Asked, Failed
 from perdure_executor.sealing import sealed
-from perdure_executor.shown import PROMPT_BYTES, canonical, evidence_so_far
+from perdure_executor.shown import canonical, evidence_so_far, request
 
 
 def asking(context: NodeContext) -> Asking:
@@ -82,9 +81,10 @@ def _approval(
     context: NodeContext, question: Question, shown: JsonObject, subject: bytes
 ) -> approval_facts_pb2.ApprovalWait:
     fails, goes_on = decisions_pb2.ON_TIMEOUT_FAIL, decisions_pb2.ON_TIMEOUT_CONTINUE
-    return approval_facts_pb2.ApprovalWait(
-        approval_id=approval_id(context.run_id, context.instance),
-        subject_digest=hashlib.sha256(subject).digest(),
+    return request(
+        context,
+        shown,
+        subject,
         allowed=_allowed(question),
         kind=decisions_pb2.APPROVAL_KIND_INPUT,
         options=question.options,
@@ -93,8 +93,6 @@ def _approval(
         quorum=1,
         on_timeout=goes_on if question.default else fails,
         default_option=question.default,
-        nonce=secrets.token_hex(16),
-        prompt=shown["prompt"].encode()[:PROMPT_BYTES].decode("utf-8", errors="ignore"),
         question=question.name,
         content_schema=json_bytes(shown["content_schema"]) if "content_schema" in shown else b"",
     )
