@@ -56,6 +56,15 @@ async def approve(service: Any, approval: Approval) -> None:
     await service.approvals.DecideApproval(asked)
 
 
+async def let_pass(serve: Any, hire: Any, text: str) -> tuple[Any, flows_pb2.Flow]:
+    """A flow in which somebody lets the hold point pass, when it has ended."""
+    service = await serve()
+    await hire(service)
+    flow = await service.start(text)
+    await approve(service, await opened(service, flow, 1))
+    return service, await service.settled(flow)
+
+
 async def test_a_file_that_has_changed_since_it_was_shown_is_shown_again(
     serve: Any, hire: Any, tmp_path: pathlib.Path, violations: Any
 ) -> None:
@@ -85,12 +94,7 @@ async def test_what_is_as_it_was_goes_on_though_another_branch_got_on_meanwhile(
     serve: Any, hire: Any, tmp_path: pathlib.Path, violations: Any
 ) -> None:
     (tmp_path / "plan.txt").write_text("first")
-    service = await serve()
-    await hire(service)
-    flow = await service.start(BRANCHED)
-
-    await approve(service, await opened(service, flow, 1))
-    ended = await service.settled(flow)
+    service, ended = await let_pass(serve, hire, BRANCHED)
 
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
     assert await violations(service, ended.root_run) == []
@@ -186,12 +190,7 @@ async def test_an_effect_that_is_tried_again_was_begun_already(
     serve: Any, hire: Any, tmp_path: pathlib.Path, violations: Any
 ) -> None:
     (tmp_path / "plan.txt").write_text("")
-    service = await serve()
-    await hire(service)
-    flow = await service.start(AGAIN)
-
-    await approve(service, await opened(service, flow, 1))
-    ended = await service.settled(flow)
+    service, ended = await let_pass(serve, hire, AGAIN)
 
     assert flows_pb2.Flow.Status.Name(ended.status) == "STATUS_SUCCEEDED"
     assert await violations(service, ended.root_run) == []

@@ -59,12 +59,18 @@ async def decide(service: Any, approval: approvals_pb2.Approval) -> approvals_pb
     return decided
 
 
-async def test_a_running_server_makes_tokens_with_the_new_key_and_takes_those_of_the_old_one(
-    serve: Any, hire: Any, token_keys: Any
-) -> None:
+@pytest.fixture
+async def waiting(serve: Any, hire: Any) -> tuple[Any, approvals_pb2.Approval]:
+    """A server, and an approval that is open there."""
     service = await serve()
     await hire(service)
-    _, before = await asked(service)
+    return service, (await asked(service))[1]
+
+
+async def test_a_running_server_makes_tokens_with_the_new_key_and_takes_those_of_the_old_one(
+    waiting: Any, token_keys: Any
+) -> None:
+    service, before = waiting
     old = before.token.partition(".")[0]
 
     new = token_keys(service.data_dir, "rotate")["key_id"]
@@ -77,11 +83,9 @@ async def test_a_running_server_makes_tokens_with_the_new_key_and_takes_those_of
 
 
 async def test_a_key_stays_while_an_open_approval_may_have_a_token_of_it_and_then_goes(
-    serve: Any, hire: Any, token_keys: Any
+    waiting: Any, token_keys: Any
 ) -> None:
-    service = await serve()
-    await hire(service)
-    _, before = await asked(service)
+    service, before = waiting
     old = before.token.partition(".")[0]
     new = token_keys(service.data_dir, "rotate")["key_id"]
 
@@ -93,10 +97,8 @@ async def test_a_key_stays_while_an_open_approval_may_have_a_token_of_it_and_the
     assert [one["key_id"] for one in token_keys(service.data_dir, "list")] == [new]
 
 
-async def test_no_token_of_a_key_that_was_dropped_is_taken(serve: Any, hire: Any, token_keys: Any) -> None:
-    service = await serve()
-    await hire(service)
-    _, before = await asked(service)
+async def test_no_token_of_a_key_that_was_dropped_is_taken(waiting: Any, token_keys: Any) -> None:
+    service, before = waiting
     token_keys(service.data_dir, "rotate")
     token_keys(service.data_dir, "drop", before.token.partition(".")[0], "--force")
 

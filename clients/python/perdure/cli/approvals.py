@@ -207,17 +207,7 @@ async def decide(
 
     Several are decided the same way, each by itself, with a line for each; ends with 1 where one was refused.
     """
-    ways = [
-        *([Said(DECISION_KIND_APPROVED, reason)] if approve else ()),
-        *([Said(DECISION_KIND_REJECTED, reason)] if reject else ()),
-        *([Said(DECISION_KIND_EDITED, reason, json_of_text(edit, "--edit"))] if edit is not None else ()),
-        *([Said(DECISION_KIND_SELECTED, reason, option=select)] if select is not None else ()),
-        *([Said(DECISION_KIND_PROVIDED, reason, json_of_text(provide, "--provide"))] if provide is not None else ()),
-    ]
-    if len(ways) != 1:
-        said = "say one only" if ways else "say how"
-        raise typer.BadParameter(f"{said}: --approve, --reject, --edit, --select or --provide", param_hint="'decide'")
-    (said_so,) = ways
+    said_so = _said(reason, approve=approve, reject=reject, edit=edit, select=select, provide=provide)
     found = [await deciding.show_to_decide(perdure, names.approval(one), said_so.decision) for one in approvals]
     still_open = [shown for shown in found if shown.state == Approval.STATE_OPEN]
     if atomic and 0 < len(still_open) < len(found):
@@ -233,6 +223,23 @@ async def decide(
         return
     shown = await deciding.decide(perdure, found[0], said_so) if still_open else found[0]
     print_decided(shown, output)
+
+
+def _said(
+    reason: str, *, approve: bool, reject: bool, edit: str | None, select: str | None, provide: str | None
+) -> Said:
+    """The one way that was said. Raises BadParameter for none, or more than one."""
+    ways: list[Said] = [
+        *([Said(DECISION_KIND_APPROVED, reason)] if approve else ()),
+        *([Said(DECISION_KIND_REJECTED, reason)] if reject else ()),
+        *([Said(DECISION_KIND_EDITED, reason, json_of_text(edit, "--edit"))] if edit is not None else ()),
+        *([Said(DECISION_KIND_SELECTED, reason, option=select)] if select is not None else ()),
+        *([Said(DECISION_KIND_PROVIDED, reason, json_of_text(provide, "--provide"))] if provide is not None else ()),
+    ]
+    if len(ways) != 1:
+        said = "say one only" if ways else "say how"
+        raise typer.BadParameter(f"{said}: --approve, --reject, --edit, --select or --provide", param_hint="'decide'")
+    return ways[0]
 
 
 @app.command()
