@@ -133,7 +133,7 @@ class Operators:
                 runs_pb2.PAUSE_REASON_TAKEOVER_LIMIT,
                 runs_pb2.PAUSE_REASON_STORE_RESTORED,
             )
-            if held or (run.state in CONTINUABLE and self._wants_more(run)):
+            if held or _is_waited_for(run) or (run.state in CONTINUABLE and self._wants_more(run)):
                 await self._continue_one(run)
 
     def _wants_more(self, run: runs_pb2.Run) -> bool:
@@ -211,6 +211,11 @@ class Operators:
             return list((await self.client.runs.ListRuns(runs_pb2.ListRunsRequest(page_size=60))).runs)
         request = runs_pb2.ListRunsRequest(page_size=100)
         return [run async for page in pages(self.client.runs.ListRuns, request) for run in page.runs]
+
+
+def _is_waited_for(run: runs_pb2.Run) -> bool:
+    """Whether it was interrupted under a parent: that waits, and comes to no end until somebody continues it."""
+    return bool(run.parent_run) and run.state == run_states_pb2.RUN_STATE_INTERRUPTED
 
 
 def _holds(event: RunEvent) -> bool:
