@@ -25,7 +25,7 @@ from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.api.work.incoming import read_batch
 from perdure_control_plane.domain.admission import Answer
 from perdure_control_plane.domain.approval import TokenKeys
-from perdure_control_plane.domain.caller import OPEN_CALLER
+from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
 from perdure_control_plane.domain.executor import Executor
 from perdure_control_plane.domain.flow import RequestSource
 from perdure_control_plane.domain.ids import ApprovalId, Incarnation, PlaybookId, RunId, SessionId
@@ -36,6 +36,7 @@ from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
 from perdure_control_plane.storage.sqlite import SqliteStore
 from perdure_control_plane.storage.tables import metadata
+from perdure_control_plane.storage.unaudited import Unaudited, unaudited
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.usecases.claim_runs import Claim, Claimed, acknowledge_assignments, claim_runs
 from perdure_control_plane.usecases.connect_executor import HeldRun, Renewal, connect_executor, renew_lease
@@ -175,14 +176,17 @@ class House:
     limits: Limits = field(default_factory=Limits)
     keys: TokenKeys = field(default_factory=lambda: TokenKeys("k1", {"k1": b"secret" * 6}))
     starts: int = 0
+    _published: dict[str, tuple[PlaybookId, str, str]] = field(default_factory=dict)
 
-    async def published(self, manifest: str) -> tuple[PlaybookId, str, str]:
-        """Stores and publishes a playbook; its id, version and digest."""
-        version = await create_playbook_version(self.store, OPEN_CALLER, manifest.encode(), "")
-        evidence = (Evidence("review", "test"),)
-        asked = Publishing(version.playbook_id, version.version, version.digest, Publication.ACTIVE, evidence, "")
-        await publish_playbook_version(self.store, OPEN_CALLER, asked)
-        return version.playbook_id, version.version, version.digest
+    async def published(self, manifest: str, author: Caller = OPEN_CALLER) -> tuple[PlaybookId, str, str]:
+        """Stores and publishes a playbook, unless it is; its id, version and digest."""
+        if manifest not in self._published:
+            version = await create_playbook_version(self.store, author, manifest.encode(), "")
+            evidence = (Evidence("review", "test"),)
+            asked = Publishing(version.playbook_id, version.version, version.digest, Publication.ACTIVE, evidence, "")
+            await publish_playbook_version(self.store, OPEN_CALLER, asked)
+            self._published[manifest] = version.playbook_id, version.version, version.digest
+        return self._published[manifest]
 
     async def revoke(self, playbook_id: str) -> None:
         """Revokes the first version of a playbook."""
@@ -190,12 +194,18 @@ class House:
         revoking = Revoking(version.playbook_id, version.version, version.digest, "unsafe", (), "")
         await revoke_playbook_version(self.store, OPEN_CALLER, revoking)
 
-    async def start(self, manifest: str = LINE, **fields: Any) -> RunId:
+    async def start(self, manifest: str = LINE, caller: Caller = OPEN_CALLER, **fields: Any) -> RunId:
         """Starts a playbook and returns its root run."""
         self.starts += 1
         asked = await self.asked(manifest, idempotency_key=f"key-{self.starts}", **fields)
-        view = await FlowStarter(self.store, self.limits).start(OPEN_CALLER, asked)
+        view = await FlowStarter(self.store, self.limits).start(caller, asked)
         return view.flow.root_run_id
+
+    async def held(self, manifest: str, caller: Caller = OPEN_CALLER) -> Holder:
+        """An executor that holds a run that somebody has started."""
+        await self.start(manifest, caller)
+        (held,) = await self.claim(await self.connect())
+        return held
 
     async def asked(self, manifest: str = LINE, **fields: Any) -> Start:
         """A request to start a playbook, which is published, in a session, which exists."""
@@ -298,6 +308,10 @@ class House:
         """Where the store's tables are not what its logs give."""
         return await self.store.read(_differences)
 
+    async def unaudited(self) -> list[Unaudited]:
+        """What tables say that people did, and the audit trail does not."""
+        return await self.store.read(lambda tx: list(unaudited(tx.connection)))
+
 
 def _differences(tx: SqlTransaction) -> list[str]:
     rebuilder = Rebuilder(tx.connection)
@@ -332,10 +346,11 @@ async def store(request: pytest.FixtureRequest, clock: Any) -> AsyncIterator[Sql
 
 @pytest.fixture
 async def house(store: SqliteStore | PostgresStore) -> AsyncIterator[House]:
-    """Whatever a test does to it, its tables must be what its logs give."""
+    """Whatever a test does to it, its tables must be what its logs give, and its audit trail say who did what."""
     built = House(store)
     yield built
     assert await built.differences() == []
+    assert await built.unaudited() == []
 
 
 @pytest.fixture
@@ -357,14 +372,10 @@ def manifests() -> dict[str, str]:
 @pytest.fixture
 async def holder(house: House) -> Holder:
     """An executor that holds a run of a line of two nodes."""
-    await house.start()
-    (held,) = await house.claim(await house.connect())
-    return held
+    return await house.held(LINE)
 
 
 @pytest.fixture
 async def gated(house: House) -> Holder:
     """An executor that holds a run which begins with a gate."""
-    await house.start(GATED)
-    (held,) = await house.claim(await house.connect())
-    return held
+    return await house.held(GATED)

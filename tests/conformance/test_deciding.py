@@ -24,7 +24,7 @@ from perdure_control_plane.domain.errors import (
 from perdure_control_plane.domain.ids import Principal
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.roles import Role
-from perdure_control_plane.storage.tables import approvals, flows, playbook_versions
+from perdure_control_plane.storage.tables import approvals
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.stop_run import stop_run
@@ -129,21 +129,18 @@ ADA = Caller(Principal("keys/ada"), authenticated=True, role=Role.ADMIN)
 BOB = Caller(Principal("keys/bob"), authenticated=True, role=Role.REVIEWER)
 
 
-async def started_by_ada(house: Any, gated: Any, *rules: int) -> str:
+async def started_by_ada(house: Any, manifest: str, *rules: int) -> str:
     """The approval of a gate that asks under these rules. Ada has started its flow, and stored its playbook."""
-    run = await house.run(gated.run_id)
-    of_flow = update(flows).where(flows.c.flow_id == run.identity.flow_id)
-    await house.execute(of_flow.values(principal=ADA.principal))
-    await house.execute(update(playbook_versions).values(author=ADA.principal))
-    shown = await ask(house, gated, four_eyes=rules)
+    await house.published(manifest, ADA)
+    shown = await ask(house, await house.held(manifest, ADA), four_eyes=rules)
     return str(shown.approval.approval_id)
 
 
 @pytest.mark.parametrize("rule", [FOUR_EYES_NOT_STARTER, FOUR_EYES_NOT_AUTHOR])
 async def test_whom_four_eyes_keep_from_deciding_gets_no_token_and_decides_with_none(
-    house: Any, gated: Any, rule: int
+    house: Any, manifests: Any, rule: int
 ) -> None:
-    approval_id = await started_by_ada(house, gated, rule)
+    approval_id = await started_by_ada(house, manifests["gated"], rule)
     hers = await get_approval(house.store, house.keys, ADA, approval_id)
     his = await get_approval(house.store, house.keys, BOB, approval_id)
     asked = Deciding(approval_id, Decision.APPROVED, his.token, "", "")
@@ -157,8 +154,8 @@ async def test_whom_four_eyes_keep_from_deciding_gets_no_token_and_decides_with_
     assert (decided.decider, decided.authenticated) == (BOB.principal, True)
 
 
-async def test_without_a_rule_whoever_started_it_may_decide(house: Any, gated: Any) -> None:
-    approval_id = await started_by_ada(house, gated)
+async def test_without_a_rule_whoever_started_it_may_decide(house: Any, manifests: Any) -> None:
+    approval_id = await started_by_ada(house, manifests["gated"])
     shown = await get_approval(house.store, house.keys, ADA, approval_id)
 
     asked = Deciding(approval_id, Decision.APPROVED, shown.token, "", "")

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from perdure.runlog.head import Stop
 from perdure.runlog.states import RunState
@@ -27,7 +26,6 @@ from perdure_control_plane.domain.ids import Principal
 from perdure_control_plane.domain.limits import Limits
 from perdure_control_plane.domain.queries import ApprovalFilter
 from perdure_control_plane.domain.roles import Role
-from perdure_control_plane.storage.tables import flows
 from perdure_control_plane.usecases.comment_approval import Commenting, comment_approval
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_together
 from perdure_control_plane.usecases.delegate_approval import Delegating, delegate_approval
@@ -79,10 +77,8 @@ async def test_who_has_voted_does_not_give_the_place_away(house: Any, gated: Any
         await delegate(house, approval_id, ADA, "keys/cy")
 
 
-async def test_who_may_not_decide_does_not_choose_who_does(house: Any, gated: Any) -> None:
-    run = await house.run(gated.run_id)
-    started = update(flows).where(flows.c.flow_id == run.identity.flow_id).values(principal=ROOT.principal)
-    await house.execute(started)
+async def test_who_may_not_decide_does_not_choose_who_does(house: Any, manifests: Any) -> None:
+    gated = await house.held(manifests["gated"], ROOT)
     approval_id = await ask(house, gated, assignees=["keys/ada"], four_eyes=[FOUR_EYES_NOT_STARTER])
 
     with pytest.raises(DeciderNotAllowed):
@@ -131,10 +127,8 @@ async def test_the_same_request_again_delegates_once_and_another_is_a_conflict(h
         await delegate(house, approval_id, ADA, "keys/bob", "r1")
 
 
-async def test_whoever_started_the_flow_withdraws_and_the_node_is_to_fail(house: Any, gated: Any) -> None:
-    run = await house.run(gated.run_id)
-    started = update(flows).where(flows.c.flow_id == run.identity.flow_id).values(principal=OPERATOR.principal)
-    await house.execute(started)
+async def test_whoever_started_the_flow_withdraws_and_the_node_is_to_fail(house: Any, manifests: Any) -> None:
+    gated = await house.held(manifests["gated"], OPERATOR)
     approval_id = await ask(house, gated)
 
     with pytest.raises(NotRequester):

@@ -11,7 +11,7 @@ from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.ids import new_id
 from perdure_control_plane.domain.queries import AuditFilter
 from perdure_control_plane.storage.audit_chain import COLUMNS, sealed_from
-from perdure_control_plane.storage.statements import DriverConnection, Prepared
+from perdure_control_plane.storage.statements import DriverConnection, Prepared, Row
 from perdure_control_plane.storage.tables import audit_events
 
 
@@ -33,25 +33,7 @@ class Audit:
 
     def record(self, act: Act) -> None:
         """Writes an act down, in this transaction: neither is there without the other."""
-        caller = act.caller
-        row = {
-            "event_id": new_id(),
-            "recorded_at": self._now,
-            "type": act.type.value,
-            "principal": caller.principal,
-            "authenticated": int(caller.authenticated),
-            "peer": caller.peer,
-            "method": caller.method,
-            "resource": act.resource,
-            "outcome": act.outcome.value,
-            "reason": act.reason,
-            "request_id": act.request_id,
-            "details": json.dumps(act.details, sort_keys=True),
-            "position": 0,
-            "previous_hash": b"",
-            "hash": b"",
-        }
-        self._statements.add.execute(self._driver, row)
+        self._statements.add.execute_row(self._driver, audit_row(act, self._now))
 
     def page(self, wanted: AuditFilter, before: tuple[int, str] | None, limit: int) -> list[SealedEvent]:
         """Events, the latest first, that come before a (time, id)."""
@@ -71,3 +53,25 @@ class Audit:
             at, last_id = before
             query = query.where((recorded_at < at) | ((recorded_at == at) & (event_id < last_id)))
         return [sealed_from(row) for row in self._connection.execute(query)]
+
+
+def audit_row(act: Act, now: int) -> Row:
+    """An event of an act, in the order of the table's columns. It has no place in the chain yet."""
+    caller = act.caller
+    return (
+        new_id(),
+        now,
+        act.type.value,
+        caller.principal,
+        int(caller.authenticated),
+        caller.peer,
+        caller.method,
+        act.resource,
+        act.outcome.value,
+        act.reason,
+        act.request_id,
+        json.dumps(act.details, sort_keys=True),
+        0,
+        b"",
+        b"",
+    )

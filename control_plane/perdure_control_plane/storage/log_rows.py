@@ -43,8 +43,11 @@ class LogRows(Protocol):
         the changes that follow: where they are done here, too, it may be committed at once, and the moves have none left.
         """
 
-    def create(self, run: RunIdentity, move: Move, flow: Flow | None) -> None:
-        """Stores a new run with its first events and its place in the queue, and the flow that it begins.
+    def create(self, run: RunIdentity, move: Move) -> None:
+        """Stores a new run with its first events and its place in the queue."""
 
-        A flow without further changes may be committed at once, where no transaction has begun.
+    def begin(self, run: RunIdentity, move: Move, flow: Flow, audited: Row) -> None:
+        """Stores a flow, its root run as `create` does, and the audit event of its start.
+
+        Where the move has no changes left it may be committed at once, if no transaction has begun.
         """

@@ -37,7 +37,7 @@ from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.run import RunIdentity
 from perdure_control_plane.domain.task import TaskState, TerminalReason
 from perdure_control_plane.storage.log_rows import Move
-from perdure_control_plane.storage.postgres_creation import CreationStatement
+from perdure_control_plane.storage.postgres_creation import BeginningStatement, CreationStatement
 from perdure_control_plane.storage.postgres_given import (
     EVENT_COLUMNS,
     array,
@@ -73,8 +73,8 @@ class PostgresLogStatements:
         self.save: Final = _MoveStatement(HEAD_COLUMNS, _GUARD, EVENT_COLUMNS, dialect)
         self.save_one: Final = _OneMoveStatement(HEAD_COLUMNS, _GUARD, EVENT_COLUMNS, dialect)
         self.heads: Final = Prepared(_heads(), dialect)
-        self.create: Final = CreationStatement(dialect, with_flow=False)
-        self.begin: Final = CreationStatement(dialect, with_flow=True)
+        self.create: Final = CreationStatement(dialect)
+        self.begin: Final = BeginningStatement(dialect)
 
     def carry_out(self, move: Move) -> bool:
         """Whether a whole move carries all its changes out: it goes by the state that the run has moved to."""
@@ -132,15 +132,19 @@ class PostgresLogRows:
         execute = statement.prepared.execute_alone if alone else statement.prepared.execute_row
         return [row[0] for row in execute(self._driver, columns)]
 
-    def create(self, run: RunIdentity, move: Move, flow: Flow | None) -> None:
-        """Stores a new run with its first events and its place in the queue, and the flow that it begins.
+    def create(self, run: RunIdentity, move: Move) -> None:
+        """Stores a new run with its first events and its place in the queue."""
+        statement = self._statements.create
+        statement.prepared.execute_row(self._driver, statement.parameters(run, move))
 
-        A flow without further changes is committed at once, where no transaction has begun.
+    def begin(self, run: RunIdentity, move: Move, flow: Flow, audited: Row) -> None:
+        """Stores a flow, its root run as `create` does, and the audit event of its start.
+
+        Where the move has no changes left it is committed at once, if no transaction has begun.
         """
-        statement = self._statements.create if flow is None else self._statements.begin
-        alone = flow is not None and not move.changes
-        execute = statement.prepared.execute_alone if alone else statement.prepared.execute_row
-        execute(self._driver, statement.parameters(run, move, flow))
+        statement = self._statements.begin
+        execute = statement.prepared.execute_row if move.changes else statement.prepared.execute_alone
+        execute(self._driver, statement.parameters(run, move, flow, audited))
 
 
 def _guard(move: Move) -> Row:

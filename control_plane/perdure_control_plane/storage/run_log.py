@@ -6,6 +6,7 @@ from perdure.runlog.head import RunHead, advance
 from perdure.runlog.instances import instance
 from perdure.runlog.kinds import KIND_NUMBERS
 from perdure.v1.run_events_pb2 import RunCreated, RunEvent
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.errors import Conflict
 from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import (
@@ -18,6 +19,7 @@ from perdure_control_plane.domain.ids import (
 )
 from perdure_control_plane.domain.origin import Outside
 from perdure_control_plane.domain.run import Run, RunIdentity
+from perdure_control_plane.storage.audit import audit_row
 from perdure_control_plane.storage.heads import HeadCache, Mark
 from perdure_control_plane.storage.log_rows import LogRows, Move
 from perdure_control_plane.storage.payloads import INLINE_BYTES
@@ -47,14 +49,20 @@ class RunLog:
         self._now = now
         self.changed: list[Run] = []
 
-    def create(self, run_id: RunId, events: Sequence[RunEvent], origin: Outside, flow: Flow | None = None) -> Run:
-        """Begins a log, and the flow whose root run it is; the first event is the run's creation."""
-        identity = identity_of(run_id, events[0].run_created, self._now)
-        head = RunHead()
-        move = self._fold(run_id, head, events, origin)
-        self._rows.create(identity, move, flow)
+    def create(self, run_id: RunId, events: Sequence[RunEvent], origin: Outside) -> Run:
+        """Begins a log; the first event is the run's creation."""
+        identity, move = self._new(run_id, events, origin)
+        self._rows.create(identity, move)
         execute_changes(self._driver, [move.changes])
-        return self._note(Run(identity, head))
+        return self._note(Run(identity, move.after))
+
+    def begin(self, flow: Flow, events: Sequence[RunEvent], origin: Outside, act: Act) -> Run:
+        """Begins a flow with the log of its root run, as `create` does, and writes down who began it: all that a start
+        does, so that it can be one statement."""
+        identity, move = self._new(flow.root_run_id, events, origin)
+        self._rows.begin(identity, move, flow, audit_row(act, self._now))
+        execute_changes(self._driver, [move.changes])
+        return self._note(Run(identity, move.after))
 
     def append(self, run: Run, events: Sequence[RunEvent], origin: Outside) -> Run:
         """Appends to a run's log and returns the run as it is now.
@@ -84,6 +92,10 @@ class RunLog:
                 self._heads.put(move.run_id, move.after.copy())
         identities = {run.run_id: run.identity for run, _ in events_of}
         return [self._note(Run(identities[move.run_id], move.after)) for move in kept]
+
+    def _new(self, run_id: RunId, events: Sequence[RunEvent], origin: Outside) -> tuple[RunIdentity, Move]:
+        identity = identity_of(run_id, events[0].run_created, self._now)
+        return identity, self._fold(run_id, RunHead(), events, origin)
 
     def _fold(self, run_id: RunId, head: RunHead, events: Sequence[RunEvent], origin: Outside) -> Move:
         """Folds events onto a head: what is to be stored of that, without what follows the run's state."""

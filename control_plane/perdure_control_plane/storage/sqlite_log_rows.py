@@ -6,6 +6,7 @@ from perdure.runlog.head import RunHead
 from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.run import RunIdentity
+from perdure_control_plane.storage.audit import AuditStatements
 from perdure_control_plane.storage.flows import FlowStatements, flow_row
 from perdure_control_plane.storage.log_rows import Move
 from perdure_control_plane.storage.run_events import RunEventStatements
@@ -16,11 +17,19 @@ from perdure_control_plane.storage.statements import DriverConnection, Row
 class SqliteLogRows:
     """One guarded update for each run, then one insertion of all events: `executemany` does not say which rows it met."""
 
-    def __init__(self, driver: DriverConnection, runs: Runs, events: RunEventStatements, flows: FlowStatements) -> None:
+    def __init__(
+        self,
+        driver: DriverConnection,
+        runs: Runs,
+        events: RunEventStatements,
+        flows: FlowStatements,
+        audit: AuditStatements,
+    ) -> None:
         self._driver = driver
         self._runs = runs
         self._events = events
         self._flows = flows
+        self._audit = audit
 
     def heads(self, run_ids: Sequence[RunId]) -> dict[RunId, RunHead | None]:
         """Heads as they are now; runs that do not exist are left out."""
@@ -43,9 +52,13 @@ class SqliteLogRows:
         self._events.insert.execute_rows(self._driver, events)
         return stored
 
-    def create(self, run: RunIdentity, move: Move, flow: Flow | None) -> None:
-        """Stores a new run with its first events and its place in the queue, and the flow that it begins."""
-        if flow is not None:
-            self._flows.insert.execute_row(self._driver, flow_row(flow))
+    def create(self, run: RunIdentity, move: Move) -> None:
+        """Stores a new run with its first events and its place in the queue."""
         self._runs.insert(run, move.after)
         self._events.insert.execute_rows(self._driver, move.events)
+
+    def begin(self, run: RunIdentity, move: Move, flow: Flow, audited: Row) -> None:
+        """Stores a flow, its root run as `create` does, and the audit event of its start."""
+        self._flows.insert.execute_row(self._driver, flow_row(flow))
+        self.create(run, move)
+        self._audit.add.execute_row(self._driver, audited)

@@ -715,6 +715,7 @@ audit_events = _table(
     _bytes("hash"),
     _one_of("outcome", AuditOutcome),
     Index(None, "recorded_at", "event_id"),
+    Index(None, "resource", "recorded_at", "event_id"),
 )
 _is_unsealed = audit_events.c.position == literal_column("0")
 Index(

@@ -81,7 +81,7 @@ class Statements:
     def log_rows(self, driver: DriverConnection, runs: Runs) -> LogRows:
         """The rows of runs and logs, as this database is best asked for many of them."""
         if self._postgres is None:
-            return SqliteLogRows(driver, runs, self.events, self.flows)
+            return SqliteLogRows(driver, runs, self.events, self.flows, self.audit)
         return PostgresLogRows(cast("LazyConnection", driver), self._postgres)
 
 

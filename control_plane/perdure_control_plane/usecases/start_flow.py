@@ -205,9 +205,8 @@ def begin_flow(tx: Transaction, limits: Limits, caller: Caller, checked: Checked
         _check_room(tx, checked.place)
     flow = _new_flow(tx, caller, asked, digest)
     events = _first_events(flow, session, checked, release, caller)
-    run = tx.log.create(flow.root_run_id, events, requested_by(caller), flow)
-    tx.audit.record(Act(AuditType.RUN_CREATED, caller, run.name, asked.idempotency_key, _details(flow)))
-    return view_of_new(flow, run)
+    act = Act(AuditType.RUN_CREATED, caller, f"runs/{flow.root_run_id}", asked.idempotency_key, _details(flow))
+    return view_of_new(flow, tx.log.begin(flow, events, requested_by(caller), act))
 
 
 def _details(flow: Flow) -> dict[AuditDetail, str]:

@@ -40,7 +40,7 @@ def test_a_sound_log_is_said_to_be_sound_and_what_nobody_saw_not_checked(perdure
 
     assert (told.code, told.document["violations"], told.document["runs"]) == (0, [], 1)
     unseen = {rule for rule, verdict in verdicts(told).items() if verdict == "not checked"}
-    assert unseen == {"ACKNOWLEDGED", "LAUNCHED", "PROJECTION", "SNAPSHOT"}
+    assert unseen == {"ACKNOWLEDGED", "AUDITED", "LAUNCHED", "PROJECTION", "SNAPSHOT"}
     assert {verdict for rule, verdict in verdicts(told).items() if rule not in unseen} == {"ok"}
     assert "no witness; give one with --acks FILE" in table.out
     assert table.err == f"1 run, {told.document['events']} events, no violation\n"
@@ -53,7 +53,7 @@ def test_witnesses_are_heard(perdure: Any) -> None:
     told = perdure("verify", run, "--acks", server.log, "--launches", server.directory / "ledger.jsonl", "-o", "json")
 
     unseen = {rule for rule, verdict in verdicts(told).items() if verdict != "ok"}
-    assert (told.code, unseen) == (0, {"PROJECTION", "SNAPSHOT"})
+    assert (told.code, unseen) == (0, {"AUDITED", "PROJECTION", "SNAPSHOT"})
 
 
 def test_a_run_a_flow_or_all_runs_are_chosen_and_not_two_of_them(perdure: Any) -> None:
@@ -139,7 +139,7 @@ def test_an_export_is_checked_without_a_server(perdure: Any, tmp_path: pathlib.P
     assert file.stat().st_mode & 0o777 == 0o600
     assert (told.code, told.document["violations"], told.document["runs"]) == (0, [], 1)
     unseen = {rule for rule, verdict in verdicts(told).items() if verdict != "ok"}
-    assert unseen == {"ACKNOWLEDGED", "LAUNCHED", "PROJECTION", "SNAPSHOT"}
+    assert unseen == {"ACKNOWLEDGED", "AUDITED", "LAUNCHED", "PROJECTION", "SNAPSHOT"}
     assert (again.code, "is there already" in again.err) == (5, True)
 
 

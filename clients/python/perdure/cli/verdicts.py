@@ -27,6 +27,7 @@ MEANINGS: Final = {
     Rule.ROW: "what the server shows of the run is what its log says",
     Rule.READABLE: "what is stored can be read",
     Rule.PROJECTION: "every table that follows from logs is what they give",
+    Rule.AUDITED: "who started, wrote, voted and decided is who the audit trail says",
     Rule.TREE: "a child run is one that its parent started, and its end is told once",
     Rule.SNAPSHOT: "a snapshot is what the log folds to at its position",
     Rule.ACKNOWLEDGED: "what was acknowledged is in the log",
@@ -35,7 +36,7 @@ MEANINGS: Final = {
 
 _NEEDS: Final = {Rule.ACKNOWLEDGED: "--acks FILE", Rule.LAUNCHED: "--launches FILE"}
 
-OF_STORES: Final = frozenset({Rule.PROJECTION, Rule.SNAPSHOT})
+OF_STORES: Final = frozenset({Rule.PROJECTION, Rule.AUDITED, Rule.SNAPSHOT})
 """Rules about what only the store itself has."""
 
 

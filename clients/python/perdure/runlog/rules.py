@@ -56,6 +56,8 @@ class Rule(StrEnum):
     """What is stored can be read."""
     PROJECTION = "PROJECTION"
     """Every table that follows from logs is what they give."""
+    AUDITED = "AUDITED"
+    """Who started, wrote, voted and decided is who the audit trail says."""
     SNAPSHOT = "SNAPSHOT"
     """A snapshot is what the log folds to at its position."""
     ACKNOWLEDGED = "ACKNOWLEDGED"

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from perdure.v1.run_events_pb2 import RecordedEvent, RunEvent
 from perdure_control_plane.domain.approval import Approval, Vote
 from perdure_control_plane.domain.approval_change import ApprovalChange, ChangesHead
+from perdure_control_plane.domain.audit import Act
 from perdure_control_plane.domain.flow import Flow
 from perdure_control_plane.domain.ids import ApprovalId, FlowId, RunId, SessionId, TaskId
 from perdure_control_plane.domain.inbox import InboxFact, Wait, WaitState
@@ -63,7 +64,8 @@ class EventReader(Protocol):
 class Log(Protocol):
     """The log, for what comes from outside a run's walk."""
 
-    def create(self, run_id: RunId, events: Sequence[RunEvent], origin: Outside, flow: Flow | None = None) -> Run: ...
+    def create(self, run_id: RunId, events: Sequence[RunEvent], origin: Outside) -> Run: ...
+    def begin(self, flow: Flow, events: Sequence[RunEvent], origin: Outside, act: Act) -> Run: ...
     def append(self, run: Run, events: Sequence[RunEvent], origin: Outside) -> Run: ...
     def append_each(self, events_of: Sequence[tuple[Run, Sequence[RunEvent]]], origin: Outside) -> list[Run]: ...
 

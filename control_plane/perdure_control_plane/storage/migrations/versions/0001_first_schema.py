@@ -188,6 +188,12 @@ def upgrade() -> None:
         op.f("ix_audit_events_recorded_at_event_id"), "audit_events", ["recorded_at", "event_id"], unique=False
     )
     op.create_index(
+        op.f("ix_audit_events_resource_recorded_at_event_id"),
+        "audit_events",
+        ["resource", "recorded_at", "event_id"],
+        unique=False,
+    )
+    op.create_index(
         "ix_audit_events_unsealed",
         "audit_events",
         ["event_id"],
