@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from perdure.audit.events import AuditType
 from perdure.runlog.head import Stop
+from perdure_control_plane.api.doorkeeper import STRANGER
 from perdure_control_plane.domain.approval import Decision
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.ids import Principal, SessionId
@@ -22,7 +23,7 @@ from perdure_control_plane.usecases.decide_approval import Deciding, decide_appr
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.open_store_life import open_store_life
 from perdure_control_plane.usecases.pause_run import pause_run
-from perdure_control_plane.usecases.record_denials import MAX_KINDS, Denials
+from perdure_control_plane.usecases.record_denials import MAX_KINDS, MAX_RESOURCES, Denials
 from perdure_control_plane.usecases.retain import retain
 from perdure_control_plane.usecases.signal_run import Signalling, signal_run
 from perdure_control_plane.usecases.stop_run import stop_run
@@ -30,6 +31,7 @@ from tests.conformance.conftest import asked_id
 from tests.conformance.stores import go_back
 
 ADA = Caller(Principal("ada"), authenticated=True, peer="ipv4:10.0.0.7:4000", method="/perdure.v1.RunService/PauseRun")
+BOB = Caller(Principal("bob"), authenticated=True)
 REFUSED = (IntegrityError, sqlite3.IntegrityError, asyncpg.CheckViolationError)
 SECRET = "hush-7f3a"
 WAITS = """
@@ -207,8 +209,8 @@ async def test_a_flood_of_denials_is_an_event_at_once_and_one_with_a_count(house
 
     await denials.record(ADA, "TOKEN_MISMATCH", "approvals/a")
     at_once = await events(house, AuditType.AUTH_DENIED)
-    for number in range(1000):
-        await denials.record(ADA, "TOKEN_MISMATCH", f"approvals/{number}")
+    for _ in range(1000):
+        await denials.record(ADA, "TOKEN_MISMATCH", "approvals/a")
     await denials.store_due()
     meanwhile = await events(house, AuditType.AUTH_DENIED)
     await denials.store_due(all_of_them=True)
@@ -218,7 +220,35 @@ async def test_a_flood_of_denials_is_an_event_at_once_and_one_with_a_count(house
     assert [event["details"] for event in at_once] == [{"count": "1"}]
     assert meanwhile == at_once
     assert sorted(event["details"]["count"] for event in in_the_end) == ["1", "1000"]
-    assert {event["reason"] for event in in_the_end} == {"TOKEN_MISMATCH"}
+    assert {(event["reason"], event["resource"]) for event in in_the_end} == {("TOKEN_MISMATCH", "approvals/a")}
+
+
+async def test_who_is_denied_ever_new_resources_takes_the_place_of_nobody_else(house: Any) -> None:
+    denials = Denials(house.store)
+
+    for number in range(MAX_KINDS):
+        await denials.record(ADA, "TOKEN_MISMATCH", f"approvals/{number}")
+    await denials.record(BOB, "TOKEN_MISMATCH", "approvals/b")
+    await denials.store_due(all_of_them=True)
+
+    told = await events(house, AuditType.AUTH_DENIED)
+    apart = {event["resource"] for event in told} - {""}
+    # The first of those that are counted together was alone yet, and says which it was.
+    assert apart == {f"approvals/{number}" for number in range(MAX_RESOURCES + 1)} | {"approvals/b"}
+    together = [int(event["details"]["count"]) for event in told if not event["resource"]]
+    assert together == [MAX_KINDS - MAX_RESOURCES - 1]
+    assert {event["principal"] for event in told if event["resource"] == "approvals/b"} == {"bob"}
+
+
+async def test_resources_of_callers_whom_nobody_knows_are_not_told_apart(house: Any) -> None:
+    denials = Denials(house.store)
+
+    for number in range(5):
+        await denials.record(STRANGER, "UNAUTHENTICATED", f"approvals/{number}")
+    await denials.store_due(all_of_them=True)
+
+    told = {(event["resource"], event["details"]["count"]) for event in await events(house, AuditType.AUTH_DENIED)}
+    assert told == {("approvals/0", "1"), ("", "4")}
 
 
 async def test_denials_of_ever_new_callers_are_counted_together_at_some_point(house: Any) -> None:
@@ -228,8 +258,10 @@ async def test_denials_of_ever_new_callers_are_counted_together_at_some_point(ho
         await denials.record(Caller(Principal(f"p{number}"), authenticated=True), "SCOPE_MISSING", "")
     await denials.store_due(all_of_them=True)
 
-    counts = [int(event["details"]["count"]) for event in await events(house, AuditType.AUTH_DENIED)]
+    told = await events(house, AuditType.AUTH_DENIED)
+    counts = [int(event["details"]["count"]) for event in told]
     assert sum(counts) == MAX_KINDS + 50
+    assert {event["reason"] for event in told if event["principal"] == "anonymous"} == {""}
     assert len(counts) <= MAX_KINDS + 2
 
 

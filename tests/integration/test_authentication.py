@@ -222,6 +222,21 @@ async def test_calls_that_are_not_let_in_are_written_down_with_who_made_them(
     assert all(row[4].startswith("ipv4:127.0.0.1:") for row in denied)
 
 
+async def test_a_denial_says_what_was_asked_about_unless_it_is_the_text_of_a_key(
+    guarded: Any, connect_as: Any, key_for: KeyFor
+) -> None:
+    text = await key_for("eve", ROLE_VIEWER)
+    viewer = await connect_as(text)
+    for name in ("keys/root", f"keys/{text}", "keys/no key"):
+        with pytest.raises(CallFailed):
+            await viewer.keys.RevokeKey(RevokeKeyRequest(name=name))
+
+    with contextlib.closing(sqlite3.connect(f"file:{guarded.data_dir / 'perdure.db'}?mode=ro", uri=True)) as database:
+        denied = list(database.execute("SELECT resource FROM audit_events WHERE type = 'auth.denied'"))
+
+    assert sorted(denied) == [("",), ("keys/root",)]
+
+
 async def test_on_an_open_server_a_key_says_nothing(serve: Any, stack: Any) -> None:
     service = await serve()
     client = await stack.enter_async_context(Client(service.address, key="whatever-it-is"))

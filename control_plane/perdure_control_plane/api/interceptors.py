@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 from perdure.runlog.head import IllegalEvent
 from perdure.v1 import scopes_pb2
 from perdure_control_plane.api.doorkeeper import STRANGER, Doorkeeper
+from perdure_control_plane.api.names import named_in
 from perdure_control_plane.api.rates import UNLIMITED, Rates
 from perdure_control_plane.api.status import internal_status, is_denial, status_of
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
@@ -174,16 +175,16 @@ class _Guard:
         finally:
             looking.cancel()
 
-    async def refuse(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+    async def refuse(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception, request: Any) -> None:
         """Answers with a status, and has a denial written down."""
-        await self.write_down(error)
+        await self.write_down(error, named_in(request))
         await _abort(context, self._method, error)
 
-    async def write_down(self, error: Exception) -> None:
-        """Has an error written down where it is a denial."""
+    async def write_down(self, error: Exception, resource: str = "") -> None:
+        """Has an error written down where it is a denial. `resource` is what the request was about."""
         if isinstance(error, PerdureError) and is_denial(error):
             try:
-                await self._denials.record(caller(), error.reason, error.metadata.get("approval", ""))
+                await self._denials.record(caller(), error.reason, error.metadata.get("approval", resource))
             except Exception:  # the call is denied all the same, and it is counted until it can be written down
                 log.exception("denial.postponed", method=self._method)
 
@@ -196,7 +197,7 @@ def _unary(behaviour: Any, guard: _Guard, checked: Callable[[Any], Any]) -> Any:
         except (grpc.aio.AbortError, grpc.aio.UsageError):
             raise
         except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
-            await guard.refuse(context, error)
+            await guard.refuse(context, error, request)
 
     return call
 
@@ -215,7 +216,7 @@ def _stream(behaviour: Any, guard: _Guard, checked: Callable[[Any], Any]) -> Any
         except (grpc.aio.AbortError, grpc.aio.UsageError):
             raise
         except Exception as error:  # noqa: BLE001  # every error leaves as a status, and unknown ones are logged
-            await guard.refuse(context, error)
+            await guard.refuse(context, error, request)
 
     return call
 

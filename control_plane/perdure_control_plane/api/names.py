@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from perdure.runlog.instances import NAME
+from perdure_control_plane.domain.api_key import is_key_text
 from perdure_control_plane.domain.errors import field_invalid
 from perdure_control_plane.domain.ids import AgentId, ApprovalId, FlowId, PlaybookId, RunId, SessionId, TaskId
 
@@ -83,6 +84,16 @@ def chosen_id(value: str, field: str) -> str:
     return value
 
 
+def named_in(request: object) -> str:
+    """The resource that a request is about, by its field `name`; empty where no resource can be called so.
+
+    What looks like the text of a key is nobody's name: whoever reads this may not have it.
+    """
+    name = getattr(request, "name", "")
+    found = next(filter(None, (pattern.fullmatch(name) for pattern in _EVERY)), None)
+    return name if found and not any(map(is_key_text, found.groups())) else ""
+
+
 def _only(pattern: re.Pattern[str], name: str, field: str, form: str) -> str:
     return _parts(pattern, name, field, form)[0]
 
@@ -108,3 +119,18 @@ _APPROVAL: Final = re.compile(f"approvals/{_ID}")
 _AGENT: Final = re.compile(f"agents/{_ID}")
 _VERSION: Final = re.compile(f"playbooks/{_ID}/versions/{_ID}")
 _TASK: Final = re.compile(f"sessions/{_ID}/tasks/{_ID}")
+_EVERY: Final = (
+    _RUN,
+    _FLOW,
+    _SESSION,
+    _SCHEDULE,
+    _QUEUE,
+    _WEBHOOK,
+    _DELIVERY,
+    _KEY,
+    _PLAYBOOK,
+    _APPROVAL,
+    _AGENT,
+    _VERSION,
+    _TASK,
+)

@@ -15,19 +15,25 @@ TOGETHER_SECONDS: Final = 60.0
 """So long denials of a kind are counted together after the first."""
 
 MAX_KINDS: Final = 1000
-"""Kinds that are counted apart at a time; what is denied beyond them is of one kind."""
+"""Kinds that are counted apart at a time; what is denied beyond them is of one kind, in nobody's name."""
+
+MAX_RESOURCES: Final = 100
+"""Resources of which denials of one caller are counted apart at a time, so that none takes the place of others."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Denials that are counted together: by caller, method and typed reason, from wherever they come."""
+    """Denials that are counted together, from wherever they come."""
 
     principal: Principal
     method: str
     reason: str
+    resource: str = ""
+    """Empty for callers whom nobody knows: they could think of ever new ones."""
 
 
 _OTHERS: Final = _Kind(ANONYMOUS, "", "")
+_OF_OTHERS: Final = Act(AuditType.AUTH_DENIED, Caller(ANONYMOUS, authenticated=False), "", outcome=AuditOutcome.DENIED)
 
 
 @dataclass(slots=True)
@@ -49,15 +55,25 @@ class Denials:
     async def record(self, caller: Caller, reason: str, resource: str) -> None:
         """Takes a denial in; the first of a kind is stored when this returns. Whatever it raises, the denial is counted."""
         act = Act(AuditType.AUTH_DENIED, caller, resource, outcome=AuditOutcome.DENIED, reason=reason)
-        kind = _Kind(caller.principal, caller.method, reason)
-        if kind not in self._counted and len(self._counted) >= MAX_KINDS:
-            kind = _OTHERS
+        kind = self._kind(caller, reason, resource)
+        if kind is _OTHERS:
+            act = _OF_OTHERS
         is_first = kind not in self._counted
         now = asyncio.get_running_loop().time()
         counted = self._counted.setdefault(kind, _Counted(act, now + TOGETHER_SECONDS))
-        counted.last, counted.count = act, counted.count + 1
+        several = counted.count and counted.last.resource != resource
+        counted.last, counted.count = replace(act, resource="") if several else act, counted.count + 1
         if is_first:
             await self._store_counted([counted])
+
+    def _kind(self, caller: Caller, reason: str, resource: str) -> _Kind:
+        kind = _Kind(caller.principal, caller.method, reason, resource if caller.authenticated else "")
+        if kind not in self._counted and self._of(caller) >= MAX_RESOURCES:
+            kind = replace(kind, resource="")
+        return kind if kind in self._counted or len(self._counted) < MAX_KINDS else _OTHERS
+
+    def _of(self, caller: Caller) -> int:
+        return sum(kind.principal == caller.principal for kind in self._counted)
 
     async def store_due(self, *, all_of_them: bool = False) -> None:
         """Stores what was counted and is not counted any longer, or all there is. Whatever it raises, nothing is lost."""

@@ -17,9 +17,12 @@ from perdure.v1.run_events_pb2 import RecordedEvent
 HEADER: Final = f"{'SEQUENCE':>8}  {'STORED (UTC)':<12}  {'EVENT':<18}  {'WHERE':<24}  WHAT"
 _DETAIL_SIGNS: Final = 120
 _QUIET: Final = frozenset(
-    {"incarnation", "generation", "epoch", "nonce", "lineage", "fold_version", "term", "providers"}
+    {
+        *("incarnation", "generation", "epoch", "nonce", "lineage", "fold_version", "term", "providers"),
+        *("approval_id", "decider", "authenticated", "decide_time"),
+    }
 )
-"""Fields that only programs read; `-o json` has them."""
+"""Fields that only programs read, or that say what the line has said; `-o json` has them."""
 
 
 def event_line(recorded: RecordedEvent) -> str:
