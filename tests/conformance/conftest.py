@@ -24,6 +24,7 @@ from perdure.v1 import (
 from perdure.v1.run_events_pb2 import RunEvent
 from perdure_control_plane.api.work.incoming import read_batch
 from perdure_control_plane.domain.admission import Answer
+from perdure_control_plane.domain.api_key import KeyTexts
 from perdure_control_plane.domain.approval import TokenKeys
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
 from perdure_control_plane.domain.executor import Executor
@@ -31,6 +32,7 @@ from perdure_control_plane.domain.flow import RequestSource
 from perdure_control_plane.domain.ids import ApprovalId, Incarnation, PlaybookId, RunId, SessionId
 from perdure_control_plane.domain.limits import Limits, Timing
 from perdure_control_plane.domain.playbook import Evidence, Publication
+from perdure_control_plane.domain.roles import Role
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
@@ -40,6 +42,7 @@ from perdure_control_plane.storage.unaudited import Unaudited, unaudited
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.usecases.claim_runs import Claim, Claimed, acknowledge_assignments, claim_runs
 from perdure_control_plane.usecases.connect_executor import HeldRun, Renewal, connect_executor, renew_lease
+from perdure_control_plane.usecases.create_key import NewKey, create_key
 from perdure_control_plane.usecases.create_playbook_version import create_playbook_version
 from perdure_control_plane.usecases.create_session import create_session
 from perdure_control_plane.usecases.fold_run import whole_log
@@ -379,3 +382,11 @@ async def holder(house: House) -> Holder:
 async def gated(house: House) -> Holder:
     """An executor that holds a run which begins with a gate."""
     return await house.held(GATED)
+
+
+@pytest.fixture
+async def keys_of_people(house: House) -> None:
+    """Those whom the tests ask have keys, each of its role."""
+    roles = {"root": Role.ADMIN, "ops": Role.OPERATOR, **dict.fromkeys(("ada", "bob", "cy"), Role.REVIEWER)}
+    for name, role in roles.items():
+        await create_key(house.store, KeyTexts(b"k"), OPEN_CALLER, NewKey(name, role, 0, ""))

@@ -325,6 +325,7 @@ async def test_what_has_happened_before_is_not_told_as_if_it_came_later(house: A
     assert [told(news) async for news in watched(house, snapshot=True)] == [("end", "")]
 
 
+@pytest.mark.usefixtures("keys_of_people")
 async def test_what_people_do_with_an_open_approval_is_told_as_it_happens(
     house: Any, manifests: Any, gated: Any, clock: Any
 ) -> None:
@@ -359,6 +360,7 @@ async def test_what_asks_everybody_is_everybodys_also_when_it_was_escalated(hous
 
 
 @pytest.mark.parametrize("who", ["keys/ada", "keys/bob", "keys/cy"])
+@pytest.mark.usefixtures("keys_of_people")
 async def test_whoever_was_asked_once_hears_of_the_end_though_others_decide(house: Any, gated: Any, who: str) -> None:
     await gated.send(*gated.asks("gate", assignees=["keys/ada"]))
     await gated.send(gated.paused())

@@ -30,11 +30,14 @@ from perdure_control_plane.usecases.comment_approval import Commenting, comment_
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_together
 from perdure_control_plane.usecases.delegate_approval import Delegating, delegate_approval
 from perdure_control_plane.usecases.get_approval import get_approval
+from perdure_control_plane.usecases.revoke_key import revoke_key
 from perdure_control_plane.usecases.stop_run import stop_run
 from perdure_control_plane.usecases.withdraw_approval import Withdrawing, withdraw_approval
 from tests.conformance.conftest import asked_id, place
 from tests.conformance.test_voting import ADA, BOB, CY, ROOT, ask, say
 from tests.conformance.test_waiting import rest
+
+pytestmark = pytest.mark.usefixtures("keys_of_people")
 
 OPERATOR = Caller(Principal("keys/ops"), authenticated=True, role=Role.OPERATOR)
 
@@ -83,6 +86,32 @@ async def test_who_may_not_decide_does_not_choose_who_does(house: Any, manifests
 
     with pytest.raises(DeciderNotAllowed):
         await delegate(house, approval_id, ROOT, "keys/cy")
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        ("keys/dot", "no key that is good is called keys/dot; nobody could decide it"),
+        ("keys/bob", "no key that is good is called keys/bob; nobody could decide it"),
+        ("keys/ops", "keys/ops has the role operator, which does not decide: admin, reviewer"),
+        ("keys/cy", "keys/cy may not decide it, by its rule not_starter"),
+    ],
+)
+async def test_nobody_is_asked_who_could_not_decide(house: Any, manifests: Any, to: str, why: str) -> None:
+    gated = await house.held(manifests["gated"], CY)
+    approval_id = await ask(house, gated, assignees=["keys/ada"], four_eyes=[FOUR_EYES_NOT_STARTER])
+    await revoke_key(house.store, OPEN_CALLER, "bob", "")
+
+    with pytest.raises(FieldInvalid, match=f"to: {why}"):
+        await delegate(house, approval_id, ADA, to)
+
+    assert (await shown(house, approval_id)).assignees == ("keys/ada",)
+
+
+async def test_of_somebody_without_a_key_nothing_is_known(house: Any, gated: Any) -> None:
+    approval_id = await ask(house, gated, assignees=["keys/ada"])
+
+    assert (await delegate(house, approval_id, ADA, "users/dot")).assignees == ("users/dot",)
 
 
 async def test_there_is_an_end_of_delegating_and_all_of_it_is_told(house: Any, gated: Any) -> None:

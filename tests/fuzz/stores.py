@@ -5,6 +5,7 @@ import contextlib
 import multiprocessing
 import pathlib
 import queue
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -93,10 +94,9 @@ def _databases(store: str, count: int) -> Iterator[list[str]]:
 
 def _work(database: str, seed: int, portions: list[range], only: list[str], said: Any) -> None:
     """Plays portions on servers and a store of its own, which is checked at the end."""
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="perdure-fuzz-"))
+    directory, failed = pathlib.Path(tempfile.mkdtemp(prefix="perdure-fuzz-")), 0
     try:
         with servers(directory, database) as started:
-            failed = 0
             for numbers in portions:
                 try:
                     tally = play_portion(started, directory, seed, numbers, only, said.put)
@@ -109,10 +109,15 @@ def _work(database: str, seed: int, portions: list[range], only: list[str], said
                     break
             for fault in (*started.stop(), *filter(None, [started.check(LIED_ABOUT)])):
                 said.put(_broken(fault))
+                failed += 1
     except Exception as error:  # noqa: BLE001  # said, and counted as a failure; the others go on
         said.put(_broken(f"{type(error).__name__}: {error}"))
+        failed += 1
     finally:
-        said.put(f"logs and data: {directory}")
+        if failed:
+            said.put(f"logs and data: {directory}")
+        else:
+            shutil.rmtree(directory)
         said.put(None)
 
 

@@ -161,8 +161,8 @@ async def commenting(here: Situation) -> tuple[Fields, Fields]:
 
 
 async def delegating(here: Situation) -> tuple[Fields, Fields]:
-    same = {"name": await waiting_approval(here, {**GATE, "assignees": ["keys/ada"]}), "to": "keys/bob"}
-    return same, {**same, "to": "keys/cy"}
+    same = {"name": await waiting_approval(here, {**GATE, "assignees": ["keys/ada"]}), "to": "users/bob"}
+    return same, {**same, "to": "users/cy"}
 
 
 async def withdrawing(here: Situation) -> tuple[Fields, Fields]:

@@ -25,6 +25,10 @@ USUAL_OVERLAP: Final = 3600 * SECOND
 """How long the text before is good, too, where nobody says."""
 
 
+KEYS: Final = "keys/"
+"""What principals begin with that are keys."""
+
+
 class KeyState(StrEnum):
     """Whether a key is good."""
 
@@ -54,7 +58,7 @@ class ApiKey:
     @property
     def name(self) -> str:
         """As the API names it."""
-        return f"keys/{self.key_name}"
+        return KEYS + self.key_name
 
     def state(self, now: int) -> KeyState:
         """Whether it is good at a time."""
@@ -102,6 +106,11 @@ class KeyTexts:
 def new_key_id() -> str:
     """A new key's id."""
     return secrets.token_hex(8)
+
+
+def is_key_text(text: str) -> bool:
+    """Whether something looks like the text of a key, which is to be shown nowhere."""
+    return _TEXT.fullmatch(text) is not None
 
 
 def key_id_of(text: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from perdure.audit.events import AuditDetail, AuditType
 from perdure.runlog.decisions import MAX_ASSIGNEES, asked_instead
 from perdure.v1 import approval_facts_pb2, fact_events_pb2
+from perdure_control_plane.domain.api_key import KEYS, KeyState
 from perdure_control_plane.domain.approval import Approval, DeciderRule
 from perdure_control_plane.domain.audit import of_reason
 from perdure_control_plane.domain.caller import Caller
@@ -14,9 +15,9 @@ from perdure_control_plane.domain.errors import (
     RemarksFull,
     field_invalid,
 )
-from perdure_control_plane.domain.ids import ApprovalId
+from perdure_control_plane.domain.ids import ApprovalId, Principal
 from perdure_control_plane.domain.limits import Limits
-from perdure_control_plane.domain.roles import Role
+from perdure_control_plane.domain.roles import DECIDING_ROLES, SCOPES, Role, Scope
 from perdure_control_plane.usecases.approval_deeds import Deed, do
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.readings.deciders import excluded_by
@@ -69,12 +70,27 @@ def _check_delegable(tx: Transaction, limits: Limits, caller: Caller, asked: Del
     if not approval.asks(caller) and caller.role is not Role.ADMIN:
         why = "only whoever is asked, or an admin, asks somebody else"
         raise DeciderNotAllowed(approval.name, DeciderRule.ASSIGNEES.lower(), why)
-    if (rule := excluded_by(tx, approval).get(caller.principal)) is not None:
+    excluded = excluded_by(tx, approval)
+    if (rule := excluded.get(caller.principal)) is not None:
         why = "whoever may not decide it does not choose who does"
         raise DeciderNotAllowed(approval.name, rule.lower(), why)
     if asked.to in approval.assignees:
         raise field_invalid("to", "is asked already")
+    if (rule := excluded.get(Principal(asked.to))) is not None:
+        raise field_invalid("to", f"{asked.to} may not decide it, by its rule {rule.lower()}")
+    _check_decides(tx, asked.to)
     if any(vote.voter == caller.principal for vote in tx.approvals.votes(approval.approval_id)):
         raise ApprovalVoted(approval.name)
     if approval.remarks >= limits.max_remarks or len(approval.assignees) >= MAX_ASSIGNEES:
         raise RemarksFull(approval.name, limits.max_remarks)
+
+
+def _check_decides(tx: Transaction, to: str) -> None:
+    """Raises FieldInvalid where a key decides nothing. Of others who are asked by name nothing is known here."""
+    if to.startswith(KEYS):
+        key = tx.keys.find_live(to.removeprefix(KEYS))
+        if key is None or key.state(tx.now) is not KeyState.LIVE:
+            raise field_invalid("to", f"no key that is good is called {to}; nobody could decide it")
+        if Scope.APPROVALS_DECIDE not in SCOPES[key.role]:
+            deciding = ", ".join(DECIDING_ROLES)
+            raise field_invalid("to", f"{to} has the role {key.role.lower()}, which does not decide: {deciding}")

@@ -1,6 +1,7 @@
 """Hold points: what is asked is shown, a decision counts once, and `perdure run` asks whoever sits at a terminal."""
 
 import base64
+import contextlib
 import os
 import pty
 import re
@@ -159,6 +160,13 @@ class Terminal:
         self.wait_for(question)
         self.seen += "\n"
         os.write(self._ours, text.encode())
+
+    def interrupt(self) -> None:
+        """Presses Ctrl-C until it is heard: Python hears none between its last look at signals and the reading of a line."""
+        while self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=5)
 
     def end(self) -> tuple[int, str]:
         """Waits for the end; the exit code, and standard output."""
@@ -321,8 +329,8 @@ def test_cancelling_asks_at_a_terminal_and_nowhere_else(perdure: Any, approval: 
 def test_ctrl_c_at_the_question_decides_nothing_and_says_how_to(perdure: Any, manifest: str) -> None:
     terminal = Terminal(perdure, "run", manifest, "--input", "who=Ada")
 
-    terminal.answer(QUESTION, "")
-    terminal.process.send_signal(signal.SIGINT)
+    terminal.wait_for(QUESTION)
+    terminal.interrupt()
     code, _ = terminal.end()
 
     assert code == 130
