@@ -12,7 +12,7 @@ from perdure_executor.node_context import Ask, NodeContext, line
 from perdure_executor.question import Question
 from perdure_executor.results import Asked, Failed
 from perdure_executor.sealing import sealed
-from perdure_executor.shown import canonical, evidence_so_far, request
+from perdure_executor.shown import canonical, evidence_so_far, frozen_request
 
 
 def asking(context: NodeContext) -> Asking:
@@ -81,21 +81,22 @@ def _approval(
     context: NodeContext, question: Question, shown: JsonObject, subject: bytes
 ) -> approval_facts_pb2.ApprovalWait:
     fails, goes_on = decisions_pb2.ON_TIMEOUT_FAIL, decisions_pb2.ON_TIMEOUT_CONTINUE
-    return request(
-        context,
-        shown,
-        subject,
-        allowed=_allowed(question),
-        kind=decisions_pb2.APPROVAL_KIND_INPUT,
-        options=question.options,
-        four_eyes=[decisions_pb2.FourEyes.Value(f"FOUR_EYES_{rule.upper()}") for rule in question.four_eyes],
-        assignees=question.assignees,
-        quorum=1,
-        on_timeout=goes_on if question.default else fails,
-        default_option=question.default,
-        question=question.name,
-        content_schema=json_bytes(shown["content_schema"]) if "content_schema" in shown else b"",
+    asked = frozen_request(context, shown, subject)
+    asked.MergeFrom(
+        approval_facts_pb2.ApprovalWait(
+            allowed=_allowed(question),
+            kind=decisions_pb2.APPROVAL_KIND_INPUT,
+            options=question.options,
+            four_eyes=[decisions_pb2.FourEyes.Value(f"FOUR_EYES_{rule.upper()}") for rule in question.four_eyes],
+            assignees=question.assignees,
+            quorum=1,
+            on_timeout=goes_on if question.default else fails,
+            default_option=question.default,
+            question=question.name,
+            content_schema=json_bytes(shown["content_schema"]) if "content_schema" in shown else b"",
+        )
     )
+    return asked
 
 
 def _allowed(question: Question) -> list[decisions_pb2.DecisionKind.ValueType]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from typing import Any, Final
+from typing import Final
 
 import rfc8785
 
@@ -33,14 +33,13 @@ def canonical(shown: JsonObject, max_payload_bytes: int) -> bytes | Failed:
     return subject
 
 
-def request(context: NodeContext, shown: JsonObject, subject: bytes, **said: Any) -> approval_facts_pb2.ApprovalWait:
-    """What people are asked by an attempt that shows them this, frozen as `subject`; `said` is the rest of it."""
+def frozen_request(context: NodeContext, shown: JsonObject, subject: bytes) -> approval_facts_pb2.ApprovalWait:
+    """What every request of an attempt has that shows people this, frozen as `subject`; whoever asks says the rest."""
     return approval_facts_pb2.ApprovalWait(
         approval_id=approval_id(context.run_id, context.instance),
         subject_digest=hashlib.sha256(subject).digest(),
         nonce=secrets.token_hex(16),
         prompt=shown["prompt"].encode()[:PROMPT_BYTES].decode("utf-8", errors="ignore"),
-        **said,
     )
 
 

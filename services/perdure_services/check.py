@@ -20,7 +20,7 @@ from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.offline_reading import offline_reading
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.rebuilding import Rebuilder, Rebuilding, count_events, run_ids
-from perdure_control_plane.storage.unaudited import unaudited
+from perdure_control_plane.storage.unaudited import compare_with_audit
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.usecases.fold_run import stored_events
 from perdure_services.chain_check import check_chain, tell_chain
@@ -80,9 +80,9 @@ class _StoreCheck:
                 self._compare([run_id for run_id in group if self._check_run(run_id)])
         finally:
             self._rebuilder.close()
-        self._examined.add(
-            *(Violation(Rule.AUDITED, one.run_id, 0, one.message) for one in unaudited(self._tx.connection))
-        )
+        compared = compare_with_audit(self._tx.connection)
+        self._examined.add(*(Violation(Rule.AUDITED, one.run_id, 0, one.message) for one in compared.found))
+        self._examined.not_audited = compared.too_old
         self._examined.relate(at_rest=not self._tx.messages.targets(1))
         self._witnesses.compare(self._witnessed, self._examined, whole=True)
         return self._examined

@@ -38,7 +38,7 @@ from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
 from perdure_control_plane.storage.sqlite import SqliteStore
 from perdure_control_plane.storage.tables import metadata
-from perdure_control_plane.storage.unaudited import Unaudited, unaudited
+from perdure_control_plane.storage.unaudited import Comparison, compare_with_audit
 from perdure_control_plane.storage.unit_of_work import SqlTransaction
 from perdure_control_plane.usecases.claim_runs import Claim, Claimed, acknowledge_assignments, claim_runs
 from perdure_control_plane.usecases.connect_executor import HeldRun, Renewal, connect_executor, renew_lease
@@ -311,9 +311,9 @@ class House:
         """Where the store's tables are not what its logs give."""
         return await self.store.read(_differences)
 
-    async def unaudited(self) -> list[Unaudited]:
-        """What tables say that people did, and the audit trail does not."""
-        return await self.store.read(lambda tx: list(unaudited(tx.connection)))
+    async def compared(self) -> Comparison:
+        """What tables say that people did, compared with the audit trail."""
+        return await self.store.read(lambda tx: compare_with_audit(tx.connection))
 
 
 def _differences(tx: SqlTransaction) -> list[str]:
@@ -353,7 +353,7 @@ async def house(store: SqliteStore | PostgresStore) -> AsyncIterator[House]:
     built = House(store)
     yield built
     assert await built.differences() == []
-    assert await built.unaudited() == []
+    assert (await built.compared()).found == []
 
 
 @pytest.fixture

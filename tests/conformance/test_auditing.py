@@ -23,7 +23,7 @@ from perdure_control_plane.usecases.decide_approval import Deciding, decide_appr
 from perdure_control_plane.usecases.get_approval import get_approval
 from perdure_control_plane.usecases.open_store_life import open_store_life
 from perdure_control_plane.usecases.pause_run import pause_run
-from perdure_control_plane.usecases.record_denials import MAX_KINDS, MAX_RESOURCES, Denials
+from perdure_control_plane.usecases.record_denials import KINDS_OF_CALLER, KINDS_OF_RESOURCES, MAX_KINDS, Denials
 from perdure_control_plane.usecases.retain import retain
 from perdure_control_plane.usecases.signal_run import Signalling, signal_run
 from perdure_control_plane.usecases.stop_run import stop_run
@@ -234,10 +234,26 @@ async def test_who_is_denied_ever_new_resources_takes_the_place_of_nobody_else(h
     told = await events(house, AuditType.AUTH_DENIED)
     apart = {event["resource"] for event in told} - {""}
     # The first of those that are counted together was alone yet, and says which it was.
-    assert apart == {f"approvals/{number}" for number in range(MAX_RESOURCES + 1)} | {"approvals/b"}
+    assert apart == {f"approvals/{number}" for number in range(KINDS_OF_CALLER + 1)} | {"approvals/b"}
     together = [int(event["details"]["count"]) for event in told if not event["resource"]]
-    assert together == [MAX_KINDS - MAX_RESOURCES - 1]
+    assert together == [MAX_KINDS - KINDS_OF_CALLER - 1]
     assert {event["principal"] for event in told if event["resource"] == "approvals/b"} == {"bob"}
+
+
+async def test_many_who_are_denied_ever_new_resources_hide_nobody(house: Any) -> None:
+    denials = Denials(house.store)
+    crowd = [Caller(Principal(f"p{number}"), authenticated=True) for number in range(100)]
+
+    for number in range(KINDS_OF_CALLER):
+        for who in crowd:
+            await denials.record(who, "SCOPE_MISSING", f"keys/k{number}")
+    await denials.record(BOB, "SCOPE_MISSING", "keys/root")
+    await denials.store_due(all_of_them=True)
+
+    told = await events(house, AuditType.AUTH_DENIED)
+    assert ("bob", "SCOPE_MISSING") in {(event["principal"], event["reason"]) for event in told}
+    assert "anonymous" not in {event["principal"] for event in told}
+    assert sum(bool(event["resource"]) for event in told) <= KINDS_OF_RESOURCES + len(crowd) + 1
 
 
 async def test_resources_of_callers_whom_nobody_knows_are_not_told_apart(house: Any) -> None:

@@ -91,9 +91,9 @@ async def test_who_may_not_decide_does_not_choose_who_does(house: Any, manifests
 @pytest.mark.parametrize(
     ("to", "why"),
     [
-        ("keys/dot", "no key that is good is called keys/dot; nobody could decide it"),
-        ("keys/bob", "no key that is good is called keys/bob; nobody could decide it"),
-        ("keys/ops", "keys/ops has the role operator, which does not decide: admin, reviewer"),
+        ("keys/dot", r"no good key of a role that decides \(admin, reviewer\) is called keys/dot"),
+        ("keys/bob", r"no good key of a role that decides \(admin, reviewer\) is called keys/bob"),
+        ("keys/ops", r"no good key of a role that decides \(admin, reviewer\) is called keys/ops"),
         ("keys/cy", "keys/cy may not decide it, by its rule not_starter"),
     ],
 )
@@ -106,6 +106,14 @@ async def test_nobody_is_asked_who_could_not_decide(house: Any, manifests: Any, 
         await delegate(house, approval_id, ADA, to)
 
     assert (await shown(house, approval_id)).assignees == ("keys/ada",)
+
+
+async def test_nobody_is_asked_who_has_voted(house: Any, gated: Any) -> None:
+    approval_id = await ask(house, gated, quorum=2, assignees=["role:reviewer", "keys/bob"])
+    await say(house, approval_id, ADA)
+
+    with pytest.raises(FieldInvalid, match="to: keys/ada has voted already"):
+        await delegate(house, approval_id, BOB, "keys/ada")
 
 
 async def test_of_somebody_without_a_key_nothing_is_known(house: Any, gated: Any) -> None:

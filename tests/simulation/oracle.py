@@ -19,7 +19,7 @@ from perdure_control_plane.api.messages.runs import run as run_message
 from perdure_control_plane.domain.inbox import Wait
 from perdure_control_plane.domain.run import Run
 from perdure_control_plane.storage.rebuilding import Rebuilder, run_ids
-from perdure_control_plane.storage.unaudited import unaudited
+from perdure_control_plane.storage.unaudited import compare_with_audit
 from perdure_services.refolding import Refolding
 from tests.simulation.database import Database, Loss
 from tests.simulation.laws import broken_laws, related
@@ -85,7 +85,7 @@ def judge(connection: Connection, rebuilder: Rebuilder, database: Database, reco
     words += [line for log in logs.values() for line in broken_laws(log.run, log.checker, log.events, record)]
     if database.scheduled:
         words += broken_times(database.read(schedule_of), [log.run for log in logs.values()], _continued(logs), record)
-    words += [one.message for one in unaudited(connection)]
+    words += [one.message for one in compare_with_audit(connection).found]
     return words + _differences(connection, rebuilder, logs)
 
 

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from perdure.runlog.instances import NAME
-from perdure_control_plane.domain.api_key import is_key_text
+from perdure_control_plane.domain.api_key import holds_key_text
 from perdure_control_plane.domain.errors import field_invalid
 from perdure_control_plane.domain.ids import AgentId, ApprovalId, FlowId, PlaybookId, RunId, SessionId, TaskId
 
@@ -90,8 +90,8 @@ def named_in(request: object) -> str:
     What looks like the text of a key is nobody's name: whoever reads this may not have it.
     """
     name = getattr(request, "name", "")
-    found = next(filter(None, (pattern.fullmatch(name) for pattern in _EVERY)), None)
-    return name if found and not any(map(is_key_text, found.groups())) else ""
+    is_name = any(pattern.fullmatch(name) for pattern in _EVERY)
+    return name if is_name and not holds_key_text(name) else ""
 
 
 def _only(pattern: re.Pattern[str], name: str, field: str, form: str) -> str:

@@ -21,6 +21,8 @@ from perdure_control_plane.domain.roles import Role
 PREFIX: Final = "perdure"
 _TEXT: Final = re.compile(rf"{PREFIX}_([0-9a-f]{{16}})_[0-9a-f]{{64}}")
 
+_BEGUN: Final = re.compile(rf"{PREFIX}_[0-9a-f]{{16}}_", re.IGNORECASE)
+
 USUAL_OVERLAP: Final = 3600 * SECOND
 """How long the text before is good, too, where nobody says."""
 
@@ -108,9 +110,9 @@ def new_key_id() -> str:
     return secrets.token_hex(8)
 
 
-def is_key_text(text: str) -> bool:
-    """Whether something looks like the text of a key, which is to be shown nowhere."""
-    return _TEXT.fullmatch(text) is not None
+def holds_key_text(text: str) -> bool:
+    """Whether there is something like the text of a key in it, or a good part of one, which is to be shown nowhere."""
+    return _BEGUN.search(text) is not None
 
 
 def key_id_of(text: str) -> str:

@@ -30,9 +30,18 @@ _BEGUN: Final = text("INSERT INTO audit_chain (id, position, hash) VALUES (1, 0,
 def sealed_from(row: Sequence[Any]) -> SealedEvent:
     """An event of COLUMNS. Its position is 0 where it has no place yet."""
     fields = dict(zip(_FIELDS, row, strict=False))
-    fields.update(authenticated=bool(fields["authenticated"]), details=json.loads(fields["details"]))
+    fields.update(authenticated=bool(fields["authenticated"]), details=details_of(fields["details"]))
     position, previous_hash, own = row[len(_FIELDS) :]
     return SealedEvent(AuditEvent(**fields), position, bytes(previous_hash), bytes(own))
+
+
+def details_of(text: str) -> dict[str, str]:
+    """What an event says beside who, what and where; nothing, which its hash denies, where that was damaged."""
+    try:
+        details = json.loads(text)
+    except ValueError:
+        return {}
+    return details if isinstance(details, dict) else {}
 
 
 class AuditChain:

@@ -714,6 +714,7 @@ audit_events = _table(
     _bytes("previous_hash"),
     _bytes("hash"),
     _one_of("outcome", AuditOutcome),
+    CheckConstraint("position >= 0", name="position"),
     Index(None, "recorded_at", "event_id"),
     Index(None, "resource", "recorded_at", "event_id"),
 )

@@ -4,19 +4,19 @@ Who started, wrote, voted and decided is what four eyes and quorums go by, and a
 in a row, which whoever has the database can change. The audit trail has it once more, in a chain that shows it.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, and_, literal, outerjoin, select
+from sqlalchemy import Select, and_, func, literal, outerjoin, select
 from sqlalchemy.engine import Connection
 
 from perdure.audit.events import AuditDetail, AuditOutcome, AuditType
 from perdure_control_plane.domain.approval import ApprovalState
+from perdure_control_plane.domain.audit import ChainHead
 from perdure_control_plane.domain.playbook import STARTABLE, Publication
-from perdure_control_plane.storage.audit_chain import AuditChain
+from perdure_control_plane.storage.audit_chain import AuditChain, details_of
 from perdure_control_plane.storage.tables import (
     api_keys,
     approval_votes,
@@ -24,10 +24,16 @@ from perdure_control_plane.storage.tables import (
     audit_events,
     flows,
     playbook_versions,
+    publication_changes,
+    schedules,
 )
 
 AT_ONCE: Final = 500
 """Rows that are read in one go."""
+
+_COMPARED: Final = ("principal", *AuditDetail)
+
+_Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +44,42 @@ class Unaudited:
     message: str
 
 
-def unaudited(connection: Connection) -> Iterator[Unaudited]:
-    """Every such row of a store. What is older than audit events that were deleted can only be denied.
+@dataclass(slots=True)
+class Comparison:
+    """What came of comparing tables with the audit trail."""
 
-    `connection` reads the store; what it reads should be one snapshot.
-    """
-    chain = AuditChain(connection)
-    pruned = chain.head().pruned_position
-    since = max((head.signed_at for head in chain.signed(pruned, pruned)), default=0)
+    found: list[Unaudited] = field(default_factory=list)
+    too_old: int = 0
+    """Rows that are older than the audit events that are kept, and of which none says anything."""
+
+
+def compare_with_audit(connection: Connection) -> Comparison:
+    """Compares every such row of a store. `connection` reads it; what it reads should be one snapshot."""
+    chain = AuditChain(connection).head()
+    kept, comparison = _Kept(chain.position, _pruned_until(connection, chain)), Comparison()
     for acts in _ACTS:
-        yield from acts.unaudited(connection, since)
+        acts.compare(connection, kept, comparison)
+    return comparison
+
+
+class _Kept(NamedTuple):
+    """The events that there are: up to a position, and what was recorded after a time, microseconds since 1970."""
+
+    position: int
+    since: int
+
+
+def _pruned_until(connection: Connection, chain: ChainHead) -> int:
+    """When the last event that was pruned had been recorded at the latest; -1 where none was, as far as the trail says."""
+    pruned = chain.pruned_position
+    if not pruned:
+        return -1
+    query = select(audit_events.c.details, audit_events.c.recorded_at).where(
+        audit_events.c.type == AuditType.AUDIT_PRUNED.value, audit_events.c.position.between(0, chain.position)
+    )
+    told = [at for details, at in connection.execute(query) if details_of(details).get("position") == str(pruned)]
+    signed = [head.signed_at for head in AuditChain(connection).signed(pruned, pruned)]
+    return min(*told, *signed) if told and signed else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +92,40 @@ class _Acts:
     types: tuple[AuditType, ...]
     saying: str
     """What is wrong, with columns in braces."""
+    one_of: str = ""
+    """The column that tells rows of one resource apart; empty where it has one."""
     deny: bool = False
     """The rows are wrong where there is such an event."""
 
-    def unaudited(self, connection: Connection, since: int) -> Iterator[Unaudited]:
-        """The rows that are wrong; of those that need an event only what is younger than `since`."""
+    def compare(self, connection: Connection, kept: _Kept, comparison: Comparison) -> None:
+        """Adds the rows that are wrong. One is that no event agrees with, unless it is too old and none is about it."""
+        for row, events in self._with_events(connection, kept.position):
+            said = {name: _word(value) for name, value in row.items()}
+            wanted = {name: said[name] for name in _COMPARED if said.get(name)}
+            agrees = any(wanted.items() <= event.items() for event in events)
+            about = [event for event in events if event.get(self.one_of) == said.get(self.one_of)]
+            if not agrees and not self.deny and not about and row["at"] <= kept.since:
+                comparison.too_old += 1
+            elif agrees is self.deny:
+                wrong = f"{said['resource']}: {self.saying.format(**said)}"
+                comparison.found.append(Unaudited(said["run_id"], wrong))
+
+    def _with_events(self, connection: Connection, last: int) -> Iterator[tuple[_Row, list[dict[str, str]]]]:
+        """Each row, and what the events of its resource say."""
         rows = self.rows.subquery()
-        about = [
+        about = (
             audit_events.c.resource == rows.c.resource,
             audit_events.c.outcome == AuditOutcome.DONE.value,
             audit_events.c.type.in_([kind.value for kind in self.types]),
-        ]
-        if "principal" in rows.c:
-            about.append(audit_events.c.principal == rows.c.principal)
-        query = select(*rows.c, audit_events.c.details).select_from(outerjoin(rows, audit_events, and_(*about)))
-        if not self.deny:
-            query = query.where(rows.c["at"] > since)
+            audit_events.c.position.between(0, last),
+        )
+        both = outerjoin(rows, audit_events, and_(*about))
+        query = select(*rows.c, audit_events.c.principal, audit_events.c.details).select_from(both)
         query = query.order_by(*rows.c).execution_options(yield_per=AT_ONCE)
         found: Iterator[tuple[Any, ...]] = map(tuple, connection.execute(query))
-        for said, events in groupby(found, key=lambda one: one[:-1]):
-            row = {name: _word(value) for name, value in zip(rows.c.keys(), said, strict=True)}
-            wanted = {name: row[name] for name in AuditDetail if row.get(name)}
-            told = (json.loads(event[-1]) for event in events if event[-1])
-            if any(wanted.items() <= details.items() for details in told) is self.deny:
-                yield Unaudited(row["run_id"], f"{row['resource']}: {self.saying.format(**row)}")
+        for said, group in groupby(found, key=lambda one: one[:-2]):
+            events = [{**details_of(one[-1]), "principal": one[-2]} for one in group if one[-1] is not None]
+            yield dict(zip(rows.c.keys(), said, strict=True)), events
 
 
 def _word(value: object) -> str:
@@ -108,7 +150,20 @@ _DECIDED: Final = select(
     approvals.c.selected_option,
     approvals.c.content_digest,
 ).where(approvals.c.state == ApprovalState.DECIDED.value)
-_VERSIONS: Final = select(_NO_RUN, _VERSION, playbook_versions.c.updated_at.label("at"), playbook_versions.c.digest)
+_PUBLISHED_AT: Final = (
+    select(func.min(publication_changes.c.changed_at))
+    .where(
+        publication_changes.c.playbook_id == playbook_versions.c.playbook_id,
+        publication_changes.c.version == playbook_versions.c.version,
+    )
+    .scalar_subquery()
+)
+_VERSIONS: Final = select(
+    _NO_RUN,
+    _VERSION,
+    func.coalesce(_PUBLISHED_AT, playbook_versions.c.updated_at).label("at"),
+    playbook_versions.c.digest,
+)
 _KEYS: Final = select(_NO_RUN, _KEY, api_keys.c.created_at.label("at"), api_keys.c.key_id)
 
 _ACTS: Final = (
@@ -135,6 +190,7 @@ _ACTS: Final = (
         ).join(approvals, approvals.c.approval_id == approval_votes.c.approval_id),
         (AuditType.HUMAN_VOTE, AuditType.HUMAN_DECISION),
         f"{{principal}} voted {{decision}}, {_NOBODY_SAYS_SO}",
+        one_of="principal",
     ),
     _Acts(
         _DECIDED.where(approvals.c.automatic == 0),
@@ -153,9 +209,20 @@ _ACTS: Final = (
             playbook_versions.c.author.label("principal"),
             playbook_versions.c.created_at.label("at"),
             playbook_versions.c.digest,
+            playbook_versions.c.plan_digest,
         ),
         (AuditType.PLAYBOOK_CREATED,),
         f"{{principal}} wrote it with the digest {{digest}}, {_NOBODY_SAYS_SO}",
+    ),
+    _Acts(
+        select(
+            _NO_RUN,
+            (literal("schedules/") + schedules.c.schedule_id).label("resource"),
+            schedules.c.principal,
+            schedules.c.created_at.label("at"),
+        ),
+        (AuditType.SCHEDULE_CREATED,),
+        f"{{principal}} made it, {_NOBODY_SAYS_SO}",
     ),
     _Acts(
         _VERSIONS.where(playbook_versions.c.publication.in_([one.value for one in STARTABLE])),
@@ -172,6 +239,7 @@ _ACTS: Final = (
         _KEYS.add_columns(api_keys.c.created_by.label("principal"), api_keys.c.role),
         (AuditType.KEY_CREATED,),
         f"{{principal}} made it with the role {{role}}, {_NOBODY_SAYS_SO}",
+        one_of="key_id",
     ),
     _Acts(
         _KEYS.where(api_keys.c.revoked_at == 0),

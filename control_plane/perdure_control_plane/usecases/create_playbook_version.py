@@ -50,7 +50,7 @@ async def create_playbook_version(store: Store, caller: Caller, text: bytes, req
         stored = tx.playbooks.find_version(playbook_id, manifest.version)
         if stored is None:
             tx.playbooks.add(version, plan, parts)
-            details = {AuditDetail.DIGEST: version.digest}
+            details = {AuditDetail.DIGEST: version.digest, AuditDetail.PLAN_DIGEST: version.plan_digest.hex()}
             tx.audit.record(Act(AuditType.PLAYBOOK_CREATED, caller, version.name, request_id, details))
             return version
         if stored.digest != reviewed.digest:

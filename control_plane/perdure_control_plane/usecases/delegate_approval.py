@@ -79,8 +79,11 @@ def _check_delegable(tx: Transaction, limits: Limits, caller: Caller, asked: Del
     if (rule := excluded.get(Principal(asked.to))) is not None:
         raise field_invalid("to", f"{asked.to} may not decide it, by its rule {rule.lower()}")
     _check_decides(tx, asked.to)
-    if any(vote.voter == caller.principal for vote in tx.approvals.votes(approval.approval_id)):
+    voters = {vote.voter for vote in tx.approvals.votes(approval.approval_id)}
+    if caller.principal in voters:
         raise ApprovalVoted(approval.name)
+    if asked.to in voters:
+        raise field_invalid("to", f"{asked.to} has voted already")
     if approval.remarks >= limits.max_remarks or len(approval.assignees) >= MAX_ASSIGNEES:
         raise RemarksFull(approval.name, limits.max_remarks)
 
@@ -89,8 +92,8 @@ def _check_decides(tx: Transaction, to: str) -> None:
     """Raises FieldInvalid where a key decides nothing. Of others who are asked by name nothing is known here."""
     if to.startswith(KEYS):
         key = tx.keys.find_live(to.removeprefix(KEYS))
-        if key is None or key.state(tx.now) is not KeyState.LIVE:
-            raise field_invalid("to", f"no key that is good is called {to}; nobody could decide it")
-        if Scope.APPROVALS_DECIDE not in SCOPES[key.role]:
-            deciding = ", ".join(DECIDING_ROLES)
-            raise field_invalid("to", f"{to} has the role {key.role.lower()}, which does not decide: {deciding}")
+        is_good = key is not None and key.state(tx.now) is KeyState.LIVE
+        if key is None or not is_good or Scope.APPROVALS_DECIDE not in SCOPES[key.role]:
+            raise field_invalid(
+                "to", f"no good key of a role that decides ({', '.join(DECIDING_ROLES)}) is called {to}"
+            )

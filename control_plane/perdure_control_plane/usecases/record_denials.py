@@ -17,8 +17,11 @@ TOGETHER_SECONDS: Final = 60.0
 MAX_KINDS: Final = 1000
 """Kinds that are counted apart at a time; what is denied beyond them is of one kind, in nobody's name."""
 
-MAX_RESOURCES: Final = 100
-"""Resources of which denials of one caller are counted apart at a time, so that none takes the place of others."""
+KINDS_OF_RESOURCES: Final = 500
+"""Of these, kinds that are of one resource each; what is denied beyond them is counted by caller, method and reason."""
+
+KINDS_OF_CALLER: Final = 20
+"""Kinds of one caller beyond which resources are not told apart, so that nobody takes the place of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,12 @@ class Denials:
 
     def _kind(self, caller: Caller, reason: str, resource: str) -> _Kind:
         kind = _Kind(caller.principal, caller.method, reason, resource if caller.authenticated else "")
-        if kind not in self._counted and self._of(caller) >= MAX_RESOURCES:
+        if kind in self._counted:
+            return kind
+        known = sum(other.principal == caller.principal for other in self._counted)
+        if known >= KINDS_OF_CALLER or len(self._counted) >= KINDS_OF_RESOURCES:
             kind = replace(kind, resource="")
         return kind if kind in self._counted or len(self._counted) < MAX_KINDS else _OTHERS
-
-    def _of(self, caller: Caller) -> int:
-        return sum(kind.principal == caller.principal for kind in self._counted)
 
     async def store_due(self, *, all_of_them: bool = False) -> None:
         """Stores what was counted and is not counted any longer, or all there is. Whatever it raises, nothing is lost."""

@@ -7,13 +7,13 @@ from perdure.runlog.decisions import ASSIGNEE_LENGTH, ROLE, decision_word
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.plans import worst_effect
-from perdure.v1 import decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
+from perdure.v1 import approval_facts_pb2, decisions_pb2, fact_events_pb2, instances_pb2, plans_pb2
 from perdure_executor.expressions import render_text
 from perdure_executor.frozen_subjects import artifacts_of, subject_of
 from perdure_executor.node_context import Ask, NodeContext, Prepared
 from perdure_executor.promised_files import NotAsPromised
 from perdure_executor.results import CannotPrepare, Failed
-from perdure_executor.shown import canonical, evidence_so_far, request
+from perdure_executor.shown import canonical, evidence_so_far, frozen_request
 
 
 def prepare(context: NodeContext) -> Prepared:
@@ -28,20 +28,20 @@ def prepare(context: NodeContext) -> Prepared:
     subject = canonical(shown, context.equipment.max_payload_bytes)
     if isinstance(subject, Failed):
         return subject
-    asked = request(
-        context,
-        shown,
-        subject,
-        allowed=spec.allowed,
-        kind=spec.kind,
-        options=[option.id for option in spec.options],
-        four_eyes=spec.four_eyes,
-        assignees=assignees,
-        quorum=spec.quorum,
-        on_timeout=spec.on_timeout,
-        escalate_to=ladder,
-        reminders=spec.reminders,
-        default_option=spec.default_option,
+    asked = frozen_request(context, shown, subject)
+    asked.MergeFrom(
+        approval_facts_pb2.ApprovalWait(
+            allowed=spec.allowed,
+            kind=spec.kind,
+            options=[option.id for option in spec.options],
+            four_eyes=spec.four_eyes,
+            assignees=assignees,
+            quorum=spec.quorum,
+            on_timeout=spec.on_timeout,
+            escalate_to=ladder,
+            reminders=spec.reminders,
+            default_option=spec.default_option,
+        )
     )
     return Ask(
         subject, fact_events_pb2.WaitOpened(instance=context.instance.message(), timeout=spec.expiry, approval=asked)

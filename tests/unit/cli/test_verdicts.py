@@ -40,7 +40,24 @@ def test_a_log_that_breaks_off_was_checked_in_part() -> None:
     found = examined(Violation(Rule.TRANSITION, "r", 4, "cannot follow"), whole=False)
 
     assert found.verdict(Rule.TRANSITION) is Verdict.VIOLATED
-    assert {found.verdict(rule) for rule in set(Rule) - WITNESSED - {Rule.TRANSITION}} == {Verdict.IN_PART}
+    of_logs = set(Rule) - WITNESSED - {Rule.TRANSITION, Rule.AUDITED}
+    assert {found.verdict(rule) for rule in of_logs} == {Verdict.IN_PART}
+
+
+@pytest.mark.parametrize(
+    ("too_old", "verdict", "remark"),
+    [
+        (None, Verdict.NOT_CHECKED, ""),
+        (0, Verdict.OK, ""),
+        (2, Verdict.IN_PART, "2 rows older than the audit events that are kept"),
+    ],
+)
+def test_tables_are_compared_as_far_back_as_audit_events_are_kept(
+    too_old: int | None, verdict: Verdict, remark: str
+) -> None:
+    found = Examined(not_audited=too_old)
+
+    assert (found.verdict(Rule.AUDITED), found.remark(Rule.AUDITED)) == (verdict, remark)
 
 
 def test_violations_are_printed_with_their_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,7 @@ class AuditDetail(StrEnum):
     SESSION = "session"
     PLAYBOOK_VERSION = "playbook_version"
     DIGEST = "digest"
+    PLAN_DIGEST = "plan_digest"
     PUBLICATION = "publication"
     SUPERSEDED = "superseded"
     DECISION = "decision"

@@ -27,7 +27,7 @@ MEANINGS: Final = {
     Rule.ROW: "what the server shows of the run is what its log says",
     Rule.READABLE: "what is stored can be read",
     Rule.PROJECTION: "every table that follows from logs is what they give",
-    Rule.AUDITED: "who started, wrote, voted and decided is who the audit trail says",
+    Rule.AUDITED: "who did what, and who may, is what the audit trail says",
     Rule.TREE: "a child run is one that its parent started, and its end is told once",
     Rule.SNAPSHOT: "a snapshot is what the log folds to at its position",
     Rule.ACKNOWLEDGED: "what was acknowledged is in the log",
@@ -46,7 +46,7 @@ class Verdict(StrEnum):
     OK = "ok"
     VIOLATED = "violated"
     IN_PART = "checked in part"
-    """A log that cannot be folded to its end is checked up to there only."""
+    """A log that cannot be folded to its end is checked up to there, and rows as far back as audit events are kept."""
     NOT_CHECKED = "not checked"
 
 
@@ -61,6 +61,8 @@ class Examined:
     out_of_sight: frozenset[Rule] = frozenset()
     """Rules about what was not looked at."""
     violations: list[Violation] = field(default_factory=list)
+    not_audited: int | None = None
+    """Rows that are older than the audit events that are kept; None where no rows were compared with them."""
     seen: dict[Rule, int] = field(default_factory=dict)
     """For each rule that needs a witness and has one, how many of its lines are about these runs."""
     tree: Tree = field(default_factory=Tree)
@@ -86,9 +88,18 @@ class Examined:
         """What became of a rule."""
         if any(violation.rule is rule for violation in self.violations):
             return Verdict.VIOLATED
+        if rule is Rule.AUDITED:
+            return self._audited
         if not self.runs or rule in self.out_of_sight or (rule in _NEEDS and not self.seen.get(rule)):
             return Verdict.NOT_CHECKED
         return Verdict.IN_PART if self.broken_off else Verdict.OK
+
+    @property
+    def _audited(self) -> Verdict:
+        """Of tables, whether or not there are runs."""
+        if self.not_audited is None:
+            return Verdict.NOT_CHECKED
+        return Verdict.IN_PART if self.not_audited else Verdict.OK
 
     def remark(self, rule: Rule) -> str:
         """What people should know beside the verdict."""
@@ -97,6 +108,8 @@ class Examined:
             return counted(broken, "violation")
         if rule in self.out_of_sight:
             return "only the store itself can show it: perdure-server check"
+        if rule is Rule.AUDITED and self.not_audited:
+            return f"{counted(self.not_audited, 'row')} older than the audit events that are kept"
         if rule not in _NEEDS:
             return ""
         if rule not in self.seen:

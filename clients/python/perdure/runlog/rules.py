@@ -57,7 +57,7 @@ class Rule(StrEnum):
     PROJECTION = "PROJECTION"
     """Every table that follows from logs is what they give."""
     AUDITED = "AUDITED"
-    """Who started, wrote, voted and decided is who the audit trail says."""
+    """Who did what, and who may, is what the audit trail says."""
     SNAPSHOT = "SNAPSHOT"
     """A snapshot is what the log folds to at its position."""
     ACKNOWLEDGED = "ACKNOWLEDGED"

@@ -19,10 +19,10 @@ _DETAIL_SIGNS: Final = 120
 _QUIET: Final = frozenset(
     {
         *("incarnation", "generation", "epoch", "nonce", "lineage", "fold_version", "term", "providers"),
-        *("approval_id", "decider", "authenticated", "decide_time"),
+        *("approval_id", "decide_time"),
     }
 )
-"""Fields that only programs read, or that say what the line has said; `-o json` has them."""
+"""Fields that only programs read, or that the line says in other words; `-o json` has them."""
 
 
 def event_line(recorded: RecordedEvent) -> str:

@@ -180,6 +180,7 @@ def upgrade() -> None:
         sa.Column("previous_hash", sa.LargeBinary(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.CheckConstraint("outcome IN ('DONE', 'DENIED')", name=op.f("ck_audit_events_outcome")),
+        sa.CheckConstraint("position >= 0", name=op.f("ck_audit_events_position")),
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_audit_events")),
         sqlite_strict=True,
         sqlite_with_rowid=False,
