@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from perdure.runlog.decisions import ASSIGNEE_LENGTH, MAX_ASSIGNEES, ROLE
+from perdure.runlog.decisions import ASSIGNEE_LENGTH, MAX_ASSIGNEES, PRINCIPALS, ROLE
 from perdure.runlog.json_objects import JsonObject
 from perdure.v1.roles_pb2 import Role
 from perdure_executor.node_context import NodeFailure
@@ -115,7 +115,7 @@ def _faults(question: Question, redaction: Redaction) -> Iterable[tuple[str, str
     if question.default and question.default not in ways:
         yield "default", f"{question.default!r} is none of the options"
     if len(question.assignees) > MAX_ASSIGNEES or not all(map(_is_assignee, question.assignees)):
-        yield "assignees", f"are at most {MAX_ASSIGNEES} principals, or roles as role:reviewer"
+        yield "assignees", f"are at most {MAX_ASSIGNEES} principals as keys/ada, or roles as role:reviewer"
     if not _RULES.issuperset(question.four_eyes):
         yield "four_eyes", f"knows {', '.join(sorted(_RULES))}"
     if not 0 < question.timeout <= LONGEST:
@@ -134,7 +134,7 @@ def _unusable(schema: JsonObject) -> str:
 def _is_assignee(text: str) -> bool:
     if not _is_name(text, ASSIGNEE_LENGTH):
         return False
-    return not text.startswith(ROLE) or text.removeprefix(ROLE) in _ROLES
+    return text.removeprefix(ROLE) in _ROLES if text.startswith(ROLE) else text.startswith(PRINCIPALS)
 
 
 def _is_name(text: str, most: int) -> bool:

@@ -1,6 +1,7 @@
 """`perdure-server check`: whether a store's logs follow their own rules, and its tables their logs."""
 
 import asyncio
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
@@ -17,6 +18,8 @@ from perdure_control_plane.api.messages.runs import run as run_message
 from perdure_control_plane.domain.errors import DataCorrupt, NotFound
 from perdure_control_plane.domain.ids import RunId
 from perdure_control_plane.domain.run import Run
+from perdure_control_plane.manifests.document import read
+from perdure_control_plane.manifests.values import DocumentUnreadable
 from perdure_control_plane.storage.offline_reading import offline_reading
 from perdure_control_plane.storage.postgres import PostgresStore
 from perdure_control_plane.storage.rebuilding import Rebuilder, Rebuilding, count_events, run_ids
@@ -80,6 +83,7 @@ class _StoreCheck:
                 self._compare([run_id for run_id in group if self._check_run(run_id)])
         finally:
             self._rebuilder.close()
+        self._examined.add(*_bent_manifests(self._tx))
         compared = compare_with_audit(self._tx.connection)
         self._examined.add(*(Violation(Rule.AUDITED, one.run_id, 0, one.message) for one in compared.found))
         self._examined.not_audited = compared.too_old
@@ -130,6 +134,16 @@ class _StoreCheck:
     def _compare(self, run_ids: list[RunId]) -> None:
         differences = self._rebuilder.differences(run_ids)
         self._examined.add(*(Violation(Rule.PROJECTION, one.run_id, 0, str(one)) for one in differences))
+
+
+def _bent_manifests(tx: SqlTransaction) -> Iterator[Violation]:
+    for name, digest, text in tx.playbooks.documents():
+        try:
+            found = read(text).digest
+        except DocumentUnreadable:
+            found = ""
+        if found != digest:
+            yield Violation(Rule.DIGEST, "", 0, f"{name}: its manifest does not have the digest {digest}")
 
 
 def _rebuild(rebuilding: Rebuilding, recorded: RecordedEvent) -> None:

@@ -22,6 +22,7 @@ from perdure_control_plane.storage.tables import (
     audit_heads,
     flows,
     playbook_versions,
+    policies,
     schedules,
 )
 from perdure_control_plane.usecases.create_key import NewKey, create_key
@@ -29,7 +30,9 @@ from perdure_control_plane.usecases.create_playbook_version import create_playbo
 from perdure_control_plane.usecases.decide_approval import Deciding, decide_approval
 from perdure_control_plane.usecases.prune_audit import prune_audit
 from perdure_control_plane.usecases.revoke_key import revoke_key
+from perdure_control_plane.usecases.rotate_key import Rotating, rotate_key
 from perdure_control_plane.usecases.seal_audit import seal_audit
+from perdure_control_plane.usecases.update_policy import PolicyUpdate, update_policy
 from tests.conformance.conftest import House, asked_id
 from tests.conformance.test_schedules import make as make_schedule
 
@@ -76,6 +79,13 @@ async def made(house: House) -> ApiKey:
 async def scheduled(house: House) -> None:
     """Something is started each hour."""
     await make_schedule(house)
+
+
+NEVER_MADE = [
+    "keys/lost: it expires never, and no audit event says so",
+    "keys/lost: anonymous made it with the role VIEWER, and no audit event says so",
+]
+"""What is said of a key that no event tells of."""
 
 
 async def test_a_vote_that_nobody_cast_is_found(house: House, gated: Any, voted: str) -> None:
@@ -147,6 +157,39 @@ async def test_a_key_that_may_more_than_it_was_made_for_is_found(house: House, m
     assert found == ["keys/lost: anonymous made it with the role ADMIN, and no audit event says so"]
 
 
+async def test_a_key_that_is_good_for_longer_is_found(house: House) -> None:
+    await create_key(house.store, KeyTexts(b"k"), OPEN_CALLER, NewKey("short", Role.VIEWER, SECOND, ""))
+
+    found = await bent(house, update(api_keys).values(expires_at=0))
+
+    assert found == ["keys/short: it expires never, and no audit event says so"]
+
+
+async def test_a_key_may_expire_when_it_was_last_said_to(house: House, made: ApiKey) -> None:
+    await rotate_key(house.store, KeyTexts(b"k"), OPEN_CALLER, Rotating("lost", SECOND, 5 * SECOND, ""))
+
+    assert (await house.compared()).found == []
+
+
+async def test_a_vote_that_was_deleted_is_found(house: House, gated: Any, voted: str) -> None:
+    found = await bent(house, delete(approval_votes))
+
+    assert found == [f"approvals/{voted}: an audit event says that keys/ada voted, and the vote is not there"]
+
+
+async def test_demands_that_nobody_made_or_ended_are_found(house: House, clock: Any) -> None:
+    await update_policy(house.store, OPEN_CALLER, PolicyUpdate(None, None, None, True, "", ""))
+    clock.advance(1)
+    await update_policy(house.store, OPEN_CALLER, PolicyUpdate(None, None, True, None, "", ""))
+
+    found = await bent(house, update(policies).values(require_review=0))
+    await house.execute(delete(policies))
+
+    last = "and the last audit event says anonymous require_review,require_approval"
+    assert found == [f"policy: anonymous demands require_approval, {last}"]
+    assert [one.message for one in (await house.compared()).found] == [f"policy: nobody demands none, {last}"]
+
+
 async def test_a_key_that_is_good_again_is_found(house: House, made: ApiKey) -> None:
     await revoke_key(house.store, OPEN_CALLER, made.key_name, "")
 
@@ -189,16 +232,14 @@ async def test_an_event_outside_the_chain_says_nothing(house: House, made: ApiKe
 
     found = await bent(house, update(audit_events).values(position=1000))
 
-    assert found == ["keys/lost: anonymous made it with the role VIEWER, and no audit event says so"]
+    assert found == NEVER_MADE
 
 
 async def test_details_that_were_damaged_say_nothing(house: House, made: ApiKey) -> None:
-    assert len(await bent(house, update(audit_events).values(details="{"))) == 1
+    assert await bent(house, update(audit_events).values(details="{")) == NEVER_MADE
     await house.execute(update(audit_events).values(details="[]"))
 
-    assert [one.message for one in (await house.compared()).found] == [
-        "keys/lost: anonymous made it with the role VIEWER, and no audit event says so"
-    ]
+    assert [one.message for one in (await house.compared()).found] == NEVER_MADE
 
 
 @pytest.fixture
@@ -251,7 +292,7 @@ async def test_events_that_were_deleted_by_hand_are_no_reason_to_believe_a_row(h
 
     found = await bent(house, delete(audit_events).where(audit_events.c.position == 1))
 
-    assert found == ["keys/lost: anonymous made it with the role VIEWER, and no audit event says so"]
+    assert found == NEVER_MADE
 
 
 async def test_a_head_that_somebody_else_signs_is_no_reason_to_believe_a_row(house: House, made: ApiKey) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from perdure.runlog.decisions import ASSIGNEE_LENGTH, ROLE
+from perdure.runlog.decisions import ASSIGNEE_LENGTH, PRINCIPALS, ROLE
 from perdure.v1 import approvals_pb2, decisions_pb2
 from perdure_control_plane.api import names, requests
 from perdure_control_plane.domain.approval import ApprovalState, Decision, names_of
@@ -17,9 +17,6 @@ from perdure_control_plane.usecases.withdraw_approval import Withdrawing
 
 MAX_AT_ONCE: Final = 100
 """Most approvals that one call decides."""
-
-PRINCIPALS: Final = ("keys/", "users/", "certificates/")
-"""How the names of principals begin whom a server can know."""
 
 MAX_COMMENT_BYTES: Final = 4096
 

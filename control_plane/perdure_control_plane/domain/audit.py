@@ -61,8 +61,9 @@ def of_content(content: bytes) -> dict[AuditDetail, str]:
 
 
 def of_key(key: ApiKey) -> dict[AuditDetail, str]:
-    """Which key; its text is nowhere."""
-    return {AuditDetail.ROLE: key.role.value, AuditDetail.KEY_ID: key.key_id}
+    """Which key, and until when it is good; its text is nowhere."""
+    until = str(key.expires_at) if key.expires_at else "never"
+    return {AuditDetail.ROLE: key.role.value, AuditDetail.KEY_ID: key.key_id, AuditDetail.EXPIRES: until}
 
 
 def _word(given: str | bytes) -> str:

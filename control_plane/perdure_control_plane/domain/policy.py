@@ -19,6 +19,13 @@ class Policy:
     updated_by: str = ""
     reason: str = ""
 
+    @property
+    def words(self) -> str:
+        """What is demanded, in words of its own."""
+        rules = ("block_warnings", "require_review", "require_approval")
+        demanded = [rule for rule in rules if getattr(self, rule)]
+        return ",".join([*demanded, *self.blocked_warnings]) or "none"
+
     def check(self, version: Release, *, acts_unasked: bool) -> None:
         """Raises PolicyForbids where a version does not meet a demand.
 

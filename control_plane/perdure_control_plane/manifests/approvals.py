@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final
 
-from perdure.runlog.decisions import FIELDS, ROLE, decision_kind, has_content
+from perdure.expressions.templates import OPEN
+from perdure.runlog.decisions import FIELDS, PRINCIPALS, ROLE, decision_kind, has_content
 from perdure.v1 import decisions_pb2, plans_pb2
 from perdure_control_plane.domain.roles import DECIDING_ROLES
 from perdure_control_plane.manifests.compiled_values import duration, json_of
@@ -129,6 +130,9 @@ def _assignee_faults(field: str, assignees: list[str]) -> Iterator[tuple[str, st
         if role != assignee and role not in DECIDING_ROLES:
             roles = " or ".join(f"`{ROLE}{known}`" for known in DECIDING_ROLES)
             yield f"{field}[{index}]", f"{role!r} is no role that decides; write {roles}"
+        elif role == assignee and OPEN not in assignee and not assignee.startswith(PRINCIPALS):
+            known = ", ".join(f"`{one}NAME`" for one in PRINCIPALS)
+            yield f"{field}[{index}]", f"{assignee[:80]!r} is nobody's name; write {known}, or `{ROLE}NAME`"
         elif assignee in assignees[:index]:
             yield f"{field}[{index}]", "it stands in it twice"
 

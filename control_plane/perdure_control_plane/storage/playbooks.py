@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any, Final
 
@@ -118,6 +118,13 @@ class Playbooks:
             .limit(limit)
         )
         return [self.get(playbook_id) for (playbook_id,) in self._connection.execute(ids).all()]
+
+    def documents(self) -> Iterator[tuple[str, str, bytes]]:
+        """Of each version its resource name, its digest, and its manifest's text."""
+        columns = (playbook_versions.c[name] for name in ("playbook_id", "version", "digest", "document"))
+        query = select(*columns).execution_options(yield_per=100)
+        for playbook_id, version, digest, document in self._connection.execute(query):
+            yield version_name(playbook_id, version), digest, bytes(document)
 
     def change_publication(self, version: PlaybookVersion, change: PublicationChange) -> None:
         """Moves a version's publication and adds to its history."""

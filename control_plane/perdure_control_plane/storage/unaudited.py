@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, and_, func, literal, outerjoin, select
+from sqlalchemy import Select, String, and_, case, cast, func, literal, outerjoin, select
 from sqlalchemy.engine import Connection
 
 from perdure.audit.events import AuditDetail, AuditOutcome, AuditType
 from perdure_control_plane.domain.approval import ApprovalState
 from perdure_control_plane.domain.audit import ChainHead
 from perdure_control_plane.domain.playbook import STARTABLE, Publication
+from perdure_control_plane.domain.policy import Policy
 from perdure_control_plane.storage.audit_chain import AuditChain, details_of
+from perdure_control_plane.storage.policies import Policies
 from perdure_control_plane.storage.tables import (
     api_keys,
     approval_votes,
@@ -59,6 +61,7 @@ def compare_with_audit(connection: Connection) -> Comparison:
     kept, comparison = _Kept(chain.position, _pruned_until(connection, chain)), Comparison()
     for acts in _ACTS:
         acts.compare(connection, kept, comparison)
+    comparison.found += [*_lost_votes(connection, kept), *_policy(connection, kept)]
     return comparison
 
 
@@ -80,6 +83,37 @@ def _pruned_until(connection: Connection, chain: ChainHead) -> int:
     told = [at for details, at in connection.execute(query) if details_of(details).get("position") == str(pruned)]
     signed = [head.signed_at for head in AuditChain(connection).signed(pruned, pruned)]
     return min(*told, *signed) if told and signed else -1
+
+
+def _lost_votes(connection: Connection, kept: _Kept) -> Iterator[Unaudited]:
+    """Votes of open approvals that events tell of and no row has any more."""
+    resource = literal("approvals/") + approvals.c.approval_id
+    told = and_(
+        audit_events.c.resource == resource,
+        audit_events.c.type == AuditType.HUMAN_VOTE.value,
+        audit_events.c.position.between(0, kept.position),
+    )
+    counted = and_(
+        approval_votes.c.approval_id == approvals.c.approval_id, approval_votes.c.voter == audit_events.c.principal
+    )
+    votes = approvals.join(audit_events, told).outerjoin(approval_votes, counted)
+    query = select(approvals.c.run_id, resource, audit_events.c.principal).select_from(votes)
+    lost = approvals.c.state == ApprovalState.OPEN.value, approval_votes.c.voter.is_(None)
+    for run_id, name, principal in connection.execute(query.where(*lost)):
+        yield Unaudited(run_id, f"{name}: an audit event says that {principal} voted, and the vote is not there")
+
+
+def _policy(connection: Connection, kept: _Kept) -> Iterator[Unaudited]:
+    """What the environment demands, where that is not what it was last set to."""
+    told = select(audit_events.c.principal, audit_events.c.details).where(
+        audit_events.c.type == AuditType.POLICY_CHANGED.value, audit_events.c.position.between(0, kept.position)
+    )
+    last = connection.execute(told.order_by(audit_events.c.recorded_at.desc(), audit_events.c.event_id.desc())).first()
+    policy = Policies(connection).get()
+    demanded = ("", Policy().words) if last is None else (last[0], details_of(last[1]).get("policy", ""))
+    if demanded != (policy.updated_by, policy.words) and (last is not None or policy.updated_at > kept.since):
+        said = f"{policy.updated_by or 'nobody'} demands {policy.words}"
+        yield Unaudited("", f"policy: {said}, and the last audit event says {demanded[0] or 'nobody'} {demanded[1]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +173,9 @@ _VERSION: Final = (
     literal("playbooks/") + playbook_versions.c.playbook_id + literal("/versions/") + playbook_versions.c.version
 ).label("resource")
 _KEY: Final = (literal("keys/") + api_keys.c.key_name).label("resource")
+_EXPIRES: Final = case((api_keys.c.expires_at == 0, "never"), else_=cast(api_keys.c.expires_at, String)).label(
+    "expires"
+)
 _NOBODY_SAYS_SO: Final = "and no audit event says so"
 
 _DECIDED: Final = select(
@@ -234,6 +271,12 @@ _ACTS: Final = (
         (AuditType.PLAYBOOK_REVOKED,),
         "it is not revoked, and an audit event says that it was",
         deny=True,
+    ),
+    _Acts(
+        _KEYS.add_columns(_EXPIRES).where(api_keys.c.revoked_at == 0),
+        (AuditType.KEY_CREATED, AuditType.KEY_ROTATED),
+        f"it expires {{expires}}, {_NOBODY_SAYS_SO}",
+        one_of="key_id",
     ),
     _Acts(
         _KEYS.add_columns(api_keys.c.created_by.label("principal"), api_keys.c.role),

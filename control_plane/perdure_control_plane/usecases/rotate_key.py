@@ -6,7 +6,7 @@ from perdure.audit.events import AuditType
 from perdure_control_plane.domain.api_key import ApiKey, KeyState, KeyTexts
 from perdure_control_plane.domain.audit import Act, of_key
 from perdure_control_plane.domain.caller import Caller
-from perdure_control_plane.domain.errors import NotFound, field_invalid
+from perdure_control_plane.domain.errors import field_invalid
 from perdure_control_plane.usecases.ports import Store, Transaction
 from perdure_control_plane.usecases.request_ids import is_repetition
 
@@ -25,7 +25,7 @@ class Rotating:
 async def rotate_key(store: Store, texts: KeyTexts, caller: Caller, asked: Rotating) -> tuple[ApiKey, str]:
     """Returns the key and its new text, which nobody can read again: a repetition has an empty one.
 
-    Raises NotFound, RequestIdReused, and FieldInvalid where the key has expired and would stay so.
+    Raises NotFound, RequestIdReused, and FieldInvalid where the key was revoked, or has expired and would stay so.
     """
 
     def body(tx: Transaction) -> tuple[ApiKey, str]:
@@ -34,7 +34,10 @@ async def rotate_key(store: Store, texts: KeyTexts, caller: Caller, asked: Rotat
             return tx.keys.get(asked.key_name), ""
         before = tx.keys.find_live(asked.key_name)
         if before is None:
-            raise NotFound(f"keys/{asked.key_name}")
+            revoked = tx.keys.get(asked.key_name)
+            raise field_invalid(
+                "name", f"{revoked.name} is revoked for good; make another key, which may have its name"
+            )
         if not asked.time_to_live and before.state(tx.now) is KeyState.EXPIRED:
             raise field_invalid("time_to_live", "is required: the key has expired, and a new text would be no better")
         expires_at = tx.now + asked.time_to_live if asked.time_to_live else before.expires_at

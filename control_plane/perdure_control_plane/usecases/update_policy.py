@@ -49,15 +49,8 @@ async def update_policy(store: Store, caller: Caller, asked: PolicyUpdate) -> Po
             return before
         after = replace(after, updated_at=tx.now, updated_by=caller.principal, reason=asked.reason)
         tx.policies.save(after)
-        details = {AuditDetail.POLICY: _words(after), **of_reason(asked.reason)}
+        details = {AuditDetail.POLICY: after.words, **of_reason(asked.reason)}
         tx.audit.record(Act(AuditType.POLICY_CHANGED, caller, "policy", asked.request_id, details))
         return after
 
     return await store.write(body)
-
-
-def _words(policy: Policy) -> str:
-    """What is demanded, in words of the policy's own."""
-    rules = ("block_warnings", "require_review", "require_approval")
-    demanded = [rule for rule in rules if getattr(policy, rule)]
-    return ",".join([*demanded, *policy.blocked_warnings]) or "none"

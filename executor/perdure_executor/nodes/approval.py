@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from perdure.runlog.decisions import ASSIGNEE_LENGTH, ROLE, decision_word
+from perdure.runlog.decisions import ASSIGNEE_LENGTH, PRINCIPALS, ROLE, decision_word
 from perdure.runlog.effects import GUARDED
 from perdure.runlog.json_objects import JsonObject, json_bytes
 from perdure.runlog.plans import worst_effect
@@ -89,8 +89,8 @@ def _assignee(written: str, bindings: JsonObject) -> str:
     Raises CannotPrepare.
     """
     assignee = render_text(written, bindings)
-    is_as_written = written.startswith(ROLE) == assignee.startswith(ROLE)
-    if not is_as_written or not 0 < len(assignee) <= ASSIGNEE_LENGTH or not assignee.isprintable():
+    is_one = assignee.startswith(ROLE if written.startswith(ROLE) else PRINCIPALS)
+    if not is_one or len(assignee) > ASSIGNEE_LENGTH or not assignee.isprintable():
         message = f"the assignee {written!r} gives no principal: {assignee[:80]!r}"
         raise CannotPrepare(instances_pb2.FAILURE_CAUSE_EXPRESSION, message)
     return assignee

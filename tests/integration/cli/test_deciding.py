@@ -77,6 +77,40 @@ def test_a_decision_counts_once(perdure: Any, approval: str) -> None:
     assert perdure.done("approvals", "show", approval)["reason"] == "a friend"
 
 
+CHOICE = HOLD.replace("gate", "chosen").replace("type: approval,", "type: approval, kind: select, options: [one, two],")
+CONTENT = HOLD.replace("gate", "filled").replace("type: approval,", "type: approval, kind: input,")
+
+
+@pytest.mark.parametrize(
+    ("playbook", "first", "other"),
+    [
+        (CHOICE, ("--select", "one"), ("--select", "two")),
+        (CONTENT, ("--provide", '{"n": 3}'), ("--provide", '{"n": 4}')),
+    ],
+)
+def test_what_was_decided_otherwise_was_not_decided_so(
+    perdure: Any, playbook: str, first: tuple[str, str], other: tuple[str, str]
+) -> None:
+    started = perdure.start(perdure.publish(playbook), "--input", "who=Ada", "--wait", "-o", "json")
+    (asked,) = started.document["primitive_refs"]["approvals"]
+    perdure.done("approvals", "decide", asked, *first, "--yes")
+
+    same = perdure("approvals", "decide", asked, *first, "--yes")
+    different = perdure("approvals", "decide", asked, *other, "--yes")
+
+    assert (same.code, different.code) == (0, 5)
+    assert "it was decided so already" in same.err
+    assert "(APPROVAL_DECIDED)" in different.err
+
+
+def test_of_several_each_is_decided_by_itself_whatever_becomes_of_the_others(perdure: Any, approval: str) -> None:
+    told = perdure("approvals", "decide", approval, "nobody-asked-this", "--approve", "--yes", "-o", "json")
+
+    refused = [result.get("refusal", {}).get("reason", "") for result in told.document["results"]]
+    assert (told.code, refused) == (1, ["", "NOT_FOUND"])
+    assert perdure.done("approvals", "show", approval)["state"] == "STATE_DECIDED"
+
+
 def test_a_rejection_needs_a_reason_and_fails_the_run(perdure: Any, approval: str) -> None:
     assert "--reason" in perdure("approvals", "reject", approval).err
 

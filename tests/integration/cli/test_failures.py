@@ -90,15 +90,15 @@ def test_without_a_server_it_says_how_to_start_one(
     ("command", "wrong"),
     [
         (["status", "--server", "http://localhost"], "'--server': 'http://localhost' is no address; say HOST:PORT"),
-        (["runs", "get", "a b"], "'a b' is not the id of a run"),
+        (["runs", "get", "a b"], "'a b' is no id of a run"),
         (["runs", "get", "flows/x"], "'flows/x' does not name a run"),
         (["runs", "watch", "x", "--wait-timeout", "soon"], "'--wait-timeout': 'soon' is not a duration"),
         (
             ["run", "x.yaml", "--timeout", "99999999999999999999d"],
             "'--timeout': a duration is ten thousand years at most",
         ),
-        (["sessions", "create", ""], "'' is not the id of a session"),
-        (["runs", "list", "--flow-id", ""], "'' is not the id of a flow"),
+        (["sessions", "create", ""], "'' is no id of a session"),
+        (["runs", "list", "--flow-id", ""], "'' is no id of a flow"),
         (["-o", "xml", "runs", "list"], "'-o': 'xml' is not one of table, json, yaml"),
         (["run", "x.yaml", "--wait-timeout", "0s"], "'--wait-timeout': a duration is more than nothing"),
         (["runs", "list", "--state", "asleep"], "'--state': 'asleep' is not one of 'queued', 'running'"),

@@ -70,6 +70,19 @@ async def test_what_is_told_of_the_way_to_a_database_does_not_stand_in_the_answe
     assert "database.changed" in err
 
 
+async def test_a_manifest_that_is_not_what_was_reviewed_is_found(serve: Any, hire: Any) -> None:
+    service = await a_finished_run(serve, hire)
+    with sqlite3.connect(service.data_dir / "perdure.db") as database:
+        text = "replace(CAST(document AS TEXT), 'Say hello', 'Say nothing')"
+        database.execute(f"UPDATE playbook_versions SET document = CAST({text} AS BLOB)")
+    database.close()
+
+    code, out, _ = await check(service.data_dir)
+
+    assert code == 1
+    assert "DIGEST (no run): playbooks/hello/versions/1.0.0: its manifest does not have the digest " in out
+
+
 async def test_a_bent_table_and_a_bent_log_are_found(serve: Any, hire: Any) -> None:
     service = await a_finished_run(serve, hire)
     with sqlite3.connect(service.data_dir / "perdure.db") as database:

@@ -62,6 +62,8 @@ def test_what_cannot_be_asked_so_is_refused_where_it_stands(found: Any, fields: 
         ({"quorum": 0}, "quorum", "FIELD_VALUE"),
         ({"assignees": [""]}, "assignees[0]", "FIELD_VALUE"),
         ({"assignees": ["{{ 1 + }}"]}, "assignees[0]", "EXPRESSION_INVALID"),
+        ({"assignees": ["keys/ada", "ada"]}, "assignees[1]", "APPROVAL_UNCLEAR"),
+        ({"on_timeout": "escalate", "escalate_to": [{"to": ["Keys/ada"]}]}, "escalate_to[0].to[0]", "APPROVAL_UNCLEAR"),
         ({"decisions": []}, "decisions", "FIELD_VALUE"),
         ({"decisions": ["maybe"]}, "decisions[0]", "FIELD_VALUE"),
         ({"kind": "input", "content_schema": {"type": 5}}, "content_schema.type", "SCHEMA_INVALID"),

@@ -84,6 +84,7 @@ class AuditDetail(StrEnum):
     STATE = "state"
     ROLE = "role"
     KEY_ID = "key_id"
+    EXPIRES = "expires"
     COUNT = "count"
     POSITION = "position"
     GENERATION = "generation"

@@ -9,7 +9,7 @@ import typer
 from perdure.cli import deciding, names
 from perdure.cli.asking import confirm, confirm_where_possible
 from perdure.cli.connection import connected
-from perdure.cli.deciding import Said, json_of_text
+from perdure.cli.deciding import Said
 from perdure.cli.following.approvals import follow_approvals
 from perdure.cli.lazy import noun
 from perdure.cli.lists import DEFAULT_LIMIT, list_items, page_size
@@ -29,11 +29,9 @@ from perdure.v1.approvals_pb2 import (
 )
 from perdure.v1.decisions_pb2 import (
     DECISION_KIND_APPROVED,
-    DECISION_KIND_EDITED,
-    DECISION_KIND_PROVIDED,
     DECISION_KIND_REJECTED,
-    DECISION_KIND_SELECTED,
 )
+from perdure.v1.identities_pb2 import WhoAmIRequest
 
 _VALUE = "JSON, @FILE, or text"
 
@@ -141,7 +139,8 @@ async def show(perdure: Client, approval: ApprovalName, output: Output = Format.
     """Show the full picture: the question, what follows, who is asked, what was said so far, and what may be done now."""
     found = await perdure.approvals.GetApproval(GetApprovalRequest(name=names.approval(approval)))
     if output is Format.TABLE:
-        typer.echo("\n".join(approval_lines(found, datetime.now(UTC))))
+        caller = (await perdure.identity.WhoAmI(WhoAmIRequest())).principal if found.votes else ""
+        typer.echo("\n".join(approval_lines(found, datetime.now(UTC), caller)))
     else:
         print_one(found, output)
 
@@ -156,10 +155,11 @@ async def approve(
     output: Output = Format.TABLE,
 ) -> None:
     """Let a hold point go on. Shows what is approved and asks; the decision counts for exactly what was shown."""
-    shown = await deciding.show_to_decide(perdure, names.approval(approval), DECISION_KIND_APPROVED)
+    said = Said(DECISION_KIND_APPROVED, reason)
+    shown = await deciding.show_to_decide(perdure, names.approval(approval), said)
     if shown.state == Approval.STATE_OPEN:
         confirm("Approve this?", yes)
-        shown = await deciding.decide(perdure, shown, Said(DECISION_KIND_APPROVED, reason))
+        shown = await deciding.decide(perdure, shown, said)
     print_decided(shown, output)
 
 
@@ -173,10 +173,11 @@ async def reject(
     output: Output = Format.TABLE,
 ) -> None:
     """Refuse a hold point. Its run does what the playbook says then; it fails where that says nothing."""
-    shown = await deciding.show_to_decide(perdure, names.approval(approval), DECISION_KIND_REJECTED)
+    said = Said(DECISION_KIND_REJECTED, reason)
+    shown = await deciding.show_to_decide(perdure, names.approval(approval), said)
     if shown.state == Approval.STATE_OPEN:
         confirm_where_possible("Reject this?", yes)
-        shown = await deciding.decide(perdure, shown, Said(DECISION_KIND_REJECTED, reason))
+        shown = await deciding.decide(perdure, shown, said)
     print_decided(shown, output)
 
 
@@ -207,8 +208,12 @@ async def decide(
 
     Several are decided the same way, each by itself, with a line for each; ends with 1 where one was refused.
     """
-    said_so = _said(reason, approve=approve, reject=reject, edit=edit, select=select, provide=provide)
-    found = [await deciding.show_to_decide(perdure, names.approval(one), said_so.decision) for one in approvals]
+    said = deciding.said_so(reason, approve=approve, reject=reject, edit=edit, select=select, provide=provide)
+    asked, refused = [names.approval(one) for one in approvals], list[deciding.Result]()
+    if len(asked) > 1 and not atomic:
+        found, refused = await deciding.show_each(perdure, asked, said)
+    else:
+        found = [await deciding.show_to_decide(perdure, one, said) for one in asked]
     still_open = [shown for shown in found if shown.state == Approval.STATE_OPEN]
     if atomic and 0 < len(still_open) < len(found):
         raise typer.BadParameter("some are decided already; leave those out, or --atomic", param_hint="--atomic")
@@ -219,27 +224,12 @@ async def decide(
         else:
             confirm(question, yes)
     if len(approvals) > 1:
-        print_results(await deciding.decide_all(perdure, still_open, said_so, atomic=atomic), output)
+        decided = await deciding.decide_all(perdure, still_open, said, atomic=atomic)
+        decided.results.extend(refused)
+        print_results(decided, output)
         return
-    shown = await deciding.decide(perdure, found[0], said_so) if still_open else found[0]
+    shown = await deciding.decide(perdure, found[0], said) if still_open else found[0]
     print_decided(shown, output)
-
-
-def _said(
-    reason: str, *, approve: bool, reject: bool, edit: str | None, select: str | None, provide: str | None
-) -> Said:
-    """The one way that was said. Raises BadParameter for none, or more than one."""
-    ways: list[Said] = [
-        *([Said(DECISION_KIND_APPROVED, reason)] if approve else ()),
-        *([Said(DECISION_KIND_REJECTED, reason)] if reject else ()),
-        *([Said(DECISION_KIND_EDITED, reason, json_of_text(edit, "--edit"))] if edit is not None else ()),
-        *([Said(DECISION_KIND_SELECTED, reason, option=select)] if select is not None else ()),
-        *([Said(DECISION_KIND_PROVIDED, reason, json_of_text(provide, "--provide"))] if provide is not None else ()),
-    ]
-    if len(ways) != 1:
-        said = "say one only" if ways else "say how"
-        raise typer.BadParameter(f"{said}: --approve, --reject, --edit, --select or --provide", param_hint="'decide'")
-    return ways[0]
 
 
 @app.command()

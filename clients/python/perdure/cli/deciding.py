@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import typer
 
@@ -35,15 +35,57 @@ from perdure.v1.decisions_pb2 import (
 )
 
 
-async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None = None) -> Approval:
-    """What is to be decided, shown to people. Raises Refused where it is not open, unless it was decided as wanted."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody decides. `content` is JSON, of decisions that say something themselves; `option` is for SELECTED."""
+
+    decision: DecisionKind.ValueType
+    reason: str = ""
+    content: bytes = b""
+    option: str = ""
+
+    def is_of(self, approval: Approval) -> bool:
+        """Whether the approval was decided so, by whomever and for whatever reason."""
+        if approval.state != Approval.STATE_DECIDED or approval.decision != self.decision:
+            return False
+        return approval.selected_option == self.option and _value(approval.content) == _value(self.content)
+
+
+def said_so(
+    reason: str, *, approve: bool, reject: bool, edit: str | None, select: str | None, provide: str | None
+) -> Said:
+    """The one way that was said. Raises BadParameter for none, or more than one."""
+    ways: list[Said] = [
+        *([Said(DECISION_KIND_APPROVED, reason)] if approve else ()),
+        *([Said(DECISION_KIND_REJECTED, reason)] if reject else ()),
+        *([Said(DECISION_KIND_EDITED, reason, json_of_text(edit, "--edit"))] if edit is not None else ()),
+        *([Said(DECISION_KIND_SELECTED, reason, option=select)] if select is not None else ()),
+        *([Said(DECISION_KIND_PROVIDED, reason, json_of_text(provide, "--provide"))] if provide is not None else ()),
+    ]
+    if len(ways) != 1:
+        said = "say one only" if ways else "say how"
+        raise typer.BadParameter(f"{said}: --approve, --reject, --edit, --select or --provide", param_hint="'decide'")
+    return ways[0]
+
+
+def _value(content: bytes) -> Any:
+    return json.loads(content) if content else None
+
+
+Result = DecideApprovalsResponse.Result
+
+
+async def show(perdure: Client, name: str, said: Said | None = None) -> Approval:
+    """What is to be decided, shown to people. Raises Refused where it is not open, unless it was decided as is said."""
     found = await perdure.approvals.GetApproval(GetApprovalRequest(name=name))
-    if found.state == Approval.STATE_DECIDED and found.decision == wanted:
+    if said is not None and said.is_of(found):
         typer.echo("it was decided so already; nothing has changed", err=True)
         return found
     if found.state != Approval.STATE_OPEN:
         state = enum_word(Approval.State.DESCRIPTOR, found.state)
-        decision = f", {enum_word(DecisionKind.DESCRIPTOR, found.decision)} by {found.decider}" * bool(found.decision)
+        option = f" {found.selected_option}" * bool(found.selected_option)
+        decided = f", {enum_word(DecisionKind.DESCRIPTOR, found.decision)}{option} by {found.decider}"
+        decision = decided if found.decision else ""
         look = f"perdure approvals show {names.bare(found.name)}"
         if found.state == Approval.STATE_EXPIRED:
             look = f"how its run can go on: perdure runs recovery {names.bare(found.run)}"
@@ -60,9 +102,9 @@ async def show(perdure: Client, name: str, wanted: DecisionKind.ValueType | None
     return found
 
 
-async def show_to_decide(perdure: Client, name: str, wanted: DecisionKind.ValueType) -> Approval:
+async def show_to_decide(perdure: Client, name: str, said: Said) -> Approval:
     """The same, for a caller that means to decide it. Raises Refused where it is for others to decide."""
-    found = await show(perdure, name, wanted)
+    found = await show(perdure, name, said)
     if found.state == Approval.STATE_OPEN and not found.token:
         raise Refused(
             ExitCode.DENIED,
@@ -73,17 +115,26 @@ async def show_to_decide(perdure: Client, name: str, wanted: DecisionKind.ValueT
     return found
 
 
+async def show_each(perdure: Client, approvals: Sequence[str], said: Said) -> tuple[list[Approval], list[Result]]:
+    """Those of several that can be decided so, or were, shown; and why the others cannot."""
+    found, refused = list[Approval](), list[Result]()
+    for name in approvals:
+        try:
+            found.append(await show_to_decide(perdure, name, said))
+        except (CallFailed, Refused) as failure:
+            if isinstance(failure, CallFailed) and not failure.reason:
+                raise
+            refused.append(Result(name=name, refusal=_refusal(failure)))
+    return found, refused
+
+
+def _refusal(failure: CallFailed | Refused) -> DecideApprovalsResponse.Refusal:
+    return DecideApprovalsResponse.Refusal(
+        reason=failure.reason, message=str(failure) if isinstance(failure, Refused) else failure.message
+    )
+
+
 OTHERS: Final = "this caller's role does not decide, others are asked, or it started the flow or stored its playbook"
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What somebody decides. `content` is JSON, of decisions that say something themselves; `option` is for SELECTED."""
-
-    decision: DecisionKind.ValueType
-    reason: str = ""
-    content: bytes = b""
-    option: str = ""
 
 
 APPROVED: Final = Said(DECISION_KIND_APPROVED)
@@ -96,7 +147,7 @@ async def decide(perdure: Client, shown: Approval, said: Said) -> Approval:
     except CallFailed as failure:
         if failure.reason != "APPROVAL_CLOSED":
             raise
-    return await show(perdure, shown.name, said.decision)
+    return await show(perdure, shown.name, said)
 
 
 async def decide_all(

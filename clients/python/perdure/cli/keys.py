@@ -87,7 +87,7 @@ async def rotate(
     """Give a key a new text and print it, this once; the text before is good for a while."""
     request = RotateKeyRequest(
         name=names.key(key),
-        overlap=Duration() if overlap == "0" else duration_message(overlap, "--overlap"),
+        overlap=Duration() if overlap in ("0", "0s") else duration_message(overlap, "--overlap"),
         time_to_live=duration_message(expires_in, "--expires-in"),
     )
     _print_new(await perdure.keys.RotateKey(request), output)

@@ -97,5 +97,7 @@ def _named(kind: str, text: str) -> str:
 
 def _checked(kind: str, bare_id: str) -> str:
     if not NAME.fullmatch(bare_id):
-        raise typer.BadParameter(f"{bare_id!r} is not the id of a {kind}: 1 to 128 letters, digits, '.', '_' or '-'")
+        raise typer.BadParameter(
+            f"{bare_id!r} is no id of {'an' if kind[0] in 'ae' else 'a'} {kind}: 1 to 128 letters, digits, '.', '_' or '-'"
+        )
     return bare_id

@@ -29,6 +29,9 @@ ASSIGNEE_LENGTH: Final = 1024
 ROLE: Final = "role:"
 """What an assignee begins with that is a role."""
 
+PRINCIPALS: Final = ("keys/", "users/", "certificates/")
+"""What the others begin with: names of principals whom a server can know."""
+
 
 def decision_word(kind: decisions_pb2.DecisionKind.ValueType) -> str:
     """A decision as documents and expressions write it, such as `approved`."""

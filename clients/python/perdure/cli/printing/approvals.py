@@ -19,8 +19,8 @@ from perdure.v1.decisions_pb2 import ApprovalKind, DecisionKind, FourEyes, OnTim
 _INDENT = "  "
 
 
-def approval_lines(approval: Approval, now: datetime) -> list[str]:
-    """What is asked, of whom and until when; what it is about; what has been said; and what may be done now."""
+def approval_lines(approval: Approval, now: datetime, caller: str = "") -> list[str]:
+    """What is asked, of whom and until when; what it is about; what has been said; and what the caller may do now."""
     approval = opened(approval)
     return [
         *printable(approval.prompt).split("\n"),
@@ -28,7 +28,7 @@ def approval_lines(approval: Approval, now: datetime) -> list[str]:
         *_asked(approval, now),
         *_section("it is about", subject_lines(approval)),
         *_section("so far", list(_story(approval, now))),
-        *_section("now", list(_now(approval, now))),
+        *_section("now", list(_now(approval, now, caller))),
     ]
 
 
@@ -107,14 +107,17 @@ def _event(event: ApprovalEvent) -> str:
         case "commented":
             return f"{event.commented.author} says: {event.commented.text}"
         case "reminded":
-            return f"people were reminded, for the {event.reminded.number}. time"
+            return f"people were reminded: {event.reminded.number}"
         case _:
             return "something happened that this version does not know; update to read it"
 
 
-def _now(approval: Approval, now: datetime) -> Iterator[str]:
+def _now(approval: Approval, now: datetime, caller: str) -> Iterator[str]:
     if approval.state == Approval.STATE_OPEN:
-        yield "open; you may decide it" if approval.token else "open; it is for others to decide"
+        if any(vote.voter == caller for vote in approval.votes):
+            yield "open; you have voted"
+        else:
+            yield "open; you may decide it" if approval.token else "open; it is for others to decide"
         if approval.HasField("due_time") and approval.due_time != approval.deadline_time:
             yield f"its rung ends {moment_text(approval.due_time, now)}"
         return
