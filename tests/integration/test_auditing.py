@@ -109,7 +109,9 @@ async def test_a_decision_with_another_token_is_refused_and_remembered_with_its_
     service = await serve()
     await hire(service)
     asked = await waiting_approval(Situation(service, service.channel))
-    wrong = approvals_pb2.DecideApprovalRequest(name=asked, token="hush-7f3a", decision=1, reason="hush-7f3a")
+    wrong = approvals_pb2.DecideApprovalRequest(
+        name=asked, token="hush-7f3a", decision=1, reason="hush-7f3a", request_id="r-1"
+    )
 
     for _ in range(20):
         with pytest.raises(grpc.aio.AioRpcError):
@@ -117,6 +119,7 @@ async def test_a_decision_with_another_token_is_refused_and_remembered_with_its_
 
     (event,) = [row for row in rows(service) if row["type"] == "auth.denied"]
     assert (event["outcome"], event["reason"], event["resource"]) == ("DENIED", "TOKEN_MISMATCH", asked)
+    assert event["request_id"] == "r-1"
     assert event["method"] == "/perdure.v1.ApprovalService/DecideApproval"
     assert "hush" not in repr(rows(service))
 

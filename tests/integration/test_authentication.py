@@ -124,12 +124,17 @@ async def test_what_one_starts_another_decides_and_both_are_named(
     without_token = await operator.approvals.GetApproval(question)
     approval = await reviewer.approvals.GetApproval(question)
     decision = DecideApprovalRequest(name=approval.name, decision=DECISION_KIND_APPROVED, token=approval.token)
+    inboxes = [
+        [listed.name for listed in (await who.approvals.ListApprovals(ListApprovalsRequest(mine=True))).approvals]
+        for who in (operator, reviewer)
+    ]
 
     with pytest.raises(CallFailed) as refused:
         await operator.approvals.DecideApproval(decision)
     decided = await reviewer.approvals.DecideApproval(decision)
     ended = await settled(operator, flow)
 
+    assert inboxes == [[], [approval.name]]
     assert (without_token.subject, without_token.token) == (approval.subject, "")
     assert refused.value.reason == "SCOPE_MISSING"
     assert dict(refused.value.metadata) == {"scope": "APPROVALS_DECIDE", "role": "OPERATOR"}
@@ -229,12 +234,13 @@ async def test_a_denial_says_what_was_asked_about_unless_it_is_the_text_of_a_key
     viewer = await connect_as(text)
     for name in ("keys/root", f"keys/{text}", f"keys/x{text[:-1].upper()}", "keys/no key"):
         with pytest.raises(CallFailed):
-            await viewer.keys.RevokeKey(RevokeKeyRequest(name=name))
+            await viewer.keys.RevokeKey(RevokeKeyRequest(name=name, request_id=text))
 
     with contextlib.closing(sqlite3.connect(f"file:{guarded.data_dir / 'perdure.db'}?mode=ro", uri=True)) as database:
-        denied = list(database.execute("SELECT resource FROM audit_events WHERE type = 'auth.denied'"))
+        denied = list(database.execute("SELECT * FROM audit_events WHERE type = 'auth.denied'"))
 
-    assert sorted(denied) == [("",), ("keys/root",)]
+    assert {row[7] for row in denied} == {"", "keys/root"}
+    assert text[-40:] not in repr(denied).lower()
 
 
 async def test_on_an_open_server_a_key_says_nothing(serve: Any, stack: Any) -> None:

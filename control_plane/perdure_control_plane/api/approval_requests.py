@@ -9,7 +9,7 @@ from perdure_control_plane.domain.approval import ApprovalState, Decision, names
 from perdure_control_plane.domain.caller import Caller
 from perdure_control_plane.domain.errors import FieldInvalid, field_invalid
 from perdure_control_plane.domain.queries import ApprovalFilter
-from perdure_control_plane.domain.roles import DECIDING_ROLES
+from perdure_control_plane.domain.roles import DECIDING_ROLES, SCOPES, Scope
 from perdure_control_plane.usecases.comment_approval import Commenting
 from perdure_control_plane.usecases.decide_approval import Deciding
 from perdure_control_plane.usecases.delegate_approval import Delegating
@@ -101,5 +101,6 @@ def approval_filter(
         session_id=names.session_id(request.session, "session") if request.session else None,
         assignees=tuple(filter(None, (request.assignee, f"{ROLE}{request.role}" if request.role else ""))),
         asks_one_of=names_of(caller) if request.mine else (),
+        or_everybody=caller.role is None or Scope.APPROVALS_DECIDE in SCOPES[caller.role],
         is_overdue=isinstance(request, approvals_pb2.ListApprovalsRequest) and request.overdue,
     )

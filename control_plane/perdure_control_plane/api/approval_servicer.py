@@ -73,7 +73,7 @@ class ApprovalServicer(approvals_pb2_grpc.ApprovalServiceServicer):
         try:
             return messages.decided(await decide_approval(self._store, self._limits, self._keys(), who, asked))
         except PerdureError as error:
-            await write_down_denial(error)
+            await write_down_denial(error, asked)
             return messages.refused(asked.approval_id, error)
 
     async def DelegateApproval(

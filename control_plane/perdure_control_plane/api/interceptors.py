@@ -19,7 +19,7 @@ from grpc_status import rpc_status
 from perdure.runlog.head import IllegalEvent
 from perdure.v1 import scopes_pb2
 from perdure_control_plane.api.doorkeeper import STRANGER, Doorkeeper
-from perdure_control_plane.api.names import named_in
+from perdure_control_plane.api.names import id_in, named_in
 from perdure_control_plane.api.rates import UNLIMITED, Rates
 from perdure_control_plane.api.status import internal_status, is_denial, status_of
 from perdure_control_plane.domain.caller import OPEN_CALLER, Caller
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 _caller: ContextVar[Caller] = ContextVar("caller", default=OPEN_CALLER)
 
-_denied: ContextVar[Callable[[Exception], Awaitable[None]]] = ContextVar("denied")
+_denied: ContextVar[Callable[[Exception, Any], Awaitable[None]]] = ContextVar("denied")
 
 REFUSED_WITHIN_SECONDS: Final = 1.0
 """How long a stream that is refused is listened to before its refusal is sent."""
@@ -50,9 +50,9 @@ def caller() -> Caller:
     return _caller.get()
 
 
-async def write_down_denial(error: Exception) -> None:
-    """Has an error written down where it is a denial, of a call that answers all the same."""
-    await _denied.get()(error)
+async def write_down_denial(error: Exception, request: Any) -> None:
+    """Has an error written down where it is a denial, of a request in a call that answers all the same."""
+    await _denied.get()(error, request)
 
 
 def scopes_of(*services: ServiceDescriptor) -> dict[str, Scope]:
@@ -177,14 +177,15 @@ class _Guard:
 
     async def refuse(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception, request: Any) -> None:
         """Answers with a status, and has a denial written down."""
-        await self.write_down(error, named_in(request))
+        await self.write_down(error, request)
         await _abort(context, self._method, error)
 
-    async def write_down(self, error: Exception, resource: str = "") -> None:
-        """Has an error written down where it is a denial. `resource` is what the request was about."""
+    async def write_down(self, error: Exception, request: Any) -> None:
+        """Has an error written down where it is a denial."""
         if isinstance(error, PerdureError) and is_denial(error):
+            resource = error.metadata.get("approval", named_in(request))
             try:
-                await self._denials.record(caller(), error.reason, error.metadata.get("approval", resource))
+                await self._denials.record(caller(), error.reason, resource, id_in(request))
             except Exception:  # the call is denied all the same, and it is counted until it can be written down
                 log.exception("denial.postponed", method=self._method)
 

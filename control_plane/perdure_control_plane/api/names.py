@@ -94,6 +94,12 @@ def named_in(request: object) -> str:
     return name if is_name and not holds_key_text(name) else ""
 
 
+def id_in(request: object) -> str:
+    """The id that a caller has given a request, or the key of a start; empty where that is none."""
+    given = getattr(request, "request_id", "") or getattr(request, "idempotency_key", "")
+    return given if isinstance(given, str) and NAME.fullmatch(given) and not holds_key_text(given) else ""
+
+
 def _only(pattern: re.Pattern[str], name: str, field: str, form: str) -> str:
     return _parts(pattern, name, field, form)[0]
 

@@ -62,7 +62,9 @@ class ApprovalFilter:
     assignees: tuple[str, ...] = ()
     """Principals and roles that are asked, every one."""
     asks_one_of: tuple[str, ...] = ()
-    """Of which one is asked, or nobody in particular; none: of any."""
+    """Of which one is asked; none: of any."""
+    or_everybody: bool = True
+    """Whether those that ask everybody whose role decides ask these, too."""
     is_overdue: bool = False
     """Only those that are open and whose deadline has passed."""
     run_id: RunId | None = None

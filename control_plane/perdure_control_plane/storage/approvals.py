@@ -166,7 +166,8 @@ def matching(
     for assignee in wanted.assignees:
         yield _is_among(assignee, asked)
     if wanted.asks_one_of:
-        yield or_(approvals.c.assignees == pack(()), *(_is_among(one, asked) for one in wanted.asks_one_of))
+        everybody = [approvals.c.assignees == pack(())] if wanted.or_everybody else []
+        yield or_(*everybody, *(_is_among(one, asked) for one in wanted.asks_one_of))
 
 
 def _is_among(assignee: str, asked: ColumnElement[str]) -> ColumnElement[bool]:

@@ -55,17 +55,16 @@ class Denials:
         self._store = store
         self._counted: dict[_Kind, _Counted] = {}
 
-    async def record(self, caller: Caller, reason: str, resource: str) -> None:
+    async def record(self, caller: Caller, reason: str, resource: str, request_id: str = "") -> None:
         """Takes a denial in; the first of a kind is stored when this returns. Whatever it raises, the denial is counted."""
-        act = Act(AuditType.AUTH_DENIED, caller, resource, outcome=AuditOutcome.DENIED, reason=reason)
+        act = Act(AuditType.AUTH_DENIED, caller, resource, request_id, outcome=AuditOutcome.DENIED, reason=reason)
         kind = self._kind(caller, reason, resource)
         if kind is _OTHERS:
             act = _OF_OTHERS
         is_first = kind not in self._counted
         now = asyncio.get_running_loop().time()
         counted = self._counted.setdefault(kind, _Counted(act, now + TOGETHER_SECONDS))
-        several = counted.count and counted.last.resource != resource
-        counted.last, counted.count = replace(act, resource="") if several else act, counted.count + 1
+        counted.last, counted.count = _both(counted.last, act) if counted.count else act, counted.count + 1
         if is_first:
             await self._store_counted([counted])
 
@@ -104,3 +103,12 @@ class Denials:
             for one, count in taken:
                 one.count += count
             raise
+
+
+def _both(one: Act, other: Act) -> Act:
+    """Both of a kind, with what they have in common."""
+    return replace(
+        other,
+        resource=other.resource if one.resource == other.resource else "",
+        request_id=other.request_id if one.request_id == other.request_id else "",
+    )

@@ -39,7 +39,7 @@ _Assignee = Annotated[
     str, typer.Option("--assignee", metavar="NAME", help="Only those that ask this one by name: keys/ada.")
 ]
 _Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="Only those that ask this role by name.")]
-_Mine = Annotated[bool, typer.Option("--mine", help="Only those that ask the caller, or everybody.")]
+_Mine = Annotated[bool, typer.Option("--mine", help="Only those that ask the caller, by name or by its role.")]
 
 app = noun("Approvals: what runs wait for people to decide, and what was decided.")
 
