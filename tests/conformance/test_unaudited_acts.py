@@ -125,6 +125,20 @@ async def test_a_flow_that_somebody_else_started_is_found(house: House, holder: 
     assert found == [f"runs/{holder.run_id}: keys/eve started it, and no audit event says so"]
 
 
+async def test_a_flow_that_nobody_started_is_found(house: House, holder: Any) -> None:
+    found = await bent(house, update(flows).values(principal=""))
+
+    assert found == [f"runs/{holder.run_id}:  started it, and no audit event says so"]
+
+
+async def test_a_vote_for_nothing_in_particular_is_found(house: House, voted: str) -> None:
+    await say(house, voted, BOB)
+
+    found = await bent(house, update(approvals).values(selected_option="one"))
+
+    assert found == [f"approvals/{voted}: keys/bob decided APPROVED, and no audit event says so"]
+
+
 async def test_a_playbook_that_somebody_else_wrote_is_found(house: House, holder: Any) -> None:
     digest = (await house.execute(playbook_versions.select().with_only_columns(playbook_versions.c.digest)))[0][0]
 
@@ -179,7 +193,7 @@ async def test_a_vote_that_was_deleted_is_found(house: House, gated: Any, voted:
 
 async def test_demands_that_nobody_made_or_ended_are_found(house: House, clock: Any) -> None:
     await update_policy(house.store, OPEN_CALLER, PolicyUpdate(None, None, None, True, "", ""))
-    clock.advance(1)
+    clock.advance(2)
     await update_policy(house.store, OPEN_CALLER, PolicyUpdate(None, None, True, None, "", ""))
 
     found = await bent(house, update(policies).values(require_review=0))

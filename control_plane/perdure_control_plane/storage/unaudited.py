@@ -33,6 +33,9 @@ from perdure_control_plane.storage.tables import (
 AT_ONCE: Final = 500
 """Rows that are read in one go."""
 
+_CLOCKS_APART: Final = 1_000_000
+"""Microseconds within which nobody knows which of two events was first: servers remember the time a little."""
+
 _COMPARED: Final = ("principal", *AuditDetail)
 
 _Row = Mapping[str, Any]
@@ -105,15 +108,17 @@ def _lost_votes(connection: Connection, kept: _Kept) -> Iterator[Unaudited]:
 
 def _policy(connection: Connection, kept: _Kept) -> Iterator[Unaudited]:
     """What the environment demands, where that is not what it was last set to."""
-    told = select(audit_events.c.principal, audit_events.c.details).where(
+    query = select(audit_events.c.recorded_at, audit_events.c.principal, audit_events.c.details).where(
         audit_events.c.type == AuditType.POLICY_CHANGED.value, audit_events.c.position.between(0, kept.position)
     )
-    last = connection.execute(told.order_by(audit_events.c.recorded_at.desc(), audit_events.c.event_id.desc())).first()
+    told = sorted((at, by, details_of(details).get("policy", "")) for at, by, details in connection.execute(query))
+    last = [(by, demanded) for at, by, demanded in told if at > told[-1][0] - _CLOCKS_APART]
     policy = Policies(connection).get()
-    demanded = ("", Policy().words) if last is None else (last[0], details_of(last[1]).get("policy", ""))
-    if demanded != (policy.updated_by, policy.words) and (last is not None or policy.updated_at > kept.since):
+    is_bare = not told and (policy == Policy() or policy.updated_at <= kept.since)
+    if not is_bare and (policy.updated_by, policy.words) not in last:
         said = f"{policy.updated_by or 'nobody'} demands {policy.words}"
-        yield Unaudited("", f"policy: {said}, and the last audit event says {demanded[0] or 'nobody'} {demanded[1]}")
+        others = " or ".join(f"{by} {demanded}" for by, demanded in last) or "nothing"
+        yield Unaudited("", f"policy: {said}, and the last audit event says {others}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ class _Acts:
 
     rows: Select[Any]
     """With columns `run_id`, `resource` and `at`, microseconds since 1970. Columns that are called as details of the event
-    are those; one that is called `principal` is whoever did it. What is empty is not compared."""
+    are those, empty where it has none; one that is called `principal` is whoever did it."""
     types: tuple[AuditType, ...]
     saying: str
     """What is wrong, with columns in braces."""
@@ -135,8 +140,8 @@ class _Acts:
         """Adds the rows that are wrong. One is that no event agrees with, unless it is too old and none is about it."""
         for row, events in self._with_events(connection, kept.position):
             said = {name: _word(value) for name, value in row.items()}
-            wanted = {name: said[name] for name in _COMPARED if said.get(name)}
-            agrees = any(wanted.items() <= event.items() for event in events)
+            wanted = {name: said[name] for name in _COMPARED if name in said}
+            agrees = any(all(event.get(name, "") == word for name, word in wanted.items()) for event in events)
             about = [event for event in events if event.get(self.one_of) == said.get(self.one_of)]
             if not agrees and not self.deny and not about and row["at"] <= kept.since:
                 comparison.too_old += 1
