@@ -84,7 +84,7 @@ async def test_a_pause_in_the_middle_of_a_node_lets_it_end_and_the_next_begins_a
     seen = await service.flows.GetFlow(flows_pb2.GetFlowRequest(name=flow.name))
     steps.may_end.set()
     await service.until(flow, kind("run_paused"))
-    paused, called = await get(service, flow), list(steps.called)
+    paused, called, log = await get(service, flow), list(steps.called), await log_of(service, flow)
     resumed = await resume(service, flow)
     ended = await service.settled(flow)
 
@@ -94,10 +94,14 @@ async def test_a_pause_in_the_middle_of_a_node_lets_it_end_and_the_next_begins_a
     for shown in (pausing, paused):
         (hold,) = shown.holds
         assert (hold.cause, hold.actor, hold.reason) == (fact_events_pb2.HOLD_CAUSE_OPERATOR, "anonymous", "look first")
-    assert called == ["first"]
+    assert [
+        recorded.event.node_started.instance.path[0].node for recorded in log if kind("node_started")(recorded)
+    ] == ["first"]
+    # Work without an effect may run ahead of what its executor has not heard of yet; that comes to nothing.
+    assert effect == "none" or called == ["first"]
     assert not resumed.holds
     assert ended.status == flows_pb2.Flow.STATUS_SUCCEEDED
-    assert steps.called == ["first", "second"]
+    assert effect == "none" or steps.called == ["first", "second"]
     settled = [
         recorded.event.node_settled for recorded in await log_of(service, flow) if kind("node_settled")(recorded)
     ]
