@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,6 +49,10 @@ class Profile:
     """How long running work may go on after a request to stop, before it is ended."""
 
 
+async def _never() -> None:
+    """A channel that is good for as long as its executor lives."""
+
+
 class Worker:
     """One executor process."""
 
@@ -59,11 +63,14 @@ class Worker:
         equip: Callable[[int], Equipment],
         host: Host = THIS_HOST,
         saying_who: Callable[[], Metadata] = tuple,
+        renewed: Callable[[], Awaitable[grpc.aio.Channel | None]] = _never,
     ) -> None:
         """`equip` makes the equipment for the server's payload limit, in bytes.
 
-        `saying_who` gives what the server knows this executor by, and is asked each time that it connects.
+        `saying_who` gives what the server knows this executor by, and `renewed` another channel where the one before is not
+        to be used any more. Both are asked each time that it connects.
         """
+        self._renewed = renewed
         self._saying_who = saying_who
         self._stub = execution_pb2_grpc.ExecutionServiceStub(channel)
         self._profile = profile
@@ -116,6 +123,8 @@ class Worker:
             self._held.fence()
 
     async def _serve_stream(self) -> None:
+        if (channel := await self._renewed()) is not None:
+            self._stub = execution_pb2_grpc.ExecutionServiceStub(channel)
         call: Any = self._stub.Work(metadata=self._saying_who())
         said_hello_at = self._lease.seconds()
         await call.write(WorkRequest(hello=self._hello()))

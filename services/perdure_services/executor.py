@@ -8,11 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 
-import grpc.aio
 import structlog
 
-from perdure.client.channel import proxy_options
-from perdure.client.tls import Tls
 from perdure.encryption.codec import Codec
 from perdure.encryption.key_files import read_keys
 from perdure.keys import KeyUnusable, Metadata, key_metadata, read_key_file
@@ -25,18 +22,10 @@ from perdure_executor.redaction import FEWEST_CHARACTERS, Redaction
 from perdure_executor.secret_sources import SecretSources, secret_variables
 from perdure_executor.watchdog import Watchdog
 from perdure_executor.worker import Profile, Worker
+from perdure_services.executor_channel import ServerChannel
 from perdure_services.settings import ExecutorSettings
 
 log = structlog.get_logger(__name__)
-
-_OPTIONS = [
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
-]
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +42,7 @@ async def executor(
     """
     redaction = Redaction() if redaction is None else redaction
     saying_who = _saying_who(settings, redaction)
-    credentials = _credentials(settings)
+    channel = ServerChannel(settings)
     equipment = _equipment(settings, functions or {}, redaction)
     equipment.supervisor.start()
 
@@ -61,11 +50,12 @@ async def executor(
         return replace(equipment, max_payload_bytes=max_payload_bytes)
 
     try:
-        async with _channel(settings.server, credentials) as channel:
-            worker = Worker(channel, _profile(settings, tuple(equipment.providers)), equip, saying_who=saying_who)
-            with Watchdog(worker.work_end, equipment.supervisor.show_life):
-                yield worker
+        profile = _profile(settings, tuple(equipment.providers))
+        worker = Worker(channel.opened, profile, equip, saying_who=saying_who, renewed=channel.renewed)
+        with Watchdog(worker.work_end, equipment.supervisor.show_life):
+            yield worker
     finally:
+        await channel.close()
         equipment.calls.close()
         await equipment.supervisor.stop()
 
@@ -110,13 +100,6 @@ def _codec(settings: ExecutorSettings) -> Codec:
     return Codec(where=where) if settings.encryption_keys is None else read_keys(settings.encryption_keys).codec(where)
 
 
-def _credentials(settings: ExecutorSettings) -> grpc.ChannelCredentials | None:
-    has_key = bool(settings.key_file or settings.key.get_secret_value())
-    return Tls(settings.tls_ca, settings.tls_certificate, settings.tls_key).credentials(
-        settings.server, has_key=has_key
-    )
-
-
 def _sources(settings: ExecutorSettings, providers: Iterable[Provider], redaction: Redaction) -> SecretSources:
     variables = secret_variables(os.environ, settings.secret_variables)
     for value in (*variables.values(), *(provider.key for provider in providers)):
@@ -127,13 +110,6 @@ def _sources(settings: ExecutorSettings, providers: Iterable[Provider], redactio
 def _hide(value: str, redaction: Redaction) -> None:
     if len(value) >= FEWEST_CHARACTERS:  # what is shorter is not given to anybody
         redaction.add(value)
-
-
-def _channel(server: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
-    options = [*_OPTIONS, *proxy_options(server)]
-    if credentials is None:
-        return grpc.aio.insecure_channel(server, options=options)
-    return grpc.aio.secure_channel(server, credentials, options=options)
 
 
 def _saying_who(settings: ExecutorSettings, redaction: Redaction) -> Callable[[], Metadata]:

@@ -1,5 +1,7 @@
 """TLS: a server and its callers know each other by certificates, and those may change while it runs."""
 
+import asyncio
+import contextlib
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -50,9 +52,9 @@ async def root(data_dir: pathlib.Path) -> str:
 def secured(serve: Any, data_dir: pathlib.Path, root: str, shown: Signed) -> Callable[..., Any]:
     """Starts a server with TLS that asks who calls."""
 
-    async def start(**flags: Any) -> Any:
+    async def start(*stack: Any, **flags: Any) -> Any:
         files = {"tls_certificate": shown.certificate, "tls_key": shown.key}
-        return await serve(data_dir=data_dir, authentication="required", **files, **flags)
+        return await serve(*stack, data_dir=data_dir, authentication="required", **files, **flags)
 
     return start
 
@@ -180,6 +182,24 @@ async def test_an_executor_works_over_tls_with_a_certificate(
     worker = await hire(service, tls_ca=str(ca.certificate), tls_certificate=own.certificate, tls_key=own.key)
 
     assert worker.connected.is_set()
+
+
+async def test_an_executor_shows_the_certificate_that_it_has_when_it_connects(
+    secured: Any, hire: Any, ca: Authority, shown: Signed
+) -> None:
+    own, next_one = (ca.sign(name, f"spiffe://site/work/{name}") for name in ("one", "two"))
+    async with contextlib.AsyncExitStack() as before:
+        service = await secured(
+            before, tls_client_ca=ca.certificate, tls_client_roles=["spiffe://site/work/one=executor"]
+        )
+        worker = await hire(service, tls_ca=str(ca.certificate), tls_certificate=own.certificate, tls_key=own.key)
+    replacing(own, next_one)
+
+    only = ["spiffe://site/work/two=executor"]
+    await secured(port=int(service.address.rpartition(":")[2]), tls_client_ca=ca.certificate, tls_client_roles=only)
+
+    async with asyncio.timeout(30):
+        await worker.connected.wait()
 
 
 @pytest.mark.parametrize(
